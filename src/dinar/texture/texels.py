@@ -1,0 +1,50 @@
+"""The texels of an atlas: which surface point each texel of a texture shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+
+from ..body.atlas import Atlas
+from ..scene import rasterize
+
+
+@dataclass(frozen=True)
+class Texels:
+    """Surface points under the texel centres of a texture; N texels are used."""
+
+    size: int
+    index: np.ndarray  # [N] int64 flat index y * size + x
+    face: np.ndarray  # [N] int32
+    barycentrics: np.ndarray  # [N, 3] float32
+
+    def sample(self, vertex_values: np.ndarray, faces: np.ndarray) -> np.ndarray:
+        """Interpolate per-vertex values [V, C] at the texels -> [N, C]."""
+        return np.einsum("nk,nkc->nc", self.barycentrics, vertex_values[faces[self.face]])
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """[size, size] bool, texels that lie in an island."""
+        m = np.zeros(self.size * self.size, bool)
+        m[self.index] = True
+        return m.reshape(self.size, self.size)
+
+    @cached_property
+    def mirrored(self) -> np.ndarray:
+        """[N] flat index of each texel's partner on the other side of the body."""
+        y, x = np.divmod(self.index, self.size)
+        return y * self.size + (self.size - 1 - x)
+
+
+@lru_cache(maxsize=8)
+def texels(atlas: Atlas, size: int) -> Texels:
+    """Rasterise the atlas like any flat mesh (cached)."""
+    xy = torch.from_numpy(atlas.uv * size)[None]
+    f = rasterize(xy, torch.ones_like(xy[..., 0]), atlas.faces, size, size, perspective=False, cull="none")
+    face = f.face[0].numpy().reshape(-1)
+    index = np.flatnonzero(face >= 0)
+    bary = f.barycentrics[0].numpy().reshape(-1, 3)[index]
+    return Texels(size, index, face[index], bary)
