@@ -31,7 +31,7 @@ class Posed:
     skinning: Tensor  # [B, J, 4, 4] takes homogeneous rest points to the pose, transl included
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Body:
     """Arrays of a body model; call it with parameters to pose it.
 
@@ -89,21 +89,44 @@ class Body:
         }
         return dataclasses.replace(self, **moved)
 
-    def reduced(self, vertices: np.ndarray) -> Body:
-        """A body with only some vertices, for fast fitting. Faces, atlas and mirror keep the full indices.
+    def reduced(self, vertices: np.ndarray, joints: tuple[str, ...] | None = None) -> Body:
+        """A body with only some vertices and joints, for fast fitting. Faces, atlas and mirror keep the full indices.
 
-        Keypoints stay exact only if every vertex they use is in ``vertices`` (:meth:`keypoint_support`).
+        The weights of a left-out joint go to its nearest kept ancestor. Keypoints stay exact only if every vertex
+        they use is in ``vertices`` (:meth:`keypoint_support`).
         """
         i = torch.as_tensor(vertices, device=self.v_template.device)
         kw = self.keypoint_weights[:, i]
         V = self.num_vertices
-        return dataclasses.replace(
+        small = dataclasses.replace(
             self,
             v_template=self.v_template[i],
             shapedirs=self.shapedirs[i],
             weights=self.weights[i],
             keypoint_weights=kw / kw.sum(1, keepdim=True).clamp(min=1e-9),
             posedirs=None if self.posedirs is None else self.posedirs.reshape(-1, V, 3)[:, i].reshape(-1, 3 * len(i)),
+        )
+        if joints is None:
+            return small
+        keep = [j for j, n in enumerate(self.joint_names) if n in joints or j == 0]
+        up = list(range(self.num_joints))
+        for j in range(self.num_joints):
+            if j not in keep:
+                up[j] = up[self.parents[j]]
+        fold = torch.zeros(self.num_joints, len(keep), device=i.device)
+        fold[torch.arange(self.num_joints), torch.tensor([keep.index(u) for u in up])] = 1
+        pd = small.posedirs
+        if pd is not None:  # left-out joints do not move: their correctives are zero
+            pd = pd.reshape(-1, 9, pd.shape[1])[[j - 1 for j in keep[1:]]].reshape(-1, pd.shape[1])
+        return dataclasses.replace(
+            small,
+            weights=small.weights @ fold,
+            j_template=self.j_template[keep],
+            j_dirs=self.j_dirs[keep],
+            t_pose=self.t_pose[keep],
+            joint_names=tuple(self.joint_names[j] for j in keep),
+            parents=tuple(-1 if j == 0 else keep.index(up[self.parents[j]]) for j in keep),
+            posedirs=pd,
         )
 
     @cached_property
@@ -138,20 +161,35 @@ class Body:
         j = self.j_template + (c @ self.j_dirs.reshape(-1, c.shape[1]).T).reshape(len(c), -1, 3)
         return (v if offsets is None else v + offsets), j
 
+    @cached_property
+    def _levels(self) -> tuple[list[int], list[tuple[list[int], list[int], list[int]]]]:
+        """Joints by depth: (own indices, parents, places of the parents in the level above), and the way back."""
+        depth = [0] * self.num_joints
+        for j in range(1, self.num_joints):
+            depth[j] = depth[self.parents[j]] + 1
+        by_level = [[j for j in range(self.num_joints) if depth[j] == d] for d in range(max(depth) + 1)]
+        levels = []
+        for above, own in zip(by_level, by_level[1:], strict=False):
+            parents = [self.parents[j] for j in own]
+            levels.append((own, parents, [above.index(p) for p in parents]))
+        flat = [j for level in by_level for j in level]
+        return [flat.index(j) for j in range(self.num_joints)], levels
+
     def skinning(self, joints: Tensor, pose: Tensor, transl: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Skinning transforms [B, J, 4, 4] and posed joints [B, J, 3] from rest joints and axis-angles [B, J, 3]."""
         R = axis_angle_to_matrix(pose)
-        rot, pos = [R[:, 0]], [joints[:, 0]]
-        for j in range(1, len(self.parents)):
-            p = self.parents[j]
-            pos.append(pos[p] + (rot[p] @ (joints[:, j] - joints[:, p])[..., None])[..., 0])
-            rot.append(rot[p] @ R[:, j])
-        G, P = torch.stack(rot, 1), torch.stack(pos, 1)
+        order, levels = self._levels
+        G, P = [R[:, :1]], [joints[:, :1]]
+        for own, parent, above in levels:  # one step per depth of the tree, not per joint
+            up = G[-1][:, above]
+            P.append(P[-1][:, above] + (up * (joints[:, own] - joints[:, parent])[..., None, :]).sum(-1))
+            G.append(up @ R[:, own])
+        G, P = torch.cat(G, 1)[:, order], torch.cat(P, 1)[:, order]
         if transl is not None:
             P = P + transl[:, None]
         A = torch.zeros(*G.shape[:2], 4, 4, dtype=G.dtype, device=G.device)
         A[..., :3, :3] = G
-        A[..., :3, 3] = P - (G @ joints[..., None])[..., 0]
+        A[..., :3, 3] = P - (G * joints[..., None, :]).sum(-1)
         A[..., 3, 3] = 1
         return A, P
 
@@ -174,7 +212,7 @@ class Body:
             v = v + (feature @ self.posedirs).reshape(len(pose), -1, 3)
         A, P = self.skinning(j.expand(len(pose), -1, -1), pose, transl)
         T = (self.weights @ A[:, :, :3].flatten(2)).unflatten(2, (3, 4))  # [B, V, 3, 4]
-        return Posed((T[..., :3] @ v[..., None])[..., 0] + T[..., 3], P, A)
+        return Posed((T[..., :3] * v[..., None, :]).sum(-1) + T[..., 3], P, A)
 
     def keypoints(self, posed: Posed) -> Tensor:
         """Named 3D keypoints [B, K + J, 3]: ``keypoint_names`` from vertices, then all joints."""

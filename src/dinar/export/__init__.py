@@ -1,0 +1,5 @@
+"""What leaves the project: GLB and VRM files, videos."""
+
+from .gltf import Clip as Clip
+from .gltf import write_glb as write_glb
+from .video import write_video as write_video

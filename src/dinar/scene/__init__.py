@@ -1,0 +1,21 @@
+"""Cameras, rasterisation, interpolation and silhouettes (§3.1, §3.4)."""
+
+from .camera import Camera, intrinsics, look_at, orbit
+from .interpolate import barycentrics_at, face_normals, interpolate, vertex_normals
+from .raster import Fragments, rasterize
+from .silhouette import signed_distance, soft_silhouette
+
+__all__ = [
+    "Camera",
+    "Fragments",
+    "barycentrics_at",
+    "face_normals",
+    "interpolate",
+    "intrinsics",
+    "look_at",
+    "orbit",
+    "rasterize",
+    "signed_distance",
+    "soft_silhouette",
+    "vertex_normals",
+]

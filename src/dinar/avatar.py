@@ -1,0 +1,189 @@
+"""The avatar: texture, shape, offsets and where they came from; it saves, loads, renders and animates itself.
+
+One file, ``.avatar``: safetensors with a json header. Nothing in it is executed on loading.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .body import Body, load_body
+from .body.motion import Motion, retarget
+from .body.readers import load_motion
+from .errors import DinarError
+from .files import replacing
+from .scene import Camera, orbit
+from .scene.textured import render_textured
+
+FORMAT, VERSION = "dinar-avatar", 1
+
+
+@dataclass
+class Avatar:
+    """A person that can be posed. ``rgb`` is complete; ``lam`` tells what of it the photos showed."""
+
+    body: Body
+    betas: Tensor  # [num_betas]
+    offsets: Tensor  # [V, 3] metres in the rest pose
+    rgb: np.ndarray  # [S, S, 3] uint8 sRGB in the layout of body.atlas, gutters filled
+    lam: np.ndarray  # [S, S] uint8, 255 λ: how frontally a texel was seen, 0 = restored
+    pose: Tensor  # [J, 3] of the (first) photo
+    transl: Tensor  # [3]
+    camera: Camera  # of the (first) photo, whole picture
+    meta: dict[str, Any] = field(default_factory=dict)  # json: photos, version, options, measures
+    work: Any = field(default=None, repr=False)  # what `create` found on the way (dinar.create.Work); not saved
+
+    # ---- pictures ------------------------------------------------------------------------------------------------
+
+    def vertices(self, pose: Tensor | None = None, transl: Tensor | None = None) -> Tensor:
+        """Dressed mesh [V, 3]; without arguments in the pose of the photo."""
+        if pose is None:
+            pose, transl = self.pose, self.transl if transl is None else transl
+        t = None if transl is None else transl[None]
+        return self.body(self.betas[None], pose[None], t, offsets=self.offsets).vertices[0]
+
+    def render(
+        self,
+        pose: Tensor | None = None,  # [J, 3] axis-angle; None: as in the photo
+        camera: Camera | None = None,  # None: the photo's front view, framed
+        size: int | tuple[int, int] = 512,  # of the picture when no camera is given: pixels, or (height, width)
+        *,
+        azimuth: float = 0.0,  # degrees around the person, when no camera is given
+        transl: Tensor | None = None,  # [3]
+    ) -> np.ndarray:
+        """[H, W, 4] float32 in [0, 1], straight alpha."""
+        v = self.vertices(pose, transl)
+        if camera is None:
+            h, w = (size, size) if isinstance(size, int) else size
+            camera = orbit(v, azimuth, height=h, width=w)
+        a = self.body.atlas
+        return render_textured(v, self.body.faces, a.uv, a.faces, self.rgb, camera)
+
+    def turntable(self, frames: int = 90, size: int | tuple[int, int] = 512, pose: Tensor | None = None) -> Iterator[np.ndarray]:
+        """One turn around the person, standing as in the photo (or in ``pose``)."""
+        for k in range(frames):
+            yield self.render(pose, size=size, azimuth=360 * k / frames)
+
+    def animate(
+        self,
+        motion: Motion,
+        size: int | tuple[int, int] = 512,
+        *,
+        azimuth: float = 20.0,
+        turn: float = 0.0,  # degrees the camera goes round during the motion
+        repeat: int = 1,  # how often a loop is shown
+    ) -> Iterator[np.ndarray]:
+        """Frames [H, W, 4] of the motion at its own rate, from one camera that frames all of it."""
+        pose, transl = retarget(motion, self.body, betas=self.betas)
+        h, w = (size, size) if isinstance(size, int) else size
+        sample = range(0, len(pose), max(1, len(pose) // 12))
+        extent = torch.cat([self.vertices(pose[i], transl[i])[::7] for i in sample])
+        n = repeat * len(pose)
+        for k in range(n):
+            i = k % len(pose)
+            camera = orbit(extent, azimuth + turn * k / max(n - 1, 1), height=h, width=w)
+            yield self.render(pose[i], camera, transl=transl[i])
+
+    def export(
+        self,
+        path: str | Path,
+        motions: Sequence[str | Path | Motion] = ("idle", "walk", "wave"),
+        *,
+        expressions: bool = True,
+        unlit: bool = True,
+    ) -> None:
+        """Write a rigged ``.glb`` (or ``.vrm``) with baked texture, named joints, expressions and motion clips."""
+        from .export import Clip, write_glb
+
+        clips = []
+        for m in motions:
+            motion = m if isinstance(m, Motion) else load_motion(m)
+            pose, transl = retarget(motion, self.body, betas=self.betas)
+            clips.append(Clip(motion.name, pose, transl, motion.fps))
+        write_glb(path, self.body, self.betas, self.offsets, self.rgb, clips,
+                  expressions=expressions, unlit=unlit, extras={"dinar": self.meta})  # fmt: skip
+
+    # ---- file ----------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write one ``.avatar`` file; a failure leaves nothing behind. The same avatar gives the same bytes."""
+        header = {
+            "format": FORMAT, "version": VERSION, "body": self.body.name, "vertices": self.body.num_vertices,
+            "atlas": self.body.atlas.hash, "renderer": "mesh",
+            "camera": {"height": self.camera.height, "width": self.camera.width}, "meta": self.meta,
+        }  # fmt: skip
+        tensors = {
+            "betas": self.betas, "offsets": self.offsets.half(), "pose": self.pose, "transl": self.transl,
+            "camera.K": self.camera.K, "camera.T_cam_world": self.camera.T_cam_world,
+            "rgb": torch.from_numpy(self.rgb), "lam": torch.from_numpy(self.lam),
+        }  # fmt: skip
+        # one metadata entry: the library writes several in random order
+        data = safetensors.torch.save(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"dinar": json.dumps(header, sort_keys=True)}
+        )
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+
+    @classmethod
+    def load(cls, path: str | Path, body: Body | None = None) -> Avatar:
+        """Read an ``.avatar`` file; another format, version, body or atlas is refused with the reason."""
+        path = Path(path)
+        if not path.is_file():
+            raise DinarError(f"{path}: expected an .avatar file, found {'a folder' if path.is_dir() else 'nothing'}")
+        try:
+            with safetensors.safe_open(str(path), "pt") as f:
+                header = json.loads((f.metadata() or {}).get("dinar", "null"))
+                t = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+        except (safetensors.SafetensorError, ValueError, OSError) as e:
+            raise DinarError(f"{path} is not an avatar or is damaged: {e}. Make it again with `dinar create`") from e
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise DinarError(f"{path} is a safetensors file but not an avatar: expected one written by `dinar create`")
+        if header.get("version") != VERSION:
+            raise DinarError(f"{path} has avatar format version {header.get('version')}, this dinar reads {VERSION}: "
+                             "make it again with `dinar create`")  # fmt: skip
+        if body is None:
+            if header.get("body") != "anny":
+                raise DinarError(f"{path} needs the {header.get('body')} body: add --body-path with your model file")
+            body = load_body()
+        if header.get("body") != body.name or header.get("vertices") != body.num_vertices:
+            raise DinarError(f"{path} was made with the {header.get('body')} body of {header.get('vertices')} vertices, "
+                             f"got {body.name} of {body.num_vertices}")  # fmt: skip
+        if header.get("atlas") != body.atlas.hash:
+            raise DinarError(f"{path} was made with another texture atlas ({header.get('atlas')}, now "
+                             f"{body.atlas.hash}): make it again with `dinar create`")  # fmt: skip
+        _check_tensors(path, t, body)
+        size = header.get("camera", {})
+        camera = Camera(t["camera.K"], t["camera.T_cam_world"], int(size.get("height", 512)), int(size.get("width", 512)))
+        return cls(body, t["betas"], t["offsets"].float(), t["rgb"].numpy(), t["lam"].numpy(), t["pose"], t["transl"],
+                   camera, header.get("meta", {}))  # fmt: skip
+
+    def replace(self, **changes: Any) -> Avatar:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def _check_tensors(path: Path, t: dict[str, Tensor], body: Body) -> None:
+    S = t["rgb"].shape[0] if "rgb" in t and t["rgb"].dim() == 3 else 0
+    expected = {
+        "betas": (body.num_betas,), "offsets": (body.num_vertices, 3), "pose": (body.num_joints, 3), "transl": (3,),
+        "camera.K": (3, 3), "camera.T_cam_world": (4, 4), "rgb": (S, S, 3), "lam": (S, S),
+    }  # fmt: skip
+    for name, shape in expected.items():
+        got = tuple(t[name].shape) if name in t else None
+        kind = torch.uint8 if name in ("rgb", "lam") else None
+        if got != shape or S == 0 or (kind and t[name].dtype != kind):
+            raise DinarError(f"{path} is damaged: expected {name} of shape {list(shape)}, got "
+                             f"{'nothing' if got is None else list(got)}")  # fmt: skip
+        if kind is None and not torch.isfinite(t[name].float()).all():
+            raise DinarError(f"{path} is damaged: {name} holds values that are not finite")

@@ -1,0 +1,419 @@
+"""BVH motion capture files -> canonical motions, whatever the skeleton is called and however it rests.
+
+Joints are found by name (Mixamo, CMU, LaFAN1, Rokoko, AccuRIG, VRM, Biped, Daz schemes); others are folded into their
+nearest ancestor. A file's zero pose may be a T-pose, an A-pose or nonsense (LaFAN1: every bone along x), so each bone
+is turned into its direction in SMPL's T-pose; where that leaves the twist open, the hinges of knees and elbows as they
+bend in the recording decide it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import DinarError
+from .motion import Motion, from_orientations, rotation_between
+from .skeleton import LEG, PARENT
+
+
+@dataclass
+class Bvh:
+    """A parsed file. Rotations are local, in the axes of the zero pose (all joint frames parallel)."""
+
+    names: list[str] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    offsets: list[list[float]] = field(default_factory=list)
+    channels: list[list[str]] = field(default_factory=list)
+    values: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # [T, channels] degrees and file units
+    frame_time: float = 1 / 30
+
+
+def parse_bvh(text: str, file: str) -> Bvh:
+    """HIERARCHY and MOTION of a BVH file; channels in any order, positions on any joint."""
+
+    def refuse(expected: str, got: object) -> DinarError:
+        return DinarError(f"{file}: expected {expected}, got {got}; export the BVH file again")
+
+    head, found, tail = text.partition("MOTION")
+    if not found:
+        raise refuse("a MOTION section after HIERARCHY", "the end of the file")
+    out, stack, end_site = Bvh(), [], False
+    current = -1
+    try:
+        for line in head.replace("{", " { ").replace("}", " } ").splitlines():
+            words = line.split()
+            key = words[0].upper() if words else ""
+            if key in ("ROOT", "JOINT"):
+                out.names.append(" ".join(w for w in words[1:] if w != "{"))
+                out.parents.append(stack[-1] if stack else -1)
+                out.offsets.append([0.0, 0.0, 0.0])
+                out.channels.append([])
+                current = len(out.names) - 1
+            elif key == "END":
+                end_site, current = True, -1
+            elif key == "OFFSET" and current >= 0:
+                out.offsets[current] = [float(w) for w in words[1:4]]
+            elif key == "CHANNELS" and current >= 0:
+                listed = [w.capitalize() for w in words[2:]]
+                known = all(re.fullmatch(r"[XYZ](position|rotation)", c) for c in listed)
+                if len(listed) != int(words[1]) or not known:
+                    raise refuse(
+                        f"{words[1]} position and rotation channels at {out.names[current]}", " ".join(words[2:])
+                    )
+                out.channels[current] = listed
+            for w in words:
+                if w == "{":
+                    stack.append(stack[-1] if end_site else current)
+                    end_site = False
+                elif w == "}":
+                    stack.pop()
+                    current = -1
+        if stack or not out.names or any(len(o) != 3 for o in out.offsets):
+            raise IndexError
+    except (IndexError, ValueError):
+        raise refuse("a well-formed HIERARCHY", "unbalanced braces or missing numbers") from None
+    frames = re.match(r"\s*Frames\s*:\s*(\d+)\s+Frame\s+Time\s*:\s*([-+.\deE]+)\s*(.*)", tail, re.S | re.I)
+    if not frames:
+        raise refuse("Frames and Frame Time in the MOTION section", tail.strip()[:40] or "nothing")
+    width = sum(map(len, out.channels))
+    try:
+        count, out.frame_time = int(frames[1]), float(frames[2])
+        numbers = np.array(frames[3].split(), np.float64)
+    except ValueError as e:
+        raise refuse("numbers in the MOTION section", str(e)) from None
+    if not 0.0005 <= out.frame_time <= 10:
+        raise refuse("a Frame Time in seconds", f"{out.frame_time:g}")
+    if not width or numbers.size != count * width or not count:
+        per = f"{numbers.size / count:.2f} a frame" if count else "no frames"
+        raise refuse(f"{count} frames of {width} channels ({count * width} numbers)", f"{numbers.size} ({per})")
+    if not np.isfinite(numbers).all():
+        raise refuse("finite numbers", "NaN or infinity")
+    out.values = numbers.reshape(count, width)
+    return out
+
+
+def read_bvh(path: Path, up: str = "auto") -> Motion:
+    """A BVH file as a canonical motion, not yet turned to the front."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        text = path.read_text("latin1")
+    bvh = parse_bvh(text, path.name)
+    role = joint_roles(bvh)
+    need = ("pelvis", "left_hip", "right_hip", "left_knee", "right_knee", "left_shoulder", "right_shoulder")
+    missing = [n for n in need if n not in role]
+    if missing:
+        raise DinarError(f"{path.name}: expected a person's skeleton, but found no {missing[0].replace('_', ' ')} "
+                         f"among the joints {', '.join(bvh.names[:12])}; rename the joints as Mixamo does")  # fmt: skip
+    G, P = _kinematics(bvh)
+    rest = _zero_pose(bvh)
+    to_canonical = _alignments(rest, G, P, role)
+    world = _world(P, role, up)
+    scale = _scale(rest, bvh, role)
+    orientations = {
+        n: torch.from_numpy(world @ G[:, j] @ to_canonical[n].T) for n, j in role.items() if n in to_canonical
+    }
+    pelvis = P[:, role["pelvis"]] @ world.T * scale
+    hip = scale * _hip_height(rest, role)
+    floor = float((P @ world.T)[..., 1].min()) * scale
+    t = pelvis - np.array([pelvis[0, 0], 0, pelvis[0, 2]])
+    t[:, 1] -= hip + (floor - 0.02 if abs(floor) > 0.3 * hip else 0)  # floors far from y = 0 are not floors
+    return from_orientations(path.stem, orientations, torch.from_numpy(t), 1 / bvh.frame_time, hip)
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+_NOISE = {"mixamorig", "cc", "base", "j", "bip", "bip01", "bip001", "jnt", "rl", "bone", "def", "character1", "sk"}
+_SIDED = {
+    "hip": "hip upleg upperleg thigh upleg thighbend upperlegs",
+    "knee": "leg lowleg lowerleg calf shin knee lolegs",
+    "ankle": "foot ankle",
+    "foot": "toebase toe toes ball",
+    "collar": "shoulder clavicle collar collarbone clav",
+    "shoulder": "arm uparm upperarm shldr shldrbend humerus",
+    "elbow": "forearm lowarm lowerarm elbow forearmbend radius",
+    "wrist": "hand wrist palm",
+}
+_SIDED = {word: joint for joint, words in _SIDED.items() for word in words.split()}
+_MIDDLE = {
+    "hips": "pelvis", "pelvis": "pelvis", "hip": "pelvis", "neck": "neck", "neck1": "neck", "neck01": "neck",
+    "necktwist01": "neck", "necklower": "neck", "head": "head",
+}  # fmt: skip
+_SPINE = re.compile(r"(spine|chest|upperchest|abdomen|abdomenlower|abdomenupper|chestlower|chestupper|torso|waist|"
+                    r"lowerback|back|thorax)\d*")  # fmt: skip
+_PHALANX = {"proximal": 1, "intermediate": 2, "distal": 3}
+_FINGER = re.compile(r"(?:hand|finger)?(index|middle|mid|pinky|little|ring|thumb)(?:finger)?"
+                     r"(0?[123]|metacarpal|proximal|intermediate|distal)")  # fmt: skip
+
+
+def _side_and_core(name: str) -> tuple[str, str]:
+    """``mixamorig:LeftUpLeg`` -> (left, upleg); ``CC_Base_R_Calf`` -> (right, calf); ``lShin`` -> (left, shin)."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name.rsplit(":", 1)[-1])
+    words = [w.lower() for w in words]
+    while words and words[0] in _NOISE and len(words) > 1:
+        words.pop(0)
+        while words and words[0].isdigit() and len(words) > 1:
+            words.pop(0)
+    side = ""
+    for i, w in enumerate(words):
+        if w in ("left", "l", "right", "r"):
+            side = "left" if w[0] == "l" else "right"
+            words.pop(i)
+            break
+    else:
+        joined = "".join(words)
+        for s in ("left", "right"):
+            if joined.startswith(s):
+                return s, joined[len(s) :]
+        if len(words) == 1 and joined[:1] in "lr" and joined[1:] in _SIDED:  # LLEG in capitals and the like
+            return ("left" if joined[0] == "l" else "right"), joined[1:]
+    return side, "".join(w for w in words if w not in _NOISE)
+
+
+def joint_roles(bvh: Bvh) -> dict[str, int]:
+    """SMPL-X joint name -> index of the file's joint, parents first."""
+    parsed = [_side_and_core(n) for n in bvh.names]
+    cores = {c for s, c in parsed if s}
+    shoulder_is_arm = "shoulder" in cores and not cores & {"arm", "uparm", "upperarm", "shldr", "shldrbend", "humerus"}
+    vrm0_thumb = "thumbintermediate" in cores
+    role: dict[str, int] = {}
+    for j, (side, core) in enumerate(parsed):
+        name = None
+        if side:
+            joint = _SIDED.get(core)
+            if joint == "collar" and core == "shoulder" and shoulder_is_arm:
+                joint = "shoulder"
+            finger = _FINGER.fullmatch(core)
+            if joint:
+                name = f"{side}_{joint}"
+            elif finger:
+                kind = {"mid": "middle", "little": "pinky"}.get(finger[1], finger[1])
+                part = finger[2]
+                if kind == "thumb" and not vrm0_thumb:
+                    k = {"metacarpal": 1, "proximal": 2, "distal": 3}.get(part) or int(part)
+                else:
+                    k = _PHALANX.get(part) or (0 if part == "metacarpal" else int(part))
+                name = f"{side}_{kind}{k}" if k else None
+        else:
+            name = _MIDDLE.get(core)
+        if name and name not in role:
+            role[name] = j
+    if "pelvis" not in role and "left_hip" in role and "right_hip" in role:
+        ups = [_ancestors(bvh, role[f"{s}_hip"]) for s in ("left", "right")]
+        role["pelvis"] = next(j for j in ups[0] if j in ups[1])
+    if "pelvis" in role:
+        role |= _spine(bvh, role, parsed)
+    for j, n in enumerate(bvh.names):  # SMPL names as they are
+        if n in PARENT and n not in role:
+            role[n] = j
+    return {n: role[n] for n in PARENT if n in role}
+
+
+def _ancestors(bvh: Bvh, j: int) -> list[int]:
+    out = []
+    while (j := bvh.parents[j]) >= 0:
+        out.append(j)
+    return out
+
+
+def _spine(bvh: Bvh, role: dict[str, int], parsed: list[tuple[str, str]]) -> dict[str, int]:
+    """The joints between pelvis and neck, bottom to top, as spine1 to spine3."""
+    top = next((role[n] for n in ("neck", "head", "left_collar", "left_shoulder") if n in role), None)
+    if top is None:
+        return {}
+    chain = _ancestors(bvh, top)
+    if role["pelvis"] not in chain:
+        return {}
+    chain = chain[: chain.index(role["pelvis"])][::-1]
+    chain = [j for j in chain if _SPINE.fullmatch(parsed[j][1]) and not parsed[j][0]]
+    if not chain:
+        return {}
+    if len(chain) == 1:
+        return {"spine2": chain[0]}
+    if len(chain) == 2:
+        return {"spine1": chain[0], "spine3": chain[1]}
+    return {"spine1": chain[0], "spine2": chain[(len(chain) - 1) // 2], "spine3": chain[-1]}
+
+
+# --- geometry -------------------------------------------------------------------------------------------------------
+
+
+def _axis_rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
+    a = np.radians(degrees)
+    c, s, o, i = np.cos(a), np.sin(a), np.zeros_like(a), np.ones_like(a)
+    rows = {"X": (i, o, o, o, c, -s, o, s, c), "Y": (c, o, s, o, i, o, -s, o, c), "Z": (c, -s, o, s, c, o, o, o, i)}
+    return np.stack(rows[axis], -1).reshape(*a.shape, 3, 3)
+
+
+def _kinematics(bvh: Bvh) -> tuple[np.ndarray, np.ndarray]:
+    """Global rotations [T, J, 3, 3] and positions [T, J, 3]. Position channels replace the offset."""
+    T, J = len(bvh.values), len(bvh.names)
+    G, P = np.zeros((T, J, 3, 3)), np.zeros((T, J, 3))
+    column = 0
+    for j in range(J):
+        R, offset = np.broadcast_to(np.eye(3), (T, 3, 3)), np.repeat(np.array([bvh.offsets[j]]), T, 0)
+        for c in bvh.channels[j]:
+            x = bvh.values[:, column]
+            column += 1
+            if c.endswith("position"):
+                offset[:, "XYZ".index(c[0])] = x
+            else:
+                R = R @ _axis_rotation(c[0], x)
+        p = bvh.parents[j]
+        G[:, j] = R if p < 0 else G[:, p] @ R
+        P[:, j] = offset if p < 0 else P[:, p] + (G[:, p] @ offset[..., None])[..., 0]
+    return G, P
+
+
+def _zero_pose(bvh: Bvh) -> np.ndarray:
+    out = np.zeros((len(bvh.names), 3))
+    for j, p in enumerate(bvh.parents):
+        out[j] = (out[p] if p >= 0 else 0) + np.array(bvh.offsets[j])
+    return out
+
+
+_NEXT = {"hip": "knee", "knee": "ankle", "ankle": "foot", "shoulder": "elbow", "elbow": "wrist", "wrist": "middle1"}
+
+
+def _frame(primary: np.ndarray, secondary: np.ndarray) -> np.ndarray:
+    """Axes [3, 3] in columns: the primary direction, and the secondary made perpendicular to it."""
+    a = primary / np.linalg.norm(primary)
+    b = secondary - a * (a @ secondary)
+    b = b / np.linalg.norm(b)
+    return np.stack([a, b, np.cross(a, b)], 1)
+
+
+def _alignments(rest: np.ndarray, G: np.ndarray, P: np.ndarray, role: dict[str, int]) -> dict[str, np.ndarray]:
+    """Per joint the rotation [3, 3] that takes the file's zero pose to SMPL's T-pose."""
+    at = {n: rest[j] for n, j in role.items()}
+    top = next(n for n in ("neck", "spine3", "spine2", "left_shoulder") if n in at)
+    up, across = at[top] - at["pelvis"], at["left_hip"] - at["right_hip"]
+    if np.linalg.norm(np.cross(up, across)) < 1e-6 * np.linalg.norm(across):
+        up = at["pelvis"] - (at["left_knee"] + at["right_knee"]) / 2
+    canonical = _frame(np.array([0.0, 1, 0]), np.array([1.0, 0, 0]))
+    root = canonical @ _frame(up, across).T
+    root = _snapped(root)
+    out = {n: root for n in role}
+    for side, x in (("left", 1.0), ("right", -1.0)):
+        knee, elbow = np.array([1.0, 0, 0]), np.array([0.0, -x, 0])  # axes of bending in the T-pose
+        for joints, aim, hinge in (
+            (("hip", "knee"), np.array(LEG[side]), knee),
+            (("shoulder", "elbow"), np.array([x, 0, 0]), elbow),
+        ):
+            turned = _limb(at, G, P, role, side, joints, root, aim, hinge)
+            for n in joints:
+                if f"{side}_{n}" in role:
+                    out[f"{side}_{n}"] = turned[n]
+            _extremity(at, role, side, joints[1], turned, root, out)
+    return out
+
+
+def _snapped(R: np.ndarray) -> np.ndarray:
+    """The nearest turn by quarter turns if R is within 25 degrees of it: spines lean in most zero poses."""
+    i = np.abs(R).argmax(1)
+    if sorted(i) != [0, 1, 2]:
+        return R
+    Q = np.zeros((3, 3))
+    Q[np.arange(3), i] = np.sign(R[np.arange(3), i])
+    return Q if np.trace(Q.T @ R) > 1 + 2 * np.cos(np.radians(25)) else R
+
+
+def _limb(
+    at: dict[str, np.ndarray], G: np.ndarray, P: np.ndarray, role: dict[str, int],
+    side: str, joints: tuple[str, str], root: np.ndarray, aim: np.ndarray, hinge: np.ndarray,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    upper, lower = (f"{side}_{n}" for n in joints)
+    end = f"{side}_{_NEXT[joints[1]]}"
+    out = {}
+    bones = {joints[0]: (upper, lower), joints[1]: (lower, end)}
+    axis = None
+    if lower in role and end in role:
+        axis = _bending_axis(P[:, role[upper]], P[:, role[lower]], P[:, role[end]], G[:, role[lower]])
+    for n, (a, b) in bones.items():
+        if a not in at or b not in at or np.linalg.norm(at[b] - at[a]) < 1e-9:
+            out[n] = out.get(joints[0], root)
+            continue
+        d = at[b] - at[a]
+        now = root @ d / np.linalg.norm(d)
+        if now @ (aim / np.linalg.norm(aim)) > np.cos(np.radians(110)):
+            out[n] = rotation_between(now, aim) @ root
+        else:  # folded the other way: a direction alone leaves the twist open
+            s = axis if axis is not None else root.T @ np.array([1.0, 0, 0])
+            out[n] = _frame(aim, hinge) @ _frame(d, s).T
+    return out
+
+
+def _bending_axis(a: np.ndarray, b: np.ndarray, c: np.ndarray, lower: np.ndarray) -> np.ndarray | None:
+    """Mean axis in the lower bone's zero-pose axes about which the limb a-b-c bends, or None if it stays straight."""
+    u, v = b - a, c - b
+    u, v = u / np.linalg.norm(u, axis=1, keepdims=True), v / np.linalg.norm(v, axis=1, keepdims=True)
+    n = np.cross(u, v)  # grows with the bend
+    local = np.einsum("tji,tj->ti", lower, n)
+    mean = local.mean(0)
+    strength = np.linalg.norm(n, axis=1).mean()
+    return mean if strength > 0.03 and np.linalg.norm(mean) > 0.5 * strength else None
+
+
+def _extremity(
+    at: dict[str, np.ndarray], role: dict[str, int], side: str, above: str,
+    turned: dict[str, np.ndarray], root: np.ndarray, out: dict[str, np.ndarray],
+) -> None:  # fmt: skip
+    """Hands follow the forearm's turn. Feet rest flat: only their heading is corrected, unless they were folded."""
+    if above == "elbow":
+        for n in role:
+            if n.startswith(side) and (n == f"{side}_wrist" or n[-1] in "123"):
+                out[n] = turned["elbow"]
+        wrist, middle = f"{side}_wrist", f"{side}_middle1"
+        if wrist in at and middle in at:
+            along = turned["elbow"] @ (at[middle] - at[wrist])
+            R = rotation_between(along, np.array([1.0 if side == "left" else -1.0, 0, 0])) @ turned["elbow"]
+            for n in role:
+                if n.startswith(side) and (n == wrist or n[-1] in "123"):
+                    out[n] = R
+        return
+    ankle, toes = f"{side}_ankle", f"{side}_foot"
+    if ankle not in role:
+        return
+    out[ankle] = turned["knee"] if np.trace(turned["knee"].T @ root) < 1 else root
+    if toes in at and np.linalg.norm(at[toes] - at[ankle]) > 1e-9:
+        d = out[ankle] @ (at[toes] - at[ankle])
+        d = d / np.linalg.norm(d)
+        if d[2] < 0.5:  # pointing down the shin, or up
+            out[ankle] = rotation_between(d, np.array([0, -0.45, 0.9])) @ out[ankle]
+    if toes in role:
+        out[toes] = out[ankle]
+
+
+def _world(P: np.ndarray, role: dict[str, int], up: str) -> np.ndarray:
+    """Rotation [3, 3] from the file's world to y up. BVH is y up by custom; the upright body tells otherwise."""
+    if up == "auto":
+        high = [n for n in ("head", "neck", "spine3", "left_shoulder", "right_shoulder") if n in role]
+        low = [n for n in ("left_knee", "right_knee") if n in role]
+        d = np.mean([P[:, role[n]] for n in high], 0) - np.mean([P[:, role[n]] for n in low], 0)
+        d = (d / np.linalg.norm(d, axis=1, keepdims=True)).mean(0)
+        up = "z" if abs(d[2]) > 0.75 and abs(d[1]) < 0.4 and d[2] > 0 else "-y" if d[1] < -0.75 else "y"
+    return {"y": np.eye(3), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]), "-y": np.diag([1.0, -1, -1])}[up]
+
+
+def _hip_height(rest: np.ndarray, role: dict[str, int]) -> float:
+    """Sole to pelvis in file units, measured along the bones: a zero pose need not stand."""
+    length = lambda a, b: float(np.linalg.norm(rest[role[a]] - rest[role[b]]))  # noqa: E731
+    leg = length("left_hip", "left_knee")
+    leg += length("left_knee", "left_ankle") if "left_ankle" in role else leg
+    return leg * 1.09  # the hips lie at the pelvis' height, the ankle 9 % of the leg above the sole
+
+
+_UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)  # m, cm, mm, inch, and the CMU conversion's
+
+
+def _scale(rest: np.ndarray, bvh: Bvh, role: dict[str, int]) -> float:
+    """Metres per file unit: the usual unit that makes a person of 1.2 to 2.4 m, else 1.7 m."""
+    tall = _hip_height(rest, role) / 0.53
+    if tall <= 0:
+        raise DinarError("expected a BVH skeleton with legs, got bones of zero length; export the file again")
+    best = min(_UNITS, key=lambda s: abs(np.log(tall * s / 1.7)))
+    return best if 1.2 < tall * best < 2.4 else 1.7 / tall

@@ -1,0 +1,288 @@
+"""The command line: parse, call, report. Errors are one line on stderr and exit status 1; `--debug` shows where."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from .errors import DinarError
+
+Path1 = Annotated[Path, tyro.conf.Positional]
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+@dataclass
+class Common:
+    """Options that every command has."""
+
+    body: Literal["anny", "smplx"] = "anny"
+    """Body model; `smplx` needs --body-path with your licensed file."""
+    body_path: Path | None = None
+    """SMPLX_*.npz."""
+    threads: int = 0
+    """CPU threads; 0 takes all."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass
+class Create(Common):
+    """Make an avatar from a photo, or from several photos of one person (front first)."""
+
+    photos: Annotated[list[Path], tyro.conf.Positional] = field(default_factory=list)
+    """Photos of the same person: jpg, png, webp, tiff, ..."""
+    out: Output = Path("me.avatar")
+    """Where the avatar goes; a preview picture is written beside it."""
+    person: int | None = None
+    """Which person, counted from the left, when there are several; default: the largest, most central."""
+    mask: list[Path] = field(default_factory=list)
+    """Your own cut-out, one for each photo."""
+    keypoints: list[Path] = field(default_factory=list)
+    """Your own keypoints, one file for each photo: OpenPose json, or npz with 33 or 17 points."""
+    fit: list[Path] = field(default_factory=list)
+    """A body fit saved by --save-fit, one for each photo."""
+    save_fit: Path | None = None
+    """Also write the body fit of the (first) photo, as npz."""
+    offsets: bool = True
+    """Widen the mesh to clothes and hair."""
+    occlusion: bool = True
+    """Do not sample along the outlines of limbs in front of the body."""
+    blend: Literal["softmax", "poisson"] = "softmax"
+    """How several photos are merged."""
+    preview: bool = True
+    """Write a sheet with the fit and the avatar from all sides."""
+
+
+@dataclass
+class Render(Common):
+    """Draw an avatar as png or jpg."""
+
+    avatar: Path1 = Path()
+    out: Output = Path("render.png")
+    source: bool = False
+    """From the photo's camera, at the photo's size."""
+    azimuth: float = 0
+    """Degrees around the person: 0 front, 90 their left, 180 back."""
+    elevation: float = 0
+    """Degrees; positive looks down."""
+    pose: str | None = None
+    """A static pose or the first frame of a motion: a name or a file."""
+    size: int = 1024
+    """Pixels a side."""
+    background: Literal["white", "grey", "transparent"] = "transparent"
+
+
+@dataclass
+class Turntable(Common):
+    """A video of the avatar turning once."""
+
+    avatar: Path1 = Path()
+    out: Output = Path("turntable.mp4")
+    seconds: float = 4
+    fps: int = 30
+    size: int = 720
+    pose: str | None = None
+
+
+@dataclass
+class Animate(Common):
+    """A video of the avatar in motion."""
+
+    avatar: Path1 = Path()
+    out: Output = Path("animation.mp4")
+    motion: str = "walk"
+    """A shipped motion (walk, wave, turn, look_around, dance, idle) or a file: AMASS npz, SMPLify-X pkl, BVH, ..."""
+    fps: int = 30
+    size: int = 720
+    azimuth: float = 25
+    turn: float = 0
+    """Degrees the camera goes round."""
+    repeat: int = 2
+    """How often a looping motion is shown."""
+
+
+@dataclass
+class Export(Common):
+    """Write a rigged GLB (or .vrm) for Blender, Unity, Unreal, the web."""
+
+    avatar: Path1 = Path()
+    out: Output = Path("avatar.glb")
+    motion: list[str] = field(default_factory=lambda: ["idle", "walk", "wave"])
+    """Motions to include as clips; names or files."""
+    expressions: bool = True
+    """Include facial expressions as morph targets."""
+    unlit: bool = True
+    """Show the texture as photographed; the photo's light is in it already."""
+
+
+@dataclass
+class Demo(Common):
+    """Everything at once: avatar, preview, turntable, walk and GLB, from a photo (default: a rendered person)."""
+
+    photo: Annotated[Path | None, tyro.conf.Positional] = None
+    out: Output = Path("out/demo")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of `dinar`."""
+    import typing
+
+    if (argv if argv is not None else sys.argv[1:]) == ["--version"]:
+        from . import __version__
+
+        print(f"dinar {__version__}")
+        return
+    command = tyro.cli(
+        typing.Union[Create, Render, Turntable, Animate, Export, Demo],  # type: ignore[arg-type]  # noqa: UP007
+        prog="dinar",
+        description=__import__("dinar").__doc__.splitlines()[0],
+        args=argv,
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
+    )
+    try:
+        if command.threads:
+            import torch
+
+            torch.set_num_threads(command.threads)
+        {Create: _create, Render: _render, Turntable: _turntable, Animate: _animate, Export: _export, Demo: _demo}[
+            type(command)
+        ](command)
+    except DinarError as e:
+        _fail(str(e), command.debug)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
+    except MemoryError:
+        _fail("out of memory: use a smaller photo", command.debug)
+    except OSError as e:
+        _fail(f"{e.filename or 'file'}: {e.strerror or e}", command.debug)
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _fail(message: str, debug: bool) -> None:
+    if debug:
+        raise
+    print(f"dinar: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _body(c: Common):
+    from .body import load_body
+
+    return load_body(c.body, c.body_path)
+
+
+def _load(c: Common, path: Path):
+    from .avatar import Avatar
+
+    return Avatar.load(path, None if c.body == "anny" else _body(c))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _writable(path: Path) -> None:
+    """Refuse an unusable output before minutes are spent."""
+    from .files import check_writable
+
+    check_writable(path)
+
+
+def _create(c: Create) -> None:
+    from .create import create
+    from .preview import preview, write_image
+
+    if not c.photos:
+        raise DinarError("expected a photo: dinar create PHOTO [PHOTO ...] -o me.avatar")
+    sheet = c.out.with_suffix(".preview.png")
+    for p in (c.out, *([sheet] if c.preview else []), *([c.save_fit] if c.save_fit else [])):
+        _writable(p)
+    start = time.perf_counter()
+    avatar = create(c.photos, body=_body(c), person=c.person, masks=c.mask, keypoints=c.keypoints, fits=c.fit,
+                    offsets=c.offsets, occlusion=c.occlusion, blend=c.blend, progress=lambda s: _say(f"  {s}"))  # fmt: skip
+    for s in avatar.work.subjects:
+        if s.count > 1:
+            _say(f"  {s.name}: took person {s.index} of {s.count}, counted from the left (--person N for another)")
+    avatar.save(c.out)
+    if c.save_fit:
+        avatar.work.fits[0].save(c.save_fit)
+    if c.preview:
+        write_image(sheet, preview(avatar, avatar.work))
+    _say(f"{c.out} in {time.perf_counter() - start:.1f} s" + (f"; look at {sheet}" if c.preview else ""))
+
+
+def _pose(c: Common, avatar, name: str | None):
+    if name is None:
+        return None
+    from .body.motion import retarget
+    from .body.readers import load_motion
+
+    return retarget(load_motion(name), avatar.body, betas=avatar.betas)[0][0]
+
+
+def _render(c: Render) -> None:
+    from .preview import write_image
+    from .scene import orbit
+    from .scene.textured import over, to_uint8
+
+    _writable(c.out)
+    if not 16 <= c.size <= 8192:
+        raise DinarError(f"expected --size between 16 and 8192, got {c.size}")
+    avatar = _load(c, c.avatar)
+    pose = _pose(c, avatar, c.pose)
+    camera = avatar.camera if c.source else orbit(avatar.vertices(pose), c.azimuth, c.elevation, c.size, c.size)
+    picture = avatar.render(pose, camera)
+    if c.background != "transparent" or c.out.suffix.lower() in (".jpg", ".jpeg"):
+        picture = over(picture, 0.5 if c.background == "grey" else 1.0)
+    write_image(c.out, to_uint8(picture))
+
+
+def _video(out: Path, frames: Iterable, fps: float, total: int) -> None:
+    from .export import write_video
+    from .scene.textured import over, to_uint8
+
+    opaque = out.suffix.lower() == ".mp4"
+    write_video(out, (to_uint8(over(f) if opaque else f) for f in frames), fps, total, progress=sys.stderr.isatty())
+
+
+def _turntable(c: Turntable) -> None:
+    _writable(c.out)
+    avatar = _load(c, c.avatar)
+    n = max(2, round(c.seconds * c.fps))
+    _video(c.out, avatar.turntable(n, c.size, _pose(c, avatar, c.pose)), c.fps, n)
+
+
+def _animate(c: Animate) -> None:
+    from .body.readers import load_motion
+
+    _writable(c.out)
+    avatar = _load(c, c.avatar)
+    motion = load_motion(c.motion).resampled(c.fps)
+    repeat = c.repeat if motion.loop else 1
+    frames = avatar.animate(motion, c.size, azimuth=c.azimuth, turn=c.turn, repeat=repeat)
+    _video(c.out, frames, c.fps, repeat * len(motion))
+
+
+def _export(c: Export) -> None:
+    _writable(c.out)
+    _load(c, c.avatar).export(c.out, c.motion, expressions=c.expressions, unlit=c.unlit)
+    _say(f"{c.out}: {c.out.stat().st_size / 2**20:.1f} MiB")
+
+
+def _demo(c: Demo) -> None:
+    from .demo import demo
+
+    demo(c.photo, c.out, _say)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Photo(s) to avatar: the inference of §3.4, top to bottom.
+
+    fit the body -> widen it to the clothes -> sample the texture -> merge views -> restore the unseen -> Avatar
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import __version__
+from .avatar import Avatar
+from .body import Body, load_body
+from .errors import DinarError
+from .fit.keypoints import find_person, load_keypoints
+from .fit.mask import load_mask, person_mask
+from .fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
+from .fit.photo import read_photo
+from .fit.smplify import Fit, View, fit_body, load_fit
+from .scene import rasterize
+from .texture import Shot, gather, merge, restore, shoot, texels
+from .texture.occlusion import occlusion_outlines
+
+TEXTURE = 1024  # texels a side of the RGB layer; a head is 65-95 px in a 512 crop, so 256 would blur faces
+CROP = 1024  # pixels a side of the crop that is sampled
+
+
+@dataclass
+class Subject:
+    """One photo, read: the picture, whose pixels are the person's, and the keypoints."""
+
+    rgb: np.ndarray  # [H, W, 3] uint8
+    alpha: np.ndarray  # [H, W] float32 in [0, 1]
+    view: View
+    name: str
+    count: int  # people found in the photo
+    index: int  # the one that was taken, from the left, 1-based
+
+
+def create(
+    photos: str | Path | Sequence[str | Path],
+    *,
+    body: Body | None = None,
+    person: int | None = None,  # which one, counted from the left, if there are several
+    masks: Sequence[str | Path] = (),  # the user's own, one a photo
+    keypoints: Sequence[str | Path] = (),  # likewise: OpenPose json or npz
+    fits: Sequence[str | Path] = (),  # likewise: npz of `Fit.save`, or SMPLify-X pkl for the smplx body
+    offsets: bool = True,  # widen the mesh to the clothes
+    occlusion: bool = True,  # leave out what limbs may hide (§3.5)
+    blend: str = "softmax",  # several photos: eq. 5, or "poisson"
+    size: int = TEXTURE,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Avatar:
+    """Make an avatar from one photo, or from several of the same person (front first).
+
+    Raises:
+        DinarError: no whole person in a photo, an unreadable file, a wrong size; says what to do.
+    """
+    paths = [Path(photos)] if isinstance(photos, str | Path) else [Path(p) for p in photos]
+    for given, what in ((masks, "masks"), (keypoints, "keypoints"), (fits, "fits")):
+        if given and len(given) != len(paths):
+            raise DinarError(f"expected one of the {what} for each photo: {len(paths)} photos, {len(given)} {what}")
+    if not paths:
+        raise DinarError("expected at least one photo")
+    body = body or load_body()
+    clock = {}
+    start = time.perf_counter()
+
+    def lap(name: str) -> None:
+        nonlocal start
+        now = time.perf_counter()
+        clock[name], start = round(now - start, 3), now
+
+    subjects = []
+    for i, path in enumerate(paths):
+        progress(f"reading {path.name}")
+        mask = masks[i] if masks else None
+        subjects.append(read_subject(path, person, mask, keypoints[i] if keypoints else None))
+    lap("photo")
+
+    progress("fitting the body")
+    if fits:
+        found = [load_fit(f, body, s.view) for f, s in zip(fits, subjects, strict=True)]
+    else:
+        found = fit_body(body, [s.view for s in subjects])
+    betas = found[0].betas
+    lap("fit")
+
+    progress("fitting the clothes")
+    silhouettes = [
+        Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera) for s, f in zip(subjects, found, strict=True)
+    ]
+    D = torch.zeros(body.num_vertices, 3)
+    if offsets:
+        D = torch.from_numpy(fit_offsets(body, betas, silhouettes))
+    lap("offsets")
+
+    progress("sampling the texture")
+    shots = [take_shot(body, s, f, D, occlusion) for s, f in zip(subjects, found, strict=True)]
+    t = texels(body.atlas, size)
+    layers = [gather(body, shot, t) for shot in shots]
+    colour, lam = merge(np.stack([c for c, _ in layers]), np.stack([m for _, m in layers]))
+    if blend == "poisson":
+        from .texture.poisson import blend_views
+
+        colour = blend_views(body, t, [c for c, _ in layers], [m for _, m in layers])
+    rgb, seen = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
+    rgb[t.index], seen[t.index] = colour * (lam > 0)[:, None], lam
+    rgb, seen = rgb.reshape(size, size, 3), seen.reshape(size, size)
+    lap("sample")
+
+    progress("restoring what the photo does not show")
+    rgb = restore(body, rgb, seen)
+    lap("restore")
+
+    first = found[0]
+    meta = {
+        "dinar": __version__, "photos": [s.name for s in subjects], "texture": "classical",
+        "people": [[s.index, s.count] for s in subjects], "options": {"offsets": offsets, "occlusion": occlusion},
+        "keypoint_error": [round(f.keypoint_error, 3) for f in found],
+    }  # fmt: skip
+    avatar = Avatar(body, betas, D, (rgb * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
+                    first.pose, first.transl, first.camera, meta)  # fmt: skip
+    avatar.work = Work(subjects, found, shots, clock)
+    return avatar
+
+
+@dataclass
+class Work:
+    """What `create` found on the way: for previews and benchmarks, not saved."""
+
+    subjects: list[Subject]
+    fits: list[Fit]
+    shots: list[Shot]
+    seconds: dict[str, float]
+
+
+def read_subject(
+    path: Path, person: int | None = None, mask: str | Path | None = None, keypoints: str | Path | None = None
+) -> Subject:
+    """Read a photo, find the person and cut them out. A photo's own alpha channel, or ``mask``, is the cut-out."""
+    photo = read_photo(path)
+    shape = photo.rgb.shape[:2]
+    given = load_mask(mask, shape) if mask is not None else photo.alpha
+    soft = None
+    count = index = 1
+    if keypoints is not None:
+        pose = load_keypoints(keypoints, photo.scale)
+    if keypoints is None or given is None:
+        found = find_person(photo.rgb, person, given, str(path))
+        soft, count, index = found.mask_soft, found.count, found.index
+        pose = found.pose if keypoints is None else pose
+    alpha = given if given is not None else person_mask(photo.rgb, pose, soft)
+    if (alpha > 0.5).sum() < 400:
+        raise DinarError(f"{path}: the mask holds no person")
+    view = View(pose.keypoints, pose.world, alpha > 0.5, *shape)
+    return Subject(photo.rgb, alpha, view, path.name, count, index)
+
+
+def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion: bool, size: int = CROP) -> Shot:
+    """The crop of a photo with the dressed mesh rasterised over it."""
+    box = crop_box(s.alpha > 0.5, size)
+    rgb = warp_crop(s.rgb.astype(np.float32) / 255, box, size, 1.0)
+    alpha = warp_crop(s.alpha, box, size, 0.0)
+    camera = fit.camera.crop(*box, size, size)
+    vertices = body(fit.betas[None], fit.pose[None], fit.transl[None], offsets=offsets).vertices[0]
+    shot = shoot(body, vertices, camera, np.clip(rgb, 0, 1), alpha > 0.5)
+    if occlusion:
+        xy, depth = camera.project(vertices)
+        shot.usable &= ~occlusion_outlines(body, rasterize(xy[None], depth[None], body.faces, size, size))
+    return shot
+
+

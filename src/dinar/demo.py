@@ -1,0 +1,43 @@
+"""`dinar demo`: everything from one photo, to look at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from .body.readers import load_motion
+from .create import create
+from .errors import DinarError
+from .export import write_video
+from .preview import preview, write_image
+from .scene.textured import over, to_uint8
+
+SIZE, FPS = 640, 30
+
+
+def demo(photo: Path | None, folder: Path, say: Callable[[str], None]) -> None:
+    """Write avatar, preview, turntable and walk videos and a GLB into ``folder``."""
+    start = time.perf_counter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise DinarError(f"cannot write into {folder}: {e.strerror}") from e
+    if photo is None:
+        with resources.as_file(resources.files("dinar") / "data" / "demo.jpg") as shipped:
+            avatar = create(shipped, progress=lambda s: say(f"  {s}"))
+    else:
+        avatar = create(photo, progress=lambda s: say(f"  {s}"))
+    avatar.save(folder / "me.avatar")
+    write_image(folder / "preview.png", preview(avatar, avatar.work))
+    say("  turntable")
+    frames = avatar.turntable(4 * FPS, SIZE)
+    write_video(folder / "turntable.mp4", (to_uint8(over(f)) for f in frames), FPS)
+    say("  walk")
+    walk = load_motion("walk").resampled(FPS)
+    frames = avatar.animate(walk, SIZE, turn=120, repeat=4)
+    write_video(folder / "walk.mp4", (to_uint8(over(f)) for f in frames), FPS)
+    say("  GLB")
+    avatar.export(folder / "me.glb")
+    say(f"{folder}: preview.png, turntable.mp4, walk.mp4, me.glb, me.avatar in {time.perf_counter() - start:.0f} s")

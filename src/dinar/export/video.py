@@ -1,0 +1,130 @@
+"""Frames to a video: .mp4 (H.264), .gif, or numbered PNG files with transparency."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image
+
+from ..errors import DinarError
+from .replace import replacing
+
+_MP4 = (
+    "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264", "-crf", "18",
+    "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-movflags", "+faststart",
+)  # fmt: skip
+_GIF = (
+    "-filter_complex",
+    "[0:v]split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4",
+)
+
+
+def write_video(
+    path: str | Path,
+    frames: Iterable[np.ndarray],  # each [H, W, 3] or [H, W, 4] uint8 sRGB, straight alpha
+    fps: float,
+    total: int | None = None,
+    *,
+    progress: bool = False,
+) -> int:
+    """Write frames as they come and return their number; a failure or Ctrl-C leaves no part of a file.
+
+    The suffix chooses: ``.mp4``, ``.gif``, a pattern such as ``shot_%04d.png``, or none for a folder of
+    ``0000.png, 0001.png, ...``. PNG keeps transparency; in the others the background is white. ``total`` is for the
+    progress bar only.
+    """
+    path = Path(path)
+    if not (fps > 0 and math.isfinite(fps)):
+        raise DinarError(f"expected a frame rate above 0, got {fps}")
+    checked = _progress(_checked(frames), total, path.name) if progress else _checked(frames)
+    suffix = path.suffix.lower()
+    if suffix in (".mp4", ".gif"):
+        with replacing(path) as temp:
+            return _encode(temp, checked, fps, _MP4 if suffix == ".mp4" else _GIF)
+    if suffix == ".png" and re.fullmatch(r"[^%]*%0?\d*d[^%]*", path.name):
+        folder, pattern = path.parent, path.name
+    elif suffix == "":
+        folder, pattern = path, "%04d.png"
+    else:
+        raise DinarError(f"expected a name like x.mp4, x.gif, x_%04d.png or a folder, got {path.name}")
+    with replacing(folder, folder=True) as temp:
+        n = 0
+        for frame in checked:
+            Image.fromarray(frame).save(temp / (pattern % n), compress_level=4)
+            n += 1
+        if not n:
+            raise DinarError("expected at least one frame, got none")
+        return n
+
+
+def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames, each a C-contiguous array of the first one's shape."""
+    shape = None
+    for n, frame in enumerate(frames):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] not in (3, 4) or 0 in frame.shape:
+            raise DinarError(f"expected frames [H, W, 3 or 4] uint8, got {list(frame.shape)} {frame.dtype}")
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise DinarError(f"expected frames of one size, got {list(frame.shape)} after {n} of {list(shape)}")
+        yield np.ascontiguousarray(frame)
+
+
+def _opaque(frame: np.ndarray) -> np.ndarray:
+    """[H, W, 3] uint8 on white, padded by its edge to even sizes, which yuv420p needs."""
+    if frame.shape[2] == 4:
+        a = frame[..., 3:].astype(np.uint16)
+        frame = ((frame[..., :3] * a + 255 * (255 - a) + 127) // 255).astype(np.uint8)
+    H, W = frame.shape[:2]
+    return np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), mode="edge") if H % 2 or W % 2 else frame
+
+
+def _encode(path: Path, frames: Iterator[np.ndarray], fps: float, options: tuple[str, ...]) -> int:
+    """Pipe frames to ffmpeg; its failure is a DinarError with its last line."""
+    first = next(frames, None)
+    if first is None:
+        raise DinarError("expected at least one frame, got none")
+    first = _opaque(first)
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
+        "-s", f"{first.shape[1]}x{first.shape[0]}", "-r", f"{fps:.6g}", "-i", "pipe:", *options, str(path),
+    ]  # fmt: skip
+    with tempfile.TemporaryFile() as log:
+        # A session of its own: Ctrl-C reaches this process only, which then stops ffmpeg and removes the file.
+        pipe = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, start_new_session=os.name == "posix")
+        assert pipe.stdin
+        n = 0
+        try:
+            broken = False
+            try:
+                pipe.stdin.write(first)
+                n = 1
+                for frame in frames:
+                    pipe.stdin.write(_opaque(frame))
+                    n += 1
+                pipe.stdin.close()
+            except BrokenPipeError:  # ffmpeg has gone: it says why in the log
+                broken = True
+            status = pipe.wait()
+        finally:
+            if pipe.poll() is None:
+                pipe.kill()
+                pipe.wait()
+        if status or broken:
+            log.seek(0)
+            lines = [l for l in log.read().decode(errors="replace").splitlines() if l.strip()]
+            raise DinarError(f"ffmpeg could not write the video: {lines[-1].strip() if lines else f'status {status}'}")
+    return n
+
+
+def _progress(frames: Iterator[np.ndarray], total: int | None, name: str) -> Iterator[np.ndarray]:
+    from rich.progress import track
+
+    return iter(track(frames, description=name, total=total))

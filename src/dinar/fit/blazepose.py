@@ -1,0 +1,275 @@
+"""BlazePose on LiteRT: people and their 33 keypoints, without MediaPipe.
+
+The graph is MediaPipe's (detector on a letterboxed 224 px image, rotated region of interest, landmarks, segmentation
+and metric 3D points on 256 px), with three changes for photos instead of video: every person is kept, small ones are
+searched in tiles, and the region is refined until it stays where it is.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+import cv2
+import numpy as np
+
+from ..assets import asset
+from ..errors import DinarError
+
+KEYPOINTS = (
+    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
+    "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index",
+    "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
+)  # fmt: skip
+
+DETECTOR_SIZE, LANDMARK_SIZE = 224, 256  # pixels, fixed by the models
+MIN_SCORE = 0.5  # of a detection; MediaPipe's default
+WEAK_SCORE = 0.3  # tried when there is no better one: the landmark model's own score decides
+SMALL = 0.25  # people lower than this share of the image height are searched in tiles
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rotated square in the image: what a landmark model looks at."""
+
+    x: float  # centre, pixels
+    y: float
+    size: float  # side, pixels
+    angle: float  # radians, clockwise in the image; 0 = upright
+
+    def to_crop(self, crop: int) -> np.ndarray:
+        """[2, 3] affine from image pixels to the pixels of a ``crop`` px square."""
+        c, s, k = np.cos(self.angle), np.sin(self.angle), crop / self.size
+        R = np.array([[c, s], [-s, c]]) * k
+        return np.c_[R, crop / 2 - R @ (self.x, self.y)]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A person found by the detector."""
+
+    region: Region
+    score: float  # in [0, 1]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Keypoints of one person, in the order of :data:`KEYPOINTS`."""
+
+    keypoints: np.ndarray  # [33, 4] float32: x, y in pixels; z in pixels about the hips, smaller is nearer; visibility
+    presence: np.ndarray  # [33] float32 in [0, 1]: the point lies inside the region
+    world: np.ndarray | None  # [33, 3] float32 metres about the hips: x right, y down, z away from the camera
+    segmentation: np.ndarray | None  # [H, W] float32 in [0, 1]
+    score: float  # the landmark model's own confidence that there is a person, in [0, 1]
+    region: Region | None
+
+    @property
+    def visibility(self) -> np.ndarray:
+        """[33] float32 in [0, 1]."""
+        return self.keypoints[:, 3]
+
+    @property
+    def height(self) -> float:
+        """Length of the person's extent in the image, pixels: the diagonal of the keypoints' box."""
+        return float(np.linalg.norm(np.ptp(self.keypoints[self.visibility > 0, :2], axis=0)))
+
+
+class Net:
+    """A LiteRT model. Outputs are looked up by shape, which identifies them in all the models used here."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as e:
+            raise DinarError("finding keypoints needs the package ai-edge-litert (pip install ai-edge-litert); where "
+                             "it has no wheel, give your own: --keypoints FILE --mask FILE") from e  # fmt: skip
+        self._lock = Lock()  # interpreters keep their tensors: one call at a time
+        self._net = Interpreter(str(path), num_threads=min(4, os.cpu_count() or 1))
+        self._net.allocate_tensors()
+        self._input = self._net.get_input_details()[0]
+        self._outputs = self._net.get_output_details()
+
+    def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:  # [H, W, 3] float, the model's own range
+        """Outputs by name, without the batch axis."""
+        with self._lock:
+            self._net.set_tensor(self._input["index"], image[None].astype(np.float32))
+            self._net.invoke()
+            return {o["name"]: self._net.get_tensor(o["index"])[0] for o in self._outputs}
+
+
+@cache
+def load_net(name: str) -> Net:
+    """A model from :mod:`dinar.assets`, loaded once per process."""
+    return Net(asset(name))
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(x, -60, 60)))
+
+
+@cache
+def _anchors() -> np.ndarray:
+    """[2254, 2] anchor centres in [0, 1] of the detector's three feature maps."""
+    centres = []
+    for stride, per_cell in ((8, 2), (16, 2), (32, 6)):
+        g = DETECTOR_SIZE // stride
+        y, x = np.mgrid[:g, :g]
+        centres.append(np.repeat(np.stack([(x + 0.5) / g, (y + 0.5) / g], -1).reshape(-1, 2), per_cell, 0))
+    return np.concatenate(centres)
+
+
+def cut(rgb: np.ndarray, M: np.ndarray, size: int) -> np.ndarray:
+    """The ``size`` px square that the affine ``M`` [2, 3] makes of an image; black outside."""
+    step = int(1 / np.sqrt(np.linalg.det(M[:, :2])))
+    if step > 1:  # area-average first: a bilinear warp alone would alias
+        small = max(1, rgb.shape[1] // step), max(1, rgb.shape[0] // step)
+        k = np.array([rgb.shape[1] / small[0], rgb.shape[0] / small[1]])
+        M = np.c_[M[:, :2] * k, M[:, 2] + M[:, :2] @ ((k - 1) / 2)]  # pixel centres are at integers
+        rgb = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA)
+    return cv2.warpAffine(rgb, M, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _region(hips: np.ndarray, top: np.ndarray) -> Region:  # [2] pixels each
+    """The region MediaPipe derives from the middle of the hips and a point on the circle around the body."""
+    d = top - hips
+    return Region(float(hips[0]), float(hips[1]), float(2.5 * np.hypot(*d)), float(np.arctan2(d[0], -d[1])))
+
+
+def _detect(
+    rgb: np.ndarray,  # [H, W, 3] uint8
+    window: tuple[float, float, float],  # x, y, side of the square that the detector looks at, pixels
+    threshold: float,
+) -> list[Detection]:
+    """One detector pass, with weighted non-maximum suppression of the faces' boxes."""
+    x0, y0, side = window
+    k = DETECTOR_SIZE / side
+    M = np.array([[k, 0, -x0 * k], [0, k, -y0 * k]])
+    crop = cut(rgb, M, DETECTOR_SIZE)
+    out = load_net("pose_detection.tflite")(crop / 127.5 - 1)
+    score = sigmoid(out["Identity_1"][:, 0])
+    keep = score > threshold
+    score, raw, anchors = score[keep], out["Identity"][keep] / DETECTOR_SIZE, _anchors()[keep]
+    centre, half = anchors + raw[:, :2], raw[:, 2:4] / 2
+    points = anchors[:, None] + raw[:, 4:8].reshape(-1, 2, 2)  # hips, top
+    found, left = [], np.ones(len(score), bool)
+    while left.any():
+        best = np.flatnonzero(left)[score[left].argmax()]
+        lo, hi = centre - half, centre + half
+        inter = np.clip(np.minimum(hi, hi[best]) - np.maximum(lo, lo[best]), 0, None).prod(1)
+        area = (2 * half).prod(1)
+        same = left & (inter > 0.3 * (area + area[best] - inter))
+        same[best] = True
+        hips, top = np.average(points[same], axis=0, weights=score[same]) * side + (x0, y0)
+        found.append(Detection(_region(hips, top), float(score[best])))
+        left &= ~same
+    return found
+
+
+def _tiles(width: int, height: int) -> list[tuple[float, float, float]]:
+    """Overlapping squares (x, y, side): along the longer side first, then a grid of half the shorter side."""
+    tiles = []
+    for side in (min(width, height), min(width, height) / 2):
+        nx, ny = (int(np.ceil((n - side) / (0.6 * side))) + 1 if n > side else 1 for n in (width, height))
+        if nx * ny > 1 and side >= LANDMARK_SIZE / 2:
+            tiles += [(x, y, side) for y in np.linspace(0, height - side, ny) for x in np.linspace(0, width - side, nx)]
+    return tiles
+
+
+def _merge(found: list[Detection]) -> list[Detection]:
+    """Drop the weaker of two detections of one person (seen in several tiles)."""
+    kept: list[Detection] = []
+    for d in sorted(found, key=lambda d: -d.score):
+        near = [k for k in kept if np.hypot(d.region.x - k.region.x, d.region.y - k.region.y)
+                < 0.2 * max(d.region.size, k.region.size)]  # fmt: skip
+        if not any(0.5 < d.region.size / k.region.size < 2 for k in near):
+            kept.append(d)
+    return kept
+
+
+def detect_people(rgb: np.ndarray) -> list[Detection]:  # [H, W, 3] uint8 sRGB
+    """Everyone in the image, best score first; an empty list when there is nobody."""
+    height, width = rgb.shape[:2]
+    side = float(max(width, height))
+    whole = ((width - side) / 2, (height - side) / 2, side)
+    found = _detect(rgb, whole, MIN_SCORE)
+    # A region is 1.25 circles around the body: a standing person fills about 0.8 of it.
+    if all(0.8 * d.region.size < SMALL * height for d in found):
+        more = [d for tile in _tiles(width, height) for d in _detect(rgb, tile, MIN_SCORE)]
+        # Tiles cut people: a limb of somebody already found can look like a small person.
+        found += [d for d in more if not any(_inside(d.region, f.region) for f in found)]
+    return _merge(found or _detect(rgb, whole, WEAK_SCORE))
+
+
+def _inside(part: Region, whole: Region) -> bool:
+    return part.size < whole.size and np.hypot(part.x - whole.x, part.y - whole.y) < 0.4 * whole.size
+
+
+def landmarks(
+    rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
+    detection: Detection | Region,
+    rounds: int = 3,  # at most; it stops once the region moves by less than 5 % of its size
+) -> Pose:
+    """Keypoints of one person, from a region that is refined with the keypoints it yields."""
+    start = detection.region if isinstance(detection, Detection) else detection
+    for wider in (1.0, 1.25, 1.4):  # hats and coats make the detector underrate the circle around the body
+        region = replace(start, size=wider * start.size)
+        pose, refined = _landmarks_once(rgb, region)
+        if pose.score >= MIN_SCORE:
+            break
+    for _ in range(rounds - 1):
+        moved = max(np.hypot(refined.x - region.x, refined.y - region.y), abs(refined.size - region.size))
+        turned = abs((refined.angle - region.angle + np.pi) % (2 * np.pi) - np.pi)
+        if pose.score < MIN_SCORE or (moved < 0.05 * region.size and turned < 0.1):
+            break
+        again, next_region = _landmarks_once(rgb, refined)
+        if again.score < MIN_SCORE:
+            break
+        pose, region, refined = again, refined, next_region
+    return pose
+
+
+def _landmarks_once(rgb: np.ndarray, region: Region) -> tuple[Pose, Region]:
+    """One pass of the landmark model, and the region that its two auxiliary points ask for."""
+    M = region.to_crop(LANDMARK_SIZE)
+    crop = cut(rgb, M, LANDMARK_SIZE)
+    out = load_net("pose_landmark_full.tflite")(crop / 255.0)
+    points = _refine(out["Identity"].reshape(39, 5).copy(), sigmoid(out["Identity_3"]))
+    inverse = cv2.invertAffineTransform(M)
+    xy = points[:, :2] @ inverse[:, :2].T + inverse[:, 2]
+    score = sigmoid(points[:33, 3:5])
+    z = points[:33, 2:3] * (region.size / LANDMARK_SIZE)
+    world = out["Identity_4"].reshape(39, 3)[:33].copy()
+    c, s = np.cos(region.angle), np.sin(region.angle)
+    world[:, :2] = world[:, :2] @ np.array([[c, s], [-s, c]])
+    h, w = rgb.shape[:2]
+    mask = cv2.warpAffine(sigmoid(out["Identity_2"][..., 0]), M, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    pose = Pose(
+        keypoints=np.hstack([xy[:33], z, score[:, :1]]).astype(np.float32),
+        presence=score[:, 1].astype(np.float32),
+        world=world.astype(np.float32),
+        segmentation=mask.astype(np.float32),
+        score=float(out["Identity_1"][0]),
+        region=region,
+    )
+    return pose, _region(xy[33], xy[34])
+
+
+def _refine(
+    points: np.ndarray,  # [39, 5] crop pixels in the first two columns
+    heat: np.ndarray,  # [64, 64, 39] in [0, 1]
+) -> np.ndarray:
+    """Move each point to the centroid of its heat map in a 7 x 7 window, where that map is confident."""
+    size, k = len(heat), LANDMARK_SIZE / len(heat)
+    for i, (x, y) in enumerate((points[:, :2] / k).astype(int)):
+        if 0 <= x < size and 0 <= y < size:
+            x0, y0 = max(0, x - 3), max(0, y - 3)
+            H = heat[y0 : y + 4, x0 : x + 4, i]
+            if H.max() >= 0.5:
+                yy, xx = np.mgrid[y0 : y0 + H.shape[0], x0 : x0 + H.shape[1]]
+                points[i, :2] = (H * xx).sum() / H.sum() * k, (H * yy).sum() / H.sum() * k
+    return points

@@ -1,0 +1,65 @@
+"""The sheet that `dinar create` writes beside the avatar: what was found, and what came of it, at a glance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import imageio.v3 as iio
+import numpy as np
+
+from .avatar import Avatar
+from .body.motion import retarget
+from .body.readers import load_motion
+from .create import Work
+from .files import replacing
+from .fit.offsets import crop_box, warp_crop
+from .scene import rasterize
+from .scene.textured import over, to_uint8
+
+TILE = 512
+MASK, MESH = (0.1, 0.8, 0.2), (1.0, 0.25, 0.1)  # outline colours
+
+
+def preview(avatar: Avatar, work: Work | None = None, tile: int = TILE) -> np.ndarray:
+    """[tile, n tile, 3] uint8: photo, mask and fit over it, front, left side, back, right side, a new pose."""
+    tiles: list[tuple[str, np.ndarray]] = []
+    for s, fit in zip(work.subjects, work.fits, strict=True) if work else ():
+        box = crop_box(s.alpha > 0.5, tile)
+        picture = np.clip(warp_crop(s.rgb.astype(np.float32) / 255, box, tile, 1.0), 0, 1)
+        alpha = warp_crop(s.alpha, box, tile, 0.0)
+        v = avatar.vertices(fit.pose, fit.transl)
+        xy, depth = fit.camera.crop(*box, tile, tile).project(v)
+        mesh = rasterize(xy[None], depth[None], avatar.body.faces, tile, tile).face[0].numpy() >= 0
+        tiles += [("photo", picture), ("mask (green), mesh (red)", outlines(picture, alpha > 0.5, mesh))]
+    tiles += [(n, over(avatar.render(size=tile, azimuth=a)))
+              for n, a in (("front", 0), ("left", 90), ("back", 180), ("right", -90))]  # fmt: skip
+    tiles.append(("a new pose", over(avatar.render(new_pose(avatar), size=tile, azimuth=25))))
+    return np.hstack([_label(to_uint8(t), name) for name, t in tiles])
+
+
+def new_pose(avatar: Avatar):
+    """[J, 3] a step of the shipped walk."""
+    pose, _ = retarget(load_motion("walk"), avatar.body, betas=avatar.betas)
+    return pose[len(pose) // 4]
+
+
+def outlines(picture: np.ndarray, mask: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+    """The picture [H, W, 3] float, paler outside the mask, with the contours of mask and mesh."""
+    out = np.where(mask[..., None], picture, 0.5 + 0.5 * picture).astype(np.float32)
+    for m, colour in ((mask, MASK), (mesh, MESH)):
+        found, _ = cv2.findContours(m.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(out, found, -1, colour, 2)
+    return out
+
+
+def _label(image: np.ndarray, text: str) -> np.ndarray:
+    out = np.ascontiguousarray(image)
+    cv2.putText(out, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (90, 90, 90), 1, cv2.LINE_AA)
+    return out
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write [H, W, 3 or 4] uint8 as png or jpg, by the suffix; whole or not at all."""
+    with replacing(path) as temporary:
+        iio.imwrite(temporary, image)

@@ -1,0 +1,301 @@
+"""Restore what the photo does not show, without a network: the baseline that the diffusion model has to beat.
+
+Every unseen texel borrows its colour from a seen one of the same kind. Torso, arms and legs are cylinders: the unseen
+side is folded onto the outer part of the seen side at the same height (so that open coats, ties and crossed hands stay
+in front, and the texture keeps its grain), and a limb that is hidden takes its twin's. Hair comes from hair, faces
+from faces, hands from skin. The step between seen and borrowed colours at their border is then spread over the unseen
+surface by a membrane on the mesh, which takes the light of the one side over to the other without a seam.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import scipy.sparse as sp
+from scipy.spatial import cKDTree
+
+from ..body import Body
+from ..body.body import PARTS
+from ..body.regions import regions
+from ..fit.offsets import cotangent_laplacian, factorise
+from .texels import Texels, texels
+
+SIZE = 512  # texture size at which sources are looked up
+CONFIDENT = 0.35  # λ from which a texel may be a source for others
+FOLD = {"torso": 0.5, "arm": 0.3, "leg": 0.45}  # the far side borrows from the seen angle beyond this share of it
+PACE = 0.5  # angle walked over the seen side per unseen angle: to and fro within the share above
+SPINE = np.deg2rad(25)  # either side of the line opposite the camera over which both halves are mixed
+TWIN = 0.06  # metres: how much farther a source on the other limb counts
+FADE = 0.10  # metres over which a colour step dies out on the unseen side
+SKIN_CHROMA, SKIN_DARK = 14.0, 70.0  # Lab distances from the face beyond which a hand texel is not skin
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """Per-texel facts about the body's rest pose at one texture size; N texels."""
+
+    texels: Texels
+    x: np.ndarray  # [N, 3] rest position of the template, metres
+    part: np.ndarray  # [N] index into PARTS
+    face: np.ndarray  # [N] bool
+    face_centre: np.ndarray
+    crown: np.ndarray
+    skull: np.ndarray
+    cavity: np.ndarray
+    chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders
+    vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
+
+
+def restore(
+    body: Body,
+    rgb: np.ndarray,  # [S, S, 3] float32 in [0, 1], valid where lam > 0
+    lam: np.ndarray,  # [S, S] float32 in [0, 1], 0 = not seen
+) -> np.ndarray:
+    """The complete texture [S, S, 3] float32: seen texels as they are, the others restored, gutters filled."""
+    size = rgb.shape[0]
+    s = _surface(body, min(SIZE, size))
+    small = rgb if size == s.texels.size else cv2.resize(rgb, (s.texels.size,) * 2, interpolation=cv2.INTER_AREA)
+    # a small texel is seen if all of it is: area-averaged colours must not contain unseen zeros
+    seen_small = cv2.resize((lam > 0).astype(np.float32), (s.texels.size,) * 2, interpolation=cv2.INTER_AREA) > 0.999
+    colour = small.reshape(-1, 3)[s.texels.index].astype(np.float32)
+    seen = seen_small.reshape(-1)[s.texels.index]
+    if not seen.any():
+        raise ValueError("nothing of the body was seen")
+    seen = seen & ~_not_skin(s, colour, seen)
+    lam_small = cv2.resize(lam, (s.texels.size,) * 2, interpolation=cv2.INTER_AREA).reshape(-1)[s.texels.index]
+    guess = _borrow(s, colour, seen, np.where(seen, lam_small, 0))
+    guess = np.clip(guess + _membrane(body, s, colour, seen, guess), 0, 1)
+
+    full = np.zeros((s.texels.size**2, 3), np.float32)
+    full[s.texels.index] = guess
+    inside = s.texels.inside
+    filled = push_pull(full.reshape(s.texels.size, s.texels.size, 3), inside)
+    if size != s.texels.size:
+        filled = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
+    weight = _soft_border(lam > 0, texels(body.atlas, size).inside)[..., None]
+    rejected = np.zeros(s.texels.size**2, np.uint8)
+    rejected[s.texels.index] = (seen_small.reshape(-1)[s.texels.index] & ~seen).astype(np.uint8)
+    weight = weight * (1 - cv2.resize(rejected.reshape((s.texels.size,) * 2), (size, size))[..., None])
+    return np.clip(rgb * weight + filled * (1 - weight), 0, 1).astype(np.float32)
+
+
+def _soft_border(seen: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Weight [S, S] of the seen texture: 0 where unseen, rising to 1 over 1 % of the texture."""
+    k = max(2.0, 0.008 * seen.shape[0])
+    unseen = (inside & ~seen).astype(np.uint8)
+    d = cv2.distanceTransform(1 - unseen, cv2.DIST_L2, 3)
+    return np.where(seen, np.clip(d / k, 0, 1), 0).astype(np.float32)
+
+
+def _not_skin(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Hand texels that have not the colour of the face: bags, pockets, sleeves painted on hands."""
+    skin = _skin_colour(s, colour, seen)
+    hands = _of(s, "hand")
+    if skin is None:
+        return np.zeros(len(seen), bool)
+    d = cv2.cvtColor(colour[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0] - _lab(skin)
+    return hands & seen & ((np.hypot(d[:, 1], d[:, 2]) > SKIN_CHROMA) | (d[:, 0] < -SKIN_DARK))
+
+
+def _skin_colour(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
+    face = s.face_centre & seen
+    if face.sum() <= 30:
+        return None
+    light = colour[face].sum(1)  # the lighter half: not the shade of glasses, hats and hair
+    return np.median(colour[face][light >= np.median(light)], 0)
+
+
+def _lab(c: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(c[None, None].astype(np.float32), cv2.COLOR_RGB2LAB)[0, 0]
+
+
+def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    """[N, 3] what every texel would borrow, also the seen ones (the membrane needs their step)."""
+    out = np.empty_like(colour)
+    done = np.zeros(len(colour), bool)
+    default = np.median(colour[seen], 0)
+
+    def take(target: np.ndarray, source: np.ndarray, q: np.ndarray, k: int = 3) -> None:
+        """Colours of the k nearest sources in the coordinates q [N, 3]; a no-op with too few of them."""
+        target = target & ~done
+        if source.sum() < 64 or not target.any():
+            return
+        out[target] = _nearest(q[source], colour[source], q[target], k)
+        done[target] = True
+
+    head = s.part == PARTS.index("head")
+    torso = s.part == PARTS.index("torso")
+    # Faces from faces (the other half first), skulls from hair, necks from necks.
+    mirrored = s.x * [1, 1, 1]
+    mirrored[:, 0] = np.abs(mirrored[:, 0])
+    hair = _hair(s, colour, seen & (lam > CONFIDENT))
+    take(s.face, seen & s.face & ~hair, mirrored)
+    take(s.face | s.cavity & head, seen & s.face, mirrored)
+    around = s.x * [1, 1, 0.6]
+    take(head & s.skull & ~s.face, hair, around, k=48)  # many: single hairs would grow into patches
+    take(head & s.skull & ~s.face, seen & head & ~s.face, around, k=48)
+    neck = head & ~s.skull & ~s.face & ~s.cavity
+    take(neck, seen & neck, s.x * [1, 1, 0.15])
+    take(neck, seen & s.face & (s.x[:, 1] < np.median(s.x[s.face, 1])), s.x * [1, 1, 0.15])
+    take(head, seen & head, s.x * [1, 1, 0.3])
+    for kind in ("torso", "arm", "leg"):
+        _fold(s, kind, colour, lam, out, done)
+    for kind in ("hand", "foot"):
+        own = _of(s, kind)
+        take(own, seen & own, mirrored)
+    skin = _skin_colour(s, colour, seen)
+    hands = _of(s, "hand")
+    if skin is not None and (seen & hands).sum() < 0.1 * hands.sum():
+        out[hands] = skin * 0.95
+        done |= hands
+    take(~head, seen & ~head, s.x)
+    out[~done] = default
+    return out
+
+
+def _of(s: _Surface, kind: str) -> np.ndarray:
+    """[N] texels of a kind of part, both sides."""
+    return np.isin(s.part, [i for i, p in enumerate(PARTS) if p.endswith(kind)])
+
+
+def _nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> np.ndarray:
+    """Inverse-distance mean of the k nearest sources: [Q, 3]."""
+    d, i = cKDTree(source).query(query, k=k, workers=2)
+    w = 1 / (d + 1e-4) ** 2
+    return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
+
+
+def _fold(s: _Surface, kind: str, colour: np.ndarray, lam: np.ndarray, out: np.ndarray, done: np.ndarray) -> None:
+    """Torso or limbs: the unseen angles are folded onto the seen ones, in the cylinder's chart; writes out and done."""
+    sides = [i for i, p in enumerate(PARTS) if p.endswith(kind)]
+    t, phi, radius = s.chart.T
+    own_all = _of(s, kind)
+    r = float(radius[own_all].mean())
+    angle = np.zeros(len(phi))  # relative to the middle of what is seen
+    limit = np.full(len(phi), np.deg2rad(65))
+    centre = {}
+    for part in sides:  # where does the camera look at this limb?
+        own = s.part == part
+        w = np.where(own, lam, 0)
+        if (w > CONFIDENT).sum() >= 200:
+            centre[part] = np.arctan2((w * np.sin(phi)).sum(), (w * np.cos(phi)).sum())
+    for part in sides:
+        own = s.part == part
+        c = centre.get(part, next(iter(centre.values()), 0.0))
+        angle[own] = (phi[own] - c + np.pi) % (2 * np.pi) - np.pi
+        sure = own & (lam > CONFIDENT)
+        if sure.sum() >= 200:
+            limit[own] = np.clip(np.quantile(np.abs(angle[sure]), 0.95), np.deg2rad(40), np.deg2rad(90))
+    source = own_all & (lam > CONFIDENT)
+    if source.sum() < 200:
+        return
+    a = np.abs(angle)
+    reach = (1 - FOLD[kind]) * limit  # how far inwards from the seen border sources are taken
+    beyond = np.maximum(a - limit, 0) * PACE
+    folded = np.where(a > limit, limit - (reach - np.abs(beyond % (2 * reach) - reach)), a)
+    twin = np.where(s.part == sides[-1], TWIN, 0.0)
+    place = lambda x: np.stack([t, x * r, twin], 1)  # noqa: E731
+    here = place(np.sign(angle) * folded)[own_all]
+    tree, palette = place(angle)[source], colour[source]
+    result = _nearest(tree, palette, here)
+    # opposite the camera the two halves meet: mix them
+    far = (a[own_all] > np.pi - SPINE) & (limit[own_all] < np.pi - SPINE)
+    if far.any():
+        there = place(-np.sign(angle) * folded)[own_all][far]
+        w = (0.5 * (1 - (np.pi - a[own_all][far]) / SPINE))[:, None]
+        result[far] = (1 - w) * result[far] + w * _nearest(tree, palette, there)
+    out[own_all] = result
+    done |= own_all
+
+
+def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Seen texels of the skull that look more like the crown than like the face."""
+    crown, skin = s.crown & seen, _skin_colour(s, colour, seen)
+    around = seen & s.skull & ~s.face
+    if skin is None or crown.sum() < 30:
+        return around
+    hair = np.median(colour[crown], 0)
+    like = np.linalg.norm(colour - hair, axis=1) < np.linalg.norm(colour - skin, axis=1)
+    return seen & s.skull & like & (~s.face_centre)
+
+
+def _membrane(body: Body, s: _Surface, colour: np.ndarray, seen: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    """[N, 3] smooth correction that makes the borrowed colours meet the seen ones, dying out over FADE metres."""
+    v = body.v_template.cpu().numpy().astype(np.float64)
+    L, mass = cotangent_laplacian(v, body.faces)
+    known = seen[s.vertex_texel].astype(np.float64)
+    step = (colour - guess)[s.vertex_texel] * known[:, None]
+    screen = mass * (known * 1e4 + 1 / FADE**2)
+    r = factorise(L + sp.diags(screen)).solve(mass[:, None] * 1e4 * step)
+    return s.texels.sample(r, body.faces).astype(np.float32)
+
+
+def push_pull(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Fill unknown pixels of [S, S, C] from coarser levels: smooth, exact where known. S a power of two."""
+    levels = [(image * known[..., None], known.astype(np.float32))]
+    while levels[-1][0].shape[0] > 1:
+        c, w = levels[-1]
+        n = c.shape[0] // 2
+        w2 = w.reshape(n, 2, n, 2).sum((1, 3))
+        c2 = (c * w[..., None]).reshape(n, 2, n, 2, -1).sum((1, 3)) / np.maximum(w2, 1e-6)[..., None]
+        levels.append((c2, np.minimum(w2, 1)))
+    out = levels[-1][0]
+    for c, w in reversed(levels[:-1]):
+        up = cv2.resize(out, c.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(c.shape)
+        out = np.where((w > 0)[..., None], c, up)
+    return out.astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _surface(body: Body, size: int) -> _Surface:
+    t = texels(body.atlas, size)
+    v = body.v_template.cpu().numpy()
+    x = t.sample(v, body.faces)
+    r = regions(body)
+    corner = t.barycentrics.argmax(1)
+    vertex = body.faces[t.face, corner]
+    part = body.vertex_part[vertex]
+    pick = lambda m: t.sample(m[:, None].astype(np.float32), body.faces)[:, 0] > 0.5  # noqa: E731
+    return _Surface(
+        t, x, part, pick(r.face), pick(r.face_centre), pick(r.crown), pick(r.skull), pick(r.cavity),
+        _cylinders(body, x, part), cKDTree(x).query(v)[1],
+    )  # fmt: skip
+
+
+def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """[N, 3] charts of torso and limbs: metres along the axis, angle about it from the front, radius in metres.
+
+    The right limbs are mirrored to the left, so that twins share a chart; the torso's angle is signed.
+    """
+    joints = body.j_template.cpu().numpy().astype(np.float64)
+    out = np.zeros((len(x), 3), np.float32)
+    for kind, chain in (
+        ("torso", ("pelvis", "spine2", "spine3", "neck")),
+        ("arm", ("left_shoulder", "left_elbow", "left_wrist")),
+        ("leg", ("left_hip", "left_knee", "left_ankle")),
+    ):
+        own = np.isin(part, [i for i, p in enumerate(PARTS) if p.endswith(kind)])
+        q = x[own].astype(np.float64)
+        if kind != "torso":
+            q[:, 0] = np.abs(q[:, 0])
+        line = np.stack([joints[body.joint(n)] for n in chain])
+        start, d = line[:-1], np.diff(line, axis=0)
+        length = np.linalg.norm(d, axis=1)
+        d /= length[:, None]
+        along = ((q[:, None] - start) * d).sum(2)  # [n, segments]
+        low, high = np.zeros(len(length)), length.copy()
+        low[0], high[-1] = -1, 1  # the ends go on
+        foot = start + np.clip(along, low, high)[..., None] * d
+        k = np.linalg.norm(q[:, None] - foot, axis=2).argmin(1)
+        row = np.arange(len(q))
+        away = q - foot[row, k]
+        front = np.array([0, 0, 1.0]) - d[:, 2:] * d
+        front /= np.linalg.norm(front, axis=1, keepdims=True)
+        side = np.cross(d, front) * (-1 if kind != "torso" else 1)
+        phi = np.arctan2((away * side[k]).sum(1), (away * front[k]).sum(1))
+        t = (np.concatenate([[0], np.cumsum(length)[:-1]]))[k] + np.clip(along, low, high)[row, k]
+        out[own] = np.stack([t, phi, np.linalg.norm(away, axis=1)], 1)
+    return out

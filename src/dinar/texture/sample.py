@@ -1,0 +1,128 @@
+"""From photo to texture: algorithm 1 (app. A) with its masks B_smp and B_fill, frontality λ (§3.2), fine RGB layers.
+
+Two ways, for two uses. :func:`scatter` is the paper's: every pixel drops its colour into the 256² neural texture.
+:func:`gather` looks every texel up in the photo, so a 1024² texture has no gaps; it feeds the picture that people see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..body import Body
+from ..scene import Camera, interpolate, rasterize, vertex_normals
+from .texels import Texels
+
+GRAZING = 0.12  # cosine to the camera under which a texel shows more of its neighbours than of itself
+ERODE = 2 / 512  # of the crop: pixels at the mask's edge mix with the background (+2.6 dB on unseen sides)
+
+
+@dataclass
+class Shot:
+    """A photo as the texture sees it: a square crop, the posed mesh in it, and what may be sampled."""
+
+    rgb: np.ndarray  # [S, S, 3] float32 in [0, 1]
+    mask: np.ndarray  # [S, S] bool, the person
+    usable: np.ndarray  # [S, S] bool: person, not at its edge, not on an occlusion outline
+    camera: Camera
+    vertices: torch.Tensor  # [V, 3] world, metres
+    uv: np.ndarray  # [S, S, 2] float32 in [0, 1], 0 outside the mesh
+    face: np.ndarray  # [S, S] int32, -1 outside the mesh
+    depth: np.ndarray  # [S, S] float32 metres, inf outside
+    facing: np.ndarray  # [S, S] float32 in [0, 1]: cosine between normal and direction to the camera
+
+
+def shoot(body: Body, vertices: torch.Tensor, camera: Camera, rgb: np.ndarray, mask: np.ndarray) -> Shot:
+    """Rasterise the posed mesh [V, 3] over a crop: UV render, depth and frontality per pixel."""
+    h, w = camera.height, camera.width
+    xy, depth = camera.project(vertices)
+    f = rasterize(xy[None], depth[None], body.faces, h, w)
+    uv = interpolate(f, torch.from_numpy(body.atlas.uv), body.atlas.faces)[0].numpy()
+    cosine = facing_camera(vertices, vertex_normals(vertices[None], body.faces)[0], camera)
+    facing = interpolate(f, cosine[:, None], body.faces)[0, ..., 0].numpy()
+    k = max(1, round(ERODE * w))
+    core = cv2.erode(mask.astype(np.uint8), np.ones((2 * k + 1, 2 * k + 1), np.uint8)) > 0
+    return Shot(rgb, mask, core, camera, vertices, uv, f.face[0].numpy(), f.depth[0].numpy(), facing)
+
+
+def facing_camera(points: torch.Tensor, normals: torch.Tensor, camera: Camera) -> torch.Tensor:
+    """Cosine [N] between normals and the direction to the camera, clamped at 0: the λ of §3.2."""
+    to_camera = F.normalize(camera.position - points, dim=-1)
+    return (normals * to_camera).sum(-1).clamp(min=0)
+
+
+def scatter(
+    uv: np.ndarray,  # [N, 2] in [0, 1], one row a pixel
+    values: np.ndarray,  # [N, C]
+    size: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Algorithm 1: texture [size, size, C] float32, B_smp and B_fill [size, size] bool.
+
+    Every pixel adds its value to the 3×3 texels around its UV and counts are kept, T = T / C; then exact hits
+    overwrite, the last pixel in raster order winning. Texels without a pixel are 0.
+    """
+    x = np.clip((uv * size).astype(np.int64), 0, size - 1)
+    total, count = np.zeros((size * size, values.shape[1])), np.zeros(size * size)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            tx, ty = x[:, 0] + dx, x[:, 1] + dy
+            ok = (tx >= 0) & (tx < size) & (ty >= 0) & (ty < size)
+            i = (ty * size + tx)[ok]
+            count += np.bincount(i, minlength=size * size)
+            for c in range(values.shape[1]):
+                total[:, c] += np.bincount(i, values[ok, c], minlength=size * size)
+    texture = total / np.maximum(count, 1)[:, None]
+    exact = x[:, 1] * size + x[:, 0]
+    last = np.full(size * size, -1)
+    np.maximum.at(last, exact, np.arange(len(exact)))
+    sampled = last >= 0
+    texture[sampled] = values[last[sampled]]
+    shape = (size, size)
+    return texture.reshape(*shape, -1).astype(np.float32), sampled.reshape(shape), (count > 0).reshape(shape)
+
+
+def scatter_shot(shot: Shot, size: int = 256) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Algorithm 1 on a shot: RGB [size, size, 3], B_smp, B_fill [size, size] bool, λ [size, size]."""
+    on = (shot.face >= 0) & shot.usable
+    values = np.concatenate([shot.rgb[on], shot.facing[on][:, None]], 1)
+    t, sampled, filled = scatter(shot.uv[on], values, size)
+    return t[..., :3], sampled, filled, t[..., 3]
+
+
+def gather(
+    body: Body,
+    shot: Shot,
+    texels: Texels,
+    tolerance: float = 0.012,  # metres behind the visible surface that still count as seen
+) -> tuple[np.ndarray, np.ndarray]:
+    """Look every texel up in the shot: RGB [N, 3] float32, and λ [N] float32, 0 where the texel is not seen."""
+    v = shot.vertices
+    tri = body.face_tensor[torch.from_numpy(texels.face.astype(np.int64))]
+    w = torch.from_numpy(texels.barycentrics)[..., None]
+    points = (v[tri] * w).sum(1)
+    normals = F.normalize((vertex_normals(v[None], body.faces)[0][tri] * w).sum(1), dim=-1)
+    xy, z = shot.camera.project(points)
+    lam = facing_camera(points, normals, shot.camera).numpy()
+    xy, z = xy.numpy(), z.numpy()
+    px = np.floor(np.nan_to_num(xy)).astype(np.int64)
+    h, wd = shot.mask.shape
+    inside = (px >= 0).all(1) & (px[:, 0] < wd) & (px[:, 1] < h)
+    px = np.clip(px, 0, [wd - 1, h - 1])
+    near = shot.depth[px[:, 1], px[:, 0]]
+    seen = inside & shot.usable[px[:, 1], px[:, 0]] & (z < near + tolerance) & (lam > GRAZING)
+    return sample_bilinear(shot.rgb, xy), np.where(seen, lam, 0).astype(np.float32)
+
+
+def sample_bilinear(image: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Colours [N, C] of an image [H, W, C] float32 at pixel positions [N, 2] (centres at .5), borders repeated."""
+    n = len(xy)
+    rows = -(-n // 4096)
+    grid = np.zeros((rows * 4096, 2), np.float32)
+    grid[:n] = xy - 0.5
+    grid = grid.reshape(rows, 4096, 2)
+    out = cv2.remap(image, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return out.reshape(rows * 4096, -1)[:n]
