@@ -110,6 +110,8 @@ class Avatar:
         for m in motions:
             motion = m if isinstance(m, Motion) else load_motion(m)
             pose, transl = retarget(motion, self.body, betas=self.betas)
+            if motion.loop:  # end on the first frame, or players jump
+                pose, transl = torch.cat([pose, pose[:1]]), torch.cat([transl, transl[:1]])
             clips.append(Clip(motion.name, pose, transl, motion.fps))
         write_glb(path, self.body, self.betas, self.offsets, self.rgb, clips,
                   expressions=expressions, unlit=unlit, extras={"dinar": self.meta})  # fmt: skip

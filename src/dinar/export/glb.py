@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .replace import replacing
+from ..files import replacing
 
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 _COMPONENT = {"u1": 5121, "u2": 5123, "u4": 5125, "f4": 5126}

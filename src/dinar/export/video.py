@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DinarError
-from .replace import replacing
+from ..files import replacing
 
 _MP4 = (
     "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264", "-crf", "18",
