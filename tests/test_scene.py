@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from dinar.scene import (
     vertex_normals,
 )
 
-BACKENDS = ("numba", "torch")
+BACKENDS: tuple[Any, ...] = ("numba", "torch")
 
 
 def sphere(n: int = 300) -> tuple[Tensor, np.ndarray]:
@@ -59,7 +60,7 @@ def same(a: Fragments, b: Fragments) -> None:
     torch.testing.assert_close(a.depth, b.depth, rtol=1e-6, atol=0)
 
 
-def render(camera: Camera, v: Tensor, f: np.ndarray, backend="auto", cull="back") -> Fragments:
+def render(camera: Camera, v: Tensor, f: np.ndarray, backend: Any = "auto", cull: Any = "back") -> Fragments:
     xy, depth = camera.project(v[None])
     return rasterize(xy, depth, f, camera.height, camera.width,
                      perspective=not camera.orthographic, backend=backend, cull=cull)  # fmt: skip
@@ -109,7 +110,7 @@ def test_look_at():
 
 
 def test_orbit_faces_and_frames():
-    v = body()[0] + torch.tensor([3.0, -1, 2])
+    v = body()[0][::7] + torch.tensor([3.0, -1, 2])
     centre = (v.amin(0) + v.amax(0)) / 2
     for azimuth, axis in ((0, [0, 0, 1]), (90, [1, 0, 0]), (180, [0, 0, -1]), (-90, [-1, 0, 0])):
         camera = orbit(v, azimuth)
@@ -117,7 +118,7 @@ def test_orbit_faces_and_frames():
         torch.testing.assert_close(away / away.norm(), torch.tensor(axis, dtype=torch.float32), atol=1e-5, rtol=0)
     for size in ((256, 256), (256, 96), (96, 256)):
         for elevation in (-90, -30, 0, 20, 90):
-            views = [orbit(v, a, elevation, *size, margin=0.05) for a in range(0, 360, 30)]
+            views = [orbit(v, a, elevation, *size, margin=0.05) for a in range(0, 360, 50)]
             distance = torch.stack([(c.position - centre).norm() for c in views])
             assert distance.max() - distance.min() < 1e-4  # does not pump
             room = 0.05 * min(size) - 1e-2
@@ -167,8 +168,9 @@ def test_brute_force(backend, perspective, cull):
 
 @pytest.mark.parametrize("perspective", [True, False])
 @pytest.mark.parametrize("cull", ["back", "none"])
-def test_twins_agree_on_random_scenes(perspective, cull):
-    for seed, (batch, faces, size) in enumerate([(1, 1, 8), (3, 500, 90), (5, 60, 33), (1, 3000, 64), (2, 30, 700)]):
+def test_twins_agree_on_random_scenes(perspective, cull, monkeypatch):
+    monkeypatch.setattr("dinar.scene._torch_raster.CHUNK", 100_000)  # several chunks
+    for seed, (batch, faces, size) in enumerate([(1, 1, 8), (3, 100, 90), (5, 60, 33), (1, 900, 48), (2, 9, 160)]):
         xy, depth, f = random_scene(seed, batch, faces, size)
         xy = xy + torch.rand(xy.shape, generator=torch.Generator().manual_seed(seed)) / 256  # off the grid
         a, b = (
@@ -289,10 +291,11 @@ def test_bad_triangles_are_dropped(backend, perspective):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ties_go_to_the_lower_face(backend):
     xy = torch.tensor([[[2.0, 2], [2, 14], [14, 2]]])
-    f = np.array([[0, 2, 1], [0, 1, 2], [1, 2, 0], [0, 1, 2]], np.int32)
+    f = np.array([[0, 2, 1], [0, 1, 2], [0, 1, 2], [0, 2, 1]], np.int32)  # back, front, front, back
     for perspective in (True, False):
-        for cull, face in (("back", 1), ("none", 0)):
-            r = rasterize(xy, torch.full((1, 3), 2.0), f[[0, 1, 3, 3]], 16, 16,
+        cases: Any = ([0, 1, 2], "back", 1), ([1, 2, 3], "back", 0), ([1, 2], "none", 0), ([0, 3], "none", 0)
+        for order, cull, face in cases:
+            r = rasterize(xy, torch.tensor([[1.0, 2, 3]]), f[order], 16, 16,
                           cull=cull, backend=backend, perspective=perspective)  # fmt: skip
             assert set(r.face.unique().tolist()) == {-1, face}
     a, b = (rasterize(xy, torch.tensor([[1.0, 2, 3]]), f, 16, 16, cull="none", backend=k) for k in BACKENDS)
@@ -346,7 +349,7 @@ def test_threads_and_forks():
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(_digest, range(12))) == want
     if "fork" in multiprocessing.get_all_start_methods():  # data loaders fork after the parent has drawn
-        with multiprocessing.get_context("fork").Pool(2) as pool:
+        with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
             assert pool.map_async(_digest, range(12)).get(timeout=60) == want
     before = torch.get_num_threads()
     try:
@@ -391,7 +394,11 @@ def test_barycentrics_at():
     xy, depth = camera.project(v[None])
     r = rasterize(xy, depth, f, 32, 32)
     b = barycentrics_at(r.face, xy, depth, f)
-    torch.testing.assert_close(b, r.barycentrics, atol=5e-3, rtol=0)  # snapping: 1/512 pixel of faces 3 pixels wide
+    assert (b - r.barycentrics).abs().mean() < 1e-3  # snapping: 1/512 pixel of faces 3 pixels wide
+    flat = barycentrics_at(r.face, xy, depth, f, perspective=False)
+    i, j = torch.meshgrid(torch.arange(32) + 0.5, torch.arange(32) + 0.5, indexing="ij")
+    where = interpolate(dataclasses.replace(r, barycentrics=flat), xy, f)
+    torch.testing.assert_close(where[r.mask], torch.stack([j, i], -1)[None][r.mask], atol=1e-3, rtol=0)
     p = v.double().requires_grad_()
 
     def shade(p: Tensor) -> Tensor:
@@ -404,7 +411,7 @@ def test_barycentrics_at():
     with torch.no_grad():
         difference = (shade(p + 1e-6 * move) - shade(p - 1e-6 * move)) / 2e-6
     assert p.grad is not None
-    assert float((p.grad * move).sum()) == pytest.approx(float(difference), rel=1e-5)
+    assert (p.grad * move).sum().item() == pytest.approx(float(difference), rel=1e-5)
 
 
 def test_normals():
@@ -447,14 +454,14 @@ def test_soft_silhouette_gradients(shape):
         assert soft.min() >= 0 and soft.max() <= 1
         (soft[0] * weight).sum().backward()
         assert p.grad is not None
-        got = float((p.grad * move).sum())
+        got = (p.grad * move).sum().item()
         step = 0.75 / float(move.norm(dim=-1).max())  # pixels
         boxes = [area_by_boxes(xy + s * step * move, depth, f, size, weight.double()) for s in (-1, 1)]
         want = (boxes[1] - boxes[0]) / (2 * step)
-        scale = max(abs(want), 0.1 * float((weight * soft.detach()[0]).sum()))
-        assert abs(got - want) < 0.08 * scale, (name, got, want)
+        gross = (p.grad * move).abs().sum().item()  # what cancels in moves that leave the area almost as it is
+        assert abs(got - want) < 0.06 * abs(want) + 0.01 * gross, (name, got, want)
         # and the value itself is close to the true coverage
-        assert float((soft[0] * weight).sum()) == pytest.approx(
+        assert (soft[0] * weight).sum().item() == pytest.approx(
             area_by_boxes(xy, depth, f, size, weight.double()), rel=0.02, abs=0.5
         )
 
@@ -466,7 +473,7 @@ def test_soft_silhouette_of_a_half_plane_is_exact():
         r = rasterize(p, torch.ones(1, 4), f, 10, 10)
         soft = soft_silhouette(r, p, f)
         want = (edge - torch.arange(10)).clamp(0, 1).expand(1, 10, 10)
-        torch.testing.assert_close(soft.detach(), want, atol=1e-5, rtol=0)
+        torch.testing.assert_close(soft.detach(), want, atol=1 / 512, rtol=0)  # snapping
         soft.sum().backward()
         assert p.grad is not None and float(p.grad[0, 2:, 0].sum()) == pytest.approx(10, abs=1e-4)
 

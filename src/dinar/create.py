@@ -23,7 +23,7 @@ from .fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
 from .fit.photo import read_photo
 from .fit.smplify import Fit, View, fit_body, load_fit
 from .scene import rasterize
-from .texture import Shot, gather, merge, restore, shoot, texels
+from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
 from .texture.occlusion import occlusion_outlines
 
 TEXTURE = 1024  # texels a side of the RGB layer; a head is 65-95 px in a 512 crop, so 256 would blur faces
@@ -104,11 +104,8 @@ def create(
     shots = [take_shot(body, s, f, D, occlusion) for s, f in zip(subjects, found, strict=True)]
     t = texels(body.atlas, size)
     layers = [gather(body, shot, t) for shot in shots]
-    colour, lam = merge(np.stack([c for c, _ in layers]), np.stack([m for _, m in layers]))
-    if blend == "poisson":
-        from .texture.poisson import blend_views
-
-        colour = blend_views(body, t, [c for c, _ in layers], [m for _, m in layers])
+    colours, lams = (np.stack(x) for x in zip(*layers, strict=True))
+    colour, lam = merge_poisson(body, t, colours, lams) if blend == "poisson" else merge(colours, lams)
     rgb, seen = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
     rgb[t.index], seen[t.index] = colour * (lam > 0)[:, None], lam
     rgb, seen = rgb.reshape(size, size, 3), seen.reshape(size, size)

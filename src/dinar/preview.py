@@ -17,12 +17,12 @@ from .fit.offsets import crop_box, warp_crop
 from .scene import rasterize
 from .scene.textured import over, to_uint8
 
-TILE = 512
+TILE = 640
 MASK, MESH = (0.1, 0.8, 0.2), (1.0, 0.25, 0.1)  # outline colours
 
 
 def preview(avatar: Avatar, work: Work | None = None, tile: int = TILE) -> np.ndarray:
-    """[tile, n tile, 3] uint8: photo, mask and fit over it, front, left side, back, right side, a new pose."""
+    """[tile, 5/8 tile each, 3] uint8: photo, mask and fit over it, front, left side, back, right side, a new pose."""
     tiles: list[tuple[str, np.ndarray]] = []
     for s, fit in zip(work.subjects, work.fits, strict=True) if work else ():
         box = crop_box(s.alpha > 0.5, tile)
@@ -31,11 +31,12 @@ def preview(avatar: Avatar, work: Work | None = None, tile: int = TILE) -> np.nd
         v = avatar.vertices(fit.pose, fit.transl)
         xy, depth = fit.camera.crop(*box, tile, tile).project(v)
         mesh = rasterize(xy[None], depth[None], avatar.body.faces, tile, tile).face[0].numpy() >= 0
-        tiles += [("photo", picture), ("mask (green), mesh (red)", outlines(picture, alpha > 0.5, mesh))]
+        tiles += [("photo", picture), ("mask green, mesh red", outlines(picture, alpha > 0.5, mesh))]
     tiles += [(n, over(avatar.render(size=tile, azimuth=a)))
               for n, a in (("front", 0), ("left", 90), ("back", 180), ("right", -90))]  # fmt: skip
     tiles.append(("a new pose", over(avatar.render(new_pose(avatar), size=tile, azimuth=25))))
-    return np.hstack([_label(to_uint8(t), name) for name, t in tiles])
+    cut = tile * 3 // 16  # people are tall: the middle five eighths of each square
+    return np.hstack([_label(to_uint8(t[:, cut : tile - cut]), name) for name, t in tiles])
 
 
 def new_pose(avatar: Avatar):

@@ -61,9 +61,7 @@ def parse_bvh(text: str, file: str) -> Bvh:
                 listed = [w.capitalize() for w in words[2:]]
                 known = all(re.fullmatch(r"[XYZ](position|rotation)", c) for c in listed)
                 if len(listed) != int(words[1]) or not known:
-                    raise refuse(
-                        f"{words[1]} position and rotation channels at {out.names[current]}", " ".join(words[2:])
-                    )
+                    raise refuse(f"{words[1]} channels at {out.names[current]}", " ".join(words[2:]) or "none")
                 out.channels[current] = listed
             for w in words:
                 if w == "{":
@@ -127,7 +125,7 @@ def read_bvh(path: Path, up: str = "auto") -> Motion:
 
 # --- names ----------------------------------------------------------------------------------------------------------
 
-_NOISE = {"mixamorig", "cc", "base", "j", "bip", "bip01", "bip001", "jnt", "rl", "bone", "def", "character1", "sk"}
+_NOISE = {"mixamorig", "cc", "base", "j", "c", "bip", "bip01", "bip001", "jnt", "rl", "bone", "def", "character1", "sk"}
 _SIDED = {
     "hip": "hip upleg upperleg thigh upleg thighbend upperlegs",
     "knee": "leg lowleg lowerleg calf shin knee lolegs",
@@ -350,7 +348,7 @@ def _limb(
 def _bending_axis(a: np.ndarray, b: np.ndarray, c: np.ndarray, lower: np.ndarray) -> np.ndarray | None:
     """Mean axis in the lower bone's zero-pose axes about which the limb a-b-c bends, or None if it stays straight."""
     u, v = b - a, c - b
-    u, v = u / np.linalg.norm(u, axis=1, keepdims=True), v / np.linalg.norm(v, axis=1, keepdims=True)
+    u, v = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9) for x in (u, v))
     n = np.cross(u, v)  # grows with the bend
     local = np.einsum("tji,tj->ti", lower, n)
     mean = local.mean(0)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from .body import Body
 
-CURL = {"1": 0.35, "2": 0.45, "3": 0.3}  # radians at the three joints of a finger
-GATHER = {"index": -0.12, "middle": -0.02, "ring": 0.08, "pinky": 0.15}  # radians sideways: rest fingers are spread
+CURL = {"1": 0.3, "2": 0.4, "3": 0.25}  # radians at the three joints of a finger
+GATHER = {"index": 0.14, "middle": 0.02, "ring": -0.1, "pinky": -0.2}  # radians sideways: rest fingers are spread
 
 
 def relaxed_hands(body: Body) -> Tensor:

@@ -1,13 +1,14 @@
 """Foreign pickles (SMPLify-X results, sparse matrices) without running what is inside them.
 
-A pickle is a program. This reader knows numpy arrays, numbers, text and plain containers; any other name ends it.
+A pickle is a program. This reader knows numpy arrays, numbers, text and plain containers; any other name ends it, and
+even numpy's own unpickling is not trusted with the state it is given.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-from collections import OrderedDict, defaultdict
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ MAX_BYTES = 1 << 30
 class Sparse:
     """Stands in for a scipy sparse matrix: holds its state, runs nothing of scipy's."""
 
+    by_column = True
+
     def __init__(self, *_: object) -> None:
         self.state: dict[str, Any] = {}
 
@@ -28,36 +31,61 @@ class Sparse:
         self.state = state
 
     def dense(self) -> np.ndarray:
-        """The matrix as a plain array; only csc and csr carry ``indptr``, told apart by its length."""
+        """The matrix as a plain array."""
         s = self.state
         data, indices, indptr = (np.asarray(s[k]) for k in ("data", "indices", "indptr"))
-        shape = tuple(int(n) for n in s.get("_shape", s.get("shape", ())))
+        out = np.zeros(tuple(int(n) for n in s.get("_shape", s.get("shape", ()))), np.float64)
         other = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        out = np.zeros(shape, np.float64)
         row, col = (indices, other) if self.by_column else (other, indices)
         out[row, col] = data
         return out
 
-    by_column = True
 
-
-class SparseRows(Sparse):
+class _SparseRows(Sparse):
     by_column = False
 
 
-def _empty_array(_kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
-    """What ``numpy.core.multiarray._reconstruct`` is called for: an empty array that the state then fills."""
-    if shape != (0,):
-        raise pickle.UnpicklingError("an array of unusual make")
-    return np.ndarray(shape, np.dtype("b") if code in (b"b", "b") else np.dtype("O"))
+class _DType:
+    """Stands in for a numpy dtype, whose own ``__setstate__`` trusts what it gets."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        code = code.decode("latin1") if isinstance(code, bytes) else code
+        if not re.fullmatch(r"[?biufSUO]\d{0,6}", code):
+            raise pickle.UnpicklingError(f"numbers of the type {code[:20]!r}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if any(x is not None for x in state[2:5]):
+            raise pickle.UnpicklingError("a structured array")
+        if state[1] in (">", b">") and not self.dtype.hasobject:
+            self.dtype = self.dtype.newbyteorder(">")
 
 
-def _frombuffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
-    return np.frombuffer(bytes(buffer), dtype).reshape(shape, order="F" if order == "F" else "C")
+class _Array:
+    """Stands in for a numpy array until everything is read."""
+
+    def __init__(self, *_: object) -> None:
+        self.array = np.zeros(0)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _version, shape, kind, fortran, data = state
+        if kind.dtype.hasobject:
+            self.array = np.empty(len(data), object)
+            self.array[:] = data
+        else:
+            self.array = np.frombuffer(data if isinstance(data, bytes) else data.encode("latin1"), kind.dtype)
+            self.array = self.array.copy()  # writable
+        self.array = self.array.reshape(shape, order="F" if fortran else "C")
 
 
-def _scalar(dtype: np.dtype, value: bytes = b"") -> np.generic:
-    return np.frombuffer(value if isinstance(value, bytes) else value.encode("latin1"), dtype)[0]
+def _frombuffer(data: bytes, kind: _DType, shape: tuple[int, ...], order: str) -> _Array:
+    out = _Array()
+    out.__setstate__((1, shape, kind, order == "F", bytes(data)))
+    return out
+
+
+def _scalar(kind: _DType, data: bytes | str = b"") -> np.generic:
+    return np.frombuffer(data if isinstance(data, bytes) else data.encode("latin1"), kind.dtype)[0]
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
@@ -66,31 +94,48 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode(encoding)
 
 
-def _numpy_names() -> dict[tuple[str, str], Any]:
+def _plain(x: Any, depth: int = 0) -> Any:
+    """The same with arrays for their stand-ins and plain containers."""
+    if depth > 50:
+        raise pickle.UnpicklingError("containers nested too deeply")
+    if isinstance(x, _Array):
+        x = x.array
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        out = np.empty(x.size, object)
+        for i, item in enumerate(x.reshape(-1)):
+            out[i] = _plain(item, depth + 1)
+        return out.reshape(x.shape)
+    if isinstance(x, dict):
+        return {k: _plain(v, depth + 1) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [_plain(v, depth + 1) for v in x]
+    if isinstance(x, Sparse):
+        x.state = _plain(x.state, depth + 1)
+    return x.dtype if isinstance(x, _DType) else x
+
+
+def _known_names() -> dict[tuple[str, str], Any]:
     names: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _DType,
         ("_codecs", "encode"): _encode,
-        ("collections", "OrderedDict"): OrderedDict,
-        ("collections", "defaultdict"): defaultdict,
+        ("collections", "OrderedDict"): dict,
+        ("collections", "defaultdict"): lambda *_: {},
     }
     for core in ("numpy.core", "numpy._core"):
-        names[core + ".multiarray", "_reconstruct"] = _empty_array
+        names[core + ".multiarray", "_reconstruct"] = _Array
         names[core + ".multiarray", "scalar"] = _scalar
         names[core + ".numeric", "_frombuffer"] = _frombuffer
-    for scalar in (np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64,
-                   np.float16, np.float32, np.float64, np.str_, np.bytes_):  # fmt: skip
-        names["numpy", scalar.__name__] = scalar
-    names["numpy", "bool_"], names["numpy", "str_"], names["numpy", "bytes_"] = np.bool_, np.str_, np.bytes_
-    for kind in (int, float, str, bytes, bool, list, dict, tuple, set):
+    for kind in (int, float, list, dict, set):  # default factories; sets and empty bytes of old protocols
         names["builtins", kind.__name__] = names["__builtin__", kind.__name__] = kind
-    for kind, stub in (("csc", Sparse), ("csr", SparseRows)):
+    names["builtins", "bytes"] = names["__builtin__", "bytes"] = lambda: b""
+    for kind, stub in (("csc", Sparse), ("csr", _SparseRows)):
         for module in (f"scipy.sparse.{kind}", f"scipy.sparse._{kind}"):
             names[module, f"{kind}_matrix"] = names[module, f"{kind}_array"] = stub
     return names
 
 
-_ALLOWED = _numpy_names()
+_ALLOWED = _known_names()
 
 
 class _Unpickler(pickle.Unpickler):
@@ -115,7 +160,7 @@ def read_pickle(source: Path | bytes, what: str = "") -> Any:
         raise DinarError(f"{what}: expected a pickle of at most 1 GiB, got {source.stat().st_size / 2**30:.1f} GiB")
     data = source.read_bytes() if isinstance(source, Path) else source
     try:
-        return _Unpickler(io.BytesIO(data), encoding="latin1").load()
+        return _plain(_Unpickler(io.BytesIO(data), encoding="latin1").load())
     except _Refused as e:
         name = str(e)
         if name.startswith("joblib"):
@@ -129,4 +174,4 @@ def read_pickle(source: Path | bytes, what: str = "") -> Any:
         raise DinarError(f"{what}: expected a pickle of numpy arrays only, found {name}: {why}") from None
     except Exception as e:
         raise DinarError(f"{what}: expected a pickle of numpy arrays, but it is damaged or cut short "
-                         f"({type(e).__name__}: {e})") from None  # fmt: skip
+                         f"({type(e).__name__}: {' '.join(str(e).split())[:100]})") from None  # fmt: skip

@@ -121,7 +121,7 @@ def _one_person(file: str, data: Any) -> dict[str, Any]:
         return {str(k): v for k, v in data.items()}  # _from_arrays says what is missing
 
     def frames(d: dict[str, Any]) -> int:
-        return max((np.size(d[k]) for k in _KEYS if k in d), default=0)
+        return max((frames(d[k]) if isinstance(d[k], dict) else np.size(d[k]) for k in _KEYS if k in d), default=0)
 
     return _one_person(file, max(people, key=frames))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DinarError
-from .blazepose import KEYPOINTS, Pose, detect_people, landmarks
+from .blazepose import KEYPOINTS, Pose, detect_people, landmarks, region_around, segment
 
 MIN_HEIGHT = 96  # pixels: a smaller person has fewer pixels than the smallest texture has texels
 MIN_PERSON_SCORE = 0.5  # the landmark model's own confidence; MediaPipe's default
@@ -78,7 +78,7 @@ def find_person(
         verb = "is" if lost == ["the head"] else "are"
         raise DinarError(f"{' and '.join(lost)} {verb} outside {name} or not visible: dinar needs the whole body, "
                          "from head to feet. Use a photo that shows all of it")  # fmt: skip
-    return chosen
+    return replace(chosen, mask_soft=segment(rgb, chosen.pose.region))
 
 
 def find_people(rgb: np.ndarray) -> list[Person]:  # [H, W, 3] uint8 sRGB
@@ -164,7 +164,7 @@ def load_keypoints(
         if name and c > 0:
             z = row[2] * scale if len(row) == 4 else 0.0
             keypoints[_N[name]] = row[0] * scale, row[1] * scale, z, min(float(c), 1.0)
-    return Pose(keypoints, (keypoints[:, 3] > 0).astype(np.float32), None, None, 1.0, None)
+    return Pose(keypoints, (keypoints[:, 3] > 0).astype(np.float32), None, None, 1.0, region_around(keypoints))
 
 
 def _rows(path: Path) -> np.ndarray:

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..body import Body
+from ..body.hands import relaxed_hands
 from ..body.rotation import kabsch, matrix_to_axis_angle
 from ..errors import DinarError
 from ..files import replacing
@@ -212,7 +213,7 @@ class _Problem:
     def _prior(self) -> None:
         """Precision of each joint's three angles, and the hinge axes of knees and elbows in the rest frame."""
         names = self.body.joint_names[1:]
-        sd = torch.full((len(names), 3), 0.05)
+        sd = torch.full((len(names), 3), 0.01)
         for j, n in enumerate(names):
             for key, s in SIGMA.items():
                 if key in n:
@@ -242,7 +243,8 @@ class _Problem:
         return prior, limit, knees * self.standing
 
     def posed(self):
-        return self.body(self.betas.expand(len(self.views), -1), torch.cat([self.root[:, None], self.pose], 1), self.transl)
+        pose = torch.cat([self.root[:, None], self.pose], 1)
+        return self.body(self.betas.expand(len(self.views), -1), pose, self.transl)
 
     def project(self, p: Tensor) -> Tensor:
         """World points [B, N, 3] -> pixels [B, N, 2]."""
@@ -318,18 +320,18 @@ class _Problem:
             getattr(self, k).requires_grad_(False)
 
     def solve(self, progress: Callable[[str], None]) -> list[Fit]:
-        up = 5.0
+        up = 8.0
         with torch.no_grad():
             self.initialise()
         progress("pose")
-        self.stage(40, 0.05, dict(root=1, transl=2), sigma=1.0, limbs=1, pose=0.05, shape=1, upright=0, silhouette=0)
-        self.stage(120, 0.05, dict(root=1, transl=1, pose=1),
+        self.stage(30, 0.06, dict(root=1, transl=2), sigma=1.0, limbs=1, pose=0.05, shape=1, upright=0, silhouette=0)
+        self.stage(80, 0.058, dict(root=1, transl=1, pose=1),
                    sigma=0.3, limbs=2, pose=0.02, shape=1, upright=up, silhouette=0)  # fmt: skip
-        self.stage(100, 0.03, dict(root=0.5, transl=1, pose=0.6, betas=3),
+        self.stage(65, 0.035, dict(root=0.5, transl=1, pose=0.6, betas=3),
                    sigma=0.1, limbs=0.5, pose=0.01, shape=0.03, upright=up, silhouette=0)  # fmt: skip
         progress("silhouette")
         if self.has_mask.any():
-            self.stage(120, 0.02, dict(root=0.5, transl=1, pose=0.5, betas=3),
+            self.stage(80, 0.023, dict(root=0.5, transl=1, pose=0.5, betas=3),
                        sigma=0.1, limbs=0.3, pose=0.012, shape=0.03, upright=up, silhouette=1)  # fmt: skip
         return self.results()
 
@@ -342,8 +344,11 @@ class _Problem:
         index = [self.full.joint(n) for n in self.body.joint_names]
         fits = []
         for i, v in enumerate(self.views):
-            pose = torch.zeros(self.full.num_joints, 3)
-            pose[index] = torch.cat([self.root[i][None], self.pose[i]])
+            pose = relaxed_hands(self.full)
+            body_joints = torch.cat([self.root[i][None], self.pose[i]])
+            for j, name, a in zip(index, self.body.joint_names, body_joints, strict=True):
+                if not name.endswith("1") or name.startswith("spine"):  # the knuckles are only seen, not bent
+                    pose[j] = a
             camera = photo_camera(v.height, v.width, float(self.focal[i]))
             b = self.betas[min(i, len(self.betas) - 1)].clone()
             fits.append(Fit(b, pose, self.transl[i].clone(), camera, float(error[i])))

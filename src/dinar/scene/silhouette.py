@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import torch
@@ -9,10 +11,7 @@ from torch import Tensor
 
 from ..errors import DinarError
 from .interpolate import face_index
-from .raster import Fragments
-
-# A neighbour in x is 1 pixel further, in y one row: (axis along the pair, axis across it).
-HORIZONTAL, VERTICAL = (0, 1), (1, 0)
+from .raster import GUARD, Fragments
 
 
 def soft_silhouette(
@@ -20,49 +19,107 @@ def soft_silhouette(
     xy: Tensor,  # [B, V, 2] pixels, what the fragments were rasterised from
     faces: np.ndarray | Tensor,  # [F, 3] int
 ) -> Tensor:
-    """Coverage [B, H, W] in [0, 1], differentiable in ``xy``; 0 and 1 except at the mesh's border.
+    """Coverage [B, H, W] in [0, 1], differentiable in ``xy``; 0 and 1 except at the border of what is seen.
 
-    Analytic antialiasing after Laine et al., *Modular Primitives for High-Performance Differentiable Rendering* (2020),
-    §3.6. Wherever a pixel that shows a face lies beside one that shows nothing, the edge of that face is intersected
-    with the line between the two centres, and the pixel in which the crossing lies gets the share it cuts off. Each
-    piece of border is seen by horizontal or by vertical pairs, whichever it is closer to perpendicular to; counted by
-    both, diagonal borders would pull 1.5 times too hard.
+    Analytic antialiasing as in Laine et al., *Modular Primitives for High-Performance Differentiable Rendering* (2020),
+    §3.6, but from the edges of the mesh's outline (a front face on one side only), so that faces may be smaller than
+    pixels. Where the line between the centres of a covered and an empty neighbour meets such an edge, the pixel of the
+    meeting point gets the share that the edge cuts off.
+
+    By the divergence theorem the area grows by ∮ δx dy − ∮ δy dx when the border moves by δ. So pairs of neighbours in
+    a row carry the gradient to x, pairs in a column the gradient to y, and nothing is counted twice. For the value
+    itself the two share a piece of border by its squared direction cosines.
+
+    For fragments with back faces culled. Parts too thin to cover a pixel centre have neither value nor gradient.
     """
     B, H, W = fragments.face.shape
     if xy.ndim != 3 or len(xy) != B or xy.shape[2] != 2:
         raise DinarError(f"expected xy [{B}, V, 2], got {list(xy.shape)}")
-    tri = face_index(faces, xy.device)
-    mask = fragments.mask
-    pixel = torch.arange(B * H * W, device=xy.device).view(B, H, W)
-    target, change = [], []
-    for axes, step, here, there in (
-        (HORIZONTAL, 1, np.s_[:, :, :-1], np.s_[:, :, 1:]),
-        (VERTICAL, W, np.s_[:, :-1], np.s_[:, 1:]),
+    mask = fragments.mask.reshape(-1)
+    tail, head, image = _outline(xy.detach(), faces)
+    points, fixed = xy.reshape(-1, 2), _snapped(xy.detach()).reshape(-1, 2)
+    coverage = mask.to(xy.dtype)
+    for along, across, step, stride, lines, length, low in (
+        (0, 1, 1, W, H, W, -1),  # pairs in a row: the inside is on the low side (left) of edges that go up
+        (1, 0, W, 1, W, H, 1),  # pairs in a column: on the low side (above) of edges that go right
     ):
-        for inside, outside, sign in ((here, there, 1), (there, here, -1)):
-            source = pixel[inside][mask[inside] & ~mask[outside]]
-            corner = tri[fragments.face.reshape(-1)[source].long()] + (source // (H * W) * xy.shape[1])[:, None]
-            place = source % (H * W)
-            centre = torch.stack([place % W, place // W], -1).to(xy.dtype) + 0.5
-            p = xy.reshape(-1, 2)[corner] - centre[:, None]
-            x, good = _exit(p[..., axes[0]] * sign, p[..., axes[1]], ties=axes == HORIZONTAL)
-            x, source = x[good].clamp(0, 1), source[good]
-            # the source pixel counts as covered up to .5 and its neighbour as empty from there
-            target.append(torch.where(x.detach() > 0.5, source + sign * step, source))
-            change.append(x - 0.5)
-    coverage = mask.to(xy.dtype).reshape(-1).index_add(0, torch.cat(target), torch.cat(change))
-    return coverage.view(B, H, W).clamp(0, 1)
+        # every crossing of an edge with a line through pixel centres
+        w0, w1 = fixed[tail, across], fixed[head, across]
+        first = (torch.minimum(w0, w1) - 0.5).ceil().clamp(0, lines).long()
+        count = (torch.maximum(w0, w1) - 0.5).ceil().clamp(0, lines).long() - first
+        edge = torch.repeat_interleave(count)
+        line = torch.arange(len(edge), device=xy.device) - (count.cumsum(0) - count - first)[edge]
+        a, b, dw = tail[edge], head[edge], (w1 - w0)[edge]
+        t = (line + 0.5 - w0[edge]) / dw
+        u = fixed[a, along] + t * (fixed[b, along] - fixed[a, along])
+        before = (u - 0.5).floor()
+        # between a covered and an empty centre? on a centre, the rasteriser's tie rule says on which side of it
+        inside_low = dw * low > 0
+        row = image[edge] * (H * W) + line * stride
+        tied = (u - 0.5 == before) & (mask[row + before.clamp(0, length - 1).long() * step] != inside_low)
+        before = torch.where(tied, before - 1, before)
+        ok = (before >= 0) & (before < length - 1)
+        pixel = row + torch.where(ok, before, 0).long() * step
+        after = torch.where(ok, pixel + step, pixel)
+        ok &= (mask[pixel] == inside_low) & (mask[after] != inside_low)
+        reach = u - 0.5 - before
+        reach = torch.where(inside_low, reach, 1 - reach)  # from the covered centre, in [0, 1]
+        k = _outermost(pixel, reach, ok)
+
+        a, b, t, reach, inside_low = a[k], b[k], t[k], reach[k], inside_low[k]
+        place = torch.where((reach > 0.5) == inside_low, after[k], pixel[k])
+        du = fixed[b, along] - fixed[a, along]
+        share = dw[k] ** 2 / (dw[k] ** 2 + du**2)
+        moving = (1 - t) * points[a, along] + t * points[b, along]
+        moving = (moving - moving.detach()) * torch.where(inside_low, 1, -1)
+        coverage = coverage.index_add(0, place, share * (reach - 0.5) + moving)
+    coverage = coverage + (coverage.clamp(0, 1) - coverage).detach()  # gradients pass where two borders share a pixel
+    return coverage.view(B, H, W)
 
 
-def _exit(u: Tensor, w: Tensor, ties: bool) -> tuple[Tensor, Tensor]:
-    """Where the positive u axis leaves triangles with corners (u, w) [N, 3] around the origin: u [N], and [N] bool
-    whether it leaves through an edge that this axis has to count."""
-    du, dw = u.roll(-1, 1) - u, w.roll(-1, 1) - w
-    crosses = ((w > 0) != (w.roll(-1, 1) > 0)).detach()
-    at = u - w * du / torch.where(crosses, dw, torch.ones_like(dw))
-    x, edge = torch.where(crosses, at, -torch.inf).max(1)
-    steep, flat = (d.detach().gather(1, edge[:, None])[:, 0].abs() for d in (dw, du))
-    return x, crosses.any(1) & ((steep >= flat) if ties else (steep > flat))
+def _outermost(pair: Tensor, reach: Tensor, ok: Tensor) -> Tensor:
+    """Indices of the farthest crossing of each pair of pixels, among those that are ok."""
+    k = ok.nonzero()[:, 0]
+    k = k[reach[k].argsort()]
+    k = k[pair[k].argsort(stable=True)]
+    last = torch.ones_like(k, dtype=torch.bool)
+    last[:-1] = pair[k[1:]] != pair[k[:-1]]
+    return k[last]
+
+
+def _snapped(xy: Tensor) -> Tensor:
+    """The grid that the rasteriser puts vertices on, so that both sides agree which centres are covered."""
+    return (torch.nan_to_num(xy).clamp(-GUARD, GUARD) * 256).round() / 256
+
+
+def _outline(xy: Tensor, faces: np.ndarray | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Edges with a front face on exactly one side: tail and head [N] into B * V, in the order of that face, and the
+    image [N]."""
+    tri = face_index(faces, xy.device)
+    across = torch.from_numpy(_faces_across(tri.cpu().numpy().tobytes())).to(xy.device)
+    p = _snapped(xy)[:, tri.reshape(-1)].unflatten(1, (-1, 3))
+    ab, ac = p[:, :, 1] - p[:, :, 0], p[:, :, 2] - p[:, :, 0]
+    front = ab[..., 0] * ac[..., 1] < ab[..., 1] * ac[..., 0]  # y is down
+    beyond = torch.nn.functional.pad(front, (0, 1))[:, across]  # index -1: nothing there
+    image, face, i = (front[..., None] & ~beyond).nonzero(as_tuple=True)
+    start = image * xy.shape[1]
+    return tri[face, i] + start, tri[face, (i + 1) % 3] + start, image
+
+
+@lru_cache(maxsize=8)
+def _faces_across(faces: bytes) -> np.ndarray:
+    """[F, 3] int64 face on the other side of the edge from corner i to i + 1, -1 at borders. From the bytes of int64
+    faces, because arrays are no keys."""
+    tri = np.frombuffer(faces, np.int64).reshape(-1, 3)
+    ends = np.stack([tri, np.roll(tri, -1, 1)], -1).reshape(-1, 2)
+    order = np.lexsort(np.sort(ends, 1).T)
+    s = np.sort(ends, 1)[order]
+    pair = (s[1:] == s[:-1]).all(1)
+    pair[1:] &= ~pair[:-1]  # edges of more than two faces: the first two belong together
+    a, b = order[:-1][pair], order[1:][pair]
+    other = np.full(len(ends), -1)
+    other[a], other[b] = b // 3, a // 3
+    return other.reshape(-1, 3)
 
 
 def signed_distance(

@@ -1,10 +1,15 @@
-"""Several photos, one texture (§3.2, eq. 5)."""
+"""Several photos, one texture (§3.2): eq. 5, or Poisson blending, which the paper names as an alternative."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..body import Body
+from .membrane import membrane
+from .texels import Texels
+
 SHARPNESS = 10.0  # 1/τ of the released system
+FADE = 0.15  # metres over which a seam's colour step is spread
 
 
 def merge(
@@ -17,3 +22,36 @@ def merge(
     e = np.where(seen, np.exp(sharpness * (lam - lam.max(0, keepdims=True))), 0)
     w = e / np.maximum(e.sum(0, keepdims=True), 1e-12)
     return (textures * w[..., None]).sum(0), lam.max(0)
+
+
+def merge_poisson(
+    body: Body,
+    texels: Texels,
+    textures: np.ndarray,  # [views, N, 3] colours at the texels
+    lam: np.ndarray,  # [views, N]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every texel from the view that sees it most frontally, so nothing is averaged; the colour steps where two
+    views meet are halved and spread over either side by a membrane on the mesh. Returns T and the largest λ."""
+    best = lam.argmax(0)
+    # the texel of each vertex: the one in which it has most weight
+    corner = texels.barycentrics.argmax(1)
+    vertex_texel = np.zeros(body.num_vertices, np.int64)
+    vertex_texel[body.faces[texels.face, corner]] = np.arange(len(corner))
+    label, seen = best[vertex_texel], lam[:, vertex_texel] > 0
+    colour = textures[:, vertex_texel]
+    edges = np.concatenate([body.faces[:, [0, 1]], body.faces[:, [1, 2]], body.faces[:, [2, 0]]])
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    out = np.take_along_axis(textures, best[None, :, None], 0)[0]
+    for i in range(len(textures)):
+        border = edges[(label[edges[:, 0]] == i) & (label[edges[:, 1]] != i)]
+        here, other = border[:, 0], label[border[:, 1]]
+        both = seen[i, here] & seen[other, here]  # both views show this vertex: their difference is the step
+        here, other = here[both], other[both]
+        if not len(here):
+            continue
+        known, step = np.zeros(body.num_vertices, bool), np.zeros((body.num_vertices, 3))
+        known[here] = True
+        step[here] = 0.5 * (colour[other, here] - colour[i, here])
+        mine = best == i
+        out[mine] += texels.sample(membrane(body, known, step, FADE), body.faces)[mine].astype(out.dtype)
+    return np.clip(out, 0, 1), lam.max(0)

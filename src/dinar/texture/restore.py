@@ -14,13 +14,12 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
 from ..body import Body
 from ..body.body import PARTS
 from ..body.regions import regions
-from ..fit.offsets import cotangent_laplacian, factorise
+from .membrane import membrane
 from .texels import Texels, texels
 
 SIZE = 512  # texture size at which sources are looked up
@@ -30,7 +29,7 @@ PACE = 0.5  # angle walked over the seen side per unseen angle: to and fro withi
 SPINE = np.deg2rad(25)  # either side of the line opposite the camera over which both halves are mixed
 TWIN = 0.06  # metres: how much farther a source on the other limb counts
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
-SKIN_CHROMA, SKIN_DARK = 14.0, 70.0  # Lab distances from the face beyond which a hand texel is not skin
+SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which a hand texel is not skin
 
 
 @dataclass(frozen=True)
@@ -93,11 +92,13 @@ def _soft_border(seen: np.ndarray, inside: np.ndarray) -> np.ndarray:
 def _not_skin(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Hand texels that have not the colour of the face: bags, pockets, sleeves painted on hands."""
     skin = _skin_colour(s, colour, seen)
-    hands = _of(s, "hand")
-    if skin is None:
-        return np.zeros(len(seen), bool)
+    return np.zeros(len(seen), bool) if skin is None else _of(s, "hand") & seen & _unlike(colour, skin)
+
+
+def _unlike(colour: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """[N] colours too far from a skin colour to be the same person's skin in other light."""
     d = cv2.cvtColor(colour[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0] - _lab(skin)
-    return hands & seen & ((np.hypot(d[:, 1], d[:, 2]) > SKIN_CHROMA) | (d[:, 0] < -SKIN_DARK))
+    return (np.hypot(d[:, 1], d[:, 2]) > SKIN_CHROMA) | (d[:, 0] < -SKIN_DARK)
 
 
 def _skin_colour(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
@@ -127,7 +128,6 @@ def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) 
         done[target] = True
 
     head = s.part == PARTS.index("head")
-    torso = s.part == PARTS.index("torso")
     # Faces from faces (the other half first), skulls from hair, necks from necks.
     mirrored = s.x * [1, 1, 1]
     mirrored[:, 0] = np.abs(mirrored[:, 0])
@@ -146,11 +146,15 @@ def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) 
     for kind in ("hand", "foot"):
         own = _of(s, kind)
         take(own, seen & own, mirrored)
-    skin = _skin_colour(s, colour, seen)
-    hands = _of(s, "hand")
-    if skin is not None and (seen & hands).sum() < 0.1 * hands.sum():
-        out[hands] = skin * 0.95
-        done |= hands
+    skin, hands = _skin_colour(s, colour, seen), _of(s, "hand")
+    if (seen & hands).sum() < 0.1 * hands.sum():  # hidden in pockets: as the wrists are if they are bare, or the face
+        wrist = _of(s, "arm") & (s.chart[:, 0] > np.quantile(s.chart[_of(s, "arm"), 0], 0.85)) & seen & (lam > CONFIDENT)
+        bare = wrist & ~_unlike(colour, skin) if skin is not None else wrist
+        if bare.sum() > 100:
+            skin = np.median(colour[bare], 0)
+        if skin is not None:
+            out[hands] = skin
+            done |= hands
     take(~head, seen & ~head, s.x)
     out[~done] = default
     return out
@@ -224,12 +228,8 @@ def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def _membrane(body: Body, s: _Surface, colour: np.ndarray, seen: np.ndarray, guess: np.ndarray) -> np.ndarray:
     """[N, 3] smooth correction that makes the borrowed colours meet the seen ones, dying out over FADE metres."""
-    v = body.v_template.cpu().numpy().astype(np.float64)
-    L, mass = cotangent_laplacian(v, body.faces)
-    known = seen[s.vertex_texel].astype(np.float64)
-    step = (colour - guess)[s.vertex_texel] * known[:, None]
-    screen = mass * (known * 1e4 + 1 / FADE**2)
-    r = factorise(L + sp.diags(screen)).solve(mass[:, None] * 1e4 * step)
+    known = seen[s.vertex_texel]
+    r = membrane(body, known, (colour - guess)[s.vertex_texel], FADE)
     return s.texels.sample(r, body.faces).astype(np.float32)
 
 

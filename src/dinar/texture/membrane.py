@@ -1,0 +1,28 @@
+"""Spread colour steps over the surface: a screened Poisson equation on the mesh, which crosses the atlas' seams."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..body import Body
+from ..fit.offsets import cotangent_laplacian, factorise
+
+
+def membrane(
+    body: Body,
+    known: np.ndarray,  # [V] bool
+    value: np.ndarray,  # [V, C], read where known
+    fade: float,  # metres over which the values die out where nothing is known
+) -> np.ndarray:
+    """[V, C] that equals the values where known and is smooth elsewhere."""
+    L, mass = _operators(body)
+    pull = known * 1e4
+    return factorise(L + sp.diags(mass * (pull + 1 / fade**2))).solve((mass * pull)[:, None] * value * known[:, None])
+
+
+@lru_cache(maxsize=2)
+def _operators(body: Body):
+    return cotangent_laplacian(body.v_template.cpu().numpy().astype(np.float64), body.faces)

@@ -1,0 +1,135 @@
+"""The body fit and the offsets on bodies whose truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from dinar.body import Body
+from dinar.errors import DinarError
+from dinar.fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
+from dinar.fit.smplify import LANDMARKS, Fit, View, fit_body, is_standing, load_fit, photo_camera
+from dinar.scene import Camera, rasterize
+
+H, W = 720, 480
+
+
+def silhouette(body: Body, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
+    xy, depth = camera.project(vertices)
+    return rasterize(xy[None], depth[None], body.faces, camera.height, camera.width).face[0].numpy() >= 0
+
+
+def subject(body: Body, yaw: float, arms: float = -0.35, noise: float = 0.0) -> tuple[View, torch.Tensor, torch.Tensor]:
+    """A known person in front of the camera, as landmarks and mask: view, pose, joints [J, 3]."""
+    pose = torch.zeros(1, body.num_joints, 3)
+    pose[0, 0, 1] = np.deg2rad(yaw)
+    pose[0, body.joint("left_shoulder"), 2], pose[0, body.joint("right_shoulder"), 2] = arms, -arms
+    betas = torch.zeros(1, body.num_betas)
+    betas[0, :3] = torch.tensor([0.5, -0.5, 0.3])
+    camera = photo_camera(H, W)
+    posed = body(betas, pose, torch.tensor([[0.0, 0.05, -2.7]]))
+    points = body.keypoints(posed)[0]
+    xy, _ = camera.project(points)
+    keypoints, world = np.zeros((33, 4), np.float32), np.zeros((33, 3), np.float32)
+    rng = np.random.default_rng(0)
+    for i, (name, _) in LANDMARKS.items():
+        k = body.keypoint_index(name)
+        keypoints[i] = *(xy[k].numpy() + noise * rng.normal(size=2)), 0, 1
+        world[i] = points[k].numpy() * [1, -1, -1]
+    return View(keypoints, world, silhouette(body, posed.vertices[0], camera), H, W), pose[0], posed.joints[0]
+
+
+@pytest.mark.parametrize("yaw", [0, 90, 180])
+def test_fit_finds_a_known_body(body: Body, yaw: float) -> None:
+    view, _, joints = subject(body, yaw, noise=1.0)
+    fit = fit_body(body, [view])[0]
+    posed = body(fit.betas[None], fit.pose[None], fit.transl[None])
+    found = posed.joints[0]
+    large = [body.joint(n) for n in ("left_hip", "right_knee", "left_ankle", "right_shoulder", "left_elbow", "head")]
+    centred = lambda j: j[large] - j[large].mean(0)  # noqa: E731
+    # depth and size trade off in one photo: compare up to scale
+    a, b = centred(found), centred(joints)
+    a = a * (a * b).sum() / (a * a).sum()
+    assert (a - b).norm(dim=1).mean() < 0.05
+    assert fit.keypoint_error < 0.9
+    mesh = silhouette(body, posed.vertices[0], fit.camera)
+    assert (mesh & view.mask).sum() / (mesh | view.mask).sum() > 0.88
+
+
+def test_two_photos_share_one_shape(body: Body) -> None:
+    front, back = subject(body, 0)[0], subject(body, 170, arms=-0.6)[0]
+    fits = fit_body(body, [front, back])
+    assert torch.equal(fits[0].betas, fits[1].betas)
+    assert not torch.equal(fits[0].pose, fits[1].pose)
+
+
+def test_fit_is_deterministic(body: Body) -> None:
+    view = subject(body, 20)[0]
+    a, b = fit_body(body, [view])[0], fit_body(body, [view])[0]
+    assert torch.equal(a.pose, b.pose) and torch.equal(a.betas, b.betas)
+
+
+def test_standing(body: Body) -> None:
+    view = subject(body, 0)[0]
+    assert is_standing(view.keypoints)
+    sitting = view.keypoints.copy()
+    sitting[25:33, 1] = sitting[23, 1]
+    assert not is_standing(sitting)
+
+
+def test_offsets_widen_to_a_coat(body: Body) -> None:
+    view, pose, _ = subject(body, 0)
+    camera = photo_camera(H, W)
+    betas, transl = torch.zeros(body.num_betas), torch.tensor([0.0, 0.05, -2.7])
+    betas[:3] = torch.tensor([0.5, -0.5, 0.3])
+    coat = cv2.dilate(view.mask.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+    D = fit_offsets(body, betas, [Silhouette(coat, pose, transl, camera)])
+    mesh = silhouette(body, body(betas[None], pose[None], transl[None], offsets=torch.from_numpy(D)).vertices[0], camera)
+    before = (view.mask & coat).sum() / coat.sum()
+    after = (mesh & coat).sum() / (mesh | coat).sum()
+    assert before < 0.83 and after > 0.93
+    assert np.abs(D).max() < 0.2
+    hands = np.isin(body.vertex_part, (4, 5))
+    assert np.abs(D[hands]).max() < 0.02 < np.abs(D).max()
+
+
+def test_offsets_leave_a_matching_body_alone(body: Body) -> None:
+    view, pose, _ = subject(body, 0)
+    betas = torch.zeros(body.num_betas)
+    betas[:3] = torch.tensor([0.5, -0.5, 0.3])
+    mask = view.mask
+    D = fit_offsets(body, betas, [Silhouette(mask, pose, torch.tensor([0.0, 0.05, -2.7]), photo_camera(H, W))])
+    assert np.quantile(np.abs(D), 0.99) < 0.01
+
+
+def test_crop_and_camera_agree() -> None:
+    mask = np.zeros((100, 80), bool)
+    mask[20:70, 30:50] = True
+    box = crop_box(mask, 64)
+    camera = photo_camera(100, 80)
+    xy = torch.tensor([[30.0, 20.0], [50.0, 70.0]])
+    inside = (xy - torch.tensor(box[:2])) * box[2]
+    point = torch.tensor([0.1, 0.2, -2.0])
+    a, b = camera.project(point)[0], camera.crop(*box, 64, 64).project(point)[0]
+    torch.testing.assert_close((a - torch.tensor(box[:2])) * box[2], b, rtol=1e-4, atol=1e-3)
+    crop = warp_crop(mask.astype(np.float32), box, 64, 0.0) > 0.5
+    ys, xs = np.nonzero(crop)
+    assert abs(xs.min() - inside[0, 0]) < 1.5 and abs(ys.max() + 1 - inside[1, 1]) < 1.5
+
+
+def test_fit_file_round_trip_and_refusals(body: Body, tmp_path: Path) -> None:
+    view, pose, _ = subject(body, 0)
+    fit = Fit(torch.zeros(body.num_betas), pose, torch.tensor([0.0, 0, -2.7]), photo_camera(H, W), 0.0)
+    fit.save(tmp_path / "a.npz")
+    back = load_fit(tmp_path / "a.npz", body, view)
+    assert torch.equal(back.pose, fit.pose) and torch.equal(back.camera.K, fit.camera.K)
+    (tmp_path / "text.npz").write_text("not a fit")
+    np.savez(tmp_path / "wrong.npz", betas=np.zeros(3), pose=pose.numpy(), transl=np.zeros(3), K=np.eye(3),
+             T_cam_world=np.eye(4), size=np.array([H, W]))  # fmt: skip
+    for name in ("text.npz", "wrong.npz", "missing.npz"):
+        with pytest.raises(DinarError):
+            load_fit(tmp_path / name, body, view)

@@ -1,0 +1,160 @@
+"""Algorithm 1, eq. 5, the membrane and the restoration against brute force and by property."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dinar.body import Body
+from dinar.scene import orbit, rasterize
+from dinar.texture import gather, merge, merge_poisson, push_pull, restore, scatter, scatter_shot, shoot, texels
+from dinar.texture.membrane import membrane
+from dinar.texture.occlusion import limb_colours, occlusion_outlines
+
+
+def test_scatter_is_algorithm_1() -> None:
+    rng = np.random.default_rng(0)
+    size, n = 16, 150
+    uv, values = rng.random((n, 2)), rng.random((n, 3))
+    T, C = np.zeros((size, size, 3)), np.zeros((size, size))
+    hit = np.zeros((size, size), bool)
+    for (u, v), c in zip(uv, values, strict=True):
+        i, j = int(v * size), int(u * size)
+        for k in (-1, 0, 1):
+            for m in (-1, 0, 1):
+                if 0 <= i + k < size and 0 <= j + m < size:
+                    T[i + k, j + m] += c
+                    C[i + k, j + m] += 1
+    T[C > 0] /= C[C > 0][:, None]
+    for (u, v), c in zip(uv, values, strict=True):
+        T[int(v * size), int(u * size)] = c
+        hit[int(v * size), int(u * size)] = True
+    texture, sampled, filled = scatter(uv, values, size)
+    np.testing.assert_allclose(texture, T, atol=1e-6)
+    assert (sampled == hit).all() and (filled == (C > 0)).all() and (filled | ~sampled).all()
+
+
+def test_merge_is_eq_5() -> None:
+    rng = np.random.default_rng(1)
+    T, lam = rng.random((3, 20, 2)), rng.random((3, 20))
+    w = np.exp(10 * lam) / np.exp(10 * lam).sum(0)
+    merged, best = merge(T, lam)
+    np.testing.assert_allclose(merged, (T * w[..., None]).sum(0), atol=1e-12)
+    np.testing.assert_allclose(best, lam.max(0))
+
+
+def test_merge_ignores_views_that_do_not_see() -> None:
+    T = np.array([[[1.0]], [[5.0]]])
+    assert merge(T, np.array([[0.3], [0.0]]))[0].item() == 1.0
+    assert merge(T, np.zeros((2, 1)))[0].item() == 0.0
+
+
+def test_push_pull_keeps_and_fills() -> None:
+    rng = np.random.default_rng(2)
+    image, known = rng.random((32, 32, 3)).astype(np.float32), rng.random((32, 32)) < 0.1
+    out = push_pull(image, known)
+    np.testing.assert_allclose(out[known], image[known])
+    assert out.min() >= image[known].min() - 1e-5 and out.max() <= image[known].max() + 1e-5
+
+
+def test_membrane_interpolates_and_fades(body: Body) -> None:
+    known = np.zeros(body.num_vertices, bool)
+    known[body.keypoint_support[:40]] = True
+    r = membrane(body, known, np.ones((body.num_vertices, 1)), 0.1)
+    assert np.abs(r[known] - 1).max() < 0.02
+    v = body.v_template.numpy()
+    far = np.linalg.norm(v[:, None] - v[known][None], axis=2).min(1) > 0.6
+    assert far.any() and np.abs(r[far]).max() < 0.05
+
+
+@pytest.fixture(scope="module")
+def painted(body: Body):
+    """A shot of the body painted with a smooth function of its rest position, and that truth in the atlas."""
+    vertices = body(torch.zeros(1, 4)).vertices[0]
+    camera = orbit(vertices, 0, height=512, width=512)
+    truth = (body.v_template - body.v_template.amin(0)) / (body.v_template.amax(0) - body.v_template.amin(0))
+    from dinar.scene import interpolate
+
+    xy, depth = camera.project(vertices)
+    f = rasterize(xy[None], depth[None], body.faces, 512, 512)
+    picture = interpolate(f, truth, body.faces)[0].numpy()
+    return shoot(body, vertices, camera, picture, f.face[0].numpy() >= 0), truth.numpy()
+
+
+def test_gather_finds_the_painted_colours(body: Body, painted) -> None:
+    shot, truth = painted
+    t = texels(body.atlas, 256)
+    rgb, lam = gather(body, shot, t)
+    error = np.abs(rgb - t.sample(truth, body.faces)).max(1)
+    assert 0.25 < (lam > 0).mean() < 0.5  # the front
+    assert np.quantile(error[lam > 0.4], 0.99) < 0.02
+
+
+def test_scatter_shot_agrees_with_gather(body: Body, painted) -> None:
+    shot, _ = painted
+    t = texels(body.atlas, 256)
+    rgb, lam = gather(body, shot, t)
+    T, sampled, filled, lam2 = scatter_shot(shot, 256)
+    both = (lam > 0.4) & sampled.reshape(-1)[t.index]
+    assert both.sum() > 5000 and (filled | ~sampled).all()
+    assert np.quantile(np.abs(T.reshape(-1, 3)[t.index] - rgb)[both], 0.99) < 0.03
+    assert np.quantile(np.abs(lam2.reshape(-1)[t.index] - lam)[both], 0.95) < 0.1
+
+
+def test_restore_completes_and_keeps(body: Body, painted) -> None:
+    shot, truth = painted
+    t = texels(body.atlas, 256)
+    colour, lam = gather(body, shot, t)
+    rgb, seen = np.zeros((256 * 256, 3), np.float32), np.zeros(256 * 256, np.float32)
+    rgb[t.index], seen[t.index] = colour * (lam > 0)[:, None], lam
+    out = restore(body, rgb.reshape(256, 256, 3), seen.reshape(256, 256)).reshape(-1, 3)
+    sure = lam > 0.6
+    assert np.quantile(np.abs(out[t.index][sure] - colour[sure]), 0.95) < 0.02
+    # height (the green channel) must come from about the same height, also where nothing was seen
+    unseen = lam == 0
+    assert np.median(np.abs(out[t.index][unseen] - t.sample(truth, body.faces)[unseen])[:, 1]) < 0.04
+    assert np.isfinite(out).all() and out.min() >= 0 and out.max() <= 1
+
+
+def test_occlusion_outlines_follow_a_hand_before_the_belly(body: Body) -> None:
+    pose = torch.zeros(1, body.num_joints, 3)
+    camera = orbit(body(torch.zeros(1, 4)).vertices[0], 0, height=512, width=512)
+
+    def outlines() -> tuple[np.ndarray, np.ndarray]:
+        xy, depth = camera.project(body(torch.zeros(1, 4), pose).vertices[0])
+        f = rasterize(xy[None], depth[None], body.faces, 512, 512)
+        return occlusion_outlines(body, f), f.face[0].numpy() >= 0
+
+    free, _ = outlines()
+    pose[0, body.joint("left_shoulder")] = torch.tensor([0.0, -0.3, -0.5])
+    pose[0, body.joint("left_elbow")] = torch.tensor([-1.1, -1.0, 0.1])
+    crossed, mesh = outlines()
+    assert crossed.sum() > 1.5 * free.sum()
+    assert not (crossed & ~mesh).sum() > 0.2 * crossed.sum()
+
+
+def test_limb_colours_have_no_edge_inside_a_limb(body: Body) -> None:
+    colour = limb_colours(body).numpy()
+    knee = np.abs(body.v_template.numpy() - body.j_template[body.joint("left_knee")].numpy()).max(1) < 0.08
+    assert np.ptp(colour[knee], 0).max() < 30
+
+
+def test_poisson_merge_equals_the_views_where_they_agree(body: Body) -> None:
+    t = texels(body.atlas, 128)
+    x = t.sample(body.v_template.numpy(), body.faces)
+    colour = np.repeat(((x - x.min(0)) / np.ptp(x, axis=0)).astype(np.float32)[None], 2, 0)
+    lam = np.stack([np.clip(x[:, 2] * 4 + 0.5, 0, 1), np.clip(0.5 - x[:, 2] * 4, 0, 1)])
+    merged, _ = merge_poisson(body, t, colour, lam)
+    np.testing.assert_allclose(merged, colour[0], atol=1e-5)
+
+
+def test_poisson_merge_hides_a_step(body: Body) -> None:
+    t = texels(body.atlas, 128)
+    x = t.sample(body.v_template.numpy(), body.faces)
+    colour = np.stack([np.full((len(x), 3), 0.4, np.float32), np.full((len(x), 3), 0.6, np.float32)])
+    lam = np.stack([np.clip(x[:, 2] * 4 + 0.5, 0.01, 1), np.clip(0.5 - x[:, 2] * 4, 0.01, 1)])
+    merged, _ = merge_poisson(body, t, colour, lam)
+    border = np.abs(lam[0] - lam[1]) < 0.02
+    assert np.abs(merged[border] - 0.5).mean() < 0.03
+    assert merged.min() >= 0.4 - 1e-4 and merged.max() <= 0.6 + 1e-4
