@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import DinarError
 from .body import Body
+from .hands import relaxed_hands
 from .rotation import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_quaternion, quaternion_to_matrix, slerp
 from .skeleton import LEG, PARENT, SMPLX
 
@@ -108,15 +109,16 @@ def retarget(
 ) -> tuple[Tensor, Tensor]:
     """Pose [T, J, 3] axis-angle and transl [T, 3] metres of ``body`` for every frame.
 
-    Joints that the motion lacks keep the body's rest pose (relaxed fingers, say). Steps scale with the legs.
+    Fingers that the motion lacks are relaxed, other joints that it lacks keep the body's rest pose. Steps scale with the legs.
     """
     device = body.v_template.device
     G = {n: g.to(device, torch.float32) for n, g in motion.orientations().items()}
     aligned = to_t_pose(body)
+    relaxed = axis_angle_to_matrix(relaxed_hands(body).to(device))
     out: list[Tensor] = []
     for j, n in enumerate(body.joint_names):
         known = n in motion.joint_names or j == 0
-        out.append(G[n] @ aligned[j] if known else out[body.parents[j]])
+        out.append(G[n] @ aligned[j] if known else out[body.parents[j]] @ relaxed[j])
     local = [out[0]] + [out[p].mT @ out[j] for j, p in enumerate(body.parents) if p >= 0]
     pose = matrix_to_axis_angle(torch.stack(local, 1))
     b = torch.zeros(1, 1, device=device) if betas is None else betas.to(device).reshape(1, -1)

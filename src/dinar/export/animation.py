@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..body import Body
+from ..body.motion import to_t_pose
 from ..body.rotation import matrix_to_axis_angle
 from ..errors import DinarError
 from .glb import Glb
@@ -51,7 +52,7 @@ class Rig:
         hips = self.joints[0].numpy().copy()
         if not self.t_pose:
             return np.tile(np.array([0, 0, 0, 1], np.float32), (J, 1)), hips
-        G = self.body.t_pose
+        G = to_t_pose(self.body)
         local = torch.stack([G[j] if p < 0 else G[p].T @ G[j] for j, p in enumerate(self.body.parents)])
         pose = matrix_to_axis_angle(local)[None]
         hips[1] -= self.lowest(pose, torch.zeros(1, 3))

@@ -18,6 +18,8 @@ OUTSIDE = 0.01  # a keypoint this share of the height outside the image is missi
 # the lowest ankle has presence .93; over the same photos cut at mid-shin the median is .50.
 MIN_PRESENCE, MIN_VISIBILITY = 0.85, 0.5
 
+MIN_POINTS = 6  # of a user's file
+
 # What must be in the photo: at least one point of every part. The advice names the part.
 _PARTS = {
     "the head": ("nose", "left_ear", "right_ear"),
@@ -155,8 +157,8 @@ def load_keypoints(
     if len(rows) == 17 and np.isin(confidence, (0, 1, 2)).all() and confidence.max() == 2:
         confidence /= 2  # COCO annotations: 1 = hidden, 2 = visible
     confidence[~np.isfinite(rows).all(1)] = 0
-    if not (confidence > 0).any():
-        raise DinarError(f"{path}: no keypoint has a confidence above 0")
+    if (n := int((confidence > 0).sum())) < MIN_POINTS:
+        raise DinarError(f"{path}: expected at least {MIN_POINTS} keypoints with a confidence above 0, got {n}")
     if np.abs(rows[confidence > 0, :2]).max() <= 1.5:
         raise DinarError(f"{path}: keypoints look normalised to [0, 1]; expected pixels of the upright photo")
     keypoints = np.zeros((len(KEYPOINTS), 4), np.float32)

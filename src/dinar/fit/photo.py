@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from ..errors import DinarError
 
@@ -22,6 +22,15 @@ MIN_LONG, MIN_SHORT = 128, 48  # smaller images cannot hold a person of 96 px
 # Not EPS, PDF and the like, which Pillow hands to other programs.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
+_TURN = {  # EXIF orientation: what makes it upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _open_lock = Lock()
 
 
@@ -60,13 +69,12 @@ def _read(path: Path, max_side: int) -> tuple[Image.Image, tuple[int, int]]:
             raise DinarError(f"{path} is too large: {width} x {height} px; expected at most "
                              f"{MAX_PIXELS // 1_000_000} megapixels. Scale it down first")  # fmt: skip
         try:
-            orientation = image.getexif().get(0x0112, 1)
-            upright = _upright(image, max_side)
+            upright, turned = _upright(image, max_side)
         except MemoryError as e:
             raise DinarError(f"{path}: not enough memory for {width} x {height} px. Scale it down first") from e
         except _BROKEN as e:
             raise DinarError(f"{path} is damaged or truncated ({e}): expected a complete image file") from e
-    return upright, (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    return upright, (height, width) if turned else (width, height)
 
 
 def _open(path: Path) -> Image.Image:
@@ -97,14 +105,15 @@ def _open(path: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _upright(image: Image.Image, max_side: int) -> Image.Image:
-    """The first frame at working size, turned upright, in mode RGB (sRGB) or RGBA."""
+def _upright(image: Image.Image, max_side: int) -> tuple[Image.Image, bool]:
+    """The first frame at working size, upright, in mode RGB (sRGB) or RGBA; and whether width and height swapped."""
     if image.format in ("JPEG", "MPO"):  # decode at 1/2, 1/4 or 1/8, never below twice the working size
         factor = max(image.size) / (2 * max_side)
         if factor >= 2:
             image.draft(None, (int(image.width / factor), int(image.height / factor)))
-    profile = image.info.get("icc_profile")
     image.load()
+    profile = image.info.get("icc_profile")
+    orientation = image.getexif().get(ExifTags.Base.Orientation)  # after load: PNGs may have it at the end
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _to_8_bit(image)
     elif image.has_transparency_data:
@@ -118,7 +127,9 @@ def _upright(image: Image.Image, max_side: int) -> Image.Image:
         size = max(1, round(image.width * k)), max(1, round(image.height * k))
         image = image.resize(size, Image.Resampling.LANCZOS)
     image = _to_srgb(image, profile)
-    return ImageOps.exif_transpose(image)
+    if orientation in _TURN:
+        image = image.transpose(_TURN[orientation])
+    return image, orientation in (5, 6, 7, 8)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -132,15 +143,11 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     for y in range(0, len(a), 256):  # in bands: a float copy of a large image would not fit
         band = np.nan_to_num(a[y : y + 256].astype(np.float32))
         out[y : y + 256] = np.clip(band * (255 / top) + 0.5, 0, 255).astype(np.uint8)
-    grey = Image.fromarray(out)
-    grey.info.update({k: v for k, v in image.info.items() if k == "exif"})
-    grey.getexif().update(image.getexif())
-    return grey
+    return Image.fromarray(out)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """To RGB through the embedded ICC profile where there is a usable one. Alpha is kept."""
-    exif = image.getexif()
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     colour = image.convert("RGB") if alpha else image
     out = None
@@ -153,7 +160,6 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     out = out or colour.convert("RGB")
     if alpha:
         out.putalpha(alpha)
-    out.getexif().update(exif)
     return out
 
 
