@@ -184,11 +184,10 @@ def build_person(assets: Path, base_obj: Path) -> list[Mesh]:
             mesh.bumps[..., :2] *= 1.7  # their folds are shallow
         return mesh
 
-    brown = (1.9, 1.35, 1.0)
     layers = [fitted("clothes/male_casualsuit06", specular=0.02, gloss=8.0),
               fitted("clothes/shoes01", specular=0.035, gloss=30.0),
-              fitted("hair/short04", tint=brown, transparent=True, specular=0.012),
-              fitted("eyebrows/eyebrow012", tint=brown, transparent=True, specular=0.0)]  # fmt: skip
+              fitted("hair/short02", tint=(0.62, 0.48, 0.38), transparent=True, specular=0.012),
+              fitted("eyebrows/eyebrow012", tint=(0.62, 0.48, 0.38), transparent=True, specular=0.0)]  # fmt: skip
     shirt = layers[0].texture[: int(0.42 * len(layers[0].texture))]
     shirt[..., :3] = 0.085, 0.105, 0.062  # plain cloth instead of a printed name
 

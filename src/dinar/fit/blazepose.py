@@ -263,7 +263,7 @@ def segment(
     views += [closer.to_crop(LANDMARK_SIZE, stretch) for stretch in (1.2, -1.2)]
     net = load_net("pose_landmark_full.tflite")
     masks = [_paste(sigmoid(net(cut(rgb, M, LANDMARK_SIZE) / 255.0)["Identity_2"][..., 0]), M, rgb) for M in views]
-    return np.mean(masks, axis=0, dtype=np.float32)
+    return sum(masks[1:], masks[0]) / len(masks)
 
 
 def _paste(crop: np.ndarray, M: np.ndarray, rgb: np.ndarray) -> np.ndarray:

@@ -96,7 +96,8 @@ def _open(path: Path) -> Image.Image:
     with _open_lock:  # Pillow's limit is a module variable; ours is checked by the caller, with a clearer message
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path, formats=_FORMATS)
+            Image.init()
+            return Image.open(path, formats=[f for f in _FORMATS if f in Image.OPEN])
         except UnidentifiedImageError as e:
             raise DinarError(f"{path} is not an image that dinar reads: expected JPEG, PNG, WebP, TIFF or BMP") from e
         except _BROKEN as e:

@@ -28,6 +28,7 @@ FOLD = {"torso": 0.5, "arm": 0.3, "leg": 0.45}  # the far side borrows from the 
 PACE = 0.5  # angle walked over the seen side per unseen angle: to and fro within the share above
 SPINE = np.deg2rad(25)  # either side of the line opposite the camera over which both halves are mixed
 TWIN = 0.06  # metres: how much farther a source on the other limb counts
+LIGHT = 0.2  # colour step that light and shade explain
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
 SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which a hand texel is not skin
 
@@ -228,8 +229,10 @@ def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def _membrane(body: Body, s: _Surface, colour: np.ndarray, seen: np.ndarray, guess: np.ndarray) -> np.ndarray:
     """[N, 3] smooth correction that makes the borrowed colours meet the seen ones, dying out over FADE metres."""
-    known = seen[s.vertex_texel]
-    r = membrane(body, known, (colour - guess)[s.vertex_texel], FADE)
+    step = (colour - guess)[s.vertex_texel]
+    # a large step is another material or a stray pixel, not light: it must not be spread
+    known = seen[s.vertex_texel] & (np.abs(step).max(1) < LIGHT)
+    r = membrane(body, known, step, FADE)
     return s.texels.sample(r, body.faces).astype(np.float32)
 
 

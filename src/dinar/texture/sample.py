@@ -17,7 +17,7 @@ from ..body import Body
 from ..scene import Camera, interpolate, rasterize, vertex_normals
 from .texels import Texels
 
-GRAZING = 0.12  # cosine to the camera under which a texel shows more of its neighbours than of itself
+GRAZING = 0.2  # cosine to the camera under which a texel shows more of its neighbours than of itself
 ERODE = 2 / 512  # of the crop: pixels at the mask's edge mix with the background (+2.6 dB on unseen sides)
 
 

