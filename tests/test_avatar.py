@@ -1,0 +1,79 @@
+"""The avatar from end to end: from the demo photo, and from a real one where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import dinar
+from dinar.avatar import Avatar
+from dinar.evaluate import iou, psnr
+from dinar.fit.offsets import crop_box, warp_crop
+from dinar.preview import preview
+from dinar.scene.textured import over
+
+
+def same_view(avatar: Avatar) -> tuple[float, float]:
+    """PSNR against the masked photo on white at 512², and silhouette IoU."""
+    s, fit = avatar.work.subjects[0], avatar.work.fits[0]
+    box = crop_box(s.alpha > 0.5, 512)
+    alpha = warp_crop(s.alpha, box, 512, 0)[..., None].clip(0, 1)
+    target = warp_crop(s.rgb.astype(np.float32) / 255, box, 512, 1).clip(0, 1) * alpha + 1 - alpha
+    rgba = avatar.render(avatar.pose, fit.camera.crop(*box, 512, 512), transl=avatar.transl)
+    return psnr(over(rgba), target), iou(rgba[..., 3] > 0.5, alpha[..., 0] > 0.5)
+
+
+def test_demo_photo_end_to_end(avatar: Avatar) -> None:
+    quality, overlap = same_view(avatar)
+    assert quality > 25 and overlap > 0.94
+    assert avatar.meta["keypoint_error"][0] < 1.2
+    assert (avatar.lam > 0).mean() > 0.12 and avatar.rgb.shape == (1024, 1024, 3)
+
+
+def test_real_photo_end_to_end(real_photo: Path, pose_network: None) -> None:
+    made = dinar.create(real_photo)
+    quality, overlap = same_view(made)
+    assert quality > 21 and overlap > 0.88
+    assert preview(made, made.work, 128).shape == (128, 7 * 80, 3)
+
+
+def test_save_and_load(avatar: Avatar, tmp_path: Path) -> None:
+    avatar.save(tmp_path / "a.avatar")
+    back = dinar.load(tmp_path / "a.avatar")
+    assert np.array_equal(back.rgb, avatar.rgb) and np.array_equal(back.lam, avatar.lam)
+    assert torch.equal(back.pose, avatar.pose) and back.meta == avatar.meta
+    torch.testing.assert_close(back.offsets, avatar.offsets, atol=2e-4, rtol=0)
+    a, b = avatar.render(size=128), back.render(size=128)
+    assert np.abs(a - b).mean() < 2e-3
+    back.save(tmp_path / "b.avatar")
+    assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()
+
+
+def test_the_same_photo_gives_the_same_file(avatar: Avatar, demo_photo: Path, tmp_path: Path) -> None:
+    avatar.save(tmp_path / "a.avatar")
+    dinar.create(demo_photo).save(tmp_path / "b.avatar")
+    assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()
+
+
+def test_two_photos_of_one_person(avatar: Avatar, demo_photo: Path) -> None:
+    both = dinar.create([demo_photo, demo_photo], blend="poisson")
+    assert len(both.work.shots) == 2
+    assert psnr(both.rgb / 255, avatar.rgb / 255) > 22
+
+
+def test_turntable_shows_all_sides(avatar: Avatar) -> None:
+    frames = list(avatar.turntable(4, 96))
+    assert len(frames) == 4 and all(f.shape == (96, 96, 4) for f in frames)
+    areas = [float(f[..., 3].mean()) for f in frames]
+    assert areas[0] > areas[1] and areas[2] > areas[3] and min(areas) > 0.03
+
+
+def test_animation_moves_and_stays_in_the_frame(avatar: Avatar) -> None:
+    from dinar.body.readers import load_motion
+
+    frames = list(avatar.animate(load_motion("walk").resampled(6), 96))
+    assert any(np.abs(frames[0] - f).mean() > 0.005 for f in frames[1:])
+    edge = np.concatenate([np.r_[f[0, :, 3], f[-1, :, 3], f[:, 0, 3], f[:, -1, 3]] for f in frames])
+    assert edge.max() < 0.5

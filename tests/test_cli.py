@@ -1,0 +1,282 @@
+"""The bad-input table through the command line: one line on stderr, a status that is not 0, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from dinar.avatar import Avatar
+from dinar.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> tuple[int, str]:
+    """Exit status and the last line on stderr."""
+    capsys.readouterr()
+    try:
+        main([str(a) for a in argv])
+        status = 0
+    except SystemExit as e:
+        status = e.code if isinstance(e.code, int) else 1
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    lines = [line for line in err.splitlines() if line.startswith("dinar: ")]
+    assert len(lines) == (1 if status else 0), err
+    return status, lines[-1] if lines else ""
+
+
+def photo(demo: Path) -> np.ndarray:
+    return np.asarray(Image.open(demo).convert("RGB"))
+
+
+class Hostile:
+    """A pickle that would leave a file behind if it were executed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+BAD_PHOTOS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {}
+
+
+def bad_photo(expect: str):
+    def register(make: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        BAD_PHOTOS[make.__name__] = (make, expect)
+        return make
+
+    return register
+
+
+@bad_photo("no person")
+def no_person(demo: Path, tmp: Path) -> Path:
+    rng = np.random.default_rng(0)
+    Image.fromarray(cv2.resize(rng.integers(0, 255, (9, 7, 3), np.uint8), (480, 640))).save(tmp / "a.png")
+    return tmp / "a.png"
+
+
+@bad_photo("feet")
+def upper_half(demo: Path, tmp: Path) -> Path:
+    im = photo(demo)
+    Image.fromarray(im[: im.shape[0] // 2]).save(tmp / "a.png")
+    return tmp / "a.png"
+
+
+@bad_photo("head")
+def lower_half(demo: Path, tmp: Path) -> Path:
+    im = photo(demo)
+    Image.fromarray(im[im.shape[0] * 32 // 100 :]).save(tmp / "a.png")
+    return tmp / "a.png"
+
+
+@bad_photo("too small")
+def tiny(demo: Path, tmp: Path) -> Path:
+    Image.fromarray(cv2.resize(photo(demo), (20, 20))).save(tmp / "a.png")
+    return tmp / "a.png"
+
+
+@bad_photo("truncated")
+def truncated(demo: Path, tmp: Path) -> Path:
+    (tmp / "a.jpg").write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])
+    return tmp / "a.jpg"
+
+
+@bad_photo("a.jpg")
+def text(demo: Path, tmp: Path) -> Path:
+    (tmp / "a.jpg").write_text("hello")
+    return tmp / "a.jpg"
+
+
+@bad_photo("")
+def directory(demo: Path, tmp: Path) -> Path:
+    (tmp / "d").mkdir()
+    return tmp / "d"
+
+
+@bad_photo("does not exist")
+def missing(demo: Path, tmp: Path) -> Path:
+    return tmp / "nowhere.jpg"
+
+
+@bad_photo("")
+def empty(demo: Path, tmp: Path) -> Path:
+    (tmp / "a.jpg").write_bytes(b"")
+    return tmp / "a.jpg"
+
+
+@pytest.mark.parametrize("name", list(BAD_PHOTOS))
+def test_bad_photos_are_refused(name, demo_photo, tmp_path, pose_network, capsys) -> None:
+    make, expect = BAD_PHOTOS[name]
+    path = make(demo_photo, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    status, line = run(capsys, "create", path, "-o", tmp_path / "me.avatar")
+    assert status == 1 and expect in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def variants(demo: Path, tmp: Path) -> dict[str, Path]:
+    """The demo photo in forms that must give the same person."""
+    im = Image.open(demo).convert("RGB")
+    out: dict[str, Path] = {}
+
+    def save(name: str, image: Image.Image, suffix: str = ".png", **kw) -> None:
+        out[name] = tmp / f"{name}{suffix}"
+        image.save(out[name], **kw)
+
+    save("grey", im.convert("L"))
+    save("palette", im.quantize(256))
+    save("cmyk", im.convert("CMYK"), ".jpg", quality=95)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save("exif_rotated", im.rotate(90, expand=True), ".jpg", quality=95, exif=exif)
+    deep = cv2.cvtColor(np.asarray(im), cv2.COLOR_RGB2BGR).astype(np.uint16) * 257
+    cv2.imwrite(str(tmp / "deep.png"), deep)
+    out["16_bit"] = tmp / "deep.png"
+    return out
+
+
+def test_unusual_photos_give_the_same_person(demo_photo, tmp_path, pose_network) -> None:
+    from dinar.create import read_subject
+
+    plain = read_subject(demo_photo)
+    for name, path in variants(demo_photo, tmp_path).items():
+        s = read_subject(path)
+        assert s.rgb.shape == plain.rgb.shape and s.rgb.dtype == np.uint8, name
+        a, b = s.alpha > 0.5, plain.alpha > 0.5
+        assert (a & b).sum() / (a | b).sum() > 0.93, name
+        assert np.abs(s.view.keypoints[11:33, :2] - plain.view.keypoints[11:33, :2]).mean() < 8, name
+
+
+def test_several_people_and_choosing_one(demo_photo, tmp_path, pose_network, capsys) -> None:
+    from dinar.create import read_subject
+
+    im = photo(demo_photo)
+    two = np.concatenate([im, im[:, ::-1]], 1)
+    Image.fromarray(two).save(tmp_path / "two.png")
+    left, right = (read_subject(tmp_path / "two.png", person=k) for k in (1, 2))
+    assert left.count == 2 and (left.index, right.index) == (1, 2)
+    half = im.shape[1] * left.rgb.shape[1] / two.shape[1]
+    assert left.view.keypoints[23, 0] < half < right.view.keypoints[23, 0]
+    status, line = run(capsys, "create", tmp_path / "two.png", "--person", "5", "-o", tmp_path / "me.avatar")
+    assert status == 1 and "found 2" in line
+
+
+@pytest.mark.slow
+def test_a_huge_photo_needs_less_than_4_gb(demo_photo, tmp_path, pose_network) -> None:
+    big = tmp_path / "big.jpg"
+    side = 12000
+    canvas = Image.new("RGB", (side, side), (200, 190, 180))
+    person = Image.open(demo_photo).convert("RGB")
+    canvas.paste(person.resize((side * 3 // 4, side)), (side // 8, 0))
+    canvas.save(big, quality=80)
+    del canvas
+    code = (
+        "import sys, resource; from dinar.create import read_subject; from pathlib import Path;"
+        "s = read_subject(Path(sys.argv[1])); print(max(s.rgb.shape), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(big)], capture_output=True, text=True, check=True)
+    side, peak = map(int, done.stdout.split())
+    assert side <= 2048 and peak * 1024 < 4e9
+
+
+def test_unwritable_outputs(demo_photo, avatar, tmp_path, capsys) -> None:
+    avatar.save(tmp_path / "me.avatar")
+    (tmp_path / "folder").mkdir()
+    for argv in (
+        ("create", demo_photo, "-o", tmp_path / "no" / "where.avatar"),
+        ("create", demo_photo, "-o", tmp_path / "folder"),
+        ("render", tmp_path / "me.avatar", "-o", tmp_path / "no" / "x.png"),
+        ("turntable", tmp_path / "me.avatar", "-o", tmp_path / "no" / "x.mp4"),
+        ("animate", tmp_path / "me.avatar", "-o", tmp_path / "no" / "x.mp4"),
+        ("export", tmp_path / "me.avatar", "-o", tmp_path / "no" / "x.glb"),
+    ):
+        status, line = run(capsys, *argv)
+        assert status == 1 and "cannot write" in line
+
+
+def test_a_full_disk_leaves_nothing(avatar, tmp_path) -> None:
+    """A file-size limit acts like a full disk: the write fails half-way."""
+    avatar.save(tmp_path / "a.avatar")
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from dinar.cli import main; resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000));"
+        "main(sys.argv[1:])"
+    )
+    for argv in (["render", "--out", "x.png", "--size", "1024"], ["export", "--out", "x.glb", "--motion", "idle"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, argv[0], "a.avatar", *argv[1:]], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        assert done.stderr.strip().splitlines()[-1].startswith("dinar: cannot write")
+        assert [p.name for p in tmp_path.iterdir()] == ["a.avatar"]
+
+
+def bad_avatars(good: Path, tmp: Path) -> dict[str, Path]:
+    out = {k: tmp / f"{k}.avatar" for k in ("text", "empty", "cut", "foreign", "version", "atlas", "body", "shape", "nan")}
+    out["text"].write_text("hello")
+    out["empty"].write_bytes(b"")
+    out["cut"].write_bytes(good.read_bytes()[:5000])
+    safetensors.torch.save_file({"x": torch.zeros(3)}, out["foreign"])
+    with safetensors.safe_open(str(good), "pt") as f:
+        header, t = json.loads(f.metadata()["dinar"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+    write = lambda k, h, x: safetensors.torch.save_file(x, out[k], {"dinar": json.dumps(h)})  # noqa: E731
+    write("version", header | {"version": 99}, t)
+    write("atlas", header | {"atlas": "0" * 12}, t)
+    write("body", header | {"body": "smplx"}, t)
+    write("shape", header, t | {"betas": torch.zeros(3)})
+    write("nan", header, t | {"transl": torch.full((3,), float("nan"))})
+    marker = tmp / "executed"
+    out["pickle"] = tmp / "pickle.avatar"
+    out["pickle"].write_bytes(pickle.dumps(Hostile(marker)))
+    return out
+
+
+def test_bad_avatars_are_refused(avatar, tmp_path, capsys) -> None:
+    avatar.save(tmp_path / "good.avatar")
+    for name, path in bad_avatars(tmp_path / "good.avatar", tmp_path).items():
+        status, line = run(capsys, "render", path, "-o", tmp_path / "x.png")
+        assert status == 1 and str(path) in line, name
+    assert not (tmp_path / "x.png").exists() and not (tmp_path / "executed").exists()
+
+
+def test_bad_motions_are_refused(avatar, tmp_path, capsys) -> None:
+    avatar.save(tmp_path / "me.avatar")
+    hostile = tmp_path / "evil.pkl"
+    hostile.write_bytes(pickle.dumps(Hostile(tmp_path / "executed")))
+    for motion in ("no_such_motion", hostile):
+        status, _ = run(capsys, "animate", tmp_path / "me.avatar", "--motion", motion, "-o", tmp_path / "x.mp4")
+        assert status == 1
+    assert not (tmp_path / "executed").exists() and not (tmp_path / "x.mp4").exists()
+
+
+def test_commands_make_their_files(avatar: Avatar, tmp_path, capsys) -> None:
+    me = tmp_path / "me.avatar"
+    avatar.save(me)
+    for argv, name in (
+        (("render", me, "--azimuth", "180", "--size", "128"), "x.png"),
+        (("render", me, "--source"), "y.jpg"),
+        (("turntable", me, "--seconds", "0.2", "--size", "96"), "t.mp4"),
+        (("animate", me, "--motion", "wave", "--fps", "4", "--size", "96", "--repeat", "1"), "a.gif"),
+        (("export", me, "--motion", "walk"), "me.glb"),
+    ):
+        status, line = run(capsys, *argv, "-o", tmp_path / name)
+        assert status == 0, line
+        assert (tmp_path / name).stat().st_size > 500
+    assert np.asarray(Image.open(tmp_path / "x.png")).shape == (128, 128, 4)
+
+
+assert resource  # used by the child processes
