@@ -79,7 +79,7 @@ def upper_half(demo: Path, tmp: Path) -> Path:
 @bad_photo("head")
 def lower_half(demo: Path, tmp: Path) -> Path:
     im = photo(demo)
-    Image.fromarray(im[im.shape[0] * 32 // 100 :]).save(tmp / "a.png")
+    Image.fromarray(im[im.shape[0] // 4 :]).save(tmp / "a.png")
     return tmp / "a.png"
 
 
