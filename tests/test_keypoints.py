@@ -60,8 +60,8 @@ def test_whole_people_are_found(photos):
         k = p.pose.keypoints
         assert k.shape == (33, 4) and p.pose.world.shape == (33, 3)
         assert k[N["nose"], 1] < k[N["left_hip"], 1] < k[N["left_ankle"], 1]
-        assert 0.7 * h < p.pose.height < h
-        assert p.mask_soft.shape == (h, w) and 0 <= p.mask_soft.min() and p.mask_soft.max() <= 1
+        assert 0.6 * h < p.pose.height < h
+        assert p.mask_soft.shape == (h, w) and p.mask_soft.min() >= 0 and p.mask_soft.max() <= 1
 
 
 def test_world_and_image_agree(photos):
@@ -81,7 +81,7 @@ def test_mirror(photos):
         assert np.hypot(rgb.shape[1] - 1 - x - a[N[f"left_{name}"], 0], y - a[N[f"left_{name}"], 1]) < 0.03 * len(rgb)
 
 
-def test_upside_down_and_half_size(photos):
+def test_half_size(photos):
     rgb = photos(1)
     a = find_person(rgb).pose.keypoints[:, :2]
     b = find_person(cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)).pose.keypoints[:, :2]
@@ -95,7 +95,7 @@ def test_half_a_person_is_refused_by_part(photos, below, part):
 
 
 def test_a_really_cropped_photo(photos):
-    with pytest.raises(DinarError, match="the feet are outside 0536.jpg"):
+    with pytest.raises(DinarError, match=r"the feet are outside 0536\.jpg"):
         find_person(photos(536), name="0536.jpg")
 
 
@@ -107,9 +107,9 @@ def test_nobody(photos):
 
 
 def test_crowd_is_numbered_from_left_to_right(photos):
-    """Four people side by side, the third one larger."""
+    """Four people side by side, the third one larger: too small for one look at the whole image."""
     tiles = []
-    for n, height in ((1, 480), (19, 480), (102, 640), (1107, 480)):
+    for n, height in ((2, 560), (3, 500), (5, 640), (8, 520)):
         t = cv2.resize(photos(n), (400, height), interpolation=cv2.INTER_AREA)
         tiles.append(cv2.copyMakeBorder(t, 640 - height, 0, 0, 0, cv2.BORDER_CONSTANT, value=(200, 200, 200)))
     rgb = np.hstack(tiles)
@@ -155,7 +155,7 @@ def test_mask_against_hand_labels(photos):
         a, b = alpha > 0.5, label > 0
         ious.append((a & b).sum() / (a | b).sum())
         count, _ = cv2.connectedComponents(a.astype(np.uint8))
-        assert count <= 4  # the background, the person, at most slivers cut off by a bag's strap
+        assert count <= 3  # the background, the person, at most one part cut off by a strap
     assert len(ious) >= 2 and min(ious) > 0.85 and np.mean(ious) > 0.91
 
 
@@ -229,7 +229,7 @@ def test_load_keypoints(tmp_path, layout, kind):
     if kind == "npz":
         np.savez(path, keypoints=np.array(rows))
     else:
-        flat = {"people": [{"pose_keypoints_2d": sum(rows, [])}]}
+        flat = {"people": [{"pose_keypoints_2d": np.ravel(rows).tolist()}]}
         path.write_text(json.dumps({"openpose": flat, "json": {"keypoints": rows}, "list": rows}[kind]))
     pose = load_keypoints(path, scale=2.0)
     for i, name in enumerate(KEYPOINTS):

@@ -210,11 +210,12 @@ def test_unreadable(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the resource module")
 @pytest.mark.parametrize("name", ["huge.jpg", pytest.param("huge.png", marks=pytest.mark.slow)])
 def test_144_megapixels_in_bounded_memory(tmp_path, name):
+    mode = "RGB" if name.endswith("jpg") else "RGBA"
     code = f"""
 import sys, resource
 from PIL import Image
 if sys.argv[1] == "make":
-    Image.new({"'RGB'" if name.endswith("jpg") else "'RGBA'"}, (12000, 12000), (9, 99, 199)).save({name!r}, compress_level=1)
+    Image.new({mode!r}, (12000, 12000), (9, 99, 199)).save({name!r}, compress_level=1)
 else:
     from dinar.fit.photo import read_photo
     photo = read_photo({name!r})

@@ -30,7 +30,9 @@ KEYPOINTS = (
 DETECTOR_SIZE, LANDMARK_SIZE = 224, 256  # pixels, fixed by the models
 MIN_SCORE = 0.5  # of a detection; MediaPipe's default
 WEAK_SCORE = 0.3  # tried when there is no better one: the landmark model's own score decides
-SMALL = 0.25  # people lower than this share of the image height are searched in tiles
+SMALL = 0.25  # while all people are lower than this share of the image height, tiles are searched too
+WIDE = 1.3  # so are squares along a photo wider than this aspect: a row of people is small in the detector's square
+MIN_TILE = 128  # pixels
 
 
 @dataclass(frozen=True)
@@ -182,14 +184,10 @@ def _detect(
     return found
 
 
-def _tiles(width: int, height: int) -> list[tuple[float, float, float]]:
-    """Overlapping squares (x, y, side): along the longer side first, then a grid of half the shorter side."""
-    tiles = []
-    for side in (min(width, height), min(width, height) / 2):
-        nx, ny = (int(np.ceil((n - side) / (0.6 * side))) + 1 if n > side else 1 for n in (width, height))
-        if nx * ny > 1 and side >= LANDMARK_SIZE / 2:
-            tiles += [(x, y, side) for y in np.linspace(0, height - side, ny) for x in np.linspace(0, width - side, nx)]
-    return tiles
+def _tiles(width: int, height: int, side: float) -> list[tuple[float, float, float]]:
+    """Squares (x, y, side) that cover the image and overlap by 40 % or more."""
+    nx, ny = (int(np.ceil((n - side) / (0.6 * side))) + 1 if n > side else 1 for n in (width, height))
+    return [(x, y, side) for y in np.linspace(0, height - side, ny) for x in np.linspace(0, width - side, nx)]
 
 
 def _merge(found: list[Detection]) -> list[Detection]:
@@ -209,9 +207,12 @@ def detect_people(rgb: np.ndarray) -> list[Detection]:  # [H, W, 3] uint8 sRGB
     side = float(max(width, height))
     whole = ((width - side) / 2, (height - side) / 2, side)
     found = _detect(rgb, whole, MIN_SCORE)
-    # A region is 1.25 circles around the body: a standing person fills about 0.8 of it.
-    if all(0.8 * d.region.size < SMALL * height for d in found):
-        more = [d for tile in _tiles(width, height) for d in _detect(rgb, tile, MIN_SCORE)]
+    for level, tile in enumerate(min(width, height) / np.array([1, 2, 4])):
+        # A region is 1.25 circles around the body: a standing person fills about 0.8 of it.
+        small = all(0.8 * d.region.size < SMALL * height for d in found)
+        if tile < MIN_TILE or not (small or (level == 0 and width > WIDE * height)):
+            break
+        more = [d for window in _tiles(width, height, tile) for d in _detect(rgb, window, MIN_SCORE)]
         # Tiles cut people: a limb of somebody already found can look like a small person.
         found += [d for d in more if not any(_inside(d.region, f.region) for f in found)]
     return _merge(found or _detect(rgb, whole, WEAK_SCORE))

@@ -114,7 +114,8 @@ def _connected(alpha: np.ndarray, bones: np.ndarray, height: float) -> np.ndarra
     if not len(kept):
         kept = [1 + stats[1:, cv2.CC_STAT_AREA].argmax()] if len(stats) > 1 else []
     keep = np.isin(label, kept).astype(np.uint8)
-    alpha = np.where(cv2.dilate(keep, _disk(0.01 * height)) > 0, alpha, 0)
+    near = cv2.dilate(keep, _disk(0.01 * height)) > 0  # soft edges of what is kept
+    alpha = np.where(near & (keep >= solid), alpha, 0)
     _, label, stats, _ = cv2.connectedComponentsWithStats(1 - keep, connectivity=4)
     pins = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] < (0.015 * height) ** 2)
     return np.where(np.isin(label, pins[pins > 0]) & (alpha < 1) & (solid == 0), 1, alpha).astype(np.float32)
