@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 
@@ -116,6 +117,7 @@ def main() -> None:
     p.add_argument("--limit", type=int)
     p.add_argument("--redo", action="store_true")
     a = p.parse_args()
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # as the command line does
     names = a.list.read_text().split()[: a.limit]
     (a.out / "strips").mkdir(parents=True, exist_ok=True)
     bags: list[int] = []

@@ -15,7 +15,7 @@ from dinar.errors import DinarError
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared" / "data" / "ccp" / "photos"
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # small tensors: a second thread mostly waits
 
 
 @pytest.fixture(scope="session")

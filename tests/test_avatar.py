@@ -77,3 +77,26 @@ def test_animation_moves_and_stays_in_the_frame(avatar: Avatar) -> None:
     assert any(np.abs(frames[0] - f).mean() > 0.005 for f in frames[1:])
     edge = np.concatenate([np.r_[f[0, :, 3], f[-1, :, 3], f[:, 0, 3], f[:, -1, 3]] for f in frames])
     assert edge.max() < 0.5
+
+
+def test_textured_render_against_opencv(avatar: Avatar) -> None:
+    """The fused kernel equals interpolating UV, cv2.remap and averaging."""
+    import cv2
+
+    from dinar.scene import interpolate, orbit, rasterize
+    from dinar.scene.textured import render_textured
+
+    v, a = avatar.vertices(), avatar.body.atlas
+    camera = orbit(v, 30, height=64, width=48)
+    fine = camera.resized(128, 96)
+    xy, depth = fine.project(v)
+    f = rasterize(xy[None], depth[None], avatar.body.faces, 128, 96)
+    on = f.face[0].numpy() >= 0
+    place = interpolate(f, torch.from_numpy(a.uv), a.faces)[0].numpy() * 1024 - 0.5
+    colour = cv2.remap(avatar.rgb.astype(np.float32) / 255, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
+    total = lambda x: x.reshape(64, 2, 48, 2, -1).sum((1, 3))  # noqa: E731
+    count = total(on.astype(np.float32))
+    expected = total(colour * on[..., None]) / np.maximum(count, 1)
+    got = render_textured(v, avatar.body.faces, a.uv, a.faces, avatar.rgb, camera)
+    np.testing.assert_allclose(got[..., 3:], count / 4, atol=1e-6)
+    np.testing.assert_allclose(got[..., :3], np.where(count > 0, expected, 0), atol=0.02)

@@ -27,7 +27,7 @@ class Common:
     body_path: Path | None = None
     """SMPLX_*.npz."""
     threads: int = 0
-    """CPU threads; 0 takes all."""
+    """CPU threads; 0: one for each two logical cores."""
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -147,10 +147,10 @@ def main(argv: list[str] | None = None) -> None:
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
     try:
-        if command.threads:
-            import torch
+        import torch
 
-            torch.set_num_threads(command.threads)
+        # Logical cores share their arithmetic units, and torch's threads spin while they wait: one a real core.
+        torch.set_num_threads(command.threads or max(1, (os.cpu_count() or 2) // 2))
         {Create: _create, Render: _render, Turntable: _turntable, Animate: _animate, Export: _export, Demo: _demo}[
             type(command)
         ](command)

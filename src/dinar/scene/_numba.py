@@ -137,6 +137,40 @@ def _interpolate_band(face, bary, faces, attributes, r0, r1, out):  # pragma: no
     return True
 
 
+@_compiled
+def _shade_band(face, bary, uv, uv_faces, texture, samples, r0, r1, out):  # pragma: no cover
+    """Rows r0..r1 of a picture [H, W, 4], straight alpha: samples² fine pixels each, texture looked up bilinearly."""
+    S, n = texture.shape[0], np.float32(1) / (samples * samples)
+    size, half, one = np.float32(S), np.float32(0.5), np.float32(1)
+    for y in range(r0, r1):
+        for x in range(out.shape[1]):
+            r = g = b = a = np.float32(0)
+            for fy in range(y * samples, (y + 1) * samples):
+                for fx in range(x * samples, (x + 1) * samples):
+                    f = face[fy, fx]
+                    if f < 0:
+                        continue
+                    i0, i1, i2 = uv_faces[f, 0], uv_faces[f, 1], uv_faces[f, 2]
+                    b0, b1, b2 = bary[fy, fx, 0], bary[fy, fx, 1], bary[fy, fx, 2]
+                    u = (b0 * uv[i0, 0] + b1 * uv[i1, 0] + b2 * uv[i2, 0]) * size - half
+                    v = (b0 * uv[i0, 1] + b1 * uv[i1, 1] + b2 * uv[i2, 1]) * size - half
+                    u, v = min(max(u, np.float32(0)), size - one), min(max(v, np.float32(0)), size - one)
+                    x0, y0 = int(u), int(v)
+                    x1, y1 = min(x0 + 1, S - 1), min(y0 + 1, S - 1)
+                    u, v = u - np.float32(x0), v - np.float32(y0)
+                    w00, w01, w10, w11 = (one - u) * (one - v), u * (one - v), (one - u) * v, u * v
+                    r += w00 * texture[y0, x0, 0] + w01 * texture[y0, x1, 0] + w10 * texture[y1, x0, 0] + w11 * texture[y1, x1, 0]  # noqa: E501
+                    g += w00 * texture[y0, x0, 1] + w01 * texture[y0, x1, 1] + w10 * texture[y1, x0, 1] + w11 * texture[y1, x1, 1]  # noqa: E501
+                    b += w00 * texture[y0, x0, 2] + w01 * texture[y0, x1, 2] + w10 * texture[y1, x0, 2] + w11 * texture[y1, x1, 2]  # noqa: E501
+                    a += one
+            if a > 0:
+                k = one / (a * np.float32(255))
+                out[y, x, 0], out[y, x, 1], out[y, x, 2], out[y, x, 3] = r * k, g * k, b * k, a * n
+            else:
+                out[y, x, 0] = out[y, x, 1] = out[y, x, 2] = out[y, x, 3] = np.float32(0)
+    return True
+
+
 _pool: tuple[int, int, ThreadPoolExecutor] | None = None  # process, threads, pool: forks start their own
 
 
@@ -240,3 +274,21 @@ def interpolate_numba(face: Tensor, bary: Tensor, faces: np.ndarray | Tensor, at
 
     _in_bands(kernel, B, H)
     return torch.from_numpy(out)
+
+
+def shade_numba(
+    face: Tensor,  # [H samples, W samples] int32
+    bary: Tensor,  # [H samples, W samples, 3]
+    uv: np.ndarray,  # [T, 2] float32
+    uv_faces: np.ndarray,  # [F, 3]
+    texture: np.ndarray,  # [S, S, 3] uint8
+    samples: int,
+) -> np.ndarray:
+    """[H, W, 4] float32 in [0, 1], straight alpha."""
+    f, b = face.numpy(), bary.numpy()
+    H, W = f.shape[0] // samples, f.shape[1] // samples
+    out = np.empty((H, W, 4), np.float32)
+    corners, places = face_array(uv_faces), np.require(uv, np.float32, ["C", "W"])
+    colours = np.require(texture, np.uint8, ["C", "W"])
+    _in_bands(lambda _, r0, r1: _shade_band(f, b, places, corners, colours, samples, r0, r1, out), 1, H)
+    return out

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
+from ._numba import shade_numba
 from .camera import Camera
-from .interpolate import interpolate
 from .raster import rasterize
 
 
@@ -26,12 +24,7 @@ def render_textured(
     fine = camera.resized(h * samples, w * samples)
     xy, depth = fine.project(vertices)
     f = rasterize(xy[None], depth[None], faces, fine.height, fine.width)
-    on = f.face[0].numpy() >= 0
-    place = interpolate(f, torch.from_numpy(uv), uv_faces)[0].numpy() * texture.shape[0] - 0.5
-    colour = cv2.remap(texture, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    premultiplied = np.dstack([colour * on[..., None], on.astype(np.uint8) * 255]).astype(np.float32) / 255
-    out = cv2.resize(premultiplied, (w, h), interpolation=cv2.INTER_AREA) if samples > 1 else premultiplied
-    return np.dstack([out[..., :3] / np.maximum(out[..., 3:], 1e-6), out[..., 3]]).clip(0, 1)
+    return shade_numba(f.face[0], f.barycentrics[0], uv, uv_faces, texture, samples)
 
 
 def over(rgba: np.ndarray, background: float | np.ndarray = 1.0) -> np.ndarray:
