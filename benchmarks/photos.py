@@ -135,7 +135,11 @@ def main() -> None:
             cv2.imwrite(str(strip), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
         cache.write_text(json.dumps(row))
         rows.append(row)
-        print(f"{i + 1}/{len(names)} {name}", row.get("error", f"{row.get('seconds', 0):.1f} s psnr {row.get('psnr', 0):.1f}"), flush=True)
+        print(
+            f"{i + 1}/{len(names)} {name}",
+            row.get("error", f"{row.get('seconds', 0):.1f} s psnr {row.get('psnr', 0):.1f}"),
+            flush=True,
+        )
     for page in range(0, len(names), 10):
         strips = [cv2.imread(str(f)) for n in names[page : page + 10] if (f := a.out / "strips" / f"{n}.jpg").exists()]
         if strips:

@@ -58,6 +58,7 @@ def smplx_joints() -> list[tuple[str, str, str, list[str]]]:
 
 def sample_phenotypes(n: int) -> dict[str, torch.Tensor]:
     """Adults, 62-95 % of Anny's age axis (about 18 to 80 years), either gender, any build."""
+
     def u(a: float, b: float) -> torch.Tensor:
         return torch.rand(n, dtype=torch.float64) * (b - a) + a
 
@@ -88,7 +89,7 @@ def t_pose(names: list[str], joints: np.ndarray) -> np.ndarray:
         along = at[f"{side}_middle1"] - at[f"{side}_wrist"]
         out[f"{side}_wrist"] = R = rotation_between(along, x)
         across = R @ (at[f"{side}_index1"] - at[f"{side}_pinky1"])
-        roll = np.arctan2(-across[1], across[2]) * x[0]       # palm down: the index knuckle towards +z
+        roll = np.arctan2(-across[1], across[2]) * x[0]  # palm down: the index knuckle towards +z
         rx = lambda a: np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])  # noqa: E731
         best = min((roll, -roll), key=lambda a: -(rx(a) @ across)[2])
         out[f"{side}_wrist"] = rx(best) @ R
@@ -118,7 +119,7 @@ def main(path: str) -> None:
     for _ in range(SAMPLES // 64):
         ph = sample_phenotypes(64)
         c = full.get_phenotype_blendshape_coefficients(**ph)
-        if c.shape[1] < full.blendshapes.shape[0]:                       # facial actions follow, all zero
+        if c.shape[1] < full.blendshapes.shape[0]:  # facial actions follow, all zero
             c = torch.cat([c, c.new_zeros(len(c), full.blendshapes.shape[0] - c.shape[1])], 1)
         v = full.template_vertices + torch.einsum("bk,kvd->bvd", c.double(), full.blendshapes.double())
         h = full.template_bone_heads + torch.einsum("bk,kjd->bjd", c.double(), full.bone_heads_blendshapes.double())
@@ -138,13 +139,15 @@ def main(path: str) -> None:
     r = (A[-HELD_OUT:] - A[-HELD_OUT:] @ B.T @ B).reshape(HELD_OUT, -1, 3).norm(dim=-1)
     print(f"{NUM_BETAS} betas: held-out error mean {r.mean() * 1e3:.3f} mm, max {r.max() * 1e3:.2f} mm")
     B = B * (A @ B.T).std(0)[:, None]
-    B = B * torch.sign(B[:, 1::3].sum(1))[:, None]                       # deterministic sign: taller is positive
+    B = B * torch.sign(B[:, 1::3].sum(1))[:, None]  # deterministic sign: taller is positive
     template = mean[: NV * 3].reshape(NV, 3).numpy()
     J = mean[NV * 3 :].reshape(-1, 3).numpy()
     shapedirs = B[:, : NV * 3].reshape(NUM_BETAS, NV, 3).permute(1, 2, 0).numpy()
     joint_dirs = B[:, NV * 3 :].reshape(NUM_BETAS, -1, 3).permute(1, 2, 0).numpy()
     labels = list(full.blendshape_labels)
-    exp = np.stack([(full.blendshapes[labels.index(f"facial_action:{a}")].double() @ y_up.T).numpy() for a in actions], 2)
+    exp = np.stack(
+        [(full.blendshapes[labels.index(f"facial_action:{a}")].double() @ y_up.T).numpy() for a in actions], 2
+    )
 
     # --- skinning ----------------------------------------------------------------------------------------------
     index = {b: j for j, (_, _, _, merged) in enumerate(joints) for b in merged}
@@ -173,14 +176,14 @@ def main(path: str) -> None:
         kp_weight.append(row[o] / row[o].sum())
     tv = template[visible]
     for side, x in (("left", 1.0), ("right", -1.0)):
-        for f in FINGERS:                                                # fingertip: the vertex farthest along the finger
+        for f in FINGERS:  # fingertip: the vertex farthest along the finger
             j = names.index(f"{side}_{f}3")
             d = J[j] - J[names.index(f"{side}_{f}2")]
             own = dense[visible][:, j] > 0.5
             kp_names.append(f"{side}_{f}_tip")
             kp_index.append([np.argmax(np.where(own, (tv - J[j]) @ d, -9))] * 60)
             kp_weight.append([1.0] + [0.0] * 59)
-        for action, name in ((f"mouthSmile{side.capitalize()}", f"mouth_{side}"),):   # the corner moves most in a smile
+        for action, name in ((f"mouthSmile{side.capitalize()}", f"mouth_{side}"),):  # the corner moves most in a smile
             m = np.linalg.norm(exp[visible][:, :, actions.index(action)], axis=1)
             kp_names.append(name)
             kp_index.append([np.argmax(np.where(tv[:, 0] * x > 0.01, m, 0))] * 60)

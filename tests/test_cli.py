@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -186,7 +185,8 @@ def test_a_huge_photo_needs_less_than_4_gb(demo_photo, tmp_path, pose_network) -
     del canvas
     code = (
         "import sys, resource; from dinar.create import read_subject; from pathlib import Path;"
-        "s = read_subject(Path(sys.argv[1])); print(max(s.rgb.shape), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "s = read_subject(Path(sys.argv[1]));"
+        "print(max(s.rgb.shape), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(big)], capture_output=True, text=True, check=True)
     side, peak = map(int, done.stdout.split())
@@ -226,7 +226,9 @@ def test_a_full_disk_leaves_nothing(avatar, tmp_path) -> None:
 
 
 def bad_avatars(good: Path, tmp: Path) -> dict[str, Path]:
-    out = {k: tmp / f"{k}.avatar" for k in ("text", "empty", "cut", "foreign", "version", "atlas", "body", "shape", "nan")}
+    out = {
+        k: tmp / f"{k}.avatar" for k in ("text", "empty", "cut", "foreign", "version", "atlas", "body", "shape", "nan")
+    }
     out["text"].write_text("hello")
     out["empty"].write_bytes(b"")
     out["cut"].write_bytes(good.read_bytes()[:5000])
@@ -278,5 +280,3 @@ def test_commands_make_their_files(avatar: Avatar, tmp_path, capsys) -> None:
         assert (tmp_path / name).stat().st_size > 500
     assert np.asarray(Image.open(tmp_path / "x.png")).shape == (128, 128, 4)
 
-
-assert resource  # used by the child processes

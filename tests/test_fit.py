@@ -88,7 +88,9 @@ def test_offsets_widen_to_a_coat(body: Body) -> None:
     betas[:3] = torch.tensor([0.5, -0.5, 0.3])
     coat = cv2.dilate(view.mask.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
     D = fit_offsets(body, betas, [Silhouette(coat, pose, transl, camera)])
-    mesh = silhouette(body, body(betas[None], pose[None], transl[None], offsets=torch.from_numpy(D)).vertices[0], camera)
+    mesh = silhouette(
+        body, body(betas[None], pose[None], transl[None], offsets=torch.from_numpy(D)).vertices[0], camera
+    )
     before = (view.mask & coat).sum() / coat.sum()
     after = (mesh & coat).sum() / (mesh | coat).sum()
     assert before < 0.83 and after > 0.93

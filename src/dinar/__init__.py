@@ -1,8 +1,8 @@
 """dinar: one photo of a person in; a rigged, animatable, photo-like full-body avatar out.
 
-    import dinar
-    avatar = dinar.create("photo.jpg")
-    avatar.save("me.avatar")
+import dinar
+avatar = dinar.create("photo.jpg")
+avatar.save("me.avatar")
 """
 
 __version__ = "0.1.0.dev0"

@@ -70,7 +70,9 @@ class Avatar:
         a = self.body.atlas
         return render_textured(v, self.body.faces, a.uv, a.faces, self.rgb, camera)
 
-    def turntable(self, frames: int = 90, size: int | tuple[int, int] = 512, pose: Tensor | None = None) -> Iterator[np.ndarray]:
+    def turntable(
+        self, frames: int = 90, size: int | tuple[int, int] = 512, pose: Tensor | None = None
+    ) -> Iterator[np.ndarray]:
         """One turn around the person, standing as in the photo (or in ``pose``)."""
         for k in range(frames):
             yield self.render(pose, size=size, azimuth=360 * k / frames)
@@ -132,7 +134,8 @@ class Avatar:
         }  # fmt: skip
         # one metadata entry: the library writes several in random order
         data = safetensors.torch.save(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"dinar": json.dumps(header, sort_keys=True)}
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+            {"dinar": json.dumps(header, sort_keys=True)},
         )
         with replacing(path) as temporary:
             temporary.write_bytes(data)
@@ -159,14 +162,16 @@ class Avatar:
                 raise DinarError(f"{path} needs the {header.get('body')} body: add --body-path with your model file")
             body = load_body()
         if header.get("body") != body.name or header.get("vertices") != body.num_vertices:
-            raise DinarError(f"{path} was made with the {header.get('body')} body of {header.get('vertices')} vertices, "
-                             f"got {body.name} of {body.num_vertices}")  # fmt: skip
+            raise DinarError(f"{path} was made with the {header.get('body')} body of {header.get('vertices')} "
+                             f"vertices, got {body.name} of {body.num_vertices}")  # fmt: skip
         if header.get("atlas") != body.atlas.hash:
             raise DinarError(f"{path} was made with another texture atlas ({header.get('atlas')}, now "
                              f"{body.atlas.hash}): make it again with `dinar create`")  # fmt: skip
         _check_tensors(path, t, body)
         size = header.get("camera", {})
-        camera = Camera(t["camera.K"], t["camera.T_cam_world"], int(size.get("height", 512)), int(size.get("width", 512)))
+        camera = Camera(
+            t["camera.K"], t["camera.T_cam_world"], int(size.get("height", 512)), int(size.get("width", 512))
+        )
         return cls(body, t["betas"], t["offsets"].float(), t["rgb"].numpy(), t["lam"].numpy(), t["pose"], t["transl"],
                    camera, header.get("meta", {}))  # fmt: skip
 

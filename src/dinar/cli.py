@@ -163,8 +163,6 @@ def main(argv: list[str] | None = None) -> None:
         _fail("out of memory: use a smaller photo", command.debug)
     except OSError as e:
         _fail(f"{e.filename or 'file'}: {e.strerror or e}", command.debug)
-    except BrokenPipeError:
-        os._exit(1)
 
 
 def _fail(message: str, debug: bool) -> None:
@@ -208,7 +206,8 @@ def _create(c: Create) -> None:
         _writable(p)
     start = time.perf_counter()
     avatar = create(c.photos, body=_body(c), person=c.person, masks=c.mask, keypoints=c.keypoints, fits=c.fit,
-                    offsets=c.offsets, occlusion=c.occlusion, blend=c.blend, progress=lambda s: _say(f"  {s}"))  # fmt: skip
+                    offsets=c.offsets, occlusion=c.occlusion, blend=c.blend,
+                    progress=lambda s: _say(f"  {s}"))  # fmt: skip
     for s in avatar.work.subjects:
         if s.count > 1:
             _say(f"  {s.name}: took person {s.index} of {s.count}, counted from the left (--person N for another)")

@@ -1,6 +1,6 @@
 """Photo(s) to avatar: the inference of §3.4, top to bottom.
 
-    fit the body -> widen it to the clothes -> sample the texture -> merge views -> restore the unseen -> Avatar
+fit the body -> widen it to the clothes -> sample the texture -> merge views -> restore the unseen -> Avatar
 """
 
 from __future__ import annotations
@@ -92,9 +92,7 @@ def create(
     lap("fit")
 
     progress("fitting the clothes")
-    silhouettes = [
-        Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera) for s, f in zip(subjects, found, strict=True)
-    ]
+    silhouettes = [Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera) for s, f in zip(subjects, found, strict=True)]
     D = torch.zeros(body.num_vertices, 3)
     if offsets:
         D = torch.from_numpy(fit_offsets(body, betas, silhouettes))
@@ -171,5 +169,3 @@ def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion
         xy, depth = camera.project(vertices)
         shot.usable &= ~occlusion_outlines(body, rasterize(xy[None], depth[None], body.faces, size, size))
     return shot
-
-

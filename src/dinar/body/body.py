@@ -11,6 +11,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +84,7 @@ class Body:
     def to(self, device: torch.device | str) -> Body:
         """The same body with its tensors on another device."""
         moved = {
-            f.name: v.to(device)
-            for f in dataclasses.fields(self)
-            if isinstance(v := getattr(self, f.name), Tensor)
+            f.name: v.to(device) for f in dataclasses.fields(self) if isinstance(v := getattr(self, f.name), Tensor)
         }
         return dataclasses.replace(self, **moved)
 
@@ -169,7 +168,7 @@ class Body:
             depth[j] = depth[self.parents[j]] + 1
         by_level = [[j for j in range(self.num_joints) if depth[j] == d] for d in range(max(depth) + 1)]
         levels = []
-        for above, own in zip(by_level, by_level[1:], strict=False):
+        for above, own in pairwise(by_level):
             parents = [self.parents[j] for j in own]
             levels.append((own, parents, [above.index(p) for p in parents]))
         flat = [j for level in by_level for j in level]

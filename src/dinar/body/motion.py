@@ -109,7 +109,7 @@ def retarget(
 ) -> tuple[Tensor, Tensor]:
     """Pose [T, J, 3] axis-angle and transl [T, 3] metres of ``body`` for every frame.
 
-    Fingers that the motion lacks are relaxed, other joints that it lacks keep the body's rest pose. Steps scale with the legs.
+    Fingers that the motion lacks are relaxed, other joints keep the body's rest pose. Steps scale with the legs.
     """
     device = body.v_template.device
     G = {n: g.to(device, torch.float32) for n, g in motion.orientations().items()}

@@ -40,7 +40,12 @@ def regions(body: Body) -> Regions:
     cavity[np.unique(body.faces[cavity_faces])] = True
     return Regions(
         face=head & (z > ear_line) & (drop > 0.038) & (drop < 0.15) & ~cavity,
-        face_centre=head & (z > front - 0.05 * height) & (drop > 0.078) & (drop < 0.115) & (x < 0.03 * height) & ~cavity,
+        face_centre=head
+        & (z > front - 0.05 * height)
+        & (drop > 0.078)
+        & (drop < 0.115)
+        & (x < 0.03 * height)
+        & ~cavity,
         ears=head & (x > 0.8 * x[upper].max()) & (drop > 0.05) & (drop < 0.13),
         crown=head & (drop < 0.05) & ~((z > ear_line) & (drop > 0.035)),
         skull=head & (drop < 0.115) & ~cavity,

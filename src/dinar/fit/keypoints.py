@@ -16,7 +16,7 @@ MIN_PERSON_SCORE = 0.5  # the landmark model's own confidence; MediaPipe's defau
 OUTSIDE = 0.01  # a keypoint this share of the height outside the image is missing
 # Below these the landmark model says that a point is not inside its region, or not to be seen. Over 300 street photos
 # the lowest ankle has presence .93; over the same photos cut at mid-shin the median is .50.
-MIN_PRESENCE, MIN_VISIBILITY = 0.85, 0.5
+MIN_PRESENCE, MIN_VISIBILITY = 0.7, 0.5
 
 MIN_POINTS = 6  # of a user's file
 

@@ -77,14 +77,13 @@ class Fit:
     camera: Camera
     keypoint_error: float  # mean over the visible large joints, per cent of the person's height in the photo
 
-
     def save(self, path: str | Path) -> None:
         """Write an npz that ``--fit`` takes."""
         arrays = {"betas": self.betas, "pose": self.pose, "transl": self.transl, "K": self.camera.K,
                   "T_cam_world": self.camera.T_cam_world}  # fmt: skip
         with replacing(path) as temporary:
             size = np.array([self.camera.height, self.camera.width])
-            np.savez(temporary, size=size, **{k: v.numpy() for k, v in arrays.items()})
+            np.savez(temporary, **{k: v.numpy() for k, v in arrays.items()}, size=size)  # type: ignore[arg-type]
 
 
 def load_fit(path: str | Path, body: Body, view: View) -> Fit:

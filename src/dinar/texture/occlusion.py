@@ -43,7 +43,7 @@ def occlusion_outlines(body: Body, fragments: Fragments) -> np.ndarray:
     k = max(1, round(WIDTH * on.shape[1]))
     edges = np.zeros(on.shape, np.uint8)
     for c in range(3):
-        edges |= cv2.Canny(np.ascontiguousarray(colour[..., c]), 60, 140)
+        edges = np.maximum(edges, cv2.Canny(np.ascontiguousarray(colour[..., c]), 60, 140))
     z = np.where(on, depth, 0).astype(np.float32)
     far, near = cv2.dilate(z, np.ones((3, 3))), -cv2.dilate(np.where(on, -z, -1e3).astype(np.float32), np.ones((3, 3)))
     inner = cv2.erode(on.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # the contour itself is taken out

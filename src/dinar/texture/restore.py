@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from ..body import Body
 from ..body.body import PARTS
@@ -149,7 +149,9 @@ def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) 
         take(own, seen & own, mirrored)
     skin, hands = _skin_colour(s, colour, seen), _of(s, "hand")
     if (seen & hands).sum() < 0.1 * hands.sum():  # hidden in pockets: as the wrists are if they are bare, or the face
-        wrist = _of(s, "arm") & (s.chart[:, 0] > np.quantile(s.chart[_of(s, "arm"), 0], 0.85)) & seen & (lam > CONFIDENT)
+        wrist = (
+            _of(s, "arm") & (s.chart[:, 0] > np.quantile(s.chart[_of(s, "arm"), 0], 0.85)) & seen & (lam > CONFIDENT)
+        )
         bare = wrist & ~_unlike(colour, skin) if skin is not None else wrist
         if bare.sum() > 100:
             skin = np.median(colour[bare], 0)
@@ -168,7 +170,7 @@ def _of(s: _Surface, kind: str) -> np.ndarray:
 
 def _nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> np.ndarray:
     """Inverse-distance mean of the k nearest sources: [Q, 3]."""
-    d, i = cKDTree(source).query(query, k=k, workers=2)
+    d, i = KDTree(source).query(query, k=k, workers=2)
     w = 1 / (d + 1e-4) ** 2
     return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
 
@@ -264,7 +266,7 @@ def _surface(body: Body, size: int) -> _Surface:
     pick = lambda m: t.sample(m[:, None].astype(np.float32), body.faces)[:, 0] > 0.5  # noqa: E731
     return _Surface(
         t, x, part, pick(r.face), pick(r.face_centre), pick(r.crown), pick(r.skull), pick(r.cavity),
-        _cylinders(body, x, part), cKDTree(x).query(v)[1],
+        _cylinders(body, x, part), np.asarray(KDTree(x).query(v)[1]),
     )  # fmt: skip
 
 
