@@ -133,7 +133,31 @@ def missing_parts(pose: Pose, shape: tuple[int, ...]) -> list[str]:
     outside = np.max([-x, x - w, -y, y - h], axis=0) > OUTSIDE * pose.height
     unseen = (pose.presence < MIN_PRESENCE) & (pose.visibility < MIN_VISIBILITY)
     lost = outside | unseen | (pose.visibility <= 0)
-    return [part for part, points in _PARTS.items() if all(lost[_N[p]] for p in points)]
+    parts = [part for part, points in _PARTS.items() if all(lost[_N[p]] for p in points)]
+    if "the head" not in parts and pose.segmentation is not None and _beheaded(pose, pose.segmentation):
+        parts.insert(0, "the head")
+    return parts
+
+
+def _beheaded(pose: Pose, mask: np.ndarray) -> bool:  # mask: [H, W] float in [0, 1]
+    """The photo ends below the head. The landmark model then squeezes a head into what it sees, so ask the mask.
+
+    Thresholds: of 100 street photos none comes near, of the same photos cut at the neck 84 had passed without this.
+    """
+    up = np.array([np.sin(pose.region.angle), -np.cos(pose.region.angle)])
+    ys, xs = np.nonzero(mask > 0.5)
+    if not len(xs):
+        return False
+    level = np.stack([xs, ys], 1) @ up
+    points = pose.keypoints[:, :2] @ up
+    nose, top, h = points[_N["nose"]], level.max(), pose.height
+    border = (xs <= 1) | (ys <= 1) | (xs >= mask.shape[1] - 2) | (ys >= mask.shape[0] - 2)
+    touching = (border & (level > nose)).sum() / 2  # two pixels deep
+    return bool(
+        (touching > 0.02 * h and top - nose < 0.06 * h)  # no skull above the face
+        or touching > 0.12 * h  # shoulders or chest at the border
+        or top - points.max() > 0.3 * h  # a person reaching far above the keypoints
+    )
 
 
 def load_keypoints(
