@@ -30,6 +30,8 @@ SPINE = np.deg2rad(25)  # either side of the line opposite the camera over which
 TWIN = 0.06  # metres: how much farther a source on the other limb counts
 LIGHT = 0.2  # colour step that light and shade explain
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
+SLANTED = 0.82  # λ under which a texel at the border of the seen may show the background
+BORDER, STRAY = 0.03, 0.3  # width of the border in textures; colour difference from further in that is too much
 SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which a hand texel is not skin
 
 
@@ -64,8 +66,8 @@ def restore(
     seen = seen_small.reshape(-1)[s.texels.index]
     if not seen.any():
         raise ValueError("nothing of the body was seen")
-    seen = seen & ~_not_skin(s, colour, seen)
     lam_small = cv2.resize(lam, (s.texels.size,) * 2, interpolation=cv2.INTER_AREA).reshape(-1)[s.texels.index]
+    seen = seen & ~_not_skin(s, colour, seen) & ~_stray(s, colour, seen, lam_small)
     guess = _borrow(s, colour, seen, np.where(seen, lam_small, 0))
     guess = np.clip(guess + _membrane(body, s, colour, seen, guess), 0, 1)
 
@@ -94,6 +96,33 @@ def _not_skin(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Hand texels that have not the colour of the face: bags, pockets, sleeves painted on hands."""
     skin = _skin_colour(s, colour, seen)
     return np.zeros(len(seen), bool) if skin is None else _of(s, "hand") & seen & _unlike(colour, skin)
+
+
+def _stray(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    """Slanted texels at the border of the unseen that look nothing like the seen surface further in: background that
+    shows between arm and torso, a bag's edge. Losing a true one costs little, it is borrowed from its neighbour."""
+    size = s.texels.size
+    grid = np.zeros(size * size, np.uint8)
+    grid[s.texels.index[seen]] = 1
+    # the gutters are not a border: only unseen texels of an island are
+    hidden = np.zeros(size * size, np.uint8)
+    hidden[s.texels.index[~seen]] = 1
+    depth = cv2.distanceTransform(1 - hidden.reshape(size, size), cv2.DIST_L2, 5).reshape(-1)[s.texels.index]
+    limbs = np.isin(s.part, [i for i, p in enumerate(PARTS) if p.endswith(("torso", "arm", "leg"))])
+    edge = seen & limbs & (depth < BORDER * size) & (lam < SLANTED)
+    inner = seen & limbs & (depth >= BORDER * size)
+    stray = np.zeros(len(seen), bool)
+    for part in np.unique(s.part[edge]):
+        e, i = edge & (s.part == part), inner & (s.part == part)
+        if i.sum() > 500:
+            d, k = KDTree(s.x[i]).query(s.x[e], k=8)
+            reference = np.median(colour[i][k], 1)
+            odd = (np.abs(colour[e] - reference).max(1) > STRAY) & (d[:, 0] < 0.08)
+            other = colour[inner & (s.part != part)][::7]  # an open jacket has the colour of its sleeves: keep it
+            if odd.any() and len(other):
+                odd[odd] = KDTree(other).query(colour[e][odd])[0] > 0.06
+            stray[e] = odd
+    return stray
 
 
 def _unlike(colour: np.ndarray, skin: np.ndarray) -> np.ndarray:
