@@ -1,6 +1,7 @@
 """People in real photos: found, chosen, refused, cut out. Skipped where the photos or the models cannot be had."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -205,6 +206,14 @@ def test_missing_parts():
     assert missing_parts(pose_of(k), (340, 300)) == ["the knees", "the feet"]
     k[:, 1] -= 85
     assert missing_parts(pose_of(k), (500, 300)) == ["the head"]
+    body = np.zeros((500, 300), np.float32)
+    body[30:460, 110:190] = 1
+    k = standing()
+    assert missing_parts(replace(pose_of(k), segmentation=body), (500, 300)) == []
+    k[:11, 1] = 120  # the model squeezed the face of a cropped photo on to the chest
+    chest = np.ascontiguousarray(body[100:])
+    k[:, 1] -= 100
+    assert missing_parts(replace(pose_of(k), segmentation=chest), chest.shape) == ["the head"]
     k = standing()
     k[[N["left_ankle"], N["left_knee"]], 3] = 0  # one side hidden: still a whole person
     assert missing_parts(pose_of(k), (500, 300)) == []

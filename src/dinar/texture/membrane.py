@@ -16,11 +16,18 @@ def membrane(
     known: np.ndarray,  # [V] bool
     value: np.ndarray,  # [V, C], read where known
     fade: float,  # metres over which the values die out where nothing is known
+    cuts: tuple[np.ndarray, np.ndarray] | None = None,  # edges [E, 2], and what their ends should differ by [E, C]
 ) -> np.ndarray:
-    """[V, C] that equals the values where known and is smooth elsewhere."""
+    """[V, C] that equals the values where known and is smooth elsewhere, but for wanted steps across cuts."""
     L, mass = _operators(body)
     pull = known * 300.0  # cotangent weights are about 1: the values are kept to within a per cent
-    return factorise(L + sp.diags(pull + mass / fade**2)).solve(pull[:, None] * value * known[:, None])
+    b = pull[:, None] * value * known[:, None]
+    if cuts is not None and len(cuts[0]):
+        (i, j), step = cuts[0].T, cuts[1]
+        w = -np.asarray(L[i, j]).reshape(-1, 1)
+        np.add.at(b, i, w * step)
+        np.add.at(b, j, -w * step)
+    return factorise(L + sp.diags(pull + mass / fade**2)).solve(b)
 
 
 @lru_cache(maxsize=2)

@@ -149,12 +149,16 @@ def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) 
     done = np.zeros(len(colour), bool)
     default = np.median(colour[seen], 0)
 
-    def take(target: np.ndarray, source: np.ndarray, q: np.ndarray, k: int = 3) -> None:
-        """Colours of the k nearest sources in the coordinates q [N, 3]; a no-op with too few of them."""
+    def take(
+        target: np.ndarray,
+        source: np.ndarray,
+        q: np.ndarray,
+    ) -> None:
+        """Colours of the nearest sources in the coordinates q [N, 3]; a no-op with too few of them."""
         target = target & ~done
         if source.sum() < 64 or not target.any():
             return
-        out[target] = _nearest(q[source], colour[source], q[target], k)
+        out[target] = _nearest(q[source], colour[source], q[target])
         done[target] = True
 
     head = s.part == PARTS.index("head")
@@ -164,9 +168,11 @@ def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) 
     hair = _hair(s, colour, seen & (lam > CONFIDENT))
     take(s.face, seen & s.face & ~hair, mirrored)
     take(s.face | s.cavity & head, seen & s.face, mirrored)
-    around = s.x * [1, 1, 0.6]
-    take(head & s.skull & ~s.face, hair, around, k=48)  # many: single hairs would grow into patches
-    take(head & s.skull & ~s.face, seen & head & ~s.face, around, k=48)
+    for source in (hair, seen & head & ~s.face):
+        scalp = head & s.skull & ~s.face & ~done
+        if source.sum() >= 64 and scalp.any():
+            out[scalp] = _blend(mirrored[source], colour[source], mirrored[scalp])
+            done |= scalp
     neck = head & ~s.skull & ~s.face & ~s.cavity
     take(neck, seen & neck, s.x * [1, 1, 0.15])
     take(neck, seen & s.face & (s.x[:, 1] < np.median(s.x[s.face, 1])), s.x * [1, 1, 0.15])
@@ -202,6 +208,18 @@ def _nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int =
     d, i = KDTree(source).query(query, k=k, workers=2)
     w = 1 / (d + 1e-4) ** 2
     return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
+
+
+def _blend(source: np.ndarray, colour: np.ndarray, query: np.ndarray, reach: float = 0.04) -> np.ndarray:
+    """Smooth mean of sources all around, [Q, 3]: from the nearest alone, single hairs would grow into patches."""
+    step = max(1, len(source) // 500)
+    source, colour = source[::step], colour[::step]
+    out = np.empty((len(query), 3), np.float32)
+    for i in range(0, len(query), 4096):
+        d2 = ((query[i : i + 4096, None] - source) ** 2).sum(2)
+        w = 1 / (d2 + reach**2) ** 2
+        out[i : i + 4096] = (w / w.sum(1, keepdims=True)) @ colour
+    return out
 
 
 def _fold(s: _Surface, kind: str, colour: np.ndarray, lam: np.ndarray, out: np.ndarray, done: np.ndarray) -> None:
@@ -254,7 +272,7 @@ def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
     if skin is None or crown.sum() < 30:
         return around
     hair = np.median(colour[crown], 0)
-    like = np.linalg.norm(colour - hair, axis=1) < np.linalg.norm(colour - skin, axis=1)
+    like = np.linalg.norm(colour - hair, axis=1) < 0.6 * np.linalg.norm(colour - skin, axis=1)
     return seen & s.skull & like & (~s.face_centre)
 
 
@@ -262,9 +280,36 @@ def _membrane(body: Body, s: _Surface, colour: np.ndarray, seen: np.ndarray, gue
     """[N, 3] smooth correction that makes the borrowed colours meet the seen ones, dying out over FADE metres."""
     step = (colour - guess)[s.vertex_texel]
     # a large step is another material or a stray pixel, not light: it must not be spread
-    known = seen[s.vertex_texel] & (np.abs(step).max(1) < LIGHT)
-    r = membrane(body, known, step, FADE)
-    return s.texels.sample(r, body.faces).astype(np.float32)
+    limit = np.where(regions(body).face, 2 * LIGHT, LIGHT)  # a face is skin on both sides of a step
+    known = seen[s.vertex_texel] & (np.abs(step).max(1) < limit)
+    # where two parts meet, or seen and unseen, with colours borrowed elsewhere, the correction has the opposite step
+    edges, kind, g = _edges(body), _kinds(body), guess[s.vertex_texel].astype(np.float64)
+    d = g[edges[:, 1]] - g[edges[:, 0]]
+    hair = regions(body).skull & ~regions(body).face
+    kind = kind + 1024 * seen[s.vertex_texel]
+    differ = lambda x: x[edges[:, 0]] != x[edges[:, 1]]  # noqa: E731
+    meet = differ(kind) & ~differ(hair) & (np.abs(d).max(1) < 1.5 * LIGHT)
+    r = membrane(body, known, step, FADE, (edges[meet], d[meet]))
+    corner = body.faces[s.texels.face]
+    mine = corner[np.arange(len(corner)), s.texels.barycentrics.argmax(1)]
+    same = kind[corner] % 1024 == kind[mine][:, None] % 1024
+    both = same & (kind[corner] // 1024 == seen[:, None])
+    w = s.texels.barycentrics * np.where(both.any(1, keepdims=True), both, same)  # from its own side only
+    w /= np.maximum(w.sum(1, keepdims=True), 1e-6)
+    return np.einsum("nk,nkc->nc", w, r[corner]).astype(np.float32)
+
+
+def _kinds(body: Body) -> np.ndarray:
+    """[V] what borrows from the same sources: the parts, the head divided into face, skull, cavities and neck."""
+    r = regions(body)
+    return body.vertex_part + 16 * (r.face + 2 * (r.skull & ~r.face) + 4 * r.cavity).astype(int)
+
+
+@lru_cache(maxsize=4)
+def _edges(body: Body) -> np.ndarray:
+    """[E, 2] every edge of the mesh once."""
+    f = body.faces
+    return np.unique(np.sort(np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]), 1), axis=0)
 
 
 def push_pull(image: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -292,11 +337,21 @@ def _surface(body: Body, size: int) -> _Surface:
     corner = t.barycentrics.argmax(1)
     vertex = body.faces[t.face, corner]
     part = body.vertex_part[vertex]
-    pick = lambda m: t.sample(m[:, None].astype(np.float32), body.faces)[:, 0] > 0.5  # noqa: E731
     return _Surface(
-        t, x, part, pick(r.face), pick(r.face_centre), pick(r.crown), pick(r.skull), pick(r.cavity),
-        _cylinders(body, x, part), np.asarray(KDTree(x).query(v)[1]),
+        t, x, part, r.face[vertex], r.face_centre[vertex], r.crown[vertex], r.skull[vertex], r.cavity[vertex],
+        _cylinders(body, x, part), _vertex_texels(body, t, x),
     )  # fmt: skip
+
+
+def _vertex_texels(body: Body, t: Texels, x: np.ndarray) -> np.ndarray:
+    """[V] the texel in which a vertex has most weight, so that both are of one part; else the nearest texel."""
+    v = body.v_template.cpu().numpy()
+    out = np.asarray(KDTree(x).query(v)[1])
+    corner = t.barycentrics.argmax(1)
+    weight = t.barycentrics[np.arange(len(x)), corner]
+    order = np.argsort(weight, kind="stable")
+    out[body.faces[t.face[order], corner[order]]] = order  # the heaviest comes last and stays
+    return out
 
 
 def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
