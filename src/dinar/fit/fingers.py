@@ -1,0 +1,87 @@
+"""Hands and face where their landmark models are confident: finer than the body's keypoints, so fitted after it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..body import Body
+from ..body.hands import relaxed_hands
+from .hands import Landmarks
+from .smplify import Fit
+
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+STEPS, RATE = 60, 0.06
+SIGMA = 0.35  # radians about the relaxed hand
+# face mesh points -> BlazePose landmark (eyes: between their corners)
+FACE = {0: (1,), 2: (362, 263), 5: (33, 133), 9: (291,), 10: (61,)}
+
+
+def sharpen_face(keypoints: np.ndarray, face: Landmarks | None) -> np.ndarray:
+    """Nose, eyes and mouth corners of [33, 4] from the face mesh, where there is one."""
+    if face is None:
+        return keypoints
+    out = keypoints.copy()
+    for row, points in FACE.items():
+        out[row, :2] = face.points[list(points), :2].mean(0)
+        out[row, 3] = 1
+    return out
+
+
+def fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks | None]) -> Fit:
+    """The same fit with wrists and fingers turned after the directions of the hand landmarks' bones.
+
+    A hand that is None keeps its relaxed fingers and the body fit's wrist.
+    """
+    if not any(hands.values()):
+        return fit
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _fit_fingers(body, fit, {s: h for s, h in hands.items() if h is not None and h.world is not None})
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks]) -> Fit:
+    small = body.reduced(body.keypoint_support)
+    move, a, b, target = [], [], [], []
+    for side, hand in hands.items():
+        assert hand.world is not None
+        world = torch.from_numpy(hand.world * [1, -1, -1]).float()  # y up, towards the camera
+        wrist = len(body.keypoint_names) + body.joint(f"{side}_wrist")
+        move.append(body.joint(f"{side}_wrist"))
+        for f, finger in enumerate(FINGERS):
+            chain = [len(body.keypoint_names) + body.joint(f"{side}_{finger}{k}") for k in (1, 2, 3)]
+            if f"{side}_{finger}_tip" in body.keypoint_names:
+                chain.append(body.keypoint_index(f"{side}_{finger}_tip"))
+            move += [body.joint(f"{side}_{finger}{k}") for k in (1, 2, 3)]
+            rows = [0, *range(1 + 4 * f, 1 + 4 * f + len(chain))]
+            for (p, q), (i, j) in zip(
+                zip([wrist, *chain], chain, strict=False), zip(rows, rows[1:], strict=False), strict=True
+            ):
+                a.append(p)
+                b.append(q)
+                target.append(world[j] - world[i])
+    direction = F.normalize(torch.stack(target), dim=-1)
+    rest = relaxed_hands(body)
+    rest[[body.joint(f"{s}_wrist") for s in hands]] = fit.pose[[body.joint(f"{s}_wrist") for s in hands]]
+    delta = torch.zeros(len(move), 3, requires_grad=True)
+    opt = torch.optim.Adam([delta], lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(opt, STEPS, eta_min=RATE * 0.1)
+    for _ in range(STEPS):
+        pose = fit.pose.clone()
+        pose[move] = rest[move] + delta
+        points = small.keypoints(small(fit.betas[None], pose[None], fit.transl[None]))[0]
+        bones = F.normalize(points[b] - points[a], dim=-1)
+        loss = (1 - (bones * direction).sum(1)).sum() + 0.02 * (delta / SIGMA).square().sum()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        schedule.step()
+    pose = fit.pose.clone()
+    pose[move] = rest[move] + delta.detach()
+    return dataclasses.replace(fit, pose=pose)
