@@ -17,6 +17,8 @@ from . import __version__
 from .avatar import Avatar
 from .body import Body, load_body
 from .errors import DinarError
+from .fit.fingers import fit_fingers, sharpen_face
+from .fit.hands import Landmarks, face_landmarks, hand_landmarks
 from .fit.keypoints import find_person, load_keypoints
 from .fit.mask import load_mask, person_mask
 from .fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
@@ -38,6 +40,7 @@ class Subject:
     alpha: np.ndarray  # [H, W] float32 in [0, 1]
     view: View
     name: str
+    hands: dict[str, Landmarks | None]  # left and right, where their landmark model is confident
     count: int  # people found in the photo
     index: int  # the one that was taken, from the left, 1-based
 
@@ -88,6 +91,7 @@ def create(
         found = [load_fit(f, body, s.view) for f, s in zip(fits, subjects, strict=True)]
     else:
         found = fit_body(body, [s.view for s in subjects])
+        found = [fit_fingers(body, f, s.hands) for f, s in zip(found, subjects, strict=True)]
     betas = found[0].betas
     lap("fit")
 
@@ -153,8 +157,9 @@ def read_subject(
     alpha = given if given is not None else person_mask(photo.rgb, pose, soft)
     if (alpha > 0.5).sum() < 400:
         raise DinarError(f"{path}: the mask holds no person")
-    view = View(pose.keypoints, pose.world, alpha > 0.5, *shape)
-    return Subject(photo.rgb, alpha, view, path.name, count, index)
+    sharp = sharpen_face(pose.keypoints, face_landmarks(photo.rgb, pose))
+    view = View(sharp, pose.world, alpha > 0.5, *shape)
+    return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index)
 
 
 def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion: bool, size: int = CROP) -> Shot:

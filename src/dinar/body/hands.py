@@ -8,7 +8,7 @@ from torch import Tensor
 from .body import Body
 
 CURL = {"1": 0.3, "2": 0.4, "3": 0.25}  # radians at the three joints of a finger
-GATHER = {"index": 0.14, "middle": 0.02, "ring": -0.1, "pinky": -0.2}  # radians sideways: rest fingers are spread
+GATHER = {"index": 0.14, "middle": 0.02, "ring": -0.1, "pinky": -0.2, "thumb": 0.5}  # radians sideways: rest fingers are spread
 
 
 def relaxed_hands(body: Body) -> Tensor:
@@ -17,13 +17,13 @@ def relaxed_hands(body: Body) -> Tensor:
     for j, name in enumerate(body.joint_names):
         side, _, rest = name.partition("_")
         finger, k = rest[:-1], rest[-1:]
-        if finger not in (*GATHER, "thumb") or k not in CURL:
+        if finger not in GATHER or k not in CURL:
             continue
         x = 1.0 if side == "left" else -1.0
         # in the T-pose, palm down, a finger along ±x bends towards -y: about z
         axis = torch.tensor([0, 0, -x])
         angle = CURL[k] * (0.4 if finger == "thumb" else 1)
-        sideways = torch.tensor([0, x, 0]) * (GATHER.get(finger, 0.0) if k == "1" else 0)
+        sideways = torch.tensor([0, x, 0]) * (GATHER[finger] if k == "1" else 0)
         wrist = body.t_pose[body.joint(f"{side}_wrist")].cpu()
         pose[j] = wrist.T @ (axis * angle + sideways)
     return pose

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -60,9 +61,7 @@ def _fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks]) -> Fit:
                 chain.append(body.keypoint_index(f"{side}_{finger}_tip"))
             move += [body.joint(f"{side}_{finger}{k}") for k in (1, 2, 3)]
             rows = [0, *range(1 + 4 * f, 1 + 4 * f + len(chain))]
-            for (p, q), (i, j) in zip(
-                zip([wrist, *chain], chain, strict=False), zip(rows, rows[1:], strict=False), strict=True
-            ):
+            for (p, q), (i, j) in zip(zip([wrist, *chain], chain, strict=False), pairwise(rows), strict=True):
                 a.append(p)
                 b.append(q)
                 target.append(world[j] - world[i])

@@ -34,8 +34,9 @@ FOCAL = 1.3  # times the longer image side; a phone held at 3-4 m
 # BlazePose landmark -> (keypoint of the body, weight of its 2D error)
 LANDMARKS: dict[int, tuple[str, float]] = {
     0: ("nose", 0.6), 2: ("left_eye", 0.4), 5: ("right_eye", 0.4), 7: ("left_ear", 0.6), 8: ("right_ear", 0.6),
-    9: ("mouth_left", 0.4), 10: ("mouth_right", 0.4), 11: ("left_shoulder", 1), 12: ("right_shoulder", 1), 13: ("left_elbow", 1), 14: ("right_elbow", 1),
-    15: ("left_wrist", 1), 16: ("right_wrist", 1), 23: ("left_hip", 0.6), 24: ("right_hip", 0.6),
+    9: ("mouth_left", 0.4), 10: ("mouth_right", 0.4), 11: ("left_shoulder", 1), 12: ("right_shoulder", 1),
+    13: ("left_elbow", 1), 14: ("right_elbow", 1), 15: ("left_wrist", 1), 16: ("right_wrist", 1),
+    23: ("left_hip", 0.6), 24: ("right_hip", 0.6),
     25: ("left_knee", 1), 26: ("right_knee", 1), 27: ("left_ankle", 1), 28: ("right_ankle", 1),
     29: ("left_heel", 0.5), 30: ("right_heel", 0.5), 31: ("left_big_toe", 0.5), 32: ("right_big_toe", 0.5),
     17: ("left_pinky1", 0.3), 18: ("right_pinky1", 0.3), 19: ("left_index1", 0.3), 20: ("right_index1", 0.3),
@@ -150,7 +151,8 @@ class _Problem:
         self.body = b = self.joints_only
         self.step, self.near = 0, torch.zeros(0)
         B = len(views)
-        lm = list(LANDMARKS)
+        known = {*b.keypoint_names, *b.joint_names}
+        lm = [i for i, (name, _) in LANDMARKS.items() if name in known]  # SMPL-X has no mouth corners
         row = {i: k for k, i in enumerate(lm)}
         self.rows = torch.tensor([b.keypoint_index(LANDMARKS[i][0]) for i in lm])
         self.main = torch.tensor([row[i] for i in MAIN])
