@@ -15,6 +15,7 @@ angles = torch.zeros(len(t), len(joints), 3)  # axis-angle, relative to the T-po
 angles[:, 1, 2] = -0.6 + 0.5 * t.sin()  # arms up and down
 angles[:, 2, 2] = 0.6 - 0.5 * t.sin()
 angles[:, 3, 1] = 0.4 * t.cos()  # head from side to side
-motion = Motion("flap", joints, axis_angle_to_matrix(angles), torch.zeros(len(t), 3), fps=12, hip_height=0.93, loop=True)
+turns, still = axis_angle_to_matrix(angles), torch.zeros(len(t), 3)
+motion = Motion("flap", joints, turns, still, fps=12, hip_height=0.93, loop=True)
 write_video("flap.mp4", (to_uint8(over(f)) for f in avatar.animate(motion, size=256)), fps=motion.fps)
 print("flap.mp4")

@@ -135,3 +135,29 @@ def test_fit_file_round_trip_and_refusals(body: Body, tmp_path: Path) -> None:
     for name in ("text.npz", "wrong.npz", "missing.npz"):
         with pytest.raises(DinarError):
             load_fit(tmp_path / name, body, view)
+
+
+def test_fingers_follow_the_hand_landmarks(body: Body) -> None:
+    """Landmarks taken from a fist bring the relaxed hand close to that fist; the other hand stays."""
+    from dinar.body.hands import relaxed_hands
+    from dinar.fit.fingers import FINGERS, fit_fingers
+    from dinar.fit.hands import Landmarks
+
+    _, pose, _ = subject(body, 0)
+    relaxed = pose + relaxed_hands(body)
+    fist = pose + 2.2 * relaxed_hands(body)
+    points = body.keypoints(body(torch.zeros(1, 2), fist[None]))[0]
+    rows = [len(body.keypoint_names) + body.joint("left_wrist")]
+    for f in FINGERS:
+        rows += [len(body.keypoint_names) + body.joint(f"left_{f}{k}") for k in (1, 2, 3)]
+        rows.append(body.keypoint_index(f"left_{f}_tip"))
+    world = points[rows].numpy() * [1, -1, -1]
+    hand = Landmarks(world.astype(np.float32), world.astype(np.float32), 1.0, 0.0)
+    fit = Fit(torch.zeros(body.num_betas), relaxed, torch.zeros(3), photo_camera(H, W), 0.0)
+    found = fit_fingers(body, fit, {"left": hand, "right": None})
+    at = lambda p: body.keypoints(body(torch.zeros(1, 2), p[None]))[0, rows]  # noqa: E731
+    before, after = (at(p) - points[rows] for p in (relaxed, found.pose))
+    assert after.norm(dim=1).mean() < 0.5 * before.norm(dim=1).mean()
+    right = [j for j, n in enumerate(body.joint_names) if n.startswith("right")]
+    assert torch.equal(found.pose[right], relaxed[right])
+    assert fit_fingers(body, fit, {"left": None, "right": None}) is fit

@@ -8,7 +8,8 @@ from torch import Tensor
 from .body import Body
 
 CURL = {"1": 0.3, "2": 0.4, "3": 0.25}  # radians at the three joints of a finger
-GATHER = {"index": 0.14, "middle": 0.02, "ring": -0.1, "pinky": -0.2, "thumb": 0.5}  # radians sideways: rest fingers are spread
+# radians sideways, towards the middle finger: at rest they are spread
+GATHER = {"index": 0.14, "middle": 0.02, "ring": -0.1, "pinky": -0.2, "thumb": 0.5}
 
 
 def relaxed_hands(body: Body) -> Tensor:
