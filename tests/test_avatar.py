@@ -100,3 +100,29 @@ def test_textured_render_against_opencv(avatar: Avatar) -> None:
     got = render_textured(v, avatar.body.faces, a.uv, a.faces, avatar.rgb, camera)
     np.testing.assert_allclose(got[..., 3:], count / 4, atol=1e-6)
     np.testing.assert_allclose(got[..., :3], np.where(count > 0, expected, 0), atol=0.02)
+
+
+def test_batch_goes_on_and_reports(avatar: Avatar, tmp_path: Path, monkeypatch) -> None:
+    from dinar import batch as module
+    from dinar.errors import DinarError
+
+    made = []
+
+    def fake(photo: Path) -> Avatar:
+        made.append(photo.stem)
+        if photo.stem == "bad":
+            raise DinarError("no person found")
+        return avatar
+
+    monkeypatch.setattr(module, "create", fake)
+    monkeypatch.setattr(module, "preview", lambda *_: np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "bad.jpg", "c.png", "notes.md"):
+        (tmp_path / "in" / name).write_text("x")
+    said: list[str] = []
+    assert list(module.batch([tmp_path / "in"], tmp_path / "out", 1, said.append).values()) == ["no person found"]
+    assert made == ["a", "bad", "c"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "a.avatar", "a.preview.png", "c.avatar", "c.preview.png", "failed.json"}  # fmt: skip
+    module.batch([tmp_path / "in"], tmp_path / "out", 1, said.append)
+    assert made == ["a", "bad", "c", "bad"]  # only the failure is tried again

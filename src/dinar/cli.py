@@ -61,6 +61,18 @@ class Create(Common):
 
 
 @dataclass
+class Batch(Common):
+    """Make an avatar of each of many photos; goes on where it was stopped."""
+
+    photos: Annotated[list[Path], tyro.conf.Positional] = field(default_factory=list)
+    """Photos, folders of photos, or .txt lists of paths."""
+    out: Output = Path("avatars")
+    """Folder for NAME.avatar and NAME.preview.png; failed.json says what could not be made and why."""
+    jobs: int = 1
+    """Processes at once."""
+
+
+@dataclass
 class Render(Common):
     """Draw an avatar as png or jpg."""
 
@@ -140,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"dinar {__version__}")
         return
     command = tyro.cli(
-        typing.Union[Create, Render, Turntable, Animate, Export, Demo],  # type: ignore[arg-type]  # noqa: UP007
+        typing.Union[Create, Batch, Render, Turntable, Animate, Export, Demo],  # type: ignore[arg-type]  # noqa: UP007
         prog="dinar",
         description=__import__("dinar").__doc__.splitlines()[0],
         args=argv,
@@ -151,9 +163,15 @@ def main(argv: list[str] | None = None) -> None:
 
         # Logical cores share their arithmetic units, and torch's threads spin while they wait: one a real core.
         torch.set_num_threads(command.threads or max(1, (os.cpu_count() or 2) // 2))
-        {Create: _create, Render: _render, Turntable: _turntable, Animate: _animate, Export: _export, Demo: _demo}[
-            type(command)
-        ](command)
+        {
+            Create: _create,
+            Batch: _batch,
+            Render: _render,
+            Turntable: _turntable,
+            Animate: _animate,
+            Export: _export,
+            Demo: _demo,
+        }[type(command)](command)
     except DinarError as e:
         _fail(str(e), command.debug)
     except KeyboardInterrupt:
@@ -217,6 +235,17 @@ def _create(c: Create) -> None:
     if c.preview:
         write_image(sheet, preview(avatar, avatar.work))
     _say(f"{c.out} in {time.perf_counter() - start:.1f} s" + (f"; look at {sheet}" if c.preview else ""))
+
+
+def _batch(c: Batch) -> None:
+    from .batch import batch
+
+    if c.body != "anny":
+        raise DinarError("batch makes avatars with the default body only")
+    if not c.photos:
+        raise DinarError("expected photos: dinar batch FOLDER -o avatars")
+    if failed := batch(c.photos, c.out, c.jobs, _say):
+        raise DinarError(f"{len(failed)} photos failed; {c.out / 'failed.json'} says why")
 
 
 def _pose(c: Common, avatar, name: str | None):
