@@ -32,6 +32,12 @@ from dinar.scene.textured import over, to_uint8
 SIZE, TILE = 512, 320
 
 
+def bag_labels(labels: Path) -> list[int]:
+    """Numbers of the labels that are carried, not worn."""
+    names = (labels.parent / "label_names.txt").read_text().splitlines()
+    return [i for i, n in enumerate(names) if n.strip() in ("bag", "purse", "wallet", "accessories")]
+
+
 def silhouette(body, vertices, camera) -> np.ndarray:
     xy, depth = camera.project(vertices)
     return rasterize(xy[None], depth[None], body.faces, camera.height, camera.width).face[0].numpy() >= 0
@@ -120,10 +126,7 @@ def main() -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # as the command line does
     names = a.list.read_text().split()[: a.limit]
     (a.out / "strips").mkdir(parents=True, exist_ok=True)
-    bags: list[int] = []
-    if a.labels and (a.labels.parent / "label_names.txt").exists():
-        lines = (a.labels.parent / "label_names.txt").read_text().splitlines()
-        bags = [i for i, n in enumerate(lines) if n.strip() in ("bag", "purse", "wallet", "accessories")]
+    bags = bag_labels(a.labels) if a.labels else []
     rows = []
     for i, name in enumerate(names):
         cache, strip = a.out / "strips" / f"{name}.json", a.out / "strips" / f"{name}.jpg"
