@@ -48,6 +48,7 @@ MAIN = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # the twelve large join
 # Standard deviations of the pose prior, radians.
 SIGMA = {"spine": 0.15, "neck": 0.2, "head": 0.3, "collar": 0.15, "shoulder": 0.9, "elbow": 0.25, "wrist": 0.35,
          "hip": 0.9, "knee": 0.15, "ankle": 0.3}  # fmt: skip
+UPRIGHT = 8.0  # weight of the upright and knee priors of standing people (benchmarks/fit.py)
 REMATCH = 4  # steps between searches for the vertex nearest to each contour point
 HINGE = 1.0  # ... and of knees and elbows about their hinge
 JOINTS = (
@@ -321,7 +322,7 @@ class _Problem:
             getattr(self, k).requires_grad_(False)
 
     def solve(self, progress: Callable[[str], None]) -> list[Fit]:
-        up = 8.0
+        up = UPRIGHT
         with torch.no_grad():
             self.initialise()
         progress("pose")
