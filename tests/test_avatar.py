@@ -126,3 +126,13 @@ def test_batch_goes_on_and_reports(avatar: Avatar, tmp_path: Path, monkeypatch) 
         "a.avatar", "a.preview.png", "c.avatar", "c.preview.png", "failed.json"}  # fmt: skip
     module.batch([tmp_path / "in"], tmp_path / "out", 1, said.append)
     assert made == ["a", "bad", "c", "bad"]  # only the failure is tried again
+
+
+def test_a_saved_fit_and_a_mask_of_ones_own(avatar: Avatar, demo_photo: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    avatar.work.fits[0].save(tmp_path / "fit.npz")
+    Image.fromarray((avatar.work.subjects[0].alpha * 255).astype(np.uint8)).save(tmp_path / "mask.png")
+    again = dinar.create(demo_photo, fits=[tmp_path / "fit.npz"], masks=[tmp_path / "mask.png"])
+    assert torch.equal(again.pose, avatar.pose)
+    assert psnr(again.rgb / 255, avatar.rgb / 255) > 30

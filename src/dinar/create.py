@@ -121,7 +121,7 @@ def create(
     meta = {
         "dinar": __version__, "photos": [s.name for s in subjects], "texture": "classical",
         "people": [[s.index, s.count] for s in subjects], "options": {"offsets": offsets, "occlusion": occlusion},
-        "keypoint_error": [round(f.keypoint_error, 3) for f in found],
+        "keypoint_error": [None if fits else round(f.keypoint_error, 3) for f in found],
     }  # fmt: skip
     avatar = Avatar(body, betas, D, (rgb * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
                     first.pose, first.transl, first.camera, meta)  # fmt: skip

@@ -19,6 +19,7 @@ from scipy.spatial import KDTree
 from ..body import Body
 from ..body.body import PARTS
 from ..body.regions import regions
+from ..errors import DinarError
 from .membrane import membrane
 from .texels import Texels, texels
 
@@ -65,7 +66,7 @@ def restore(
     colour = small.reshape(-1, 3)[s.texels.index].astype(np.float32)
     seen = seen_small.reshape(-1)[s.texels.index]
     if not seen.any():
-        raise ValueError("nothing of the body was seen")
+        raise DinarError("the fitted body lies outside the person's mask: check the --mask, --keypoints or --fit given")
     lam_small = cv2.resize(lam, (s.texels.size,) * 2, interpolation=cv2.INTER_AREA).reshape(-1)[s.texels.index]
     seen = seen & ~_not_skin(s, colour, seen) & ~_stray(s, colour, seen, lam_small)
     guess = _borrow(s, colour, seen, np.where(seen, lam_small, 0))
