@@ -13,8 +13,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from dinar.body import Body, load_body
-from dinar.body.bvh import joint_roles, parse_bvh
+from dinar.body.bvh import parse_bvh
 from dinar.body.hands import relaxed_hands
+from dinar.body.joint_names import joint_roles
 from dinar.body.motion import Motion, canonical_pose, from_orientations, lowest, retarget, to_t_pose
 from dinar.body.pickles import read_pickle
 from dinar.body.procedural import MOTIONS, motion
@@ -516,7 +517,7 @@ SCHEMES = {
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_joints_are_found_by_their_names(scheme: str) -> None:
     bvh = parse_bvh(names_bvh(*SCHEMES[scheme]), "names.bvh")
-    role = {n: bvh.names[j] for n, j in joint_roles(bvh).items()}
+    role = {n: bvh.names[j] for n, j in joint_roles(bvh.names, bvh.parents).items()}
     assert {"pelvis", "left_hip", "right_hip", "left_knee", "right_knee", "left_shoulder", "right_shoulder"} <= set(
         role
     )
@@ -527,7 +528,7 @@ def test_joints_are_found_by_their_names(scheme: str) -> None:
 
 def test_cmu_neck_and_hip_joints_are_folded() -> None:
     bvh = parse_bvh(names_bvh(*SCHEMES["cmu"]), "names.bvh")
-    role = {n: bvh.names[j] for n, j in joint_roles(bvh).items()}
+    role = {n: bvh.names[j] for n, j in joint_roles(bvh.names, bvh.parents).items()}
     assert role["left_hip"] == "LeftUpLeg" and role["neck"] == "Neck" and role["head"] == "Head"
     assert [role[f"spine{i}"] for i in (1, 2, 3)] == ["LowerBack", "Spine", "Spine1"]
 
