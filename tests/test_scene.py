@@ -499,3 +499,18 @@ def test_signed_distance():
     np.testing.assert_allclose(got, want, atol=1e-4)
     np.testing.assert_array_equal(got, signed_distance(torch.from_numpy(mask)))
     assert (signed_distance(np.zeros((3, 4))) == 5).all() and (signed_distance(np.ones((3, 4))) == -5).all()
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("perspective", [True, False])
+def test_peeling_shows_layer_after_layer(backend, perspective):
+    """Four parallel squares, peeled one by one in the order of their depth, whatever the order of their faces."""
+    square = torch.tensor([[2.0, 2], [30, 2], [30, 30], [2, 30]])
+    depths = [3.0, 1.0, 4.0, 2.0]
+    xy = square.repeat(4, 1)[None]
+    z = torch.tensor(depths).repeat_interleave(4)[None]
+    faces = np.concatenate([np.array([[0, 2, 1], [0, 3, 2]]) + 4 * i for i in range(4)]).astype(np.int32)
+    behind, seen = None, []
+    for _ in range(5):
+        f = rasterize(xy, z, faces, 32, 32, perspective=perspective, cull="none", behind=behind, backend=backend)
+        behind = f.depth
+        seen.append(float(f.depth[0, 16, 16]))
+    assert seen[:4] == pytest.approx(sorted(depths)) and seen[4] == float("inf")

@@ -34,14 +34,17 @@ def _compiled(function: Callable) -> Any:
 
 
 @_compiled
-def _raster_band(xy, depth, faces, perspective, cull, near, guard, far, r0, r1, face, bary, out):  # pragma: no cover
+def _raster_band(xy, depth, faces, behind, perspective, cull, near, guard, far, r0, r1, face, bary, out):  # pragma: no cover
     """Rows r0..r1 of one image. ``out`` holds the key k while drawing (inverse depth or -depth: larger is nearer),
-    and the depth in the end. False if a face has an index that is no vertex."""
+    and the depth in the end. ``behind`` [H, W] hides what is not farther; it may be empty. False if a face has an index
+    that is no vertex."""
+    peel = behind.shape[0] > 0
     V, F, W = xy.shape[0], faces.shape[0], face.shape[1]
     face[r0:r1] = -1
     bary[r0:r1] = 0
     out[r0:r1] = 0 if perspective else -np.inf
 
+    closer = np.float32(1 - 1e-6)  # relative: a layer does not hide itself
     q = np.empty((V, 2), np.int32)  # 1/256 pixels, pixel centres at multiples of 256
     w = np.empty(V, np.float32)  # linear on the screen; 0 marks a vertex whose triangles are dropped
     for v in range(V):
@@ -96,7 +99,9 @@ def _raster_band(xy, depth, faces, perspective, cull, near, guard, far, r0, r1, 
                     p1 = np.float32(a1 + t1) * c1
                     p2 = np.float32(a2 + t2) * c2
                     k = p0 + p1 + p2 if perspective else p0 * w0 + p1 * w1 + p2 * w2
-                    if k > out[y, x]:
+                    if peel and not (k * behind[y, x] < closer if perspective else -k > behind[y, x] + np.float32(1e-6)):
+                        pass
+                    elif k > out[y, x]:
                         norm = np.float32(1) / k if perspective else np.float32(1)
                         out[y, x] = k
                         face[y, x] = f
@@ -247,16 +252,18 @@ def rasterize_numba(
     perspective: bool,
     cull: bool,
     near: float,
+    behind: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Face, barycentrics and depth as in :class:`~dinar.scene.Fragments`."""
     B = len(xy)
+    hidden = np.empty((B, 0, 0), np.float32) if behind is None else behind.contiguous().numpy()
     face = _uninitialised(B, height, width, dtype=np.int32)
     bary, out = _uninitialised(B, height, width, 3), _uninitialised(B, height, width)
     p, z, tri = xy.contiguous().numpy(), depth.contiguous().numpy(), face_array(faces)
     limits = np.float32(near), np.float32(GUARD), np.float32(FAR)
 
     def kernel(i: int, r0: int, r1: int) -> bool:
-        return _raster_band(p[i], z[i], tri, perspective, cull, *limits, r0, r1, face[i], bary[i], out[i])
+        return _raster_band(p[i], z[i], tri, hidden[i], perspective, cull, *limits, r0, r1, face[i], bary[i], out[i])
 
     _in_bands(kernel, B, height, xy.numpy()[..., 1])
     return torch.from_numpy(face), torch.from_numpy(bary), torch.from_numpy(out)

@@ -27,6 +27,7 @@ def rasterize_torch(
     perspective: bool,
     cull: bool,
     near: float,
+    behind: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Face, barycentrics and depth as in :class:`~dinar.scene.Fragments`."""
     B, V = depth.shape
@@ -70,6 +71,10 @@ def rasterize_torch(
         inside = (e >= setup.least.index_select(0, t)).all(1).nonzero()[:, 0]
         place, t = (image + py * width + px)[inside], t[inside]
         nearness, _ = setup.blend(t, e.index_select(0, inside))
+        if behind is not None:
+            wall = behind.reshape(-1)[place]
+            far = nearness * wall < near_.new_tensor(1 - 1e-6) if perspective else -nearness > wall + 1e-6
+            place, t, nearness = place[far], t[far], nearness[far]
         # Bits of positive floats sort as integers. The nearest pixel has the largest inverse depth, or the least depth.
         bits = (nearness if perspective else -nearness).view(torch.int32).long()
         bits = 0x7FFFFFFF - bits if perspective else bits

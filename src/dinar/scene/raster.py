@@ -48,9 +48,13 @@ def rasterize(
     perspective: bool = True,  # False for orthographic cameras
     cull: Literal["back", "none"] = "back",
     near: float = 1e-3,  # metres, > 0
+    behind: Tensor | None = None,  # [B, H, W] metres: draw only what is farther; depth peeling
     backend: Literal["auto", "numba", "torch"] = "auto",  # auto: torch on CUDA, else numba
 ) -> Fragments:
-    """Visible face, barycentrics and depth of B meshes with the same faces, on the device of ``xy``."""
+    """Visible face, barycentrics and depth of B meshes with the same faces, on the device of ``xy``.
+
+    With the depth of one call as ``behind`` of the next, the second shows what the first hid.
+    """
     if xy.ndim != 3 or xy.shape[2] != 2 or depth.shape != xy.shape[:2]:
         raise DinarError(f"expected xy [B, V, 2] and depth [B, V], got {list(xy.shape)} and {list(depth.shape)}")
     if faces.ndim != 2 or faces.shape[1] != 3:
@@ -60,16 +64,20 @@ def rasterize(
     if not near > 0 or cull not in ("back", "none") or backend not in ("auto", "numba", "torch"):
         raise DinarError(f"expected near > 0, cull back or none, backend auto, numba or torch; got {near=} {cull=} "
                          f"{backend=}")  # fmt: skip
+    if behind is not None and behind.shape != (len(xy), height, width):
+        raise DinarError(f"expected behind [{len(xy)}, {height}, {width}], got {list(behind.shape)}")
     device = xy.device
     xy, depth = xy.detach(), depth.detach()
     on_gpu = device.type == "cuda" and backend != "numba"
     if not on_gpu and device.type != "cpu":  # MPS has no 64-bit scatter
         xy, depth = xy.cpu(), depth.cpu()
+        behind = None if behind is None else behind.cpu()
     if backend == "numba" or (backend == "auto" and not on_gpu):
         from ._numba import rasterize_numba as run
     else:
         from ._torch_raster import rasterize_torch as run
-    face, bary, d = run(xy.float(), depth.float(), faces, height, width, perspective, cull == "back", near)
+    wall = None if behind is None else behind.detach().float()
+    face, bary, d = run(xy.float(), depth.float(), faces, height, width, perspective, cull == "back", near, wall)
     if face.device != device:
         face, bary, d = face.to(device), bary.to(device), d.to(device)
     return Fragments(face, bary, d)
