@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from .motion import Motion, rotation_between
 from .skeleton import BODY, LEG, PARENT
@@ -144,12 +143,16 @@ def _wave(phase: Array, cycles: int = 1, at: float = 0.0) -> Array:
 
 def _cyclic(phase: Array, points: list[tuple[float, float]]) -> Array:
     """A smooth closed curve through (phase, value) points."""
+    from scipy.interpolate import CubicSpline  # half a second to import
+
     x, y = np.array(points, float).T
     return CubicSpline([*x, x[0] + 1], [*y, y[0]], bc_type="periodic")((phase - x[0]) % 1 + x[0])
 
 
 def _path(phase: Array, points: list[tuple[float, float]]) -> Array:
     """A curve through (phase, value) points that eases in and out and never overshoots."""
+    from scipy.interpolate import PchipInterpolator
+
     x, y = np.array(points, float).T
     return PchipInterpolator(x, y)(phase)
 

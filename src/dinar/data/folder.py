@@ -1,0 +1,256 @@
+"""The plain multi-view folder: written by the generator and by `dinar fit --frames`, read by everybody.
+
+::
+
+    dataset.json              format, version, body, size, and how it was made (config, seed)
+    NAME/                     one folder a person; it appears when it is complete
+        views.npz             names, cameras, body parameters (and fitted_*), keypoints; no pickles
+        rgb/00.jpg            [H, W, 3] sRGB, or png
+        mask/00.png           [H, W] 8 bit, 255 = the person
+        labels/00.png         [H, W] 8 bit index into fit.labels.CLASSES
+        normals/00.png        [H, W, 3] 8 bit, 128 + 127 n in the camera's frame
+        depth/00.png          [H, W] 16 bit, 0 outside, else 1 + (depth - depth_near) in units of 0.1 mm
+
+The last three are optional. The same views give the same bytes. Shards (:mod:`.shards`) hold the same files in tars.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DinarError
+from ..files import replacing
+from .views import DEPTH_UNIT, Params, Views
+
+FORMAT, VERSION = "dinar-views", 1
+JPEG = 95  # quality, without chroma subsampling; 0 writes png
+_ARRAYS = ("K", "T_cam_world", "keypoints2d", "keypoints3d")
+_PARAMS = ("betas", "pose", "transl", "expression")
+
+
+def encode(views: Views, jpeg: int = JPEG) -> dict[str, bytes]:
+    """The files of one person, by their path in the person's folder."""
+    v = views.check().to("cpu")
+    if not re.fullmatch(r"[\w-]+", v.name) or not all(re.fullmatch(r"[\w-]+", n) for n in v.view_names):
+        raise DinarError(f"expected names of letters, digits, _ and - (they become file names), got {v.name!r}")
+    rgb = ("jpg", [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+                   cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]) if jpeg else ("png", _PNG)  # fmt: skip
+    a: dict[str, Any] = {"version": np.array(VERSION), "name": np.array(v.name), "body": np.array(v.body),
+                         "view_names": np.array(v.view_names), "size": np.array(v.size), "rgb": np.array(rgb[0])}
+    for k in _ARRAYS:
+        if (x := getattr(v, k)) is not None:
+            a[k] = x.numpy()
+    for prefix, params in (("", v.params), ("fitted_", v.fitted)):
+        for k in _PARAMS if params else ():
+            if (x := getattr(params, k)) is not None:
+                a[prefix + k] = x.numpy()
+    pictures = {f"rgb/{{}}.{rgb[0]}": (v.rgb.numpy()[..., ::-1], rgb[1]), "mask/{}.png": (v.alpha.numpy(), _PNG)}
+    if v.labels is not None:
+        pictures["labels/{}.png"] = v.labels.numpy(), _PNG
+    if v.normals is not None:
+        pictures["normals/{}.png"] = v.normals.numpy()[..., ::-1], _PNG
+    if v.depth is not None:
+        near, steps = _depth_steps(v.depth)
+        a["depth_near"] = near
+        pictures["depth/{}.png"] = steps, _PNG
+    a["kinds"] = np.array([k.split("/")[0] for k in pictures])
+    buffer = io.BytesIO()
+    np.savez(buffer, **a)
+    files = {"views.npz": buffer.getvalue()}
+    for pattern, (images, options) in pictures.items():
+        for name, image in zip(v.view_names, images, strict=True):
+            ok, data = cv2.imencode(Path(pattern).suffix, np.ascontiguousarray(image), options)
+            assert ok
+            files[pattern.format(name)] = data.tobytes()
+    return files
+
+
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
+
+
+def _depth_steps(depth: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest depth of each view, and [N, H, W] uint16 above it, both in DEPTH_UNIT."""
+    steps = np.rint(depth.numpy().astype(np.float64) / DEPTH_UNIT).astype(np.int64)
+    on = steps > 0
+    near = np.where(on, steps, 1 << 40).min((1, 2))
+    near[~on.any((1, 2))] = 0
+    return near, np.where(on, np.clip(steps - near[:, None, None] + 1, 0, 65535), 0).astype(np.uint16)
+
+
+def decode(read: Callable[[str], bytes], indices: Sequence[int] | None, where: str) -> Views:
+    """Views from the files of one person; ``read`` takes a path in the person's folder, ``where`` is for messages."""
+    a = read_arrays(read("views.npz"), f"{where}/views.npz")
+    names = [str(n) for n in a["view_names"]]
+    try:
+        chosen = list(range(len(names))) if indices is None else [range(len(names))[k] for k in indices]
+    except IndexError as e:
+        raise DinarError(f"{where}: there are {len(names)} views, numbered from 0; got {list(indices or ())}") from e
+    h, w = (int(x) for x in a["size"])
+
+    def pictures(kind: str, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
+        out = np.empty((len(chosen), *shape), dtype)
+        for row, k in enumerate(chosen):
+            path = f"{kind}/{names[k]}.{a['rgb'] if kind == 'rgb' else 'png'}"
+            image = cv2.imdecode(np.frombuffer(read(path), np.uint8), cv2.IMREAD_UNCHANGED)
+            if image is None or image.shape != shape or image.dtype != dtype:
+                got = "a damaged file" if image is None else f"{list(image.shape)} {image.dtype}"
+                raise DinarError(f"{where}/{path}: expected an image {list(shape)} {np.dtype(dtype)}, got {got}")
+            out[row] = image[..., ::-1] if len(shape) == 3 else image
+        return out
+
+    def tensor(key: str) -> Tensor | None:
+        if key not in a:
+            return None
+        x = a[key] if key.endswith("betas") else a[key][chosen]
+        return torch.from_numpy(np.ascontiguousarray(x, np.float32))
+
+    def params(prefix: str) -> Params | None:
+        p = {k: tensor(prefix + k) for k in _PARAMS}
+        return None if p["betas"] is None else Params(**p)  # type: ignore[arg-type]
+
+    kinds = set(a["kinds"].tolist())
+    depth = None
+    if "depth" in kinds:
+        steps = pictures("depth", (h, w), np.uint16).astype(np.int64)
+        depth = np.where(steps > 0, steps - 1 + a["depth_near"][chosen][:, None, None], 0) * DEPTH_UNIT
+    images = {k: torch.from_numpy(pictures(f, s)) for k, f, s in (
+        ("rgb", "rgb", (h, w, 3)), ("alpha", "mask", (h, w)), ("labels", "labels", (h, w)),
+        ("normals", "normals", (h, w, 3))) if f in kinds}  # fmt: skip
+    known: dict[str, Any] = {k: tensor(k) for k in _ARRAYS}
+    known |= {"params": params(""), "fitted": params("fitted_")}
+    try:
+        return Views(**images, **known, depth=None if depth is None else torch.from_numpy(depth.astype(np.float32)),
+                     body=str(a["body"]), name=str(a["name"]),
+                     view_names=tuple(names[k] for k in chosen)).check()  # fmt: skip
+    except (DinarError, IndexError, TypeError, AttributeError) as e:
+        raise DinarError(f"{where}/views.npz: not a person's views ({e})") from e
+
+
+def read_arrays(data: bytes, where: str) -> dict[str, np.ndarray]:
+    """The arrays of a views.npz of this version."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as z:
+            a = {k: z[k] for k in z.files}
+        version = int(a["version"])
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
+        raise DinarError(f"{where}: expected views written by dinar, got another or a damaged file ({e})") from e
+    if version != VERSION:
+        raise DinarError(f"{where}: expected version {VERSION} of the multi-view format, got {version}")
+    need = {"name", "body", "view_names", "size", "rgb", "kinds", "K", "T_cam_world", "betas", "pose", "transl"}
+    if missing := sorted(need - set(a)):
+        raise DinarError(f"{where}: {', '.join(missing)} missing; expected views written by dinar")
+    return a
+
+
+def start_set(folder: str | Path, body: str, size: tuple[int, int], layout: str = "folder", **made: Any) -> None:
+    """Create the set's folder and its ``dataset.json``, or see that it is the same set, to be gone on with.
+
+    ``made`` (config, seed, ...) says how it is made, as json values; a folder made otherwise is refused.
+    """
+    folder = Path(folder)
+    header = {"format": FORMAT, "version": VERSION, "layout": layout, "body": body, "size": list(size), **made}
+    header = json.loads(json.dumps(header))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise DinarError(f"cannot write into {folder}: {e.strerror}") from e
+    if (folder / "dataset.json").exists():
+        old = json.loads((folder / "dataset.json").read_text())
+        if old != header:
+            keys = sorted(k for k in {*old, *header} if old.get(k) != header.get(k))
+            raise DinarError(f"{folder} holds another set: {', '.join(keys)} differ; give another folder to write to, "
+                             "or the options of the first run to go on")  # fmt: skip
+        return
+    with replacing(folder / "dataset.json") as temporary:
+        temporary.write_text(json.dumps(header, indent=1, sort_keys=True) + "\n")
+
+
+def read_header(folder: str | Path, layout: str | None = None) -> dict[str, Any]:
+    """``dataset.json``."""
+    path = Path(folder) / "dataset.json"
+    if not path.is_file():
+        raise DinarError(f"{folder} is not a multi-view set: it has no dataset.json")
+    try:
+        header = json.loads(path.read_text())
+        kind = header["format"], header["version"]
+        header = {"layout": header["layout"], "body": header["body"], **header}
+    except (ValueError, KeyError, TypeError) as e:
+        raise DinarError(f"{path}: expected the header of a multi-view set, got something else ({e})") from e
+    if kind != (FORMAT, VERSION) or layout not in (None, header["layout"]):
+        raise DinarError(f"{path}: expected {FORMAT} {VERSION} as {layout or 'a folder or shards'}, got {kind[0]} "
+                         f"{kind[1]} as {header['layout']}")  # fmt: skip
+    return header
+
+
+def write_views(folder: str | Path, views: Views, jpeg: int = JPEG) -> Path:
+    """Write one person into a set; the person's folder appears when it is complete, and replaces an older one."""
+    folder = Path(folder)
+    files = encode(views, jpeg)
+    final = folder / views.name
+    mark = f".{views.name}~"  # no name holds a ~
+    for left in folder.glob(f"{mark}*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=mark, dir=folder))
+        try:
+            for path, data in files.items():
+                (temporary / path).parent.mkdir(exist_ok=True)
+                (temporary / path).write_bytes(data)
+            temporary.chmod(0o755)
+            if final.exists():
+                shutil.rmtree(final)
+            os.rename(temporary, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as e:
+        raise DinarError(f"cannot write {final}: {e.strerror or e}") from e
+    return final
+
+
+def people_in(folder: str | Path) -> list[str]:
+    """Names of the people that are complete, sorted."""
+    return sorted(p.name for p in Path(folder).iterdir() if p.name[0] != "." and (p / "views.npz").is_file())
+
+
+class Folder:
+    """A multi-view folder as a source of people."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.header = read_header(folder, "folder")
+        self.body: str = self.header["body"]
+        self.names = people_in(folder)
+
+    @property
+    def num_people(self) -> int:
+        return len(self.names)
+
+    def _read(self, i: int) -> Callable[[str], bytes]:
+        def read(path: str) -> bytes:
+            try:
+                return (self.folder / self.names[i] / path).read_bytes()
+            except OSError as e:
+                raise DinarError(f"{self.folder / self.names[i] / path} cannot be read: {e.strerror}; "
+                                 "the set is incomplete") from e  # fmt: skip
+
+        return read
+
+    def num_views(self, i: int) -> int:
+        return len(read_arrays(self._read(i)("views.npz"), f"{self.names[i]}/views.npz")["view_names"])
+
+    def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
+        return decode(self._read(i), indices, str(self.folder / self.names[i]))

@@ -1,0 +1,235 @@
+"""Videos and frame folders of one person each (SnapshotPeople, iPER, renders of scans) -> the plain multi-view folder.
+
+Some frames of every person are fitted with one shape for all of them (:func:`dinar.fit.smplify.fit_body`), cropped and
+written by :mod:`.folder`, so that it is done once; a killed import goes on at the next person. Laid out as
+
+- a video file, or a folder with one (people_snapshot: ``camera.pkl`` beside it gives the focal length), or
+- a folder of pictures, perhaps called rgb, images or frames inside the person's folder,
+
+anywhere under the given folder. Masks of the same names in a folder mask, masks, segm or alpha beside the pictures (or
+beside their folder), and the pictures' own alpha, are used; else the mask is made from the picture.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import imageio.v3 as iio
+import numpy as np
+import torch
+
+from ..batch import SUFFIXES
+from ..body import Body, load_body
+from ..body.pickles import read_pickle
+from ..create import Subject, read_subject
+from ..errors import DinarError
+from ..files import replacing
+from ..fit.fingers import fit_fingers
+from ..fit.smplify import fit_body
+from .folder import people_in, start_set, write_views
+from .photos import body_keypoints, crop_view
+from .views import Views, concatenate
+
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+MASKS = ("mask", "masks", "segm", "alpha")
+PICTURES = ("rgb", "images", "frames", "image", "img")
+MIN_FRAMES = 2  # one to look at, another to compare with
+MAX_ERROR = 3.0  # per cent of the height: frames whose fit misses by more are left out
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames of one person, not read yet."""
+
+    name: str
+    source: Path  # a video, or a folder of pictures
+    masks: Path | None  # folder
+    camera: Path | None  # people_snapshot's camera.pkl
+
+
+def find_clips(root: Path) -> list[Clip]:
+    """Everybody under a folder (or in one video), sorted by path; people are named after their paths."""
+    if not root.exists():
+        raise DinarError(f"no video or folder of frames at {root}")
+    if root.is_file() and root.suffix.lower() not in VIDEOS:
+        raise DinarError(f"{root}: expected a video ({', '.join(VIDEOS)}) or a folder, got {root.suffix or 'a file'}")
+    found = [root] if root.is_file() else [root, *sorted(root.rglob("*"))]
+    clips = []
+    for p in found:
+        if any(part.startswith(".") or part.lower() in MASKS for part in p.relative_to(root).parts):
+            continue
+        home = p.parent
+        if p.is_dir():
+            home = p.parent if p.name.lower() in PICTURES and p != root else p
+            if sum(f.suffix.lower() in SUFFIXES for f in p.iterdir()) < MIN_FRAMES:
+                continue
+        elif p.suffix.lower() not in VIDEOS:
+            continue
+        label = home if p.is_dir() else p.with_suffix("")
+        if p.is_file() and label.name == home.name and home != root.parent:
+            label = home  # female-1/female-1.mp4
+        path = label.relative_to(root) if label not in (root, root.parent) else Path(root.stem)
+        name = re.sub(r"[^\w-]+", "-", str(path)).strip("-") or root.stem
+        masks = next((d for where in (p, home) for m in MASKS if (d := where / m).is_dir()), None)
+        camera = home / "camera.pkl"
+        clips.append(Clip(name, p, masks, camera if camera.is_file() else None))
+    if not clips:
+        raise DinarError(f"{root}: found no video and no folder of at least {MIN_FRAMES} pictures")
+    names = [c.name for c in clips]
+    if twice := next((n for n in names if names.count(n) > 1), None):
+        raise DinarError(f"{root}: two people would be called {twice}; rename a folder")
+    return clips
+
+
+def import_people(
+    root: Path,
+    out: Path,  # a multi-view folder, for data.folder.Folder
+    *,
+    frames: int = 16,  # of each person, evenly spread
+    size: int = 512,  # pixels a side of the person-centred crops
+    jobs: int = 1,
+    body: tuple[str, Path | None] = ("anny", None),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict:
+    """Fit and write everybody who is not in ``out`` yet; returns and writes the report (who was left out, and why)."""
+    if frames < MIN_FRAMES:
+        raise DinarError(f"expected at least {MIN_FRAMES} frames of each person, got {frames}")
+    clips = find_clips(root)
+    start_set(out, body[0], (size, size), made_from="frames", frames=frames)
+    done = set(people_in(out))
+    todo = [c for c in clips if c.name not in done]
+    notes: dict[str, dict] = {}
+    note = out / "report.json"
+    if note.exists():
+        notes = json.loads(note.read_text())["people"]
+        todo = [c for c in todo if c.name not in notes]
+    count = len(clips) - len(todo)
+    progress(count, len(clips))
+
+    def finish(name: str, result: dict) -> None:
+        nonlocal count
+        notes[name] = result
+        count += 1
+        with replacing(note) as temporary:
+            temporary.write_text(json.dumps({"people": notes}, indent=1, sort_keys=True))
+        progress(count, len(clips))
+
+    if jobs <= 1:
+        for c in todo:
+            finish(c.name, import_one(c, out, frames, size, body))
+    else:
+        try:
+            with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+                running = {pool.submit(import_one, c, out, frames, size, body): c.name for c in todo}
+                for f in as_completed(running):
+                    finish(running[f], f.result())
+        except BrokenProcessPool as e:
+            raise DinarError("a worker process was killed (out of memory?); the same command goes on") from e
+    left_out = {n: r["left_out"] for n, r in sorted(notes.items()) if "left_out" in r}
+    report = {"people": dict(sorted(notes.items())), "fitted": len(notes) - len(left_out), "left_out": left_out}
+    with replacing(note) as temporary:
+        temporary.write_text(json.dumps(report, indent=1, sort_keys=True))
+    return report
+
+
+def import_one(clip: Clip, out: Path, frames: int, size: int, body: tuple[str, Path | None]) -> dict:
+    """Fit one person and write them into the set; what happened, for the report."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    skipped: dict[str, str] = {}
+    subjects: list[tuple[str, Subject]] = []
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, picture in read_frames(clip.source, frames, Path(scratch)):
+                mask = next((m for s in (".png", ".jpg") if clip.masks and (m := clip.masks / f"{name}{s}").exists()),
+                            None)  # fmt: skip
+                try:
+                    subjects.append((name, read_subject(picture, mask=mask)))
+                except DinarError as e:
+                    skipped[name] = str(e).replace(str(picture), name)
+        if len(subjects) < MIN_FRAMES:
+            why = f"; {next(iter(skipped.values()))}" if skipped else ""
+            raise DinarError(f"{clip.source}: a person in {len(subjects)} of {len(skipped) + len(subjects)} frames"
+                             f"{why}")  # fmt: skip
+        focal = _focal(clip.camera, subjects[0][1].view.width)
+        views = fit_frames(clip.name, subjects, load_body(*body), size, focal, skipped)
+    except DinarError as e:
+        return {"left_out": str(e), "skipped": skipped}
+    write_views(out, views)
+    return {"views": len(views), "skipped": skipped}
+
+
+def fit_frames(
+    name: str,
+    subjects: Sequence[tuple[str, Subject]],
+    body: Body,
+    size: int,
+    focal: float | None = None,  # pixels of the frames
+    skipped: dict[str, str] | None = None,  # is told about frames that are left out
+) -> Views:
+    """One shape and a pose a frame, as views: crops of ``size`` pixels."""
+    fits = fit_body(body, [s.view for _, s in subjects], shared_shape=True, focal=focal)
+    parts = []
+    for (frame, s), f in zip(subjects, fits, strict=True):
+        if not f.keypoint_error < MAX_ERROR:
+            if skipped is not None:
+                skipped[frame] = f"the body misses the keypoints by {f.keypoint_error:.1f} % of the height"
+            continue
+        f = fit_fingers(body, f, s.hands)
+        xy = f.camera.project(body(f.betas[None], f.pose[None], f.transl[None]).vertices[0])[0].numpy()
+        on = np.argwhere(s.alpha > 0.5)[:, ::-1]
+        box = np.r_[np.minimum(xy.min(0), on.min(0)), np.maximum(xy.max(0), on.max(0) + 1)]
+        points = body_keypoints(body, s.view.keypoints)
+        v = crop_view(s.rgb, s.alpha, None, f, box, size, points, body.name, name)
+        v.view_names = (re.sub(r"[^\w-]+", "-", frame),)
+        parts.append(v)
+    if len(parts) < MIN_FRAMES:
+        raise DinarError(f"{name}: the body fits {len(parts)} of {len(subjects)} frames, expected {MIN_FRAMES}")
+    return concatenate(parts)
+
+
+def read_frames(source: Path, count: int, scratch: Path) -> Iterator[tuple[str, Path]]:
+    """Up to ``count`` evenly spread frames of a video (written into ``scratch``) or a folder: name and picture file."""
+    if source.is_dir():
+        files = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
+        for k in _spread(len(files), count):
+            yield files[k].stem, files[k]
+        return
+    try:
+        meta = iio.immeta(source, plugin="FFMPEG")
+        total = round(float(meta["duration"]) * float(meta["fps"]))
+        wanted = set(_spread(total, count))
+        for k, frame in enumerate(iio.imiter(source, plugin="FFMPEG")):
+            if k in wanted:
+                path = scratch / f"{k:05d}.png"
+                iio.imwrite(path, frame, compress_level=1)
+                yield path.stem, path
+            if k >= max(wanted):
+                return
+    except (OSError, ValueError, KeyError, IndexError, RuntimeError) as e:
+        raise DinarError(f"{source}: expected a video, got another or a damaged file ({e})") from e
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """Evenly spread numbers under ``total``; of a turn that ends where it began, the end is not taken twice."""
+    return sorted({k * total // count for k in range(count)}) if total > 0 else []
+
+
+def _focal(camera: Path | None, width: int) -> float | None:
+    """In pixels of frames that were read with ``width`` pixels."""
+    if camera is None:
+        return None
+    d = read_pickle(camera)
+    try:
+        return float(np.ravel(d["camera_f"])[0]) * width / float(d.get("width", width))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
+        raise DinarError(f"{camera}: expected camera_f, the focal length, as people_snapshot has it") from e

@@ -1,0 +1,260 @@
+"""Single photos with cached fits: one small file of parameters for a whole folder, and the source that reads both.
+
+A photo set is a folder made by ``dinar fit`` (:mod:`.prepare`)::
+
+    fits.npz      parameters, camera, keypoints and scores of every photo; about 1 kB a photo
+    report.json   what was left out and why, and the distribution of the errors (report.txt: the same to read)
+    masks/        NAME.png, [H, W] 8 bit, the person's alpha at working size (with --masks)
+    labels/       NAME.png, [H, W] 8 bit, index into fit.labels.CLASSES (where a human parser wrote them)
+    each/         NAME.npz, what ``dinar create --fit`` takes (with --each)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ..body import Body, load_body
+from ..errors import DinarError
+from ..files import replacing
+from ..fit.labels import CLASSES
+from ..fit.mask import load_mask
+from ..fit.offsets import warp_crop
+from ..fit.photo import read_photo
+from ..fit.smplify import LANDMARKS, Fit, photo_camera
+from ..scene.textured import to_uint8
+from .views import Params, Views
+
+FORMAT, VERSION = "dinar-photos", 1
+MARGIN = 1.2  # side of the square crop over the person's box (the released system's)
+# A fit outside these is not learned from (benchmarks/photoset.py shows the distribution over 1,799 street photos).
+MAX_ERROR = 2.0  # per cent of the person's height, mean over the large joints
+MIN_INSIDE = 0.6  # share of the body's silhouette inside the mask
+# Numbers are kept as multiples of these powers of two: far below the fit's own error, and half the size on disk.
+_STEP = {"betas": 2**-10, "pose": 2**-12, "transl": 2**-12, "keypoints": 2**-3, "world": 2**-10, "box": 2**-3,
+         "focal": 2**-3, "keypoint_error": 2**-10, "iou": 2**-10, "inside": 2**-10}  # fmt: skip
+
+Parse = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+"""A human parser: rgb [H, W, 3] uint8 and keypoints [33, 4] -> alpha [H, W] in [0, 1], labels [H, W] uint8 or None."""
+
+
+@dataclass
+class PhotoFits:
+    """Rows of ``fits.npz``: one person in each of M photos."""
+
+    name: np.ndarray  # [M] file names, sorted
+    size: np.ndarray  # [M, 2] int32 height and width at working size (read_photo), which all pixels refer to
+    betas: np.ndarray  # [M, num_betas]
+    pose: np.ndarray  # [M, J, 3]
+    transl: np.ndarray  # [M, 3]
+    focal: np.ndarray  # [M] pixels; the camera is photo_camera(height, width, focal)
+    keypoints: np.ndarray  # [M, 33, 4] BlazePose x, y, z in pixels, visibility
+    world: np.ndarray  # [M, 33, 3] metres, as View.world; NaN-free, zeros where unknown
+    box: np.ndarray  # [M, 4] x0, y0, x1, y1 of mask and body together
+    keypoint_error: np.ndarray  # [M] per cent of the person's height
+    iou: np.ndarray  # [M] of the body's silhouette and the mask
+    inside: np.ndarray  # [M] share of the body's silhouette inside the mask
+    person: np.ndarray  # [M, 2] int32 which person, from the left, of how many
+    body: str = "anny"
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+    def fit(self, i: int) -> Fit:
+        """Row i as the body fit works with it."""
+        t = lambda x: torch.from_numpy(np.array(x[i], np.float32))  # noqa: E731
+        camera = photo_camera(int(self.size[i, 0]), int(self.size[i, 1]), float(self.focal[i]))
+        return Fit(t(self.betas), t(self.pose), t(self.transl), camera, float(self.keypoint_error[i]))
+
+    def doubts(self) -> list[str]:
+        """For each row why it is not to be learned from; empty where it is."""
+        out = []
+        for error, inside in zip(self.keypoint_error, self.inside, strict=True):
+            if error > MAX_ERROR:
+                out.append(f"the body misses the keypoints by {error:.1f} % of the height")
+            elif inside < MIN_INSIDE:
+                out.append(f"only {100 * inside:.0f} % of the body lies inside the mask")
+            else:
+                out.append("")
+        return out
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> PhotoFits:
+        rows = np.asarray(rows, np.int64)
+        return dataclasses.replace(self, **{k: getattr(self, k)[rows] for k in _COLUMNS})
+
+    def save(self, path: str | Path, **more: str) -> None:
+        """Write an npz, compressed; the same rows give the same bytes. ``more`` goes into its json header."""
+        header = json.dumps({"format": FORMAT, "version": VERSION, "body": self.body, **more}, sort_keys=True)
+        arrays: dict[str, np.ndarray] = {"header": np.array(header)}
+        for k in _COLUMNS:
+            x = getattr(self, k)
+            arrays[k] = x if x.dtype.kind in "iU" else _coarse(x, _STEP[k])
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+        with replacing(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+
+
+_COLUMNS = tuple(f.name for f in dataclasses.fields(PhotoFits) if f.name != "body")
+
+
+def _coarse(x: np.ndarray, step: float) -> np.ndarray:
+    return (np.round(np.asarray(x, np.float64) / step) * step).astype(np.float32)
+
+
+def merge_fits(parts: Sequence[PhotoFits]) -> PhotoFits:
+    """One table, sorted by name."""
+    joined = {k: np.concatenate([getattr(p, k) for p in parts]) for k in _COLUMNS}
+    order = np.argsort(joined["name"], kind="stable")
+    return PhotoFits(**{k: v[order] for k, v in joined.items()}, body=parts[0].body)
+
+
+def load_fits(path: str | Path) -> PhotoFits:
+    """Read ``fits.npz``, or a folder that holds it."""
+    return read_fits(path)[0]
+
+
+def read_fits(path: str | Path) -> tuple[PhotoFits, dict[str, str]]:
+    """The table and its header."""
+    path = Path(path) / "fits.npz" if Path(path).is_dir() else Path(path)
+    if not path.is_file():
+        raise DinarError(f"no photo set at {path}: make it with dinar fit PHOTOS -o {path.parent}")
+    try:
+        with np.load(path, allow_pickle=False) as z:
+            header = json.loads(str(z["header"]))
+            if header.get("format") != FORMAT or header.get("version") != VERSION:
+                raise DinarError(f"{path}: expected a photo set of version {VERSION}, got "
+                                 f"{header.get('format')} {header.get('version')}; make it again with dinar fit")
+            columns = {k: z[k] for k in _COLUMNS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+        raise DinarError(f"{path}: expected a photo set made by dinar fit, got another or a damaged file ({e})") from e
+    fits = PhotoFits(**columns, body=header["body"])
+    M = len(fits)
+    for k in _COLUMNS:
+        x = columns[k]
+        if len(x) != M or (x.dtype.kind == "f" and not np.isfinite(x).all()):
+            raise DinarError(f"{path}: expected {M} finite rows of {k}, got {list(x.shape)}; make it with dinar fit")
+    return fits, header
+
+
+def body_keypoints(body: Body, keypoints: np.ndarray) -> np.ndarray:  # [33, 4] BlazePose
+    """[P, 3] x, y, visibility in the order of ``Body.keypoints``; points that BlazePose lacks are 0, 0, 0."""
+    out = np.zeros((len(body.keypoint_names) + body.num_joints, 3), np.float32)
+    known = {*body.keypoint_names, *body.joint_names}
+    for i, (name, _) in LANDMARKS.items():
+        if name in known:
+            out[body.keypoint_index(name)] = keypoints[i, [0, 1, 3]]
+    return out
+
+
+def square(box: np.ndarray, size: int, margin: float = MARGIN) -> tuple[float, float, float]:
+    """(x0, y0, scale) of the square about a box x0, y0, x1, y1, its longer side times ``margin``, for warp_crop."""
+    side = max(float(box[2] - box[0]), float(box[3] - box[1]), 1.0) * margin
+    return (float(box[0] + box[2]) - side) / 2, (float(box[1] + box[3]) - side) / 2, size / side
+
+
+def crop_view(
+    rgb: np.ndarray,  # [H, W, 3] uint8
+    alpha: np.ndarray,  # [H, W] float in [0, 1]
+    labels: np.ndarray | None,  # [H, W] uint8
+    fit: Fit,
+    box: np.ndarray,  # [4] x0, y0, x1, y1 pixels
+    size: int,
+    keypoints: np.ndarray | None,  # [P, 3] x, y, visibility
+    body: str,
+    name: str,
+) -> Views:
+    """One picture with its fit as square :class:`Views` of one; white beyond the picture's border."""
+    x0, y0, k = crop = square(box, size)
+    camera = fit.camera.crop(x0, y0, k, size, size)
+    picture = warp_crop(rgb.astype(np.float32) / 255, crop, size, 1.0)
+    mask = warp_crop(alpha.astype(np.float32), crop, size, 0.0)
+    label = points = None
+    if labels is not None:
+        A = np.array([[k, 0, -x0 * k + 0.5 * k - 0.5], [0, k, -y0 * k + 0.5 * k - 0.5]])
+        label = torch.from_numpy(cv2.warpAffine(labels, A, (size, size), flags=cv2.INTER_NEAREST))[None]
+    if keypoints is not None:
+        points = torch.from_numpy(np.float32((keypoints - [x0, y0, 0]) * [k, k, 1]))[None]
+    return Views(
+        rgb=torch.from_numpy(to_uint8(picture))[None],
+        alpha=torch.from_numpy(to_uint8(mask))[None],
+        K=camera.K[None],
+        T_cam_world=camera.T_cam_world[None],
+        params=Params(fit.betas, fit.pose[None], fit.transl[None]),
+        labels=label,
+        keypoints2d=points,
+        body=body,
+        name=name,
+    ).check()
+
+
+class Photos:
+    """A folder of photos and its fits, as a source of people with one view each."""
+
+    def __init__(
+        self,
+        photos: str | Path,  # the folder
+        fits: str | Path,  # the set made by `dinar fit`
+        size: int = 512,  # pixels a side of the person-centred crop
+        parse: Parse | None = None,  # masks and labels by a human parser; None: masks/ of the set, or made again
+        doubtful: bool = False,  # also the fits that are not to be learned from
+    ) -> None:
+        self.folder, self.set, self.size, self.parse = Path(photos), Path(fits), size, parse
+        table = load_fits(fits)
+        self.fits = table.take([i for i, why in enumerate(table.doubts()) if doubtful or not why])
+        self.body = self.fits.body
+        if not self.folder.is_dir():
+            raise DinarError(f"no folder of photos at {photos}")
+
+    @property
+    def num_people(self) -> int:
+        return len(self.fits)
+
+    def num_views(self, i: int) -> int:
+        return 1
+
+    def alpha(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """rgb [H, W, 3] uint8, alpha [H, W] float32, labels [H, W] uint8 or None, at working size."""
+        path = self.folder / str(self.fits.name[i])
+        mask = self.set / "masks" / f"{path.stem}.png" if self.set.is_dir() else Path()
+        photo = read_photo(path)
+        if photo.rgb.shape[:2] != tuple(self.fits.size[i]):
+            raise DinarError(f"{path}: expected the photo that was fitted, {list(self.fits.size[i])} pixels, got "
+                             f"{list(photo.rgb.shape[:2])}; make the set again with dinar fit")  # fmt: skip
+        if self.parse is not None:
+            alpha, labels = self.parse(photo.rgb, self.fits.keypoints[i])
+            return photo.rgb, alpha, labels
+        labels = self._labels(path.stem, photo.rgb.shape[:2])
+        if mask.is_file():
+            return photo.rgb, load_mask(mask, photo.rgb.shape), labels
+        from ..create import read_subject
+
+        s = read_subject(path, int(self.fits.person[i, 0]))
+        return s.rgb, s.alpha, labels
+
+    def _labels(self, stem: str, shape: tuple[int, ...]) -> np.ndarray | None:
+        path = self.set / "labels" / f"{stem}.png"
+        if not path.is_file():
+            return None
+        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if labels is None or labels.shape != shape or labels.dtype != np.uint8 or labels.max() >= len(CLASSES):
+            raise DinarError(f"{path}: expected labels {list(shape)} from 0 to {len(CLASSES) - 1}, as 8 bit grey; got "
+                             f"{'a damaged file' if labels is None else list(labels.shape)}")  # fmt: skip
+        return labels
+
+    def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
+        rgb, alpha, labels = self.alpha(i)
+        f = self.fits
+        names = load_body().keypoint_names if self.body == "anny" else None
+        points = body_keypoints(load_body(), f.keypoints[i]) if names else None
+        v = crop_view(rgb, alpha, labels, f.fit(i), f.box[i], self.size, points, self.body, Path(str(f.name[i])).stem)
+        return v if indices is None else v.select(list(indices))

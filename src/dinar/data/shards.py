@@ -1,0 +1,111 @@
+"""Multi-view sets in tar files, for runs on many machines and file systems that dislike small files.
+
+The files of :mod:`.folder` under the names that webdataset expects: ``NAME.rgb.00.jpg``, ``NAME.views.npz`` and so on,
+a person's files together, ``per_shard`` people in each ``shard-000000.tar`` (fewer in the last). The same people give
+the same bytes; a shard appears when it is complete.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from ..errors import DinarError
+from ..files import replacing
+from .folder import JPEG, Folder, decode, encode, read_arrays, read_header
+from .views import Views
+
+
+def shard_path(folder: str | Path, k: int) -> Path:
+    """Where shard k of a set lies; that it exists says that it is complete."""
+    return Path(folder) / f"shard-{k:06d}.tar"
+
+
+def write_shard(folder: str | Path, k: int, people: Iterable[Views], jpeg: int = JPEG) -> Path:
+    """Write people, in order, as shard k of a set begun with ``start_set(..., layout="shards", per_shard=n)``."""
+    path = shard_path(folder, k)
+    with replacing(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for views in people:
+            for name, data in encode(views, jpeg).items():
+                info = tarfile.TarInfo(f"{views.name}.{name.replace('/', '.')}")  # no owner, no time: same bytes
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@lru_cache(maxsize=256)
+def _index(path: Path, _modified: int) -> dict[str, dict[str, tuple[int, int]]]:
+    """For each person the place and length of every file in a shard."""
+    people: dict[str, dict[str, tuple[int, int]]] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for m in tar:
+                name, _, file = m.name.partition(".")
+                people.setdefault(name, {})[file] = m.offset_data, m.size
+    except (tarfile.TarError, OSError, EOFError) as e:
+        raise DinarError(f"{path}: expected a tar of people, got another or a damaged file ({e})") from e
+    return people
+
+
+class Shards:
+    """A set of shards as a source of people."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.header = read_header(folder, "shards")
+        self.body: str = self.header["body"]
+        self.paths = sorted(self.folder.glob("shard-*.tar"))
+        try:
+            self.per_shard = int(self.header["per_shard"])
+        except (KeyError, ValueError, TypeError) as e:
+            raise DinarError(f"{self.folder / 'dataset.json'}: expected per_shard, the people in each shard") from e
+        last = len(self._people(self.paths[-1])) if self.paths else 0
+        self._num_people = max(0, len(self.paths) - 1) * self.per_shard + last
+
+    @property
+    def num_people(self) -> int:
+        return self._num_people
+
+    @staticmethod
+    def _people(path: Path) -> dict[str, dict[str, tuple[int, int]]]:
+        return _index(path, path.stat().st_mtime_ns)
+
+    def _read(self, i: int) -> tuple[Callable[[str], bytes], str]:
+        if not 0 <= i < self._num_people:
+            raise DinarError(f"{self.folder} has {self._num_people} people, numbered from 0; got {i}")
+        path = self.paths[i // self.per_shard]
+        people = self._people(path)
+        if i % self.per_shard >= len(people):
+            raise DinarError(f"{path}: expected {self.per_shard} people as dataset.json says, got {len(people)}")
+        name = list(people)[i % self.per_shard]
+        files = people[name]
+
+        def read(file: str) -> bytes:
+            try:
+                start, length = files[file.replace("/", ".")]
+                with path.open("rb") as f:
+                    f.seek(start)
+                    data = f.read(length)
+            except (KeyError, OSError) as e:
+                raise DinarError(f"{path}: {name}.{file.replace('/', '.')} cannot be read; the shard is damaged") from e
+            if len(data) != length:
+                raise DinarError(f"{path}: cut short at {name}.{file.replace('/', '.')}")
+            return data
+
+        return read, f"{path}:{name}"
+
+    def num_views(self, i: int) -> int:
+        read, where = self._read(i)
+        return len(read_arrays(read("views.npz"), where)["view_names"])
+
+    def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
+        read, where = self._read(i)
+        return decode(read, indices, where)
+
+
+def open_set(folder: str | Path) -> Folder | Shards:
+    """A multi-view set on disk, in either layout."""
+    return Shards(folder) if read_header(folder)["layout"] == "shards" else Folder(folder)

@@ -1,0 +1,198 @@
+"""Skirts, and the skirts of dresses and coats: a ring-shaped grid that hangs from the waist over the posed legs.
+
+Quasi-static position-based dynamics: gravity, lengths of warp, weft and bias, and capsules for the thighs and shins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .garments import Spec
+from .surfaces import LEFT_LEG, Surface, Surfaces
+
+STEPS = 48
+LEGS = (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"))
+
+
+@lru_cache(maxsize=4)
+def grid_of(skirt: Surface) -> tuple[Tensor, Tensor]:
+    """Rows and columns [R, C] of the coarse skirt: from the waist down, round from the front to the person's left;
+    and for each of its fine vertices the row as a fraction in [0, 1] [V]."""
+    faces = skirt.coarse_faces.cpu().numpy()
+    n = int(faces.max()) + 1
+    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), 1)
+    unique, count = np.unique(edges, axis=0, return_counts=True)
+    border = np.unique(unique[count == 1])
+    p = (torch.linalg.pinv(skirt.refine.to_dense().cpu()) @ skirt.p.cpu()).numpy()  # coarse positions
+    depth = np.where(np.isin(np.arange(n), border) & (p[:, 1] > p[:, 1].mean()), 0, -1)
+    both, k = np.concatenate([unique, unique[:, ::-1]]), 0
+    while (depth < 0).any():
+        reached = both[(depth[both[:, 0]] == k) & (depth[both[:, 1]] < 0), 1]
+        k += 1
+        depth[reached] = k
+    angle = np.arctan2(p[:, 0], p[:, 2] - p[:, 2].mean())
+    rows = [np.flatnonzero(depth == r)[np.argsort(angle[depth == r])] for r in range(k + 1)]
+    grid = torch.from_numpy(np.stack(rows)).to(skirt.faces.device)
+    row = torch.zeros(n, device=grid.device)
+    row[grid.reshape(-1)] = torch.arange(len(rows), device=grid.device).repeat_interleave(grid.shape[1]).float()
+    return grid, skirt.refine @ (row / k)[:, None][:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Drape:
+    """A skirt at rest, ready to be hung."""
+
+    rest: Tensor  # [R, C, 3] metres
+    weights: Tensor  # [R, C, J] skinning
+    pinned: Tensor  # [R] 1 where the cloth sits on the hips, 0 where it hangs
+    radii: Tensor  # [3, 2] of thigh, shin and foot, at both ends, cloth included
+    p: Tensor  # [V, 3] fine vertices on the standard body
+    cut: Tensor  # [V] metres from the hem
+    flare: float
+
+
+def _resampled(columns: Tensor, y: Tensor) -> Tensor:
+    """Values [R, C, k] of columns (k = 3 or more, the second is the height, falling) at other heights y [R']."""
+    R, C, k = columns.shape
+    h = columns[..., 1].mean(1)  # of the rows
+    at = torch.searchsorted(-h.contiguous(), -y.contiguous()).clamp(1, R - 1)
+    t = ((h[at - 1] - y) / (h[at - 1] - h[at]).clamp(min=1e-6)).clamp(0, 1)[:, None, None]
+    out = columns[at - 1] * (1 - t) + columns[at] * t
+    # rows are not quite level: keep their own tilt where they started
+    return out
+
+
+def hang_up(
+    spec: Spec, s: Surfaces, helper: Tensor, rest_vertices: Tensor, joints: Tensor, clearance: float
+) -> Drape:
+    """The skirt of a garment on a shape: ``clearance`` metres more than the body's own, for what is worn below it."""
+    m, skirt = spec.measures, s.skirt
+    grid, _ = grid_of(skirt)
+    R, C = grid.shape
+    template = s.helper_template[skirt.coarse][grid]
+    shaped = helper[skirt.coarse][grid]
+    weights = _coarse_weights(s)[grid]
+    top, bottom = float(template[0, :, 1].mean()), m["hem"]
+    waist = min(top, m.get("waist", top))
+    y = torch.linspace(waist, bottom, R, device=helper.device)
+    columns = torch.cat([template, shaped, weights], 2)
+    # heights by the template, so that the cut lies at the same place of every shape
+    cut = _resampled(columns, y)
+    p, rest, w = cut[..., :3].clone(), cut[..., 3:6], cut[..., 6:]
+    hip = s.levels["hip"]
+    below = ((hip + 0.02 - y) / (hip - s.levels["ankle"])).clamp(0, 1)[:, None]
+    centre = rest.mean(1, keepdim=True)
+    out = rest - centre
+    out = torch.nn.functional.normalize(out * out.new_tensor([1, 0, 1]), dim=2)
+    rng = np.random.default_rng(spec.seed)
+    angle = torch.linspace(0, 2 * np.pi, C + 1, device=helper.device)[:-1]
+    pleats = torch.zeros(C, device=helper.device)
+    for _ in range(3):
+        pleats = pleats + (angle * int(rng.integers(3, 10)) + rng.uniform(0, 6.28)).sin() / 3
+    spread = m["fit"] * (0.25 + 0.75 * (below * 6).clamp(0, 1)) + m["flare"] * below * (1 + 0.5 * pleats[None])
+    spread = spread + 0.004 + clearance - m.get("narrow", 0.0) * below
+    rest = rest + out * spread[..., None]
+    pinned = ((y - (hip - 0.01)) / 0.05).clamp(0, 1)
+    # legs: the distance of the body's vertices from the bones
+    radii = torch.full((3, 2), 0.055, device=helper.device)
+    for i, (a, b) in enumerate(LEGS[:2]):
+        A, B = (joints[s.body.joint(f"left_{n}")] for n in (a, b))
+        v = rest_vertices[s.body_covered & (s.tights.limb[s.body_cover] == LEFT_LEG)]
+        t = ((v - A) @ (B - A)) / ((B - A) @ (B - A))
+        d = (v - A - t[:, None] * (B - A)).norm(dim=1)
+        for j, u in enumerate(((0.25, 0.95), (0.3, 0.9))[i]):
+            near = (t - u).abs() < 0.08
+            radii[i, j] = d[near].quantile(0.85) if near.any() else 0.06
+    flat = torch.empty(R * C, p.shape[2], device=helper.device)
+    flat[grid.reshape(-1)] = p.reshape(R * C, -1)
+    fine_p = skirt.refine @ flat
+    return Drape(rest, w / w.sum(2, keepdim=True), pinned, radii + 0.008 + clearance, fine_p,
+                 fine_p[:, 1] - bottom, m["flare"])  # fmt: skip
+
+
+@lru_cache(maxsize=2)
+def _coarse_weights(s: Surfaces) -> Tensor:
+    """[H', J] skinning of the coarse skirt."""
+    dense = s.skirt.refine.to_dense().cpu().double()
+    w = torch.linalg.lstsq(dense, s.skirt.weights.cpu().double()).solution.clamp(min=0).float()
+    return (w / w.sum(1, keepdim=True)).to(s.skirt.faces.device)
+
+
+def settle(
+    drape: Drape,
+    s: Surfaces,
+    skinning: Tensor,  # [B, J, 4, 4]
+    joints: Tensor,  # [B, J, 3]
+) -> Tensor:
+    """Fine vertices [B, V, 3] of the skirt over each posed body."""
+    grid, _ = grid_of(s.skirt)
+    R, C = grid.shape
+    B = len(skinning)
+    w = drape.weights.reshape(R * C, -1)
+    M = torch.einsum("vj,bjk->bvk", w, skinning[:, :, :3].flatten(2)).unflatten(2, (3, 4))
+    x0 = ((M[..., :3] @ drape.rest.reshape(-1, 3, 1))[..., 0] + M[..., 3]).view(B, R, C, 3)
+    names = s.body.joint_names
+    ends = [(names.index(f"{side}_{a}"), names.index(f"{side}_{b}"), i) for side in ("left", "right")
+            for i, (a, b) in enumerate(LEGS)]  # fmt: skip
+    A = joints[:, [e[0] for e in ends]]  # [B, 6, 3]
+    D = joints[:, [e[1] for e in ends]] - A
+    DD = (D * D).sum(-1).clamp(min=1e-6)
+    r0, r1 = (drape.radii[[e[2] for e in ends], k] for k in (0, 1))
+
+    rest = drape.rest
+    warp = (rest[1:] - rest[:-1]).norm(dim=-1)
+    weft = (rest.roll(-1, 1) - rest).norm(dim=-1)
+    bias = (rest.roll(-1, 1)[1:] - rest[:-1]).norm(dim=-1), (rest.roll(1, 1)[1:] - rest[:-1]).norm(dim=-1)
+    free = (1 - drape.pinned)[:, None, None]
+    x = x0
+
+    def pull(x: Tensor, a: Tensor, b: Tensor, length: Tensor, stiff: float, slack: bool = False) -> Tensor:
+        d = b - a
+        now = d.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        excess = now - length[..., None]
+        if slack:
+            excess = excess.clamp(min=0)  # cloth buckles rather than resists
+        return d * (excess / now * (0.5 * stiff))
+
+    def collide(x: Tensor, thickness: float) -> Tensor:
+        q = x[:, :, :, None] - A[:, None, None]  # [B, R, C, 6, 3]
+        t = ((q * D[:, None, None]).sum(-1) / DD[:, None, None]).clamp(-0.15, 1.1)
+        q = q - t[..., None] * D[:, None, None]
+        d = q.norm(dim=-1).clamp(min=1e-6)
+        need = (r0 + (r1 - r0) * t.clamp(0, 1) + thickness - d).clamp(min=0)
+        k = need.argmax(-1, keepdim=True)
+        push = need.gather(-1, k) / d.gather(-1, k)
+        return x + q.gather(3, k[..., None].expand(-1, -1, -1, -1, 3))[:, :, :, 0] * push
+
+    for i in range(STEPS):
+        step = torch.zeros_like(x)
+        step[..., 1] = -0.010 * (1 - i / STEPS)
+        x = x + step * free
+        for _ in range(2):
+            v = pull(x, x[:, :-1], x[:, 1:], warp, 1.0)
+            h = pull(x, x, x.roll(-1, 2), weft, 1.0, slack=True)
+            b1 = pull(x, x[:, :-1], x.roll(-1, 2)[:, 1:], bias[0], 0.5, slack=True)
+            b2 = pull(x, x[:, :-1], x.roll(1, 2)[:, 1:], bias[1], 0.5, slack=True)
+            move = h - h.roll(1, 2)
+            move[:, :-1] += v + b1 + b2
+            move[:, 1:] -= v
+            move[:, 1:] -= b1.roll(1, 2)
+            move[:, 1:] -= b2.roll(-1, 2)
+            x = x + move * (0.45 * free)
+        mean = (x.roll(1, 2) + x.roll(-1, 2)) / 2
+        x = x + (mean - x) * (0.10 * free)
+        x = collide(x, 0.0) * free + x * (1 - free)
+        x = x * free + x0 * (1 - free)
+    for _ in range(2):
+        inner = (x.roll(1, 2) + x.roll(-1, 2)) / 2
+        x = x + (inner - x) * (0.3 * free)
+        x = collide(x, 0.003) * free + x * (1 - free)
+    flat = torch.empty(B, R * C, 3, device=x.device)
+    flat[:, grid.reshape(-1)] = x.reshape(B, R * C, 3)
+    fine = torch.sparse.mm(s.skirt.refine, flat.permute(1, 0, 2).reshape(R * C, -1))
+    return fine.view(-1, B, 3).permute(1, 0, 2)

@@ -1,0 +1,250 @@
+"""Random people: shape, skin, hair, clothes; their poses, cameras and light; and what a fit of them would have given.
+
+Everything follows (seed, index): person 17 of a seed is the same in every run, on every machine of one kind.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...body.body import PARTS
+from ...body.hands import relaxed_hands
+from ...body.motion import Motion, retarget
+from ...body.postures import posture
+from ...fit.labels import LABEL
+from ...scene import Camera, intrinsics
+from .accessories import accessories
+from .closet import Closet, Item, part_of
+from .dress import Layer, asset_height, asset_layer, dress
+from .figure import Figure, join
+from .garments import FAR
+from .hair import COLOURS, SHARE, sample_hair
+from .materials import Texture
+from .outfit import sample_outfit
+from .skin import sample_eye, sample_skin
+from .surfaces import Surfaces, normals_of
+
+
+@dataclass(eq=False)
+class Person:
+    """Somebody dressed, at rest."""
+
+    figure: Figure
+    betas: Tensor  # [num_betas]
+    expression: Tensor  # [num_expression]
+    male: bool
+    wears: tuple[str, ...] = field(default=())
+
+
+def sample_betas(rng: np.random.Generator, s: Surfaces, male: bool) -> Tensor:
+    """[num_betas] of a random adult: broad shoulders for men, broad hips for women, by rejection."""
+    draws = torch.from_numpy(rng.normal(0, 0.85, (8, s.body.num_betas)).clip(-2.2, 2.2)).float()
+    draws = draws.to(s.body.v_template.device)
+    j = s.body.rest(draws)[1]
+    x = lambda name: j[:, s.body.joint(f"left_{name}"), 0]  # noqa: E731
+    broad = x("shoulder") / x("hip")
+    want = broad.argmax() if male else broad.argmin()
+    return draws[want]
+
+
+def make_person(rng: np.random.Generator, s: Surfaces, closet: Closet) -> Person:
+    """A dressed person; a few dozen milliseconds."""
+    male = bool(rng.random() < 0.5)
+    betas = sample_betas(rng, s, male)
+    device = betas.device
+    expression = torch.zeros(s.body.num_expression, device=device)
+    for k in rng.choice(s.body.num_expression, int(rng.integers(0, 5)), replace=False):
+        expression[int(k)] = float(rng.uniform(0, 0.55))
+    rest = s.body.rest(betas[None], expression[None])[0][0]
+    plain, joints = (a[0] for a in s.body.rest(betas[None]))
+    helper = s.helper(betas)
+    base = s.base(plain, helper).double()
+    weights = s.base(s.body.weights, s.helper_weights)
+    hanging = s.base(s.body_p, s.helper_template)
+
+    layers: list[Layer] = []
+    heights = torch.zeros(len(s.tights.rest), device=device)
+    tights = s.tights.refine @ helper[s.tights.coarse]
+    normals = normals_of(s.tights, tights)
+    deleted = torch.zeros(len(weights), dtype=torch.bool, device=device)
+
+    suits = [i for i in closet.suits if i.male == male]
+    suit = bool(suits) and rng.random() < 0.22
+    outfit, extras = sample_outfit(rng, male, suit)
+    wears = [o.name for o in outfit] + extras
+
+    def wear(item: Item, material: object) -> Layer:
+        layer = asset_layer(item.asset, s, base, weights, hanging, material,
+                            torch.from_numpy(item.label).to(device))  # fmt: skip
+        near = torch.cdist(layer.rest.float(), tights).argmin(1)
+        layer.rest, layer.weights, layer.p = layer.rest.float(), layer.weights.float(), layer.p.float()
+        layer.tube, layer.along, layer.limb = s.tights.tube[near], s.tights.along[near], s.tights.limb[near]
+        deleted[torch.from_numpy(item.asset.deleted).to(device)] = True
+        layers.append(layer)
+        return layer
+
+    if suit:
+        item = suits[rng.integers(len(suits))]
+        wears.append(item.asset.name)
+        from .fabric import sample_fabric, sample_palette
+
+        palette = sample_palette(rng)
+        for label, use in ((LABEL["upper"], "shirt"), (LABEL["lower"], "trousers"), (LABEL["shoes"], "shoes")):
+            if not (item.label == label).any():
+                continue
+            cloth: object = sample_fabric(rng, use, palette)
+            if item.texture is not None and (label == LABEL["shoes"] or rng.random() < 0.6):
+                tint = tuple(float(t) for t in rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.1, 3))
+                cloth = Texture(item.texture, tint, 0.02, 8.0)  # type: ignore[arg-type]
+            heights = torch.maximum(heights, asset_height(wear(part_of(item, label), cloth), s, tights, normals))
+        if (item.label == LABEL["shoes"]).any():
+            outfit = [o for o in outfit if o.kind != "shoes"]
+    shoes = [o for o in outfit if o.name == "shoes"]
+    if closet.shoes and shoes and shoes[0].measures["height"] < 0.2 and rng.random() < 0.85:
+        item = closet.shoes[rng.integers(len(closet.shoes))]
+        outfit = [o for o in outfit if o.kind != "shoes"]
+        tint = tuple(float(t) for t in rng.uniform(0.5, 1.2) * rng.uniform(0.9, 1.1, 3))
+        material = Texture(item.texture, tint, 0.04, 30.0) if item.texture is not None else shoes[0].fabric  # type: ignore[arg-type]
+        heights = torch.maximum(heights, asset_height(wear(item, material), s, tights, normals))
+
+    garments, hidden = dress(outfit, s, plain, helper, joints, heights)
+    hidden |= deleted[torch.from_numpy(_visible()).to(device)]
+    colour = COLOURS[rng.choice(len(COLOURS), p=SHARE)] * rng.uniform(0.75, 1.3)
+    colour = tuple(float(c) for c in colour)
+    hair = sample_hair(rng, s, closet, male, rest, betas, base, weights, hanging, colour)  # type: ignore[arg-type]
+    for l in hair:
+        l.rest, l.weights, l.p = l.rest.float(), l.weights.float(), l.p.float()
+    bald = not any(l.label[0] == LABEL["hair"] for l in hair)
+    texture, dark = None, False
+    if closet.skins:
+        sex = [(n, t) for n, t in closet.skins if ("female" in n) != male]
+        name, image = sex[rng.integers(len(sex))]
+        texture, dark = Texture(image), "dark" in name
+    skin = sample_skin(rng, male, colour, bald, texture, dark)  # type: ignore[arg-type]
+    body = _body_layers(s, rest, hidden, skin, sample_eye(rng))
+    extra, drop = accessories(rng, s, extras, rest, betas, colour, hair, closet, base, weights, hanging)  # type: ignore[arg-type]
+    hair = [l for k, l in enumerate(hair) if k not in drop]
+    return Person(join([*body, *layers, *garments, *hair, *extra]), betas, expression, male, tuple(wears))
+
+
+def _visible() -> np.ndarray:
+    from .makehuman import hm08_indices
+
+    return hm08_indices()[0]
+
+
+def _body_layers(s: Surfaces, rest: Tensor, hidden: Tensor, skin: object, eye: object) -> list[Layer]:
+    body, device = s.body, rest.device
+    faces = body.face_tensor
+    uv, uv_faces = torch.from_numpy(s.uv).to(device), torch.from_numpy(s.uv_faces.astype(np.int64)).to(device)
+    segment = torch.from_numpy(body.segment.astype(np.int64)).to(device)
+    names = list(body.segment_names)
+    eyes = (segment == names.index("eye_front")) | (segment == names.index("eye_back"))
+    head = torch.from_numpy(body.vertex_part == PARTS.index("head")).to(device)
+    chin = float(body.v_template[:, 1].max()) - 0.235
+    of_face = head[faces].all(1) & (s.body_p[:, 1][faces] > chin).all(1)
+    zero, V = torch.zeros(len(rest), device=device), len(rest)
+    out = []
+    for name, keep, material in (("body", ~hidden[faces].all(1) & ~eyes, skin), ("eyes", eyes, eye)):
+        label = torch.where(of_face[keep], LABEL["face"], LABEL["skin"]).to(torch.uint8)
+        out.append(Layer(name, material, label, faces[keep], rest, body.weights, s.body_p, torch.zeros(V, 3, device=device),
+                         s.body_p[:, 1], zero.long(), zero + FAR, uv, uv_faces[keep]))  # fmt: skip
+    return out
+
+
+# --- poses ----------------------------------------------------------------------------------------------------------
+
+
+def sample_poses(
+    rng: np.random.Generator, s: Surfaces, betas: Tensor, n: int, clips: tuple[Motion, ...] = ()
+) -> tuple[Tensor, Tensor]:
+    """Poses [n, J, 3] and places [n, 3] on the floor y = 0; hands are relaxed or hold something, heads look around."""
+    poses, places = [], []
+    for _ in range(n):
+        if clips and rng.random() < 0.3:
+            clip = clips[rng.integers(len(clips))]
+            t = float(rng.uniform(0, max(clip.duration - 1 / clip.fps, 1e-3)))
+            motion = clip.sliced(t, t + 1.01 / clip.fps)
+        else:
+            motion = posture(rng)
+        pose, place = retarget(motion, s.body, betas)
+        poses.append(pose[0])
+        places.append(place[0])
+    pose, place = torch.stack(poses), torch.stack(places)
+    device = pose.device
+    relaxed = relaxed_hands(s.body).to(device)
+    noise = torch.from_numpy(rng.normal(0, 1, (n, s.body.num_joints, 3))).float().to(device)
+    for j, name in enumerate(s.body.joint_names):
+        if any(f in name for f in ("index", "middle", "ring", "pinky", "thumb")):
+            continue
+        if "eye" in name:
+            pose[:, j] = noise[:, j] * pose.new_tensor([0.06, 0.12, 0.0])
+        elif j and not any(part in name for part in ("hip", "knee", "ankle", "foot")):
+            pose[:, j] += noise[:, j] * 0.035
+    for side in ("left", "right"):
+        curl = torch.from_numpy(rng.choice([0.4, 1.0, 1.5, 2.6, 4.0], n, p=[0.1, 0.45, 0.25, 0.1, 0.1])).float()
+        for j, name in enumerate(s.body.joint_names):
+            if name.startswith(side) and any(f in name for f in ("index", "middle", "ring", "pinky", "thumb")):
+                pose[:, j] = relaxed[j] * curl[:, None].to(device) + noise[:, j] * 0.05
+    return pose, place
+
+
+# --- cameras --------------------------------------------------------------------------------------------------------
+
+
+def sample_camera(
+    rng: np.random.Generator,
+    points: Tensor,  # [P, 3] what has to be in the picture
+    azimuth: float,  # radians from the person's front, towards their left
+    size: int,
+    facing: float = 0.0,  # radians: where the person's front points, about y
+) -> Camera:
+    """A photographer's camera: at chest height or so, a little askew, the whole person in the frame."""
+    focal = size * float(np.exp(rng.uniform(math.log(1.0), math.log(2.6))))
+    low, high = points.amin(0).cpu().numpy(), points.amax(0).cpu().numpy()
+    centre = (low + high) / 2 + np.array([rng.normal(0, 0.03), rng.normal(0, 0.03), 0])
+    elevation = math.radians(float(np.clip(rng.normal(2, 7), -18, 32)))
+    roll = math.radians(float(rng.normal(0, 1.2)))
+    share = rng.uniform(0.74, 0.93)
+    a = azimuth + facing
+    back = np.array([math.sin(a) * math.cos(elevation), math.sin(elevation), math.cos(a) * math.cos(elevation)])
+    z = -back
+    x = np.cross(z, [0, 1, 0])
+    x /= np.linalg.norm(x)
+    y = np.cross(z, x)
+    x, y = x * math.cos(roll) + y * math.sin(roll), y * math.cos(roll) - x * math.sin(roll)
+    R = np.stack([x, y, z])
+    p = (points.cpu().numpy() - centre) @ R.T
+    # the distance at which every point is within the share of the frame
+    reach = np.abs(p[:, :2]).max(1) * focal / (share * size / 2) - p[:, 2]
+    eye = centre + back * reach.max()
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = R, -R @ eye
+    return Camera(intrinsics(focal, size, size), torch.from_numpy(T).float(), size, size)
+
+
+# --- fits are never exact -------------------------------------------------------------------------------------------
+
+
+def perturbed(
+    rng: np.random.Generator, s: Surfaces, betas: Tensor, pose: Tensor, transl: Tensor, cameras: list[Camera]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Betas, poses and places as a fit would give them: limbs a few degrees off, leaning, nearer or farther."""
+    n = len(pose)
+    draw = lambda *shape: torch.from_numpy(rng.normal(0, 1, shape)).float().to(pose.device)  # noqa: E731
+    spread = torch.zeros(s.body.num_joints, device=pose.device)
+    for j, name in enumerate(s.body.joint_names):
+        part = name.split("_")[-1]
+        spread[j] = {"pelvis": 0.05, "hip": 0.06, "knee": 0.07, "ankle": 0.10, "spine1": 0.04, "spine2": 0.04,
+                     "spine3": 0.04, "neck": 0.06, "head": 0.07, "collar": 0.04, "shoulder": 0.08, "elbow": 0.09,
+                     "wrist": 0.12}.get(part, 0.08 if part[-1:].isdigit() else 0.0)  # fmt: skip
+    off = draw(n, s.body.num_joints, 3) * spread[:, None]
+    z = torch.stack([c.T_cam_world[2, :3] for c in cameras]).to(pose.device)
+    distance = torch.stack([c.T_cam_world[:3, 3].norm() for c in cameras]).to(pose.device)
+    away = z * (draw(n, 1) * 0.015 * distance[:, None])
+    return betas + 0.3 * draw(len(betas)), pose + off, transl + draw(n, 3) * 0.006 + away

@@ -1,0 +1,253 @@
+"""Cloth shaded per pixel, in plain torch on any device: texture reads and arithmetic without branches on the data.
+
+The standard body: y up, pelvis joint at y = 0, neck .58, shoulders .48, waist .11, crotch -.08, knees -.456,
+ankles -.905, soles -.985 (the default body's template); legs about x = ±.12 at the hip and ±.195 at the ankle; arms
+hang straight down; elbows .28 and wrists .53 along the arm; knees .44 along the leg.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .cloth import Fabric
+from .colours import Colour, linear
+from .noise import fine_table, fold_table, lookup, slopes
+from .panels import DEEP, TEXEL
+
+LEVELS = 4  # halvings of sheets, chosen by the size of a pixel
+DARK, LIGHT = 0.01, 0.95  # albedo leaves shading within these
+REACH = 1.75  # metres along a tube that the profiles cover
+
+
+@dataclass(eq=False)
+class Points:
+    """N shading points on one garment, float32 unless said otherwise, on the standard body (see the module)."""
+
+    p: Tensor  # [N, 3] metres; x the person's left, y up, z front
+    around: Tensor  # [N] metres of arc around torso, sleeve or leg; 0 at its front centre, + towards the person's left
+    along: Tensor  # [N] metres: y on the torso, distance from shoulder or hip joint on limbs
+    limb: Tensor  # [N] int: 0 torso, 1 left arm, 2 right arm, 3 left leg, 4 right leg
+    facing: Tensor  # [N] in [-1, 1], z of the normal
+    hem: Tensor  # [N] metres to the nearest edge of the garment, large inside
+    uv: Tensor  # [N, 2] texture coordinates of asset garments, else zeros
+    footprint: Tensor  # [N] metres a pixel covers on the surface
+
+
+def _srgb_table(image: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 sRGB to linear float on the device."""
+    lut = torch.from_numpy(linear(np.arange(256) / 255).astype(np.float32)).to(device)
+    return lut[torch.from_numpy(image).to(device).int()]
+
+
+def _mips(image: Tensor, count: int = LEVELS) -> Tensor:
+    """[H, W, C] and its halvings, flattened one after another: [texels, C]. H and W divide by 2^(count-1).
+
+    The halvings are blurred once more: points read one texel, no average of four, and hairlines must not break up.
+    """
+    levels, x = [image.flatten(0, 1)], image.permute(2, 0, 1)[None]
+    for _ in range(count - 1):
+        x = torch.nn.functional.avg_pool2d(x, 2)
+        y = torch.nn.functional.pad(x, (0, 1, 0, 1), mode="circular")
+        levels.append(torch.nn.functional.avg_pool2d(y, 2, 1)[0].flatten(1).T)
+    return torch.cat(levels).contiguous()
+
+
+@lru_cache(maxsize=64)
+def _swatch_table(fabric: Fabric, device: torch.device) -> Tensor | None:
+    """[texels, 3 or 5] linear RGB, and slopes where the swatch has relief."""
+    if fabric.swatch is None:
+        return None
+    image = _srgb_table(fabric.swatch, device)
+    if fabric.swatch_height is not None:
+        gx, gy = slopes(fabric.swatch_height)
+        texel = fabric.swatch_size / len(gx)
+        image = torch.cat([image, torch.from_numpy(np.stack([gx, gy], -1) / texel).float().to(device)], -1)
+    return _mips(image, len(fabric.swatch).bit_length() - 1)  # down to two texels: repeats are short
+
+
+@lru_cache(maxsize=64)
+def _sheet_table(fabric: Fabric, device: torch.device) -> tuple[Tensor, int, int] | None:
+    """([texels, 6] premultiplied linear RGB, alpha, slopes d/dx and d/dy), height and width; back right of front."""
+    if fabric.sheet is None or fabric.sheet_relief is None:
+        return None
+    unit = 2 ** (LEVELS - 1)
+    h, w = (-(-n // unit) * unit for n in fabric.sheet.shape[1:3])
+    pad = ((0, 0), (0, h - fabric.sheet.shape[1]), (0, w - fabric.sheet.shape[2]))
+    sheet = np.pad(fabric.sheet, (*pad, (0, 0)))
+    relief = np.pad(fabric.sheet_relief, pad, constant_values=128)
+    rgba = torch.from_numpy(np.concatenate(list(sheet), 1)).to(device)
+    alpha = rgba[..., 3:].float() / 255
+    lut = torch.from_numpy(linear(np.arange(256) / 255).astype(np.float32)).to(device)
+    straight = (rgba[..., :3].float() / alpha.clamp(min=1 / 255)).clamp(0, 255)
+    rgb = lut[straight.int()] * alpha
+    z = (torch.from_numpy(np.concatenate(list(relief), 1)).to(device).float() - 128) * (DEEP / 127 / TEXEL / 2)
+    gx = z.roll(-1, 1) - z.roll(1, 1)
+    gy = z.roll(1, 0) - z.roll(-1, 0)  # rows run downwards
+    return _mips(torch.cat([rgb, alpha, gx[..., None], gy[..., None]], -1)), h, 2 * w
+
+
+def _level(footprint: Tensor, texel: float, count: int = LEVELS) -> Tensor:
+    """[N] int32: the coarsest halving whose texels are no larger than a pixel."""
+    return (footprint * (1 / texel)).clamp(min=1).log2().int().clamp(max=count - 1)
+
+
+@lru_cache(maxsize=4)
+def _profiles(device: torch.device) -> Tensor:
+    """[3 * 256, 3] by tube (torso, arm, leg) and distance along it: where cloth gathers, where jeans wear, |x| of the axis."""
+
+    def bump(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+        return np.exp(-(((x - centre) / width) ** 2))
+
+    y = np.arange(256) / 256 * REACH - 1
+    v = np.arange(256) / 256 * REACH - 0.3
+    torso = 0.3 + 0.7 * bump(y, 0.10, 0.09) + 0.35 * bump(y, 0.38, 0.08)
+    arm = 0.2 + 0.8 * bump(v, 0.27, 0.08) + 0.6 * bump(v, 0.50, 0.05)
+    leg = 0.12 + 0.7 * bump(v, 0.44, 0.08) + 0.6 * bump(v, 0.03, 0.08) + 0.9 * bump(v, 0.86, 0.07)
+    worn = bump(v, 0.24, 0.17) + 0.5 * bump(v, 0.6, 0.12)
+    axis = 0.118 + 0.085 * v
+    columns = [(torso, 0 * y, 0 * y), (arm, 0 * v, 0 * v + 0.2), (leg, worn, axis)]
+    return torch.from_numpy(np.concatenate([np.stack(c, -1) for c in columns]).astype(np.float32)).to(device)
+
+
+def _inside(distance: Tensor, footprint: Tensor) -> Tensor:
+    """Coverage of a pixel by the region where ``distance`` (metres) is negative."""
+    return (0.5 - distance / footprint).clamp(0, 1)
+
+
+def _above(x: Tensor, limit: float) -> Tensor:
+    """1 where x > limit, else 0, over a millimetre; comparisons cost three times as much."""
+    return ((x - limit) * 1e3).clamp(0, 1)
+
+
+def shade_fabric(fabric: Fabric, points: Points) -> tuple[Tensor, Tensor]:
+    """Albedo [N, 3] linear RGB and micro-relief as slopes [N, 2] = d height / d (around, along), dimensionless."""
+    f, q, device = fabric, points, points.p.device
+    x, y, z = q.p.T.contiguous().unbind()
+    limb = q.limb.float()
+    torso, leg = (1 - limb).clamp(min=0), (limb - 2).clamp(0, 1)
+    arm = 1 - torso - leg
+    left = (2 * (limb - 2 * leg) - 3) * (torso - 1)  # limbs: 1 left, -1 right
+    front = (q.facing * 1e3 + 0.5).clamp(0, 1)
+    width = q.footprint.clamp(min=5e-4)
+    v = q.along
+    down = 2 * torso - 1  # d y / d along
+
+    bins = ((v + (0.3 + 0.7 * torso)) * (256 / REACH)).clamp(0, 255).int() + (256 * (arm + 2 * leg)).int()
+    gather, worn, axis = _profiles(device).index_select(0, bins).T.contiguous().unbind()
+
+    # Cloth coordinates. The back is measured from its own centre, so that patterns break at the side seams, as in
+    # real clothes, and not along the spine. A tube's arc is its chord, stretched towards the sides.
+    edgewise = 1 - q.facing.abs()
+    across = (x - left * axis) * (1 + 0.285 * edgewise * (1 + edgewise))
+    u = torch.lerp(0.37 - across, q.around, front)
+    turn = (4 * q.facing).clamp(-1, 1)  # d u / d around, eased where front and back meet
+
+    # Folds: long ones that hang or run askew, and wrinkles across the limb where it bends and where cloth gathers.
+    off = (f.seed * 0.618034) % 1
+    k, tilt = 1 / f.fold_size, 0.5 / f.drape
+    place = 0.25 * left + off
+    a = lookup(fold_table(device), v * (k / f.drape) + place, u * k + v * (tilt * k) + 0.37 * off)
+    b = lookup(fold_table(device), (x + 0.6 * z) * (1.7 * k) + place, v * (1.25 * k) + x * (0.5 * k) + 0.7 * off)
+    hang, wrinkle = f.folds * (0.7 + 0.3 * gather), f.bunch * gather
+    slope_around = hang * turn * a[1] + wrinkle * q.facing * (b[0] + 0.4 * b[1])
+    slope_along = hang * (a[0] / f.drape + tilt * a[1]) + wrinkle * b[1]
+    hollow = hang * a[2] + wrinkle * b[2]
+    if f.pleats:
+        phase = q.around * (2 * np.pi / f.pleats)
+        slope_around = slope_around + 0.6 * torch.cos(phase) * ((0.12 - y) * 8).clamp(0, 1)
+        hollow = hollow + 0.35 * torch.sin(phase)
+
+    table = _swatch_table(f, device)
+    if table is None or f.swatch is None:
+        rgb = torch.tensor(f.colour, device=device)[:, None]
+    else:
+        n, cos, sin = len(f.swatch), float(np.cos(f.swatch_angle)), float(np.sin(f.swatch_angle))
+        level = _level(width, f.swatch_size / n, n.bit_length() - 1)
+        side = n >> level
+        start = (4 * n * n - 4 * side * side) // 3  # n² + n²/4 + ... of the levels before
+        texels = side / f.swatch_size
+        i = ((u * cos + v * sin) * texels).floor().int() & (side - 1)
+        j = ((v * cos - u * sin) * texels).floor().int() & (side - 1)
+        t = table.index_select(0, start + j * side + i).T.contiguous()
+        rgb = t[:3]
+        if len(t) > 3:
+            slope_around = slope_around + turn * (t[3] * cos - t[4] * sin)
+            slope_along = slope_along + t[3] * sin + t[4] * cos
+
+    def paint(colour: Colour, cover: Tensor) -> None:
+        nonlocal rgb
+        rgb = rgb + cover * (torch.tensor(colour, device=device)[:, None] - rgb)
+
+    if f.gradient is not None:
+        colour, y0, y1 = f.gradient
+        paint(colour, (((y - y0) / (y1 - y0))).clamp(0, 1))
+    if f.fade:
+        whisker = front * torch.exp(-(((y + 0.06) / 0.05) ** 2)) * torch.sin(95 * (y + 0.45 * x.abs())) * 0.35
+        thigh = (1 - 60 * torch.lerp(across, q.around, front) ** 2).clamp(min=0) * worn * (0.5 + 0.5 * front)
+        wash = f.fade * ((thigh + leg * whisker) * (1 + 0.35 * a[3]) + 0.12 * hollow)
+        paint((0.62, 0.68, 0.74), (wash * 0.55).clamp(-0.12, 0.6))
+    # Limbs meet along the edges of triangles; sleeves begin at the armhole seam.
+    sleeve = torch.maximum(arm * _above(v, 0.06), _above(x.abs(), 0.168) * _above(y, 0.3))
+    if f.sleeves is not None:
+        paint(f.sleeves, sleeve)
+    for half, colour in f.side:
+        outer = _above((x - left * axis) * left, 0)
+        paint(colour, _inside(q.facing.abs() * (0.055 + 0.03 * leg) - half, width) * outer)
+
+    drawn = _sheet_table(f, device)
+    if drawn is not None:
+        texels, h, w = drawn
+        half, _, high = f.sheet_box
+        level = _level(width, TEXEL)
+        lw, lh = w >> level, h >> level
+        start = (4 * w * h - 4 * lw * lh) // 3
+        scale = torch.exp2(-level.float())
+        i = (((x + half) * (1 / TEXEL)).clamp(0, w // 2 - 1) * scale).int() + (1 - front).int() * (lw >> 1)
+        j = (((high - y) * (1 / TEXEL)).clamp(0, h - 1) * scale).int()
+        t = texels.index_select(0, start + j * lw + i).T * (1 - sleeve)
+        rgb = rgb * (1 - t[3]) + t[:3]
+        slope_around = slope_around + q.facing * t[4]
+        slope_along = slope_along + down * t[5]
+
+    # Edges: which one a point is near follows from where it is.
+    dark = 0.25 * _inside(q.hem - 0.0025, width)
+    low = f.use in ("trousers", "jeans", "shorts", "skirt")
+    waist = (1 - leg * _above(v, 0.06)) if low else None
+    neck = torso * _above(y, 0.3)
+    zones = ((f.waist, waist), (f.hem, 1 - waist)) if low and waist is not None else (
+        (f.neck, neck), (f.cuff, arm), (f.hem, (1 - neck - arm) * (1 - _above(y, 0.16))))  # fmt: skip
+    for edge, where in zones:
+        if edge is None or where is None:
+            continue
+        if edge.width:
+            band = where * _inside(q.hem - edge.width, width)
+            if edge.colour is not None:
+                paint(edge.colour, band)
+            if edge.rib:
+                wave = (2 * np.pi / 0.009) * q.around
+                seen = band * (0.006 / width - 0.5).clamp(0, 1)
+                slope_around = slope_around + 0.5 * seen * torch.cos(wave)
+                dark = dark + 0.12 * band - 0.1 * seen * torch.sin(wave)
+            dark = dark + 0.4 * where * _inside((q.hem - edge.width).abs() - 0.0016, width)
+        if edge.stitch:
+            dark = dark + 0.28 * where * _inside((q.hem - edge.stitch).abs() - 0.001, width)
+    if f.loops and waist is not None:
+        step = (q.around + 0.055).remainder(0.11) - 0.055
+        near = torch.maximum(step.abs() - 0.006, q.hem - 0.045)
+        dark = dark + waist * 0.35 * _inside(near.abs() - 0.001, width)
+    if f.belt is not None and waist is not None:
+        strap, buckle = f.belt
+        paint(strap, waist * _inside((q.hem - 0.019).abs() - 0.016, width))
+        square = torch.maximum(q.around.abs() - 0.022, (q.hem - 0.019).abs() - 0.019)
+        paint(buckle, waist * front * (_inside(square, width) - _inside(square + 0.006, width)))
+
+    # Threads, stains, and the light that does not reach the hollows of folds.
+    fine = lookup(fine_table(device), u * (1 / 0.32), v * (1 / 0.32))
+    grain = f.melange * (fine[0] + 0.6 * fine[1]) + f.stains * a[3] + 0.5 * hollow.clamp(-0.35, 0.3)
+    albedo = (rgb * ((1 + grain) * (1 - dark)).clamp(min=0.2)).clamp(DARK, LIGHT)
+    return albedo.T, torch.stack([slope_around, slope_along], 1)
