@@ -24,6 +24,7 @@ from .places import FLOORS, PANORAMAS, WALLS, Material
 
 KINDS = {"studio": 0.2, "room": 0.2, "wall": 0.22, "street": 0.24, "park": 0.08, "hall": 0.06}
 FAR = 60.0  # metres; rays that go further end there
+REACH = 6.0  # metres from the person to which shadows may fall
 LEVELS = 5
 
 
@@ -129,19 +130,19 @@ def _table(material: Material, device: torch.device) -> Tensor:
 
 def _light(srgb: Tensor) -> Tensor:
     """uint8 sRGB to linear light; a cubic within 0.002 of the curve, as tables are slow to read."""
-    x = srgb.float() * (1 / 255)
+    x = srgb.contiguous().float() * (1 / 255)
     return x * (x * (x * 0.305306 + 0.682171) + 0.012523)
 
 
 def _read(material: Material, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
-    """[N, 3] of a tile at (u, v) metres, both above -64 tiles; ``v`` runs up from the tile's lowest row."""
+    """[3, N] of a tile at (u, v) metres, both above -64 tiles; ``v`` runs up from the tile's lowest row."""
     h, w = material.rgb.shape[:2]
     level = (footprint * (w / material.size)).clamp(min=1).log2().round().int().clamp(max=LEVELS - 1)
     lw, lh = w >> level, h >> level
     start = (4 * w * h - 4 * lw * lh) // 3
     i = ((u * (1 / material.size) + 64) * lw).int().remainder(lw)
     j = ((64 - v * (1 / material.size)) * lh).int().remainder(lh)
-    return _light(_table(material, u.device).index_select(0, start + j * lw + i))
+    return _light(_table(material, u.device).index_select(0, start + j * lw + i).T)
 
 
 def _blurred(image: Tensor, share: float) -> Tensor:
@@ -156,13 +157,14 @@ def _blurred(image: Tensor, share: float) -> Tensor:
     return F.interpolate(x, size=image.shape[1:], mode="bilinear", align_corners=False)[0]
 
 
-def rays(camera: Camera, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Origin [3] and directions [height, width, 3] (depth 1, not unit) of a pinhole's pixels at another resolution."""
+def rays(camera: Camera, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """World x, y, z [height, width] of the directions (depth 1, not unit) of a pinhole's pixels at another resolution."""
     c = camera.resized(height, width).to(device)
     x = (torch.arange(width, device=device) + 0.5 - c.K[0, 2]) / c.K[0, 0]
     y = (torch.arange(height, device=device) + 0.5 - c.K[1, 2]) / c.K[1, 1]
     R = c.T_cam_world[:3, :3]
-    return c.position, x[None, :, None] * R[0] + y[:, None, None] * R[1] + R[2]
+    dx, dy, dz = (x[None] * R[0, k] + (y[:, None] * R[1, k] + R[2, k]) for k in range(3))
+    return dx, dy, dz
 
 
 def render_place(
@@ -178,72 +180,76 @@ def render_place(
     """
     device = torch.device(device)
     H, W = camera.height, camera.width
-    eye, d = rays(camera, H, W, device)
-    t = (floor_y - eye[1]) / d[..., 1].clamp(max=-1e-4)
-    below = d[..., 1] < -1e-4
-    floor = eye + t[..., None] * d
-    if place.picture is not None:
-        return _own_picture(place, H, W, device), torch.zeros(H, W, dtype=torch.bool, device=device), floor
+    x, y, z = camera.position.tolist()
+    eye = (x - centre[0], y - floor_y, z - centre[1])  # seen from the person's feet
+    dx, dy, dz = rays(camera, H, W, device)
+    t = eye[1] / (-dy).clamp(min=1e-4)
+    floor = torch.stack([x + t * dx, torch.full_like(t, floor_y), z + t * dz], -1)
+    away = (eye[0] + t * dx) ** 2 + (eye[2] + t * dz) ** 2
+    mask = (dy < -1e-4) & (away < min(place.distance, REACH) ** 2)
+    if place.floor is None or place.wall is None:
+        return _own_picture(place, H, W, device), torch.zeros_like(mask), floor
     h, w = max(1, H // 2), max(1, W // 2)
-    eye, d = rays(camera, h, w, device)
-    dx, dy, dz = d.reshape(-1, 3).T.contiguous().unbind()
-    ex, ey, ez = (float(v) for v in camera.position.tolist())
-    ex, ey, ez = ex - centre[0], ey - floor_y, ez - centre[1]
-    pixel = 2 / float(camera.K[0, 0])  # size of a pixel at depth 1
-
-    t_floor = (-ey / dy.clamp(max=-1e-4)).clamp(0, FAR)
-    if place.wall is not None and place.wall.size == 0:  # a cylinder around the person
-        a, b = dx**2 + dz**2, ex * dx + ez * dz
-        c = ex**2 + ez**2 - max(place.distance, 1.3 * math.hypot(ex, ez)) ** 2
-        t_wall = (-b + (b * b - a * c).clamp(min=0).sqrt()) / a.clamp(min=1e-6)
-    else:  # a wall behind the person, seen from the camera
-        fx, fz = -ex, -ez
-        n = math.hypot(fx, fz) or 1.0
-        cos, sin = math.cos(place.yaw), math.sin(place.yaw)
-        fx, fz = (fx * cos + fz * sin) / n, (fz * cos - fx * sin) / n
-        ahead = dx * fx + dz * fz
-        t_wall = (place.distance - ex * fx - ez * fz) / ahead.clamp(min=1e-3)
-    t_wall = t_wall.clamp(0, FAR)
-    on_floor = (0.5 + (t_wall - t_floor) / (t_floor * pixel * 4).clamp(min=1e-3)).clamp(0, 1)[:, None]
-
-    fx_, fz_ = ex + t_floor * dx, ez + t_floor * dz
-    size = t_floor * pixel / (-dy / (dx**2 + dy**2 + dz**2).sqrt()).clamp(min=0.05)
-    assert place.floor is not None and place.wall is not None
-    ground = _read(place.floor, fx_, fz_, 0.5 * size)
-    wx, wy, wz = ex + t_wall * dx, ey + t_wall * dy, ez + t_wall * dz
-    if place.wall.size == 0:
-        turn = torch.atan2(wx, wz) / (2 * math.pi) + place.yaw / (2 * math.pi) + 1
-        ph, pw = place.wall.rgb.shape[:2]
-        metre = pw / (2 * math.pi * place.distance)
-        row = (ph - 1 - wy * metre).clamp(0, ph - 1).int()
-        upright = _light(_table(place.wall, device).index_select(0, row * pw + (turn * pw).int().remainder(pw)))
-    else:
-        along = wx * fz - wz * fx
-        upright = _read(place.wall, along, wy.clamp(min=0.001) if place.kind != "studio" else wy, t_wall * pixel)
-        corner = torch.exp(-wy.abs() / 0.25) * (0.0 if place.kind == "studio" else 0.3)
-        upright = upright * (1 - corner[:, None])
-    if place.sweep:  # seamless paper: the light changes over a curve and not at a line
-        bend = torch.exp(-(((t_floor - t_wall) * (1 / place.sweep)) ** 2))[:, None]
-        ground = ground * (1.04 - 0.08 * bend)
-        upright = upright * (0.98 - 0.02 * bend)
-        on_floor = (0.5 + (t_wall - t_floor)[:, None] / place.sweep).clamp(0, 1)
-
-    def plane(x: Tensor) -> Tensor:
-        return x.T.reshape(3, h, w)
-
-    far = _blurred(plane(upright * (1 - on_floor) + ground * on_floor), place.blur)
-    depth = torch.minimum(t_floor, t_wall)
-    person = math.hypot(ex, ez)
-    out_of_focus = ((depth - person - 0.4) / (0.5 * place.distance)).clamp(0, 1) * (1 - 0.9 * on_floor[:, 0] * (depth < person + 1))
-    image = torch.lerp(plane(upright * (1 - on_floor) + ground * on_floor), far, out_of_focus.reshape(1, h, w)) if place.blur else far
+    image = _scene(place, place.floor, place.wall, rays(camera, h, w, device), eye, 2 / float(camera.K[0, 0]))
     gx = torch.linspace(-1, 1, w, device=device)[None] - place.spot[0]
     gy = torch.linspace(-1, 1, h, device=device)[:, None] - place.spot[1]
     light = place.gain * (1 - place.falloff * 0.5 * (gx**2 + gy**2)).clamp(min=0.3)
-    image = image * light * torch.tensor(place.tint, device=device)[:, None, None]
-    image = F.interpolate(image[None], size=(H, W), mode="bilinear", align_corners=False)[0]
-    reach = (floor[..., 0] - centre[0]) ** 2 + (floor[..., 2] - centre[1]) ** 2
-    mask = below & (t > 0) & (reach < min(place.distance, 6.0) ** 2)
-    return image.permute(1, 2, 0).clamp(0, 1).contiguous(), mask, floor
+    image = (image * light * torch.tensor(place.tint, device=device)[:, None, None]).clamp(0, 1)
+    image = image[None].contiguous(memory_format=torch.channels_last)  # resizes twice as fast
+    image = F.interpolate(image, size=(H, W), mode="bilinear", align_corners=False)[0]
+    return image.permute(1, 2, 0).contiguous(), mask, floor
+
+
+def _scene(
+    place: Place,
+    ground: Material,
+    wall: Material,
+    directions: tuple[Tensor, Tensor, Tensor],  # [h, w] each
+    eye: tuple[float, float, float],  # metres from the person's feet
+    pixel: float,  # size of a pixel at depth 1
+) -> Tensor:
+    """[3, h, w]: floor and what stands behind it, out of focus behind the person."""
+    h, w = directions[0].shape
+    dx, dy, dz = (d.reshape(-1) for d in directions)
+    ex, ey, ez = eye
+    person = max(math.hypot(ex, ez), 1e-3)
+    round_about = wall.size == 0
+    if round_about:  # a cylinder around the person; it grows where the camera would be outside
+        a, b = dx * dx + dz * dz, ex * dx + ez * dz
+        c = person**2 - max(place.distance, 1.3 * person) ** 2
+        far = (-b + (b * b - a * c).clamp(min=0).sqrt()) / a.clamp(min=1e-6)
+        fx, fz = 0.0, 0.0
+    else:  # a wall that faces the camera but for its yaw
+        cos, sin = math.cos(place.yaw), math.sin(place.yaw)
+        fx, fz = (-ex * cos - ez * sin) / person, (-ez * cos + ex * sin) / person
+        far = (place.distance - ex * fx - ez * fz) / (dx * fx + dz * fz).clamp(min=1e-3)
+    far = far.clamp(0, FAR)
+    near = (ey / (-dy).clamp(min=1e-4)).clamp(0, FAR)
+    on_floor = (0.5 + (far - near) / (near * (4 * pixel)).clamp(min=1e-3)).clamp(0, 1)
+
+    size = near * near * (0.5 * pixel / max(ey, 0.05))  # a grazing look covers more floor
+    low = _read(ground, ex + near * dx, ez + near * dz, size)
+    wx, wy, wz = ex + far * dx, ey + far * dy, ez + far * dz
+    if round_about:
+        rows, columns = wall.rgb.shape[:2]
+        turn = torch.atan2(wx, wz) * (1 / (2 * math.pi)) + (place.yaw / (2 * math.pi) + 1)
+        row = (rows - 1 - wy * (columns / (2 * math.pi * place.distance))).clamp(0, rows - 1).int()
+        column = (turn * columns).int().remainder(columns)
+        high = _light(_table(wall, dx.device).index_select(0, row * columns + column).T)
+    else:
+        high = _read(wall, wx * fz - wz * fx, wy.clamp(min=1e-3), far * pixel)
+        if place.kind != "studio":  # little light reaches the corner
+            high = high * (1 - 0.3 * torch.exp(-4 * wy.abs()))
+    if place.sweep:  # seamless paper: the light changes over a curve and not at a line
+        on_floor = (0.5 + (far - near) / place.sweep).clamp(0, 1)
+        low, high = low * 1.03, high * 0.98
+
+    sharp = torch.lerp(high, low, on_floor).view(3, h, w)
+    if not place.blur:
+        return sharp
+    depth = torch.minimum(near, far)
+    blurred = ((depth - person - 0.4) * (2 / place.distance)).clamp(0, 1)
+    return torch.lerp(sharp, _blurred(sharp, place.blur), blurred.view(h, w))
 
 
 def _own_picture(place: Place, height: int, width: int, device: torch.device) -> Tensor:

@@ -44,6 +44,8 @@ class Fabric:
     waist: Edge = field(default_factory=Edge)
     belt: tuple[Colour, Colour] | None = None  # strap and buckle, on trousers
     loops: bool = False
+    trim: Colour = (0.6, 0.6, 0.6)  # laces
+    laced: bool = False
     folds: float = 0.16  # slope of the wrinkles, root mean square
     drape: float = 1.0  # > 1: folds hang vertically
     fold_size: float = 0.5  # metres a tile

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .garments import Spec
-from .surfaces import LEFT_LEG, Surface, Surfaces
+from .surfaces import LEFT_LEG, TORSO, Surface, Surfaces
 
 STEPS = 48
 LEGS = (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"))
@@ -62,57 +62,86 @@ def _resampled(columns: Tensor, y: Tensor) -> Tensor:
     h = columns[..., 1].mean(1)  # of the rows
     at = torch.searchsorted(-h.contiguous(), -y.contiguous()).clamp(1, R - 1)
     t = ((h[at - 1] - y) / (h[at - 1] - h[at]).clamp(min=1e-6)).clamp(0, 1)[:, None, None]
-    out = columns[at - 1] * (1 - t) + columns[at] * t
-    # rows are not quite level: keep their own tilt where they started
-    return out
+    return columns[at - 1] * (1 - t) + columns[at] * t
 
 
 def hang_up(
-    spec: Spec, s: Surfaces, helper: Tensor, rest_vertices: Tensor, joints: Tensor, clearance: float
+    spec: Spec,
+    s: Surfaces,
+    vertices: Tensor,  # [V, 3] the shaped body at rest
+    joints: Tensor,  # [J, 3]
+    tights: Tensor,  # [V', 3] the shaped tights
+    normals: Tensor,  # [V', 3]
+    height: Tensor,  # [V'] metres that other garments already stand off the tights
+    sewn_on: bool = False,  # to what is worn just below it
 ) -> Drape:
-    """The skirt of a garment on a shape: ``clearance`` metres more than the body's own, for what is worn below it."""
-    m, skirt = spec.measures, s.skirt
+    """The skirt of a garment on a shape, over all that is worn below it."""
+    m, skirt, device = spec.measures, s.skirt, tights.device
     grid, _ = grid_of(skirt)
     R, C = grid.shape
+    hip, t = s.levels["hip"], s.tights
     template = s.helper_template[skirt.coarse][grid]
-    shaped = helper[skirt.coarse][grid]
-    weights = _coarse_weights(s)[grid]
-    top, bottom = float(template[0, :, 1].mean()), m["hem"]
-    waist = min(top, m.get("waist", top))
-    y = torch.linspace(waist, bottom, R, device=helper.device)
-    columns = torch.cat([template, shaped, weights], 2)
-    # heights by the template, so that the cut lies at the same place of every shape
-    cut = _resampled(columns, y)
-    p, rest, w = cut[..., :3].clone(), cut[..., 3:6], cut[..., 6:]
-    hip = s.levels["hip"]
+    top = float(template[0, :, 1].mean())
+    y = torch.linspace(min(top, m.get("waist", top)), m["hem"], R, device=device)
+    # heights by the template, so that the hem lies at the same place of every shape
+    columns = _resampled(torch.cat([template, _coarse_weights(s)[grid]], 2), y)
+    p, w = columns[..., :3].clone(), columns[..., 3:]
+    p[..., 1] = y[:, None]
+    # on to the shape: as the nearest place of the tights moves
+    near = (t.limb == TORSO) | (t.limb >= LEFT_LEG)
+    near = near & (t.p[:, 1] > m["hem"] - 0.1)
+    anchor = torch.cdist(p.reshape(-1, 3), t.rest[near]).topk(6, largest=False)
+    k = anchor.indices
+    share = torch.softmax(-anchor.values / 0.02, 1)[..., None]
+    moved = ((tights - t.rest)[near][k] * share).sum(1).view(R, C, 3)
+    for _ in range(3):
+        moved = (moved.roll(1, 1) + moved.roll(-1, 1) + 2 * moved) / 4
+    rest = p + moved
+    # near the hips cloth moves as the body below it does
+    close = ((y + 0.22) / 0.1).clamp(0, 1)[:, None, None]
+    w = w * (1 - close) + (t.weights[near][k] * share).sum(1).view(R, C, -1) * close
     below = ((hip + 0.02 - y) / (hip - s.levels["ankle"])).clamp(0, 1)[:, None]
-    centre = rest.mean(1, keepdim=True)
-    out = rest - centre
+    out = rest - rest.mean(1, keepdim=True)
     out = torch.nn.functional.normalize(out * out.new_tensor([1, 0, 1]), dim=2)
     rng = np.random.default_rng(spec.seed)
-    angle = torch.linspace(0, 2 * np.pi, C + 1, device=helper.device)[:-1]
-    pleats = torch.zeros(C, device=helper.device)
+    angle = torch.linspace(0, 2 * np.pi, C + 1, device=device)[:-1]
+    pleats = torch.zeros(C, device=device)
     for _ in range(3):
         pleats = pleats + (angle * int(rng.integers(3, 10)) + rng.uniform(0, 6.28)).sin() / 3
-    spread = m["fit"] * (0.25 + 0.75 * (below * 6).clamp(0, 1)) + m["flare"] * below * (1 + 0.5 * pleats[None])
-    spread = spread + 0.004 + clearance - m.get("narrow", 0.0) * below
-    rest = rest + out * spread[..., None]
-    pinned = ((y - (hip - 0.01)) / 0.05).clamp(0, 1)
-    # legs: the distance of the body's vertices from the bones
-    radii = torch.full((3, 2), 0.055, device=helper.device)
+    # outside of everything below it, with room to spare
+    lower = (below * 6).clamp(0, 1)
+    gap = m.get("extra", 0.0) + (0.001 + (0.004 + 0.75 * m["fit"]) * lower if sewn_on else 0.005 + m["fit"] * (0.25 + 0.75 * lower))  # noqa: E501
+    snug = ((y - (hip - 0.09)) / 0.07).clamp(0, 1)[:, None]
+    for _ in range(3):
+        i = torch.cdist(rest.reshape(-1, 3), tights[near]).argmin(1)
+        n = normals[near][i]
+        stands = ((rest.reshape(-1, 3) - tights[near][i]) * n).sum(1)
+        need = (height[near][i] + gap.expand(R, C).reshape(-1) - stands).view(R, C)
+        need = torch.maximum(need.clamp(max=0.08), -0.15 * snug)  # the hips wear it close
+        need = torch.maximum(need, (need.roll(1, 1) + need.roll(-1, 1)) / 2)
+        rest = rest + out * need[..., None]
+    rest = rest + out * (m["flare"] * below * (1 + 0.5 * pleats[None]))[..., None]
+    pinned = ((y - (hip - 0.02)) / 0.06).clamp(0, 1)
+    # legs: the distance of the body's vertices from the bones, and what is worn on them
+    radii = torch.full((3, 2), 0.05, device=device)
+    worn = torch.zeros(3, 1, device=device)
     for i, (a, b) in enumerate(LEGS[:2]):
         A, B = (joints[s.body.joint(f"left_{n}")] for n in (a, b))
-        v = rest_vertices[s.body_covered & (s.tights.limb[s.body_cover] == LEFT_LEG)]
-        t = ((v - A) @ (B - A)) / ((B - A) @ (B - A))
-        d = (v - A - t[:, None] * (B - A)).norm(dim=1)
+        y0, y1 = (s.levels[n] for n in (a, b))
+        leg = (t.limb == LEFT_LEG) & (t.p[:, 1] < y0 - 0.1) & (t.p[:, 1] > max(y1, m["hem"] - 0.1))
+        if leg.any():
+            worn[i] = height[leg].clamp(max=0.06).quantile(0.9)
+        v = vertices[s.body_covered & (t.limb[s.body_cover] == LEFT_LEG)]
+        at = ((v - A) @ (B - A)) / ((B - A) @ (B - A))
+        d = (v - A - at[:, None] * (B - A)).norm(dim=1)
         for j, u in enumerate(((0.25, 0.95), (0.3, 0.9))[i]):
-            near = (t - u).abs() < 0.08
-            radii[i, j] = d[near].quantile(0.85) if near.any() else 0.06
-    flat = torch.empty(R * C, p.shape[2], device=helper.device)
-    flat[grid.reshape(-1)] = p.reshape(R * C, -1)
+            close = (at - u).abs() < 0.08
+            radii[i, j] = d[close].quantile(0.85) if close.any() else 0.06
+    flat = torch.empty(R * C, 3, device=device)
+    flat[grid.reshape(-1)] = p.reshape(R * C, 3)
     fine_p = skirt.refine @ flat
-    return Drape(rest, w / w.sum(2, keepdim=True), pinned, radii + 0.008 + clearance, fine_p,
-                 fine_p[:, 1] - bottom, m["flare"])  # fmt: skip
+    return Drape(rest, w / w.sum(2, keepdim=True), pinned, radii + 0.012 + worn, fine_p, fine_p[:, 1] - m["hem"],
+                 m["flare"])  # fmt: skip
 
 
 @lru_cache(maxsize=2)
@@ -144,6 +173,7 @@ def settle(
     DD = (D * D).sum(-1).clamp(min=1e-6)
     r0, r1 = (drape.radii[[e[2] for e in ends], k] for k in (0, 1))
 
+    thin = torch.tensor([2.0 * (e[2] == 0) for e in ends], device=x0.device) * r0  # hips are no balls
     rest = drape.rest
     warp = (rest[1:] - rest[:-1]).norm(dim=-1)
     weft = (rest.roll(-1, 1) - rest).norm(dim=-1)
@@ -164,7 +194,7 @@ def settle(
         t = ((q * D[:, None, None]).sum(-1) / DD[:, None, None]).clamp(-0.15, 1.1)
         q = q - t[..., None] * D[:, None, None]
         d = q.norm(dim=-1).clamp(min=1e-6)
-        need = (r0 + (r1 - r0) * t.clamp(0, 1) + thickness - d).clamp(min=0)
+        need = (r0 + (r1 - r0) * t.clamp(0, 1) + thickness - d - thin * (0.25 - t).clamp(min=0)).clamp(min=0)
         k = need.argmax(-1, keepdim=True)
         push = need.gather(-1, k) / d.gather(-1, k)
         return x + q.gather(3, k[..., None].expand(-1, -1, -1, -1, 3))[:, :, :, 0] * push
@@ -186,12 +216,11 @@ def settle(
             x = x + move * (0.45 * free)
         mean = (x.roll(1, 2) + x.roll(-1, 2)) / 2
         x = x + (mean - x) * (0.10 * free)
-        x = collide(x, 0.0) * free + x * (1 - free)
-        x = x * free + x0 * (1 - free)
+        x = collide(x * free + x0 * (1 - free), 0.0)
     for _ in range(2):
         inner = (x.roll(1, 2) + x.roll(-1, 2)) / 2
         x = x + (inner - x) * (0.3 * free)
-        x = collide(x, 0.003) * free + x * (1 - free)
+        x = collide(x, 0.003)
     flat = torch.empty(B, R * C, 3, device=x.device)
     flat[:, grid.reshape(-1)] = x.reshape(B, R * C, 3)
     fine = torch.sparse.mm(s.skirt.refine, flat.permute(1, 0, 2).reshape(R * C, -1))

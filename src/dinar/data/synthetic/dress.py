@@ -16,7 +16,7 @@ from torch import Tensor
 from .drape import Drape, hang_up
 from .garments import FAR, Piece, Spec, piece
 from .makehuman import Asset
-from .surfaces import Surface, Surfaces, normals_of
+from .surfaces import LEFT_ARM, LEFT_LEG, RIGHT_ARM, TORSO, Surface, Surfaces, normals_of
 
 GAP = 0.004  # metres between layers
 HIDDEN = 0.022  # metres inside a hem from where on what lies below is left out
@@ -110,8 +110,8 @@ def dress(
     helper: Tensor,  # [H, 3] the shaped helper vertices
     joints: Tensor,  # [J, 3] the shaped joints at rest
     heights: Tensor | None = None,  # [V'] of asset garments already on the tights, metres
-) -> tuple[list[Layer], Tensor]:
-    """Layers of the garments, and which vertices of the body [V] they hide."""
+) -> tuple[list[Layer], Tensor, Tensor]:
+    """Layers of the garments, which vertices of the body [V] they hide, and how deep under cloth each is, metres."""
     t, device = s.tights, vertices.device
     tights = t.refine @ helper[t.coarse]
     normals = normals_of(t, tights)
@@ -119,41 +119,35 @@ def dress(
     layers: list[Layer] = []
     pieces: list[tuple[Piece, int]] = []
     hidden = torch.zeros(len(vertices), dtype=torch.bool, device=device)
-    skirts = 0.0
+    depth = torch.zeros(len(vertices), device=device)
+    covers: list[tuple[int, Spec]] = []
     for spec in outfit:
         if spec.kind == "skirt":
-            own = (t.limb != 1) & (t.limb != 2) & (t.p[:, 1] < s.levels["hip"]) & (t.p[:, 1] > s.levels["crotch"] - 0.1)
-            below = float(height[own].clamp(max=0.06).quantile(0.8))
-            drape = hang_up(spec, s, helper, vertices, joints, max(skirts, below) + spec.measures.get("extra", 0.0))
-            skirts = max(skirts, below) + 0.008
-            faces, cut = s.skirt.faces, drape.cut
+            sewn_on = bool(pieces) and pieces[-1][0].spec.fabric is spec.fabric  # to the top of the same garment
+            drape = hang_up(spec, s, vertices, joints, tights, normals, height, sewn_on)
+            cut, snap, faces = drape.cut, None, s.skirt.faces
             if "open" in spec.measures:
-                m = spec.measures
-                down = ((s.levels["neck"] - drape.p[:, 1]) / 0.6).clamp(0, 2)
-                middle = drape.p[:, 0].abs() - m["open"] * (1 - m.get("taper", 0.35) * (1 - down))
-                cut = torch.where(drape.p[:, 2] > 0.0, middle, FAR)
+                cut = _opening(spec, s, drape.p)
                 faces, snap = hem_snap(cut, faces)
                 cut = torch.minimum(cut, drape.cut)
-            else:
-                snap = None
             layer = _layer(s.skirt, spec.name, spec.fabric, spec.label, faces, torch.zeros_like(s.skirt.p), cut,
                            drape=drape, snap=snap)  # fmt: skip
             layer.p, layer.along = layer.snapped(drape.p), drape.p[:, 1]
             layers.append(layer)
-            if "open" not in spec.measures:
-                y = s.body_p[:, 1]
-                hidden |= s.body_covered & (s.body_p[:, 0].abs() < 0.3) & (s.tights.limb[s.body_cover] != 1) & (
-                    s.tights.limb[s.body_cover] != 2) & (y > drape.p[:, 1].min() + 0.09) & (y < s.levels["hip"])  # fmt: skip
+            covers.append((len(layers) - 1, spec))
+            under = torch.where(s.body_covered, _under_skirt(spec, s, s.body_p, s.tights.limb[s.body_cover]), 0)
+            hidden |= under > HIDDEN
+            depth = torch.maximum(depth, under)
             # how far it stands off the tights at the hips, for what is worn over it
             fine = s.skirt.refine @ _flat(drape, s)
-            near = (t.limb == 0) & (t.p[:, 1] < float(drape.p[:, 1].max()) - 0.005) & (t.p[:, 1] > s.levels["crotch"])
+            near = (t.limb == TORSO) | (t.limb >= LEFT_LEG)
+            near = near & (t.p[:, 1] < float(drape.p[:, 1].max()) - 0.005) & (t.p[:, 1] > max(-0.2, spec.measures["hem"]))
             nearest = torch.cdist(tights[near], fine).argmin(1)
             h = ((fine[nearest] - tights[near]) * normals[near]).sum(1)
             height[near] = torch.maximum(height[near], h.clamp(0, 0.05))
             continue
         g = piece(spec, s)
         here = g.cut > -0.04
-        base = tights
         if g.loose > 0:
             trunk = tights
             for _ in range(int(4 + 14 * g.loose)):
@@ -165,11 +159,11 @@ def dress(
         offset = torch.maximum(g.offset + bridge, torch.where(height > 0, height + GAP, height))
         for _ in range(2):
             offset = torch.maximum(offset, 0.5 * offset + 0.5 * (t.smooth @ offset[:, None])[:, 0])
-        rest = base + normals * offset[:, None]
+        rest = tights + normals * offset[:, None]
         if spec.kind == "bottom":  # the legs of wide trousers do not cross
-            leg = t.limb >= 3
-            side = torch.where(t.limb == 3, 1.0, -1.0)
-            rest[:, 0] = torch.where(leg, side * torch.maximum(rest[:, 0] * side, torch.full_like(side, 0.003)), rest[:, 0])  # noqa: E501
+            side = torch.where(t.limb == LEFT_LEG, 1.0, -1.0)
+            apart = side * torch.maximum(rest[:, 0] * side, torch.full_like(side, 0.003))
+            rest[:, 0] = torch.where(t.limb >= LEFT_LEG, apart, rest[:, 0])
         if spec.kind == "shoes":  # a flat sole
             down = (-normals[:, 1] - 0.4).clamp(0, 0.5) * 2
             low = tights[:, 1].min() - spec.measures["sole"]
@@ -180,16 +174,40 @@ def dress(
         pieces.append((g, len(layers) - 1))
         height = torch.where(here, offset, height)
         if spec.kind != "band":
-            hidden |= s.body_covered & (g.cut[s.body_cover] > HIDDEN)
-    for n, (g, k) in enumerate(pieces):  # what other garments cover
-        cover = torch.full_like(g.cut, -1.0)
-        for other, _ in pieces[n + 1 :]:
-            if other.spec.kind != "band":
-                cover = torch.maximum(cover, other.cut)
-        layer = layers[k]
-        layer.faces = layer.faces[~(cover > HIDDEN)[layer.faces].all(1)]
+            under = torch.where(s.body_covered, g.cut[s.body_cover], 0)
+            hidden |= under > HIDDEN
+            depth = torch.maximum(depth, under)
+    for k, layer in enumerate(layers):  # what other garments cover
+        cover = torch.full_like(layer.hem, -1.0)
+        if layer.drape is None:
+            for g, n in pieces:
+                if n > k and g.spec.kind != "band":
+                    cover = torch.maximum(cover, g.cut)
+        for n, spec in covers:
+            if n > k:
+                cover = torch.maximum(cover, _under_skirt(spec, s, layer.p, layer.limb))
+        gone = (cover > HIDDEN)[layer.faces].all(1)
+        layer.faces = layer.faces[~gone]
         layer.label, layer.uv_faces = layer.label[: len(layer.faces)], layer.uv_faces[: len(layer.faces)]
-    return layers, hidden
+    return layers, hidden, depth
+
+
+def _opening(spec: Spec, s: Surfaces, p: Tensor) -> Tensor:
+    """Metres from the open front of a coat's skirt, for points on the standard body."""
+    m = spec.measures
+    drop = ((s.levels["neck"] - p[:, 1]) / 0.6).clamp(0, 2)
+    gap = m["open"] * (1 - m.get("taper", 0.35) * (1 - drop))
+    return torch.where(p[:, 2] > 0.0, p[:, 0].abs() - gap, FAR)
+
+
+def _under_skirt(spec: Spec, s: Surfaces, p: Tensor, limb: Tensor) -> Tensor:
+    """Metres that points on the standard body are deep under a skirt, counted from some way above its hem."""
+    m = spec.measures
+    margin = 0.03 + 0.05 * min(1.0, max(0.0, -0.1 - m["hem"]) / 0.2)  # hems of long skirts swing
+    depth = torch.minimum(p[:, 1] - m["hem"] - margin, m.get("waist", 0.12) + 0.01 - p[:, 1])
+    if "open" in m:
+        depth = torch.minimum(depth, _opening(spec, s, p) - 0.04)
+    return torch.where((limb == LEFT_ARM) | (limb == RIGHT_ARM), -1.0, depth)
 
 
 def _flat(drape: Drape, s: Surfaces) -> Tensor:

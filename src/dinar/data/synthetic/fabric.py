@@ -162,6 +162,10 @@ def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = 
         more["gradient"] = (any_colour(rng, 0.5), low, high)
     if use == "skirt" and kind in ("solid", "check") and rng.random() < 0.3:
         more["pleats"] = rng.uniform(0.035, 0.07)
+    if use == "shoes":  # the accent is the sole
+        accent = (0.7, 0.68, 0.64) if rng.random() < 0.45 else (0.02, 0.02, 0.02)
+        more["laced"] = rng.random() < 0.6
+        more["trim"] = (0.7, 0.7, 0.68) if rng.random() < 0.5 else (0.03, 0.03, 0.03)
     if kind == "denim":
         dark = luminance(colour) < 0.03
         more["fade"] = rng.uniform(0.0, 0.3) if dark else rng.uniform(0.2, 0.75)

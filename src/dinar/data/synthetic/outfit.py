@@ -63,9 +63,9 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
         if kind == "dress":
             cloth = sample_fabric(rng, "dress", palette)
             sleeve = float(rng.choice([0.015, u(0.1, 0.25), u(0.4, 0.52)], p=[0.45, 0.35, 0.2]))
-            add("top", "skirt", "dress", cloth, hem=0.045, sleeve=sleeve, fit=u(0.002, 0.008), **neck(v=0.4))
+            add("top", "skirt", "dress", cloth, hem=0.03, sleeve=sleeve, fit=u(0.002, 0.008), **neck(v=0.4))
             long = float(rng.choice([u(-0.4, -0.25), u(-0.55, -0.42), u(-0.88, -0.65)], p=[0.4, 0.4, 0.2]))
-            add("skirt", "skirt", "dress", cloth, hem=long, fit=u(0.0, 0.01), flare=u(0.02, 0.25))
+            add("skirt", "skirt", "dress", cloth, hem=long, waist=0.06, fit=u(0.0, 0.01), flare=u(0.02, 0.25))
             return
         use = str(rng.choice(["tee", "shirt", "sweater"], p=[0.45, 0.3, 0.25]))
         sleeves = {"tee": [0.012, u(0.1, 0.26), u(0.46, 0.53)], "shirt": [u(0.15, 0.25), u(0.3, 0.4), u(0.48, 0.53)],
@@ -78,7 +78,7 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
         add("top", "upper", use, cloth, hem=hem if tucked else 0.03, sleeve=float(rng.choice(sleeves, p=share)),
             fit=loose, **extra)  # fmt: skip
         if not tucked:  # hangs over the hips
-            add("skirt", "upper", use, cloth, hem=hem, waist=0.1, fit=loose * 0.8, flare=u(0.0, 0.08))
+            add("skirt", "upper", use, cloth, hem=hem, waist=0.06, fit=loose * 0.8, flare=u(0.0, 0.08))
 
     low = boots and not bare
     if not low:
@@ -98,8 +98,8 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
         else:
             over |= {"neck_depth": u(0.0, 0.12), "v_neck": 1.0, "collar": u(0.0, 0.05)}
         if coat:
-            add("top", "outer", "coat", cloth, hem=0.05, **over)
-            skirt = {"hem": u(-0.75, -0.25), "fit": u(0.008, 0.02), "flare": u(0.02, 0.1), "extra": 0.012,
+            add("top", "outer", "coat", cloth, hem=0.03, **over)
+            skirt = {"hem": u(-0.75, -0.25), "fit": u(0.008, 0.02), "flare": u(0.02, 0.1), "waist": 0.06,
                      "taper": over["taper"]}  # fmt: skip
             add("skirt", "outer", "coat", cloth, **(skirt | ({"open": opening} if opening else {})))
         else:
@@ -108,7 +108,7 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
                 add("top", "outer", "jacket", cloth, hem=hem, **over)
             else:
                 add("top", "outer", "jacket", cloth, hem=0.03, **over)
-                skirt = {"hem": hem, "fit": over["fit"], "flare": u(0.0, 0.05), "extra": 0.006, "waist": 0.1,
+                skirt = {"hem": hem, "fit": over["fit"], "flare": u(0.0, 0.05), "waist": 0.06,
                          "taper": over["taper"]}  # fmt: skip
                 add("skirt", "outer", "jacket", cloth, **(skirt | ({"open": opening} if opening else {})))
     if coin(0.1):

@@ -103,7 +103,7 @@ class Sheet:
         y = centre[1]
         for word in words:
             (w, h), _ = cv2.getTextSize(word, font, 1.0, weight)
-            size = min(width / TEXEL / w, 0.16 / TEXEL / h)
+            size = min(width / TEXEL / w, 0.13 / len(words) ** 0.8 / TEXEL / h)
             thick = max(1, round(weight * size))
             (w, h), base = cv2.getTextSize(word, font, size, thick)
             tile = np.zeros((h + base + 2 * thick, w + 2 * thick, 4), np.uint8)
@@ -197,7 +197,7 @@ def chest_print(s: Sheet, rng: np.random.Generator, ink: Colour, other: Colour, 
     if kind == "small":
         s.paste(emblem(rng, rng.uniform(0.035, 0.06), [ink, other]), (rng.uniform(0.07, 0.1), 0.33))
         return
-    y = rng.uniform(0.26, 0.34)
+    y = rng.uniform(0.29, 0.35)
     if kind in ("emblem", "both"):
         size = rng.uniform(0.14, 0.26)
         s.paste(emblem(rng, size, [ink, other]), (0, y - 0.03))

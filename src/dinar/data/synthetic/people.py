@@ -112,7 +112,7 @@ def make_person(rng: np.random.Generator, s: Surfaces, closet: Closet) -> Person
         material = Texture(item.texture, tint, 0.04, 30.0) if item.texture is not None else shoes[0].fabric  # type: ignore[arg-type]
         heights = torch.maximum(heights, asset_height(wear(item, material), s, tights, normals))
 
-    garments, hidden = dress(outfit, s, plain, helper, joints, heights)
+    garments, hidden, under = dress(outfit, s, plain, helper, joints, heights)
     hidden |= deleted[torch.from_numpy(_visible()).to(device)]
     colour = COLOURS[rng.choice(len(COLOURS), p=SHARE)] * rng.uniform(0.75, 1.3)
     colour = tuple(float(c) for c in colour)
@@ -126,7 +126,7 @@ def make_person(rng: np.random.Generator, s: Surfaces, closet: Closet) -> Person
         name, image = sex[rng.integers(len(sex))]
         texture, dark = Texture(image), "dark" in name
     skin = sample_skin(rng, male, colour, bald, texture, dark)  # type: ignore[arg-type]
-    body = _body_layers(s, rest, hidden, skin, sample_eye(rng))
+    body = _body_layers(s, rest, hidden, under, skin, sample_eye(rng))
     extra, drop = accessories(rng, s, extras, rest, betas, colour, hair, closet, base, weights, hanging)  # type: ignore[arg-type]
     hair = [l for k, l in enumerate(hair) if k not in drop]
     return Person(join([*body, *layers, *garments, *hair, *extra]), betas, expression, male, tuple(wears))
@@ -138,7 +138,7 @@ def _visible() -> np.ndarray:
     return hm08_indices()[0]
 
 
-def _body_layers(s: Surfaces, rest: Tensor, hidden: Tensor, skin: object, eye: object) -> list[Layer]:
+def _body_layers(s: Surfaces, rest: Tensor, hidden: Tensor, under: Tensor, skin: object, eye: object) -> list[Layer]:
     body, device = s.body, rest.device
     faces = body.face_tensor
     uv, uv_faces = torch.from_numpy(s.uv).to(device), torch.from_numpy(s.uv_faces.astype(np.int64)).to(device)
@@ -153,7 +153,7 @@ def _body_layers(s: Surfaces, rest: Tensor, hidden: Tensor, skin: object, eye: o
     for name, keep, material in (("body", ~hidden[faces].all(1) & ~eyes, skin), ("eyes", eyes, eye)):
         label = torch.where(of_face[keep], LABEL["face"], LABEL["skin"]).to(torch.uint8)
         out.append(Layer(name, material, label, faces[keep], rest, body.weights, s.body_p, torch.zeros(V, 3, device=device),
-                         s.body_p[:, 1], zero.long(), zero + FAR, uv, uv_faces[keep]))  # fmt: skip
+                         s.body_p[:, 1], zero.long(), under, uv, uv_faces[keep]))  # fmt: skip
     return out
 
 

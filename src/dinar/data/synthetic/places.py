@@ -79,7 +79,7 @@ def asphalt(rng: np.random.Generator) -> Material:
 
 
 def grass(rng: np.random.Generator) -> Material:
-    base = np.array((0.36, 0.44, 0.2)) * rng.uniform(0.6, 1.1) + (rng.uniform(-0.03, 0.1), 0, 0)
+    base = np.array((0.42, 0.47, 0.28)) * rng.uniform(0.7, 1.15) + (rng.uniform(-0.03, 0.1), 0, 0)
     return Material(_tint(base, 0.10 * noise(rng, 0), 0.16 * noise(rng, 5), 0.12 * noise(rng, 2)), rng.uniform(1, 2))
 
 
@@ -200,7 +200,7 @@ def _house(im: np.ndarray, rng: np.random.Generator, x0: int, x1: int, top: int,
 def _tree(im: np.ndarray, rng: np.random.Generator, x: float, metre: float) -> None:
     tall, crown = metre * rng.uniform(3, 8), metre * rng.uniform(1.2, 3)
     _rect(im, x - 0.15 * metre, x + 0.15 * metre, 0, tall, (0.22, 0.18, 0.14), rng.uniform(0.6, 1.4))
-    leaf = np.array((0.25, 0.34, 0.14)) * rng.uniform(0.5, 1.3) + (rng.uniform(0, 0.12), 0, 0)
+    leaf = np.array((0.29, 0.35, 0.19)) * rng.uniform(0.5, 1.3) + (rng.uniform(0, 0.12), 0, 0)
     for _ in range(45):
         a, r = rng.uniform(0, 6.3), crown * np.sqrt(rng.random())
         cv2.circle(im, (int(x + r * np.cos(a)), int(TALL - tall - 0.7 * r * np.sin(a))), int(crown * rng.uniform(0.1, 0.35)) + 1,
@@ -269,7 +269,7 @@ def street(rng: np.random.Generator, radius: float) -> Material:
 def park(rng: np.random.Generator, radius: float) -> Material:
     metre = WIDE / (2 * np.pi * radius)
     im = _sky(rng)
-    hedge = np.array((0.24, 0.31, 0.14)) * rng.uniform(0.5, 1.3)
+    hedge = np.array((0.27, 0.32, 0.19)) * rng.uniform(0.5, 1.3)
     leaves = np.tile(noise(rng, 4), (TALL // SIZE, WIDE // SIZE))
     high = metre * (1.5 + rng.uniform(0, 3) * (1 + 0.5 * leaves[0]))
     cover = (TALL - np.arange(TALL)[:, None]) < high

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ...fit.labels import LABEL
 from ...scene import Camera, rasterize, vertex_normals
 from .figure import Figure, Standing
 from .light import Light, ambient, sun_map, sunlit
 from .materials import Points, respond
 
 SAMPLES, PEELS = 2, 5
+POKE = 0.008  # metres inside a hem from where on visible skin counts as poking through
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Shot:
     normal: Tensor  # [B, H, W, 3] float32 in the camera's frame, 0 outside
     depth: Tensor  # [B, H, W] float32 metres, 0 outside
     ground: Tensor  # [B, G, G, 3] light on the floor around the person, a share of what falls there without them
-    skin: Tensor  # [B, H, W] bool: body that no cloth covers (for the poke-through measure)
+    poked: Tensor  # [B, H, W] bool: the body where it should be under cloth
 
 
 GRID, SPAN = 40, 2.2  # the floor's light: points a side, metres
@@ -82,9 +82,8 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
         view = view / distance[:, None]
         normal = normalize(p[:, 3:6], dim=1)
         side = torch.where((normal * view).sum(1) < 0, -1.0, 1.0)
-        true_side = side
         return Points(
-            position=p[:, :3], normal=normal * true_side[:, None], view=view, ambient=p[:, 6:9],
+            position=p[:, :3], normal=normal * side[:, None], view=view, ambient=p[:, 6:9],
             across=p[:, 9:12], up=p[:, 12:15], p=static[:, :3], tube=tube, along=static[:, 6], hem=static[:, 7],
             limb=figure.limb[main], uv=mix(figure.uv, figure.uv_faces[face]),
             footprint=distance / K[picture, 0, 0] * SAMPLES, picture=picture,
@@ -161,15 +160,13 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
     facing = (T[on // (H * W), :3, :3] @ world[:, :, None])[:, :, 0]
     facing = facing * torch.where(facing[:, 2:] > 0, -1.0, 1.0)
     normal = torch.zeros(B * H * W, 3, device=device).index_copy(0, on, facing)
-    names = torch.tensor([l.name == "body" for l in figure.layers], device=device)
-    skin = (front >= 0) & names[figure.face_layer[front.clamp(min=0)]]
+    body = torch.tensor([l.name == "body" for l in figure.layers], device=device)[figure.face_layer]
+    under = (figure.attributes[:, 7][figure.faces] > POKE).all(1) & body
+    poked = (front >= 0) & under[front.clamp(min=0)]
     return Shot(rgb.view(B, H, W, 3), alpha.view(B, H, W), label.view(B, H, W).to(torch.uint8),
                 normal.view(B, H, W, 3), torch.where(near.isfinite(), near, 0).view(B, H, W), shade,
-                skin.view(B, H, W))  # fmt: skip
+                poked.view(B, H, W))  # fmt: skip
 
 
 def _faces(faces: Tensor):
     return faces.int().numpy() if faces.device.type == "cpu" else faces
-
-
-_ = LABEL

@@ -110,7 +110,7 @@ def _profiles(device: torch.device) -> Tensor:
     leg = 0.12 + 0.7 * bump(v, 0.44, 0.08) + 0.6 * bump(v, 0.03, 0.08) + 0.9 * bump(v, 0.86, 0.07)
     worn = bump(v, 0.24, 0.17) + 0.5 * bump(v, 0.6, 0.12)
     axis = 0.118 + 0.085 * v
-    columns = [(torso, 0 * y, 0 * y), (arm, 0 * v, 0 * v + 0.2), (leg, worn, axis)]
+    columns = [(torso, bump(-0.015 - y, 0.24, 0.17), 0 * y), (arm, 0 * v, 0 * v + 0.2), (leg, worn, axis)]
     return torch.from_numpy(np.concatenate([np.stack(c, -1) for c in columns]).astype(np.float32)).to(device)
 
 
@@ -136,6 +136,7 @@ def shade_fabric(fabric: Fabric, points: Points) -> tuple[Tensor, Tensor]:
     width = q.footprint.clamp(min=5e-4)
     v = q.along
     down = 2 * torso - 1  # d y / d along
+    low = f.use in ("trousers", "jeans", "shorts", "skirt")
 
     bins = ((v + (0.3 + 0.7 * torso)) * (256 / REACH)).clamp(0, 255).int() + (256 * (arm + 2 * leg)).int()
     gather, worn, axis = _profiles(device).index_select(0, bins).T.contiguous().unbind()
@@ -187,10 +188,12 @@ def shade_fabric(fabric: Fabric, points: Points) -> tuple[Tensor, Tensor]:
         colour, y0, y1 = f.gradient
         paint(colour, (((y - y0) / (y1 - y0))).clamp(0, 1))
     if f.fade:
-        whisker = front * torch.exp(-(((y + 0.06) / 0.05) ** 2)) * torch.sin(95 * (y + 0.45 * x.abs())) * 0.35
-        thigh = (1 - 60 * torch.lerp(across, q.around, front) ** 2).clamp(min=0) * worn * (0.5 + 0.5 * front)
-        wash = f.fade * ((thigh + leg * whisker) * (1 + 0.35 * a[3]) + 0.12 * hollow)
-        paint((0.62, 0.68, 0.74), (wash * 0.55).clamp(-0.12, 0.6))
+        # in the plane of the sheet, as trousers are torso above the crotch and legs below
+        thigh = (1 - 60 * (x.abs() - (0.117 - 0.085 * y)) ** 2).clamp(min=0) * worn * (0.5 + 0.5 * front)
+        whisker = front * (1 - 250 * (y + 0.06) ** 2).clamp(min=0) * torch.sin(95 * (y + 0.45 * x.abs())) * 0.3
+        wash = f.fade * ((thigh + (whisker if low else 0)) * (1 + 0.35 * a[3]) + 0.12 * hollow)
+        r, g, blue = f.colour
+        paint((0.3 + 0.6 * r, 0.34 + 0.6 * g, 0.38 + 0.6 * blue), (wash * 0.55).clamp(-0.12, 0.6))
     # Limbs meet along the edges of triangles; sleeves begin at the armhole seam.
     sleeve = torch.maximum(arm * _above(v, 0.06), _above(x.abs(), 0.168) * _above(y, 0.3))
     if f.sleeves is not None:
@@ -214,9 +217,14 @@ def shade_fabric(fabric: Fabric, points: Points) -> tuple[Tensor, Tensor]:
         slope_around = slope_around + q.facing * t[4]
         slope_along = slope_along + down * t[5]
 
+    if f.use == "shoes":  # a sole, a seam above it, laces over the instep
+        paint(f.accent, _above(-y, 0.966))
+        lace = _inside((x - left * 0.2).abs() - 0.017, width) * _above(z, 0.03) * _above(-z, -0.105) * _above(y, -0.95)
+        bars = (torch.cos(z * (2 * np.pi / 0.017)) * 1.5).clamp(0, 1) * (0.02 / width - 1).clamp(0, 1)
+        paint(f.trim, lace * bars * float(f.laced))
+
     # Edges: which one a point is near follows from where it is.
     dark = 0.25 * _inside(q.hem - 0.0025, width)
-    low = f.use in ("trousers", "jeans", "shorts", "skirt")
     waist = (1 - leg * _above(v, 0.06)) if low else None
     neck = torso * _above(y, 0.3)
     zones = ((f.waist, waist), (f.hem, 1 - waist)) if low and waist is not None else (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .colours import Colour, contrasting, draw, luminance, to_srgb, LEATHER
+from .colours import LEATHER, Colour, contrasting, draw, luminance
 from .panels import BLACK, Points, Sheet, chest_print
 
 BRASS: Colour = (0.36, 0.25, 0.10)
@@ -59,7 +59,6 @@ def tee(s: Sheet, rng: np.random.Generator, cloth: Colour, accent: Colour) -> No
             s.fill([(-0.4, y), (0.4, y), (0.4, y - h), (-0.4, y - h)], accent, 1, back)
     if rng.random() < 0.16:
         chest_print(s, rng, accent, cloth, back=True)
-    s.fill([(-0.02, 0.5), (0.02, 0.5), (0.02, 0.487), (-0.02, 0.487)], PEARL, 0.35, True)  # the label shines through
 
 
 def polo(s: Sheet, rng: np.random.Generator, cloth: Colour, accent: Colour) -> None:
