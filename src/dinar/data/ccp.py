@@ -88,15 +88,15 @@ def face_region(keypoints: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def labelled_pose(rgb: np.ndarray, person: np.ndarray) -> Pose | None:  # [H, W, 3] uint8, [H, W] bool
-    """Of everyone found, the one whose keypoints lie most inside the labelled person."""
+    """Of everyone found, the one whose keypoints lie inside the labelled person; None where there is no such."""
 
     def inside(pose: Pose) -> float:
         xy = np.rint(pose.keypoints[:, :2]).astype(int)
         ok = (xy >= 0).all(1) & (xy[:, 0] < person.shape[1]) & (xy[:, 1] < person.shape[0])
-        return float(person[xy[ok, 1], xy[ok, 0]].sum()) * pose.height
+        return float(person[xy[ok, 1], xy[ok, 0]].mean()) if ok.any() else 0.0
 
-    poses = [p.pose for p in find_people(rgb)]
-    return max(poses, key=inside) if poses else None
+    poses = [p.pose for p in find_people(rgb) if inside(p.pose) > 0.5]
+    return max(poses, key=lambda p: inside(p) * p.height) if poses else None
 
 
 def prepare_ccp(folder: Path, out: Path, progress: Callable[[int, int], None] | None = None) -> list[str]:

@@ -137,7 +137,7 @@ def fit_chunk(
     for (p, s), f in zip(subjects, found, strict=True):
         f = fit_fingers(model, f, s.hands)
         if not all(t.isfinite().all() for t in (f.betas, f.pose, f.transl)):
-            left_out[p.name] = f"{p.name}: the fit diverged"
+            left_out[p.name] = "the fit diverged"
             continue
         rows.append(_row(model, p, s, f))
         if masks:
@@ -184,7 +184,7 @@ def _empty(body: Body) -> dict[str, Any]:
 
 def make_report(fits: PhotoFits, refused: dict[str, str]) -> dict:
     """What a set gives to learn from, and what not: photos that were refused, and fits that are doubtful."""
-    doubts = {str(n): f"{n}: {why}" for n, why in zip(fits.name, fits.doubts(), strict=True) if why}
+    doubts = {str(n): why for n, why in zip(fits.name, fits.doubts(), strict=True) if why}
     left_out = dict(sorted({**refused, **doubts}.items()))
 
     def spread(x: np.ndarray) -> dict[str, float]:
@@ -206,7 +206,7 @@ def describe(report: dict) -> str:
             lines.append(f"{k:16s}" + "  ".join(f"{n} {v:.3f}" for n, v in report[k].items()))
     kinds = Counter(_kind(name, why) for name, why in report["left_out"].items())
     lines += [f"left out: {n:4d}  {why}" for why, n in kinds.most_common()]
-    lines += [f"  {name}: {why}" for name, why in report["left_out"].items()]
+    lines += [f"  {name}: {why.removeprefix(f'{name}: ')}" for name, why in report["left_out"].items()]
     return "\n".join(lines) + "\n"
 
 

@@ -50,7 +50,7 @@ def rounded_box(size: tuple[float, float, float], power: float = 5.0, n: int = 2
     w = torch.linspace(0, 2 * math.pi, 2 * n + 1)[None, :-1]
     bend = lambda a: a.sign() * a.abs() ** (2 / power)  # noqa: E731
     x, y, z = bend(u.cos()) * bend(w.cos()), bend(u.sin()).expand(n, 2 * n), bend(u.cos()) * bend(w.sin())
-    v = torch.stack([x * size[0], y * size[1], z * size[2]], -1).reshape(-1, 3)
+    v = torch.stack([x * float(size[0]), y * float(size[1]), z * float(size[2])], -1).reshape(-1, 3)
     c = 2 * n
     i = torch.arange(n - 1)[:, None] * c
     k, m = torch.arange(c)[None], ((torch.arange(c) + 1) % c)[None]
@@ -82,8 +82,7 @@ def _glasses(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor)
     m = {k: torch.from_numpy(np.asarray(a)).float() for k, a in landmarks(s.body).items()}
     head = s.body.joint("head")
     shift = (s.body.rest(betas[None])[1][0, head] - s.body.j_template[head]).cpu()
-    width, height = rng.uniform(0.021, 0.028), rng.uniform(0.016, 0.026)
-    power = rng.uniform(2, 4)
+    width, height, power = (float(rng.uniform(a, b)) for a, b in ((0.021, 0.028), (0.016, 0.026), (2, 4)))
     a = torch.linspace(0, 2 * math.pi, 29)[:-1]
     bend = lambda x: x.sign() * x.abs() ** (2 / power)  # noqa: E731
     front = float(m["left_pupil"][2]) + 0.016
@@ -154,7 +153,7 @@ def _bag(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor) -> 
     side = float(rng.choice([-1, 1]))
     kind = rng.choice(["cross", "backpack", "hand", "shoulder"], p=[0.3, 0.25, 0.25, 0.2])
     out: list[Layer] = []
-    size = tuple(rng.uniform([0.10, 0.08, 0.03], [0.2, 0.16, 0.07]))
+    size = tuple(float(x) for x in rng.uniform([0.10, 0.08, 0.03], [0.2, 0.16, 0.07]))
     if kind == "hand":
         j = s.body.joint("left_wrist" if side > 0 else "right_wrist")
         wrist, knuckle = (s.body.rest(betas[None])[1][0, k] for k in (j, s.body.joint(f"{'left' if side > 0 else 'right'}_middle1")))
@@ -165,7 +164,7 @@ def _bag(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor) -> 
         across = torch.linalg.cross(ahead, down)
         R = torch.stack([ahead, -down, across], 1)  # box x: forwards, y: against the arm
         v, f = rounded_box(size)  # type: ignore[arg-type]
-        drop = rng.uniform(0.1, 0.2) + size[1]
+        drop = float(rng.uniform(0.1, 0.2)) + size[1]
         v = (v.to(device) - p(0.0, drop, 0.0)) @ R.T + palm
         out.append(_rigid(s, "bag", leather, v, f, s.body.joint_names[j], v))
         a = torch.linspace(0, math.pi, 16, device=device)
@@ -173,9 +172,9 @@ def _bag(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor) -> 
         v, f = tube(arc @ R.T + palm, 0.005, 6)
         out.append(_rigid(s, "bag", leather, v, f, s.body.joint_names[j], v))
         return out
-    fit = rng.uniform(0.018, 0.032)
+    fit = float(rng.uniform(0.018, 0.032))
     if kind == "backpack":
-        size = tuple(rng.uniform([0.12, 0.18, 0.06], [0.17, 0.26, 0.11]))
+        size = tuple(float(x) for x in rng.uniform([0.12, 0.18, 0.06], [0.17, 0.26, 0.11]))
         at = p(0.0, 0.27, 0.0)
         straps = [(p(x * 0.10, 0.50, 0.0), p(x * 0.12, 0.25, 0.12), p(x * 0.11, 0.25, -0.1)) for x in (-1, 1)]
     else:

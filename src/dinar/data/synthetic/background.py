@@ -7,7 +7,7 @@ cast in closed form at half resolution, floors keep their perspective, and what 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from torch import Tensor
 from ...errors import DinarError
 from ...scene import Camera
 from .colours import linear
-from .places import FLOORS, PANORAMAS, WALLS, Material
+from .panoramas import PANORAMAS
+from .tiles import FLOORS, WALLS, Material
 
 KINDS = {"studio": 0.2, "room": 0.2, "wall": 0.22, "street": 0.24, "park": 0.08, "hall": 0.06}
 FAR = 60.0  # metres; rays that go further end there
@@ -48,39 +49,43 @@ class Place:
 
 def sample_place(rng: np.random.Generator, folder: str | Path | None = None) -> Place:
     """A random place; with ``folder``, half of them are its pictures (jpg, png)."""
+    u = rng.uniform
     warm = rng.normal(0, 0.03)
-    r, g, b = 1 + warm, 1.0, 1 - warm
-    common = {"gain": rng.uniform(0.65, 1.15), "tint": (r, g, b), "falloff": rng.uniform(0, 0.35),
-              "spot": (rng.uniform(-0.7, 0.7), rng.uniform(-0.8, 0.3)), "yaw": 0.0, "sweep": 0.0}  # fmt: skip
+    bare = Place("studio", None, None, FAR, yaw=0.0, sweep=0.0, gain=u(0.65, 1.15), tint=(1 + warm, 1.0, 1 - warm),
+                 falloff=u(0, 0.35), spot=(u(-0.7, 0.7), u(-0.8, 0.3)), blur=0.0)  # fmt: skip
     if folder is not None and rng.random() < 0.5:
         files = _pictures(str(folder))
         name = files[int(rng.integers(len(files)))]
         image = cv2.imread(name, cv2.IMREAD_COLOR)
         if image is None:
             raise DinarError(f"expected a picture, got {name}, which cannot be read: remove it from --backgrounds")
-        return Place("picture", None, None, FAR, blur=rng.uniform(0, 0.01), picture=image[..., ::-1].copy(), **common)
+        return replace(bare, kind="picture", blur=u(0, 0.01), picture=image[..., ::-1].copy())
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     if kind == "studio":
-        v = rng.uniform(0.2, 0.95) if rng.random() < 0.6 else rng.uniform(0.85, 0.97)
+        v = u(0.2, 0.95) if rng.random() < 0.6 else u(0.85, 0.97)
         hue = rng.normal(0, 0.04, 3) if rng.random() < 0.2 else rng.normal(0, 0.012) * np.array([1, 0.2, -1])
-        paper = np.clip(v + hue, 0.05, 0.97)
-        sheet = Material(np.full((32, 32, 3), np.rint(paper * 255), np.uint8), 1.0)
-        return Place(kind, sheet, sheet, rng.uniform(1.0, 2.5), blur=0.0, **(common | {"sweep": rng.uniform(0.3, 1)}))
+        paper = np.rint(np.clip(v + hue, 0.05, 0.97) * 255)
+        sheet = Material(np.full((32, 32, 3), paper, np.uint8), 1.0)
+        return replace(bare, floor=sheet, wall=sheet, distance=u(1.0, 2.5), sweep=u(0.3, 1))
+    floors = FLOORS.get(kind, FLOORS["room"])
+    floor = floors[int(rng.integers(len(floors)))](rng)
     if kind in PANORAMAS:
-        radius = rng.uniform(9, 26) if kind != "hall" else rng.uniform(7, 14)
-        floor = FLOORS.get(kind, FLOORS["room"])
-        return Place(kind, floor[int(rng.integers(len(floor)))](rng), PANORAMAS[kind](rng, radius), radius,
-                     blur=rng.choice([0.002, 0.006, 0.015]) * rng.uniform(0.7, 1.4), **(common | {"yaw": rng.uniform(0, 2 * math.pi)}))  # fmt: skip
-    floor, wall = FLOORS[kind], WALLS[kind]
-    return Place(kind, floor[int(rng.integers(len(floor)))](rng), _furnished(rng, wall[int(rng.integers(len(wall)))](rng), kind),
-                 rng.uniform(0.6, 3.5), blur=rng.uniform(0, 0.005), **(common | {"yaw": rng.normal(0, 0.25)}))  # fmt: skip
+        radius = u(9, 26) if kind != "hall" else u(7, 14)
+        blur = float(rng.choice([0.002, 0.006, 0.015])) * u(0.7, 1.4)
+        return replace(bare, kind=kind, floor=floor, wall=PANORAMAS[kind](rng, radius), distance=radius, blur=blur,
+                       yaw=u(0, 2 * math.pi))  # fmt: skip
+    wall = _furnished(rng, WALLS[kind][int(rng.integers(len(WALLS[kind])))](rng), kind)
+    return replace(bare, kind=kind, floor=floor, wall=wall, distance=u(0.6, 3.5), blur=u(0, 0.005),
+                   yaw=rng.normal(0, 0.25))  # fmt: skip
 
 
 @lru_cache(maxsize=8)
 def _pictures(folder: str) -> list[str]:
     files = sorted(str(p) for p in Path(folder).glob("**/*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not files:
-        raise DinarError(f"--backgrounds expects a folder with .jpg or .png pictures, got none in {folder}: name another")
+        raise DinarError(
+            f"--backgrounds expects a folder with .jpg or .png pictures, got none in {folder}: name another"
+        )
     return files
 
 
@@ -158,7 +163,7 @@ def _blurred(image: Tensor, share: float) -> Tensor:
 
 
 def rays(camera: Camera, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """World x, y, z [height, width] of the directions (depth 1, not unit) of a pinhole's pixels at another resolution."""
+    """World x, y, z [height, width] of the directions, depth 1, of a pinhole's pixels at another resolution."""
     c = camera.resized(height, width).to(device)
     x = (torch.arange(width, device=device) + 0.5 - c.K[0, 2]) / c.K[0, 0]
     y = (torch.arange(height, device=device) + 0.5 - c.K[1, 2]) / c.K[1, 1]

@@ -203,7 +203,7 @@ def _opening(spec: Spec, s: Surfaces, p: Tensor) -> Tensor:
 def _under_skirt(spec: Spec, s: Surfaces, p: Tensor, limb: Tensor) -> Tensor:
     """Metres that points on the standard body are deep under a skirt, counted from some way above its hem."""
     m = spec.measures
-    margin = 0.03 + 0.05 * min(1.0, max(0.0, -0.1 - m["hem"]) / 0.2)  # hems of long skirts swing
+    margin = 0.07 * min(1.0, max(0.0, -0.1 - m["hem"]) / 0.2)  # hems of long skirts swing
     depth = torch.minimum(p[:, 1] - m["hem"] - margin, m.get("waist", 0.12) + 0.01 - p[:, 1])
     if "open" in m:
         depth = torch.minimum(depth, _opening(spec, s, p) - 0.04)

@@ -14,44 +14,64 @@ import numpy as np
 from ...errors import DinarError
 from .cloth import Edge, Fabric
 from .colours import NEUTRAL, Colour, Palette, any_colour, contrasting, draw, luminance, sample_palette
+from .sewing import BRASS, STEEL
 from .shade import Points, shade_fabric
 from .swatches import MAKERS, Swatch
-from .tailor import BRASS, STEEL, tailor
+from .tailor import tailor
 
 __all__ = ["USES", "Edge", "Fabric", "Palette", "Points", "sample_fabric", "sample_palette", "shade_fabric"]
 
+
+def _shares(text: str) -> dict[str, float]:
+    """ "solid 3, denim 1" as probabilities."""
+    rows = [row.split() for row in text.split(",")]
+    total = sum(float(w) for _, w in rows)
+    return {name: float(w) / total for name, w in rows}
+
+
 # Relative frequency of each kind of cloth by garment. Solid and melange dominate, as in the street.
 KINDS: dict[str, dict[str, float]] = {
-    "tee": {"solid": 50, "melange": 14, "stripes": 17, "floral": 3, "shapes": 2, "dots": 2, "marble": 2.5, "camouflage": 1, "waffle": 1.5, "animal": 1},
-    "shirt": {"solid": 42, "pinstripes": 14, "check": 24, "denim": 6, "floral": 6, "dots": 2.5, "shapes": 2, "animal": 1, "corduroy": 2},
-    "sweater": {"solid": 30, "melange": 25, "stripes": 14, "cable": 12, "waffle": 8, "rib": 8, "shapes": 1, "animal": 1},
-    "jacket": {"solid": 38, "melange": 10, "leather": 14, "denim": 0, "puffer": 9, "quilt": 4, "check": 6, "herringbone": 7, "corduroy": 4, "camouflage": 2, "houndstooth": 1.5, "pinstripes": 3},
-    "coat": {"solid": 52, "melange": 20, "herringbone": 10, "check": 8, "houndstooth": 3, "puffer": 4, "leather": 3, "animal": 1.5},
-    "trousers": {"solid": 64, "melange": 14, "pinstripes": 5, "check": 6, "corduroy": 4, "camouflage": 2, "leather": 3, "herringbone": 3, "floral": 1},
-    "jeans": {"denim": 100},
-    "shorts": {"solid": 50, "denim": 26, "melange": 10, "check": 5, "camouflage": 3, "floral": 3, "stripes": 1},
-    "skirt": {"solid": 42, "denim": 8, "leather": 8, "check": 12, "floral": 12, "dots": 5, "pinstripes": 3, "animal": 3, "lace": 3, "corduroy": 3},
-    "dress": {"solid": 38, "floral": 24, "dots": 8, "stripes": 7, "shapes": 6, "marble": 4, "lace": 4, "animal": 3, "rib": 4, "check": 4},
-    "hat": {"solid": 60, "melange": 15, "rib": 20, "check": 3, "corduroy": 3},
-    "bag": {"leather": 70, "solid": 20, "check": 4, "quilt": 5, "animal": 1},
-    "scarf": {"solid": 35, "check": 30, "melange": 15, "rib": 10, "animal": 4, "floral": 3, "stripes": 4},
-    "socks": {"solid": 60, "rib": 25, "stripes": 15},
-    "shoes": {"leather": 60, "solid": 40},
-}  # fmt: skip
+    "tee": _shares(
+        "solid 50, melange 14, stripes 17, floral 3, shapes 2, dots 2, marble 2.5, camouflage 1, waffle 1.5, animal 1"
+    ),
+    "shirt": _shares("solid 42, pinstripes 14, check 24, denim 6, floral 6, dots 2.5, shapes 2, animal 1, corduroy 2"),
+    "sweater": _shares("solid 30, melange 25, stripes 14, cable 12, waffle 8, rib 8, shapes 1, animal 1"),
+    "jacket": _shares(
+        "solid 38, melange 10, leather 14, puffer 9, quilt 4, check 6, herringbone 7, corduroy 4, "
+        "camouflage 2, houndstooth 1.5, pinstripes 3"
+    ),
+    "coat": _shares("solid 52, melange 20, herringbone 10, check 8, houndstooth 3, puffer 4, leather 3, animal 1.5"),
+    "trousers": _shares(
+        "solid 64, melange 14, pinstripes 5, check 6, corduroy 4, camouflage 2, leather 3, herringbone 3, floral 1"
+    ),
+    "jeans": _shares("denim 100"),
+    "shorts": _shares("solid 50, denim 26, melange 10, check 5, camouflage 3, floral 3, stripes 1"),
+    "skirt": _shares(
+        "solid 42, denim 8, leather 8, check 12, floral 12, dots 5, pinstripes 3, animal 3, lace 3, corduroy 3"
+    ),
+    "dress": _shares("solid 38, floral 24, dots 8, stripes 7, shapes 6, marble 4, lace 4, animal 3, rib 4, check 4"),
+    "hat": _shares("solid 60, melange 15, rib 20, check 3, corduroy 3"),
+    "bag": _shares("leather 70, solid 20, check 4, quilt 5, animal 1"),
+    "scarf": _shares("solid 35, check 30, melange 15, rib 10, animal 4, floral 3, stripes 4"),
+    "socks": _shares("solid 60, rib 25, stripes 15"),
+    "shoes": _shares("leather 60, solid 40"),
+}
 USES = tuple(KINDS)
 
 # Root-mean-square slopes of folds and of wrinkles at joints: (folds, bunch), by garment.
 FOLDS: dict[str, tuple[float, float]] = {
-    "tee": (0.15, 0.20), "shirt": (0.17, 0.26), "sweater": (0.11, 0.24), "jacket": (0.09, 0.22), "coat": (0.09, 0.16),
+    "tee": (0.13, 0.17), "shirt": (0.15, 0.22), "sweater": (0.10, 0.20), "jacket": (0.09, 0.20), "coat": (0.09, 0.16),
     "trousers": (0.13, 0.30), "jeans": (0.10, 0.34), "shorts": (0.14, 0.24), "skirt": (0.14, 0.08),
     "dress": (0.15, 0.12), "hat": (0.03, 0.02), "bag": (0.05, 0.05), "scarf": (0.25, 0.2), "socks": (0.04, 0.1),
     "shoes": (0.03, 0.04),
 }  # fmt: skip
 
 # roughness, specular, sheen by kind; others as cotton
-SURFACE = {"leather": (0.42, 0.045, 0.0), "puffer": (0.5, 0.04, 0.0), "denim": (0.9, 0.02, 0.08), "melange": (0.95, 0.015, 0.2),
-           "cable": (0.95, 0.01, 0.25), "waffle": (0.95, 0.01, 0.2), "rib": (0.92, 0.015, 0.15), "corduroy": (0.95, 0.01, 0.35),
-           "herringbone": (0.95, 0.01, 0.2)}  # fmt: skip
+SURFACE = {
+    "leather": (0.42, 0.045, 0.0), "puffer": (0.5, 0.04, 0.0), "denim": (0.9, 0.02, 0.08),
+    "melange": (0.95, 0.015, 0.2), "cable": (0.95, 0.01, 0.25), "waffle": (0.95, 0.01, 0.2),
+    "rib": (0.92, 0.015, 0.15), "corduroy": (0.95, 0.01, 0.35), "herringbone": (0.95, 0.01, 0.2),
+}  # fmt: skip
 
 
 def _base(rng: np.random.Generator, use: str, kind: str, palette: Palette) -> Colour:
@@ -94,7 +114,9 @@ def _edges(rng: np.random.Generator, use: str, kind: str, cut: str, trim: Colour
         case "trucker":
             return {"cuff": Edge(0.04, None, False, 0.036), "hem": Edge(0.04, None, False, 0.036), "neck": Edge(0.02)}
         case "trousers" | "jeans":
-            ends = Edge(0.05, None, True) if kind in ("melange",) and rng.random() < 0.6 else Edge(stitch=u(0.012, 0.03))
+            ends = (
+                Edge(0.05, None, True) if kind in ("melange",) and rng.random() < 0.6 else Edge(stitch=u(0.012, 0.03))
+            )
             if rng.random() < 0.12:
                 ends = Edge(u(0.035, 0.05))  # turned up
             return {"waist": Edge(0.04, None, False), "hem": ends}
@@ -120,9 +142,7 @@ def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = 
         raise DinarError(f"a fabric's use must be one of {', '.join(KINDS)}; got {use!r}: choose the nearest")
     rng = np.random.default_rng(rng.integers(2**63))  # a garment takes one draw, whatever it is
     palette = palette or sample_palette(rng)
-    names = list(KINDS[use])
-    weight = np.array(list(KINDS[use].values()))
-    kind = str(rng.choice(names, p=weight / weight.sum()))
+    kind = str(rng.choice(list(KINDS[use]), p=list(KINDS[use].values())))
     colour = _base(rng, use, kind, palette)
     second = palette.second if rng.random() < 0.6 else contrasting(rng, colour)
     if abs(luminance(second) ** 0.45 - luminance(colour) ** 0.45) < 0.2:
@@ -135,9 +155,9 @@ def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = 
     if cut == "trucker":
         kind = "denim" if rng.random() < 0.75 else "corduroy"
         colour = palette.denim if kind == "denim" else colour
-    elif cut == "blazer" and kind in ("puffer", "quilt", "leather", "camouflage"):
-        kind = "solid"
-    elif cut in ("zipped", "parka") and kind in ("herringbone", "houndstooth", "pinstripes", "check"):
+    elif (cut == "blazer" and kind in ("puffer", "quilt", "leather", "camouflage")) or (
+        cut in ("zipped", "parka") and kind in ("herringbone", "houndstooth", "pinstripes", "check")
+    ):
         kind = "solid"
     swatch: Swatch | None = MAKERS[kind](rng, (colour, second, accent)) if kind in MAKERS else None
 
@@ -151,14 +171,14 @@ def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = 
         more["loops"] = rng.random() < 0.7
         if rng.random() < 0.35:
             more["belt"] = (palette.leather, STEEL if rng.random() < 0.6 else BRASS)
-    if use in ("trousers", "shorts", "sweater") or cut == "zipped":
-        if rng.random() < (0.12 if kind in ("solid", "melange") else 0.0):
-            w = rng.uniform(0.008, 0.02)
-            more["side"] = ((w, second),) if rng.random() < 0.6 else ((w, second), (w * 0.4, colour))
+    sporty = use in ("trousers", "shorts", "sweater") or cut == "zipped"
+    if sporty and kind in ("solid", "melange") and rng.random() < 0.12:
+        w = rng.uniform(0.008, 0.02)
+        more["side"] = ((w, second),) if rng.random() < 0.6 else ((w, second), (w * 0.4, colour))
     if (cut in ("tee", "sweater", "zipped")) and kind in ("solid", "melange") and rng.random() < 0.1:
         more["sleeves"] = second
     if use in ("tee", "dress", "skirt", "scarf") and kind == "solid" and rng.random() < 0.06:
-        low, high = ((-0.8, 0.1) if use == "skirt" else (-0.15, 0.45))
+        low, high = (-0.8, 0.1) if use == "skirt" else (-0.15, 0.45)
         more["gradient"] = (any_colour(rng, 0.5), low, high)
     if use == "skirt" and kind in ("solid", "check") and rng.random() < 0.3:
         more["pleats"] = rng.uniform(0.035, 0.07)
@@ -169,6 +189,9 @@ def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = 
     if kind == "denim":
         dark = luminance(colour) < 0.03
         more["fade"] = rng.uniform(0.0, 0.3) if dark else rng.uniform(0.2, 0.75)
+    melange = rng.uniform(0.008, 0.025)
+    if kind in ("melange", "denim"):
+        melange = rng.uniform(0.05, 0.11) * (1 - 0.75 * luminance(colour))
     return Fabric(
         use=use,
         kind=kind,
@@ -180,19 +203,17 @@ def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = 
         swatch_size=0.1 if swatch is None else swatch.size,
         swatch_angle=float(rng.normal(0, 0.02)) if kind != "check" or rng.random() > 0.05 else np.pi / 4,
         sheet=None if sheet is None else sheet.rgba,
-        sheet_relief=None if sheet is None or not sheet.embossed else sheet.relief,
+        sheet_relief=None if sheet is None else sheet.relief,
         sheet_box=(0.0, 0.0, 0.0) if sheet is None else (sheet.half, sheet.low, sheet.high),
         folds=folds * stiff * rng.uniform(0.7, 1.35),
         bunch=bunch * stiff * rng.uniform(0.6, 1.3),
         drape=rng.uniform(1.8, 3.2) if flowing else rng.uniform(0.9, 1.4),
         fold_size=rng.uniform(0.42, 0.68) * (1.3 if use in ("coat", "sweater") else 1.0),
-        melange=rng.uniform(0.06, 0.13) if kind == "melange" else rng.uniform(0.05, 0.09) if kind == "denim" else rng.uniform(0.008, 0.025),
+        melange=melange,
         stains=rng.uniform(0.01, 0.03) * (1.6 if kind in ("denim", "leather") else 1.0),
         roughness=roughness * rng.uniform(0.92, 1.05),
         specular=specular,
         sheen=sheen,
         seed=int(rng.integers(2**31)),
         **more,
-    )  # fmt: skip
-
-
+    )

@@ -52,7 +52,7 @@ def _folds(rng: np.random.Generator) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def fold_table(device: torch.device) -> Tensor:
-    """[SIZE * SIZE, 4] float32: slope along columns, along rows (unit variance together), height, stains (unit variance)."""
+    """[SIZE * SIZE, 4] float32: slopes along columns and rows (unit variance together), height, stains (unit)."""
     rng = np.random.default_rng(11)
     h = _folds(rng)
     gx, gy = slopes(h)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .colours import Colour, to_srgb
 
-TEXEL = 0.0015  # metres
+TEXEL = 0.002  # metres
 DEEP = 0.003  # metres of relief at full scale; 128 is level
 WORDS = (
     "NORTH", "COAST", "ATHLETIC", "STUDIO", "1984", "RIVER", "CLUB", "ORIGINAL", "SUMMER", "OSLO", "HARBOR", "WILD",
@@ -35,7 +35,6 @@ class Sheet:
         h, w = round((high - low) / TEXEL), round(2 * half / TEXEL)
         self.rgba = np.zeros((2, h, w, 4), np.uint8)
         self.relief = np.full((2, h, w), 128, np.uint8)
-        self.embossed = False
 
     def pixels(self, points: Points | np.ndarray) -> np.ndarray:
         p = np.asarray(points, float)
@@ -45,7 +44,9 @@ class Sheet:
              closed: bool = False) -> None:  # fmt: skip
         """A stroke; ``alpha`` < 1 tints (the tint replaces what was drawn below it)."""
         ink = (*(to_srgb(np.array(colour)) * 255 * alpha).tolist(), 255 * alpha)
-        cv2.polylines(self.rgba[int(back)], [self.pixels(points)], closed, ink, max(1, round(width / TEXEL)), cv2.LINE_AA, SHIFT)
+        cv2.polylines(
+            self.rgba[int(back)], [self.pixels(points)], closed, ink, max(1, round(width / TEXEL)), cv2.LINE_AA, SHIFT
+        )
 
     def fill(self, points: Points | np.ndarray, colour: Colour, alpha: float = 1.0, back: bool = False) -> None:
         ink = (*(to_srgb(np.array(colour)) * 255 * alpha).tolist(), 255 * alpha)
@@ -53,10 +54,17 @@ class Sheet:
 
     def emboss(self, points: Points | np.ndarray, depth: float, width: float = 0.0, back: bool = False) -> None:
         """Sets the relief, metres (negative: a groove), along a stroke or, without a width, inside the outline."""
-        self.embossed = True
         level = float(np.clip(128 + depth / DEEP * 127, 0, 255))
         if width:
-            cv2.polylines(self.relief[int(back)], [self.pixels(points)], False, level, max(1, round(width / TEXEL)), cv2.LINE_AA, SHIFT)
+            cv2.polylines(
+                self.relief[int(back)],
+                [self.pixels(points)],
+                False,
+                level,
+                max(1, round(width / TEXEL)),
+                cv2.LINE_AA,
+                SHIFT,
+            )
         else:
             cv2.fillPoly(self.relief[int(back)], [self.pixels(points)], level, cv2.LINE_AA, SHIFT)
 
@@ -132,7 +140,7 @@ class Sheet:
 
 
 def emblem(rng: np.random.Generator, size: float, colours: list[Colour]) -> np.ndarray:
-    """A premultiplied [n, n, 4] sRGB picture for a chest: badge, sun over hills, star, stripes, face of an animal-like blob."""
+    """A premultiplied [n, n, 4] sRGB picture for a chest: badge, sun over hills, star, bars, animal, strokes."""
     n = max(24, round(size / TEXEL))
     im = np.zeros((n, n, 4), np.uint8)
     ink = [(*(to_srgb(np.array(c)) * 255).tolist(), 255.0) for c in colours]

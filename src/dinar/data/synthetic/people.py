@@ -168,8 +168,7 @@ def sample_poses(
     for _ in range(n):
         if clips and rng.random() < 0.3:
             clip = clips[rng.integers(len(clips))]
-            t = float(rng.uniform(0, max(clip.duration - 1 / clip.fps, 1e-3)))
-            motion = clip.sliced(t, t + 1.01 / clip.fps)
+            motion = _frame(rng, clip)
         else:
             motion = posture(rng)
         pose, place = retarget(motion, s.body, betas)
@@ -192,6 +191,16 @@ def sample_poses(
             if name.startswith(side) and any(f in name for f in ("index", "middle", "ring", "pinky", "thumb")):
                 pose[:, j] = relaxed[j] * curl[:, None].to(device) + noise[:, j] * 0.05
     return pose, place
+
+
+def _frame(rng: np.random.Generator, clip: Motion) -> Motion:
+    """One frame of a clip; of people who lie or stand on their head only now and then."""
+    for _ in range(4):
+        t = float(rng.uniform(0, max(clip.duration - 1 / clip.fps, 1e-3)))
+        frame = clip.sliced(t, t + 1.01 / clip.fps)
+        if float(frame.rotations[0, frame.joint_names.index("pelvis"), 1, 1]) > 0.7 or rng.random() < 0.08:
+            break
+    return frame
 
 
 # --- cameras --------------------------------------------------------------------------------------------------------

@@ -104,68 +104,130 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
                 colour[i], opacity[i] = respond(figure.layers[k].material, pts.at(i), light, reach[i])
         return colour, opacity
 
-    # --- opaque layers ---
+    # --- opaque layers, in the window that the person takes ---
+    out = _Window.around(xy, torch.ones_like(z, dtype=torch.bool), H, W)
     solid = figure.faces[: figure.opaque]
-    f = rasterize(xy, z, _faces(solid), h, w, cull="none")
-    face = f.face.view(B, H, SAMPLES, W, SAMPLES).permute(0, 1, 3, 2, 4).reshape(B * H * W, SAMPLES**2)
-    deep = f.depth.view(B, H, SAMPLES, W, SAMPLES).permute(0, 1, 3, 2, 4).reshape(B * H * W, SAMPLES**2)
-    bary = f.barycentrics.view(B, H, SAMPLES, W, SAMPLES, 3).permute(0, 1, 3, 2, 4, 5).reshape(-1, SAMPLES**2, 3)
+    f = rasterize(xy - out.corner.to(device), z, _faces(solid), out.h, out.w, cull="none")
+    face, deep = out.blocks(f.face), out.blocks(f.depth)
     seen = face >= 0
     layer = torch.where(seen, figure.face_layer[face.clamp(min=0).long()], -1)
     whole = (layer == layer[:, :1]).all(1) & seen[:, 0] & (deep.amax(1) - deep.amin(1) < 0.03)
 
     # --- hair in front of it ---
     through = torch.ones_like(deep)  # what each sample lets through
-    haired = torch.zeros(B * H * W, 3, device=device)
-    cards = figure.faces[figure.opaque :]
-    hair_depth = torch.full_like(deep, torch.inf)
-    hair_face = torch.full_like(face, -1)
+    haired = torch.zeros(len(deep), 3, device=device)
+    hair_depth, hair_face = torch.full_like(deep, torch.inf), torch.full_like(face, -1)
+    cards, behind = figure.faces[figure.opaque :], None
     if len(cards):
-        behind = None
+        hair = torch.zeros(v.shape[1], dtype=torch.bool, device=device)
+        hair[cards.reshape(-1)] = True
+        near = _Window.around(xy, hair.expand(B, -1), H, W).within(out)
+        place = near.places_in(out, B).to(device)
         for _ in range(PEELS):
-            c = rasterize(xy, z, _faces(cards), h, w, cull="none", behind=behind)
+            c = rasterize(xy - near.corner.to(device), z, _faces(cards), near.h, near.w, cull="none", behind=behind)
             behind = c.depth
-            blocks = c.depth.view(B, H, SAMPLES, W, SAMPLES).permute(0, 1, 3, 2, 4).reshape(-1, SAMPLES**2)
-            at = ((blocks - 0.003 < deep) & (through > 0.02) & blocks.isfinite()).nonzero()
+            blocks, faces = near.blocks(c.depth), near.blocks(c.face)
+            at, sample = ((faces >= 0) & (blocks - 0.003 < deep[place]) & (through[place] > 0.02)).nonzero().unbind(1)
             if not len(at):
                 break
-            pixel, sample = at.unbind(1)
-            cf = c.face.view(B, H, SAMPLES, W, SAMPLES).permute(0, 1, 3, 2, 4).reshape(-1, SAMPLES**2)[pixel, sample]
-            cb = c.barycentrics.view(B, H, SAMPLES, W, SAMPLES, 3).permute(0, 1, 3, 2, 4, 5)
-            cb = cb.reshape(-1, SAMPLES**2, 3)[pixel, sample]
-            colour, a = shade_points(cf.long() + figure.opaque, cb, pixel // (H * W))
+            pixel, distance, which = place[at], blocks[at, sample], faces[at, sample].long() + figure.opaque
+            b = c.barycentrics.reshape(-1, 3)[near.flat(at, sample)]
+            colour, a = shade_points(which, b, out.picture(pixel))
             t = through[pixel, sample]
             haired.index_add_(0, pixel, colour * (a * t / SAMPLES**2)[:, None])
             through[pixel, sample] = t * (1 - a)
             first = (t * a > 0.3) & ~hair_depth[pixel, sample].isfinite()
-            hair_depth[pixel[first], sample[first]] = blocks[pixel, sample][first]
-            hair_face[pixel[first], sample[first]] = cf[first] + figure.opaque
+            hair_depth[pixel[first], sample[first]] = distance[first]
+            hair_face[pixel[first], sample[first]] = which[first].to(hair_face.dtype)
 
     # --- shade what is opaque ---
-    pixel = torch.cat([whole.nonzero()[:, 0], (seen & ~whole[:, None]).nonzero()[:, 0]])
-    sample = torch.cat([torch.zeros_like(whole.nonzero()[:, 0]), (seen & ~whole[:, None]).nonzero()[:, 1]])
-    one = whole[pixel]
-    share = torch.where(one, through.mean(1)[pixel], through[pixel, sample] / SAMPLES**2)
-    colour, _ = shade_points(face[pixel, sample].long(), bary[pixel, sample], pixel // (H * W))
+    inner, (edge, corner) = whole.nonzero()[:, 0], (seen & ~whole[:, None]).nonzero().unbind(1)
+    pixel, sample = torch.cat([inner, edge]), torch.cat([torch.zeros_like(inner), corner])
+    bary = f.barycentrics.reshape(-1, 3)
+    share = torch.cat([through[inner].mean(1), through[edge, corner] / SAMPLES**2])
+    colour, _ = shade_points(face[pixel, sample].long(), bary[out.flat(pixel, sample)], out.picture(pixel))
     rgb = haired.index_add(0, pixel, colour * share[:, None])
     alpha = 1 - (through * ~seen).mean(1)
 
     front = torch.where(hair_face >= 0, hair_face, face)[:, -1].long()
-    near = torch.minimum(hair_depth, deep)[:, -1]
-    label = torch.where(front >= 0, figure.face_label[front.clamp(min=0)], 0)
-    label = torch.where(alpha >= 0.5, label, 0)
+    label = torch.where((front >= 0) & (alpha >= 0.5), figure.face_label[front.clamp(min=0)], 0)
     on = seen[:, -1].nonzero()[:, 0]
-    corner = figure.faces[face[on, -1].long()] + (on // (H * W) * v.shape[1])[:, None]
-    world = normalize((n.reshape(-1, 3)[corner] * bary[on, -1, :, None]).sum(1), dim=1)
-    facing = (T[on // (H * W), :3, :3] @ world[:, :, None])[:, :, 0]
+    picture = out.picture(on)
+    corner = figure.faces[face[on, -1].long()] + (picture * v.shape[1])[:, None]
+    b = bary[out.flat(on, torch.full_like(on, SAMPLES**2 - 1))]
+    world = normalize((n.reshape(-1, 3)[corner] * b[..., None]).sum(1), dim=1)
+    facing = (T[picture, :3, :3] @ world[:, :, None])[:, :, 0]
     facing = facing * torch.where(facing[:, 2:] > 0, -1.0, 1.0)
-    normal = torch.zeros(B * H * W, 3, device=device).index_copy(0, on, facing)
+    normal = torch.zeros(len(deep), 3, device=device).index_copy(0, on, facing)
     body = torch.tensor([l.name == "body" for l in figure.layers], device=device)[figure.face_layer]
     under = (figure.attributes[:, 7][figure.faces] > POKE).all(1) & body
     poked = (front >= 0) & under[front.clamp(min=0)]
-    return Shot(rgb.view(B, H, W, 3), alpha.view(B, H, W), label.view(B, H, W).to(torch.uint8),
-                normal.view(B, H, W, 3), torch.where(near.isfinite(), near, 0).view(B, H, W), shade,
-                poked.view(B, H, W))  # fmt: skip
+    depth = torch.minimum(hair_depth, deep)[:, -1]
+    depth = torch.where(depth.isfinite(), depth, 0)
+    paste = lambda a: out.paste(a, B, H, W)  # noqa: E731
+    return Shot(paste(rgb), paste(alpha), paste(label.to(torch.uint8)), paste(normal), paste(depth), shade, paste(poked))
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A rectangle of all B pictures, in pixels; samples are counted from its corner."""
+
+    x0: int
+    y0: int
+    width: int
+    height: int
+
+    @staticmethod
+    def around(xy: Tensor, which: Tensor, height: int, width: int) -> _Window:
+        """What holds the sample coordinates ``xy`` [B, V, 2] of some vertices [B, V]."""
+        p = xy[which]
+        low, high = (p.amin(0) / SAMPLES - 1).floor().tolist(), (p.amax(0) / SAMPLES + 2).ceil().tolist()
+        x0, y0 = (int(min(max(a, 0), n - 1)) for a, n in zip(low, (width, height), strict=True))
+        x1, y1 = (int(min(max(a, b + 1), n)) for a, b, n in zip(high, (x0, y0), (width, height), strict=True))
+        return _Window(x0, y0, x1 - x0, y1 - y0)
+
+    def within(self, other: _Window) -> _Window:
+        x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
+        x1 = min(self.x0 + self.width, other.x0 + other.width)
+        y1 = min(self.y0 + self.height, other.y0 + other.height)
+        return _Window(x0, y0, max(1, x1 - x0), max(1, y1 - y0))
+
+    @property
+    def corner(self) -> Tensor:
+        return torch.tensor([self.x0 * SAMPLES, self.y0 * SAMPLES], dtype=torch.float32)
+
+    @property
+    def h(self) -> int:
+        return self.height * SAMPLES
+
+    @property
+    def w(self) -> int:
+        return self.width * SAMPLES
+
+    def blocks(self, a: Tensor) -> Tensor:
+        """[B * height * width, SAMPLES²] the samples of each pixel, from [B, h, w]."""
+        return torch.stack([a[:, i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)], -1).view(-1, SAMPLES**2)
+
+    def picture(self, pixel: Tensor) -> Tensor:
+        return pixel // (self.height * self.width)
+
+    def flat(self, pixel: Tensor, sample: Tensor) -> Tensor:
+        """Index into the raster's samples."""
+        x, row = pixel % self.width, pixel // self.width  # rows of all pictures below each other
+        return (row * SAMPLES + sample // SAMPLES) * self.w + x * SAMPLES + sample % SAMPLES
+
+    def places_in(self, other: _Window, batch: int) -> Tensor:
+        """[B * height * width] this window's pixels, counted as the other's."""
+        y = torch.arange(self.height)[:, None] + self.y0 - other.y0
+        x = torch.arange(self.width)[None] + self.x0 - other.x0
+        one = (y * other.width + x).reshape(1, -1)
+        return (one + (torch.arange(batch) * other.height * other.width)[:, None]).reshape(-1)
+
+    def paste(self, a: Tensor, batch: int, height: int, width: int) -> Tensor:
+        """[B, height, width, ...] the window's pixels in the whole pictures, zero around."""
+        out = a.new_zeros(batch, height, width, *a.shape[1:])
+        out[:, self.y0 : self.y0 + self.height, self.x0 : self.x0 + self.width] = a.view(batch, self.height, self.width, *a.shape[1:])  # noqa: E501
+        return out
 
 
 def _faces(faces: Tensor):

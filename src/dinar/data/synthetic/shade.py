@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from .cloth import Fabric
-from .colours import Colour, linear
+from .colours import Colour
 from .noise import fine_table, fold_table, lookup, slopes
 from .panels import DEEP, TEXEL
 
@@ -38,57 +39,60 @@ class Points:
     footprint: Tensor  # [N] metres a pixel covers on the surface
 
 
-def _srgb_table(image: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 sRGB to linear float on the device."""
-    lut = torch.from_numpy(linear(np.arange(256) / 255).astype(np.float32)).to(device)
-    return lut[torch.from_numpy(image).to(device).int()]
-
-
-def _mips(image: Tensor, count: int = LEVELS) -> Tensor:
-    """[H, W, C] and its halvings, flattened one after another: [texels, C]. H and W divide by 2^(count-1).
+def _pyramid(image: np.ndarray, count: int, wrap: bool) -> np.ndarray:
+    """[h, w, C <= 4] bytes and its halvings, one after another: [texels, C].
 
     The halvings are blurred once more: points read one texel, no average of four, and hairlines must not break up.
     """
-    levels, x = [image.flatten(0, 1)], image.permute(2, 0, 1)[None]
+    levels, x = [image.reshape(-1, image.shape[2])], image
     for _ in range(count - 1):
-        x = torch.nn.functional.avg_pool2d(x, 2)
-        y = torch.nn.functional.pad(x, (0, 1, 0, 1), mode="circular")
-        levels.append(torch.nn.functional.avg_pool2d(y, 2, 1)[0].flatten(1).T)
-    return torch.cat(levels).contiguous()
+        x = cv2.resize(x, (x.shape[1] // 2, x.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        y = cv2.copyMakeBorder(x, 0, 1, 0, 1, cv2.BORDER_WRAP if wrap else cv2.BORDER_REPLICATE)
+        levels.append(cv2.blur(y, (2, 2), anchor=(0, 0))[:-1, :-1].reshape(-1, image.shape[2]))
+    return np.concatenate(levels)
+
+
+def _slope_bytes(gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
+    """[h, w, 2] bytes, 128 is level, 64 a unit."""
+    return np.rint(np.stack([gx, gy], -1) * 64 + 128).clip(0, 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=64)
 def _swatch_table(fabric: Fabric, device: torch.device) -> Tensor | None:
-    """[texels, 3 or 5] linear RGB, and slopes where the swatch has relief."""
+    """[texels, 3 or 5] bytes: sRGB, and slopes where the swatch has relief."""
     if fabric.swatch is None:
         return None
-    image = _srgb_table(fabric.swatch, device)
+    count = len(fabric.swatch).bit_length() - 1  # down to two texels: repeats are short
+    table = _pyramid(fabric.swatch, count, True)
     if fabric.swatch_height is not None:
+        texel = fabric.swatch_size / len(fabric.swatch)
         gx, gy = slopes(fabric.swatch_height)
-        texel = fabric.swatch_size / len(gx)
-        image = torch.cat([image, torch.from_numpy(np.stack([gx, gy], -1) / texel).float().to(device)], -1)
-    return _mips(image, len(fabric.swatch).bit_length() - 1)  # down to two texels: repeats are short
+        table = np.concatenate([table, _pyramid(_slope_bytes(gx / texel, gy / texel), count, True)], 1)
+    return torch.from_numpy(table).to(device)
 
 
 @lru_cache(maxsize=64)
 def _sheet_table(fabric: Fabric, device: torch.device) -> tuple[Tensor, int, int] | None:
-    """([texels, 6] premultiplied linear RGB, alpha, slopes d/dx and d/dy), height and width; back right of front."""
+    """([texels, 6] bytes: sRGB premultiplied, alpha, slopes d/dx and d/dy; height; width); back right of front."""
     if fabric.sheet is None or fabric.sheet_relief is None:
         return None
     unit = 2 ** (LEVELS - 1)
     h, w = (-(-n // unit) * unit for n in fabric.sheet.shape[1:3])
-    pad = ((0, 0), (0, h - fabric.sheet.shape[1]), (0, w - fabric.sheet.shape[2]))
-    sheet = np.pad(fabric.sheet, (*pad, (0, 0)))
-    relief = np.pad(fabric.sheet_relief, pad, constant_values=128)
-    rgba = torch.from_numpy(np.concatenate(list(sheet), 1)).to(device)
-    alpha = rgba[..., 3:].float() / 255
-    lut = torch.from_numpy(linear(np.arange(256) / 255).astype(np.float32)).to(device)
-    straight = (rgba[..., :3].float() / alpha.clamp(min=1 / 255)).clamp(0, 255)
-    rgb = lut[straight.int()] * alpha
-    z = (torch.from_numpy(np.concatenate(list(relief), 1)).to(device).float() - 128) * (DEEP / 127 / TEXEL / 2)
-    gx = z.roll(-1, 1) - z.roll(1, 1)
-    gy = z.roll(1, 0) - z.roll(-1, 0)  # rows run downwards
-    return _mips(torch.cat([rgb, alpha, gx[..., None], gy[..., None]], -1)), h, 2 * w
+    rgba, z = np.zeros((h, 2 * w, 4), np.uint8), np.full((h, 2 * w), 128, np.uint8)
+    for k, (picture, relief) in enumerate(zip(fabric.sheet, fabric.sheet_relief, strict=True)):
+        rgba[: len(picture), k * w : k * w + picture.shape[1]] = picture
+        z[: len(relief), k * w : k * w + relief.shape[1]] = relief
+    # bytes of slope from bytes of height: cv2 adds 128 and rounds in one pass
+    gain = DEEP / 127 / TEXEL / 2 * 64
+    kernel = np.array([[-gain, 0, gain]], np.float32)
+    steep = np.stack([cv2.filter2D(z, -1, kernel, delta=128), cv2.filter2D(z, -1, -kernel.T, delta=128)], -1)
+    table = np.concatenate([_pyramid(rgba, LEVELS, False), _pyramid(steep, LEVELS, False)], 1)
+    return torch.from_numpy(table).to(device), h, 2 * w
+
+
+def _light(srgb: Tensor) -> Tensor:
+    """sRGB in [0, 1] to linear light; a cubic within 0.002 of the curve, as tables are slow to read."""
+    return srgb * (srgb * (srgb * 0.305306 + 0.682171) + 0.012523)
 
 
 def _level(footprint: Tensor, texel: float, count: int = LEVELS) -> Tensor:
@@ -98,7 +102,7 @@ def _level(footprint: Tensor, texel: float, count: int = LEVELS) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _profiles(device: torch.device) -> Tensor:
-    """[3 * 256, 3] by tube (torso, arm, leg) and distance along it: where cloth gathers, where jeans wear, |x| of the axis."""
+    """[3 * 256, 3] by tube (torso, arm, leg) and place along it: where cloth gathers, jeans wear; |x| of the axis."""
 
     def bump(x: np.ndarray, centre: float, width: float) -> np.ndarray:
         return np.exp(-(((x - centre) / width) ** 2))
@@ -159,7 +163,7 @@ def shade_fabric(fabric: Fabric, points: Points) -> tuple[Tensor, Tensor]:
     slope_along = hang * (a[0] / f.drape + tilt * a[1]) + wrinkle * b[1]
     hollow = hang * a[2] + wrinkle * b[2]
     if f.pleats:
-        phase = q.around * (2 * np.pi / f.pleats)
+        phase = torch.lerp(across, q.around, front) * (2 * np.pi / f.pleats)
         slope_around = slope_around + 0.6 * torch.cos(phase) * ((0.12 - y) * 8).clamp(0, 1)
         hollow = hollow + 0.35 * torch.sin(phase)
 
@@ -174,11 +178,12 @@ def shade_fabric(fabric: Fabric, points: Points) -> tuple[Tensor, Tensor]:
         texels = side / f.swatch_size
         i = ((u * cos + v * sin) * texels).floor().int() & (side - 1)
         j = ((v * cos - u * sin) * texels).floor().int() & (side - 1)
-        t = table.index_select(0, start + j * side + i).T.contiguous()
-        rgb = t[:3]
+        t = table.index_select(0, start + j * side + i).T.contiguous().float()
+        rgb = _light(t[:3] * (1 / 255))
         if len(t) > 3:
-            slope_around = slope_around + turn * (t[3] * cos - t[4] * sin)
-            slope_along = slope_along + t[3] * sin + t[4] * cos
+            gx, gy = (t[3:] - 128) * (1 / 64)
+            slope_around = slope_around + turn * (gx * cos - gy * sin)
+            slope_along = slope_along + gx * sin + gy * cos
 
     def paint(colour: Colour, cover: Tensor) -> None:
         nonlocal rgb
@@ -186,7 +191,7 @@ def shade_fabric(fabric: Fabric, points: Points) -> tuple[Tensor, Tensor]:
 
     if f.gradient is not None:
         colour, y0, y1 = f.gradient
-        paint(colour, (((y - y0) / (y1 - y0))).clamp(0, 1))
+        paint(colour, ((y - y0) / (y1 - y0)).clamp(0, 1))
     if f.fade:
         # in the plane of the sheet, as trousers are torso above the crotch and legs below
         thigh = (1 - 60 * (x.abs() - (0.117 - 0.085 * y)) ** 2).clamp(min=0) * worn * (0.5 + 0.5 * front)
@@ -212,10 +217,12 @@ def shade_fabric(fabric: Fabric, points: Points) -> tuple[Tensor, Tensor]:
         scale = torch.exp2(-level.float())
         i = (((x + half) * (1 / TEXEL)).clamp(0, w // 2 - 1) * scale).int() + (1 - front).int() * (lw >> 1)
         j = (((high - y) * (1 / TEXEL)).clamp(0, h - 1) * scale).int()
-        t = texels.index_select(0, start + j * lw + i).T * (1 - sleeve)
-        rgb = rgb * (1 - t[3]) + t[:3]
-        slope_around = slope_around + q.facing * t[4]
-        slope_along = slope_along + down * t[5]
+        t = texels.index_select(0, start + j * lw + i).T.contiguous().float()
+        straight = _light((t[:3] / t[3].clamp(min=1)).clamp(max=1))
+        rgb = torch.lerp(rgb.expand_as(straight), straight, t[3] * (1 - sleeve) * (1 / 255))
+        gx, gy = (t[4:] - 128) * (1 - sleeve) * (1 / 64)
+        slope_around = slope_around + q.facing * gx
+        slope_along = slope_along + down * gy
 
     if f.use == "shoes":  # a sole, a seam above it, laces over the instep
         paint(f.accent, _above(-y, 0.966))

@@ -18,11 +18,11 @@ from ...scene import Camera
 from ..views import Params, Views, project
 from .background import render_place, sample_place
 from .closet import open_closet
-from .figure import stand
+from .figure import Standing, stand
 from .light import sample_light
 from .people import Person, make_person, perturbed, sample_camera, sample_poses
 from .photograph import photograph
-from .render import Shot, render
+from .render import SPAN, Shot, render
 from .surfaces import load_surfaces
 
 
@@ -74,8 +74,13 @@ class Synthetic:
         return make_person(np.random.default_rng([self.seed, i]), s, open_closet(self.assets, s))
 
     @torch.no_grad()
-    def shots(self, i: int, indices: Sequence[int]) -> tuple[list[Shot], list[Camera], Tensor, Tensor, Person]:
-        """Pictures of person i without background, one camera each, poses [n, J, 3] and places [n, 3]."""
+    def shots(
+        self, i: int, indices: Sequence[int], azimuths: Sequence[float] | None = None
+    ) -> tuple[list[Shot], list[Camera], Tensor, Tensor, Person]:
+        """Pictures of person i without background, one camera each, poses [n, J, 3] and places [n, 3].
+
+        ``azimuths`` (radians from the person's front) take the place of random ones.
+        """
         s, person = load_surfaces(self.device), self.person(i)
         rng = np.random.default_rng([self.seed, i, 1])
         n, still = self.views_per_person, rng.random() < 0.35
@@ -84,26 +89,35 @@ class Synthetic:
         pose, place = pose[pick], place[pick]
         light = sample_light(rng)
         standing = stand(person.figure, s, person.betas, pose, place)
-        v = standing.vertices
-        shift = torch.zeros(len(v), 3, device=v.device)
-        shift[:, 1] = -v[..., 1].amin(1)  # shoes stand on the floor
-        standing.vertices, place = v + shift[:, None], place + shift
+        shift = torch.zeros_like(place)
+        shift[:, 1] = -standing.vertices[..., 1].amin(1)  # shoes stand on the floor
+        v = standing.vertices = standing.vertices + shift[:, None]
+        hips = person.figure.weights[:, 0].argmax()  # a vertex that turns with the pelvis
+        front = torch.linalg.cross(standing.across[:, hips], standing.up[:, hips])
+        facing = torch.atan2(front[:, 0], front[:, 2]).tolist()
         cameras = []
-        for k, b in zip(indices, range(len(v)), strict=True):
+        for b, k in enumerate(indices):
             r = np.random.default_rng([self.seed, i, 2, k])
             azimuth = float(r.normal(0, 0.45)) if k == 0 or r.random() < 0.25 else float(r.uniform(-math.pi, math.pi))
-            front = standing.up.new_tensor([0.0, 0, 1])
-            hips = person.figure.weights[:, 0].argmax()  # a vertex that turns with the pelvis
-            front = torch.linalg.cross(standing.across[b, hips], standing.up[b, hips])
-            facing = math.atan2(float(front[0]), float(front[2]))
-            cameras.append(sample_camera(r, standing.vertices[b], azimuth, self.size, facing))
-        each = range(len(v)) if self.device == "cpu" else [slice(0, len(v))]
-        shots = []
-        for b in each:
-            part = slice(b, b + 1) if isinstance(b, int) else b
-            some = type(standing)(*(a[part] for a in vars(standing).values()))
-            shots.append(render(person.figure, some, cameras[part], light, 0.0))
-        return shots, cameras, pose, place, person
+            azimuth = azimuth if azimuths is None else azimuths[b]
+            cameras.append(sample_camera(r, v[b], azimuth, self.size, facing[b]))
+        parts = [slice(b, b + 1) for b in range(len(v))] if self.device == "cpu" else [slice(None)]  # caches
+        shots = [
+            render(person.figure, Standing(*(a[part] for a in vars(standing).values())), cameras[part], light, 0.0)
+            for part in parts
+        ]
+        return shots, cameras, pose, place + shift, person
+
+    def front_and_back(self, i: int) -> list[np.ndarray]:
+        """Two pictures [size, size, 3] uint8 of person i in one pose, over grey paper: for contact sheets."""
+        turn = float(np.random.default_rng([self.seed, i, 6]).normal(0, 0.4))
+        shots, *_ = self.shots(i, [0, 0], [turn, turn + math.pi])
+        out = []
+        for shot in shots:
+            for rgb, alpha in zip(shot.rgb, shot.alpha, strict=True):
+                paper = torch.linspace(0.62, 0.48, self.size, device=rgb.device)[:, None, None]
+                out.append(_encode(rgb + paper * (1 - alpha[..., None])).cpu().numpy())
+        return out
 
     @torch.no_grad()
     def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
@@ -146,8 +160,6 @@ class Synthetic:
 
 def _shadowed(scene: Tensor, floor: Tensor, points: Tensor, ground: Tensor, middle: list[float]) -> Tensor:
     """The floor under the person's shadow; ``ground`` [G, G, 3] is the light around the person."""
-    from .render import SPAN
-
     at = (points[..., [2, 0]] - points.new_tensor([middle[1], middle[0]])) / SPAN
     light = torch.nn.functional.grid_sample(
         ground.permute(2, 0, 1)[None], at[None], mode="bilinear", padding_mode="border", align_corners=True

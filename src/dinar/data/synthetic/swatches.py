@@ -93,7 +93,8 @@ def check(rng: np.random.Generator, c: Colours) -> Swatch:
         widths, which = [a, a], [0, 1]
     else:
         k = int(rng.integers(3, 6))
-        half = [(float(w), int(i)) for w, i in zip(rng.choice([0.004, 0.008, 0.02, 0.035], k), rng.integers(0, 3, k))]
+        wide = rng.choice([0.004, 0.008, 0.02, 0.035], k)
+        half = [(float(w), int(i)) for w, i in zip(wide, rng.integers(0, 3, k), strict=True)]
         half[0] = (0.04, 0)
         half[1] = (half[1][0], 1)
         sett = half + half[-2:0:-1]  # a tartan's sett reads the same from both ends
@@ -111,12 +112,12 @@ def herringbone(rng: np.random.Generator, c: Colours) -> Swatch:
 
 
 def houndstooth(rng: np.random.Generator, c: Colours) -> Swatch:
-    n, y, x = 64, *np.mgrid[:64, :64]
+    y, x = np.mgrid[:64, :64]
     warp, weft = x // 16 % 4 < 2, y // 16 % 4 < 2
     return Swatch(_indexed(np.where((x + y) // 8 % 4 < 2, warp, weft).astype(int), c), rng.uniform(0.02, 0.07))
 
 
-def _scatter(rng: np.random.Generator, n: int, least: float, tries: int = 400) -> list[tuple[float, float]]:
+def _scatter(rng: np.random.Generator, n: int, least: float, tries: int = 220) -> list[tuple[float, float]]:
     """Points on the torus [0, n)² no nearer to each other than ``least``."""
     points = np.empty((0, 2))
     for p in rng.uniform(0, n, (tries, 2)):
@@ -161,7 +162,7 @@ def floral(rng: np.random.Generator, c: Colours) -> Swatch:
     """Flowers and leaves strewn over the ground colour, small (ditsy) to large."""
     n = 256
     image = np.full((n, n, 3), _bytes(c[0]), np.uint8)
-    radius = rng.uniform(9, 24)
+    radius = rng.uniform(11, 26)
     leaf, heart = contrasting(rng, c[0], 0.1, 0.12), any_colour(rng, 0.3, 0.2)
     petals, bloom = int(rng.integers(4, 8)), (c[1], c[2])
     for x, y in _scatter(rng, n, radius * rng.uniform(1.7, 2.6)):
@@ -188,7 +189,8 @@ def shapes(rng: np.random.Generator, c: Colours) -> Swatch:
         a = rng.uniform(0, 6.3)
         p, q = r * np.cos(t), r * squeeze * np.sin(t)
         shape = np.stack([np.cos(a) * p - np.sin(a) * q, np.sin(a) * p + np.cos(a) * q], -1)
-        _stamp(image, x, y, lambda im, u, v, s=shape, h=c[1 + int(rng.random() < 0.3)]: _fill(im, s + (u, v), h))
+        ink = c[1 + int(rng.random() < 0.3)]
+        _stamp(image, x, y, lambda im, u, v, s=shape, h=ink: _fill(im, s + (u, v), h))
     return Swatch(image, rng.uniform(0.12, 0.25))
 
 
@@ -198,9 +200,9 @@ def camouflage(rng: np.random.Generator, c: Colours) -> Swatch:
     base = np.array(families[int(rng.choice(3, p=[0.6, 0.2, 0.2]))])
     tint = [tuple(base * s + np.array(t)) for s, t in ((1.0, (0, 0, 0)), (0.45, (0, 0.005, 0)), (0.18, (0.003, 0, 0)),
                                                       (1.9, (0.02, 0.02, 0)))]  # fmt: skip
-    index = np.zeros((256, 256), int)
+    index = np.zeros((128, 128), int)
     for k in (1, 2, 3):
-        index[band(rng, 3, 7) > rng.uniform(0.5, 0.9)] = k
+        index[band(rng, 3, 7, 128) > rng.uniform(0.5, 0.9)] = k
     return Swatch(_indexed(index, tuple(tint)), rng.uniform(0.35, 0.6))  # type: ignore[arg-type]
 
 
@@ -209,7 +211,7 @@ def animal(rng: np.random.Generator, c: Colours) -> Swatch:
     sand = tuple(np.array((0.42, 0.26, 0.12)) * rng.uniform(0.7, 1.3))
     dark, brown = (0.015, 0.012, 0.01), (0.16, 0.08, 0.035)
     if rng.random() < 0.25:
-        return Swatch(_indexed((np.sin(4.0 * band(rng, 2, 4)) > 0.1).astype(int), (c[0], dark)), 0.3)
+        return Swatch(_indexed((np.sin(4.0 * band(rng, 2, 4, 128)) > 0.1).astype(int), (c[0], dark)), 0.3)
     n = 256
     image = np.full((n, n, 3), _bytes(sand), np.uint8)  # type: ignore[arg-type]
     for x, y in _scatter(rng, n, 25):
@@ -221,10 +223,12 @@ def animal(rng: np.random.Generator, c: Colours) -> Swatch:
 
 def marble(rng: np.random.Generator, c: Colours) -> Swatch:
     """Tie-dye and watercolour: soft clouds of three colours."""
-    a, b = (np.clip(0.5 + 0.5 * band(rng, 1, 4, tilt=0.7), 0, 1)[..., None] for _ in range(2))
+    a, b = (np.clip(0.5 + 0.5 * band(rng, 1, 4, 128, 0.7), 0, 1)[..., None] for _ in range(2))
     near = [np.array(k) * 0.6 + np.array(c[0]) * 0.4 for k in (c[1], c[2])]
     mix = np.array(c[0]) * (1 - a) + near[0] * a
-    return Swatch(np.rint(to_srgb(mix * (1 - 0.5 * b) + near[1] * 0.5 * b) * 255).astype(np.uint8), rng.uniform(0.5, 0.8))
+    return Swatch(
+        np.rint(to_srgb(mix * (1 - 0.5 * b) + near[1] * 0.5 * b) * 255).astype(np.uint8), rng.uniform(0.5, 0.8)
+    )
 
 
 def lace(rng: np.random.Generator, c: Colours) -> Swatch:
@@ -234,7 +238,12 @@ def lace(rng: np.random.Generator, c: Colours) -> Swatch:
     for x, y in ((0, 0), (64, 64)):
         for k in range(6):
             a = k * np.pi / 3
-            _stamp(image, x + 26 * np.cos(a), y + 26 * np.sin(a), lambda im, p, q, a=a: _fill(im, _blob(p, q, 15, a, 0.55), c[0]))
+            _stamp(
+                image,
+                x + 26 * np.cos(a),
+                y + 26 * np.sin(a),
+                lambda im, p, q, a=a: _fill(im, _blob(p, q, 15, a, 0.55), c[0]),
+            )
         _stamp(image, x, y, lambda im, p, q: _fill(im, _blob(p, q, 12, 0), c[0]))
     return Swatch(image, rng.uniform(0.03, 0.06))
 
@@ -269,20 +278,26 @@ def cable(rng: np.random.Generator, c: Colours) -> Swatch:
         h = np.maximum(h, over * np.sqrt(np.clip(1 - ((x - centre) / 0.10) ** 2, 0, 1)))
     ribs = 0.5 * np.abs(np.sin(8 * np.pi * x)) * ((x > 0.58) & (x < 0.96))
     h = np.maximum(h, ribs) + 0.10 * np.abs(np.sin(np.pi * (10 * y + 1.5 * np.abs(x - 0.32))))
-    return _plain(c, 0.004 * cv2.GaussianBlur(h, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT), rng.uniform(0.07, 0.11), 0.45)
+    return _plain(
+        c, 0.004 * cv2.GaussianBlur(h, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT), rng.uniform(0.07, 0.11), 0.45
+    )
 
 
 def waffle(rng: np.random.Generator, c: Colours) -> Swatch:
     """Chunky stitches: moss, honeycomb."""
     y, x = np.mgrid[:64, :64] / 64
-    return _plain(c, 0.0012 * np.abs(np.sin(2 * np.pi * x) * np.sin(2 * np.pi * y)) ** 0.6, rng.uniform(0.014, 0.028), 0.45)
+    return _plain(
+        c, 0.0012 * np.abs(np.sin(2 * np.pi * x) * np.sin(2 * np.pi * y)) ** 0.6, rng.uniform(0.014, 0.028), 0.45
+    )
 
 
 def puffer(rng: np.random.Generator, c: Colours) -> Swatch:
     """Horizontal baffles, pinched along the seams."""
     n = 128
     y, x = np.mgrid[:n, :n] / n
-    pinch = 0.25 * np.exp(-(((y % 1) * (1 - y % 1)) / 0.12)) * np.sin(2 * np.pi * (7 * x + 0.3 * np.sin(2 * np.pi * 2 * x)))
+    pinch = (
+        0.25 * np.exp(-(((y % 1) * (1 - y % 1)) / 0.12)) * np.sin(2 * np.pi * (7 * x + 0.3 * np.sin(2 * np.pi * 2 * x)))
+    )
     h = np.clip(4 * y * (1 - y), 0, 1) ** 0.55 + 0.5 * pinch * (4 * y * (1 - y)) ** 0.25
     size = rng.uniform(0.055, 0.11)
     return _plain(c, 0.17 * size * h, size, 0.35)

@@ -1,0 +1,203 @@
+"""Training samples of the human parser: pictures with class maps and keypoints, cropped and strongly augmented.
+
+A parsing set is a folder (``data.ccp`` writes one, generated people the same)::
+
+    rgb/NAME.jpg|png   labels/NAME.png   keypoints.npz (names [M], keypoints [M, 33, 4])
+
+Anything with ``len`` and ``[i] -> Sample`` will do as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from ..errors import DinarError
+from ..fit.crop import heatmaps, person_affine, warp
+from ..fit.labels import IGNORE
+
+IN_MEMORY = 2000  # pictures: smaller sets are decoded once and kept
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of one person."""
+
+    rgb: np.ndarray  # [H, W, 3] uint8 sRGB
+    labels: np.ndarray  # [H, W] uint8, index into CLASSES; IGNORE: counts for nothing
+    keypoints: np.ndarray  # [33, 4] float32: x, y, z in pixels, visibility
+
+
+class Samples(Protocol):
+    """Any source of pictures."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> Sample: ...
+
+
+class ParsingSet:
+    """A folder of pictures, without those named in ``leave_out`` or, with ``only``, just these."""
+
+    def __init__(self, folder: Path, leave_out: frozenset[str] = frozenset(), only: frozenset[str] | None = None):
+        self.folder = folder
+        self.memory: dict[int, Sample] = {}
+        try:
+            with np.load(folder / "keypoints.npz", allow_pickle=False) as z:
+                names, keypoints = z["names"], z["keypoints"].astype(np.float32)
+        except (OSError, KeyError, ValueError) as e:
+            raise DinarError(f"{folder}: expected a parsing set with keypoints.npz of names and keypoints ({e})") from e
+        keep = [i for i, n in enumerate(names) if n not in leave_out and (only is None or n in only)]
+        self.names, self.keypoints = [str(names[i]) for i in keep], keypoints[keep]
+        if not keep:
+            raise DinarError(f"{folder}: no pictures left to learn from")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> Sample:
+        if i not in self.memory:
+            sample = self._read(i)
+            if len(self) > IN_MEMORY:
+                return sample
+            self.memory[i] = sample
+        return self.memory[i]
+
+    def _read(self, i: int) -> Sample:
+        name = self.names[i]
+        path = next((p for s in ("jpg", "png") if (p := self.folder / "rgb" / f"{name}.{s}").exists()), None)
+        image = cv2.imread(str(path)) if path else None
+        labels = cv2.imread(str(self.folder / "labels" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        if image is None or labels is None or image.shape[:2] != labels.shape:
+            raise DinarError(f"{self.folder}: expected rgb/{name}.jpg (or png) and labels/{name}.png of one size")
+        return Sample(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), labels, self.keypoints[i])
+
+
+def crop(sample: Sample, M: np.ndarray, size: tuple[int, int]) -> Sample:  # M: [2, 3] picture to crop
+    """The picture as the network sees it; outside of it black, IGNORE."""
+    xy = sample.keypoints[:, :2] @ M[:, :2].T + M[:, 2]
+    points = np.hstack([xy, sample.keypoints[:, 2:]]).astype(np.float32)
+    labels = warp(sample.labels, M, size, nearest=True, border=IGNORE)
+    return Sample(warp(sample.rgb, M, size), labels, points)
+
+
+def augment(
+    sample: Sample,
+    other: Callable[[], Sample],  # somebody else, read when needed: another background, a passer-by
+    size: tuple[int, int],  # rows and columns
+    rng: np.random.Generator,
+) -> Sample:
+    """A random crop of a picture, sometimes before another background, beside other people, or partly covered."""
+    s = crop(sample, _jitter(size, rng) @ _square(person_affine(sample.keypoints, size)), size)
+    if rng.random() < 0.4:
+        s = _compose(s, other(), size, rng)
+    rgb, labels = s.rgb.copy(), s.labels.copy()
+    if rng.random() < 0.25:
+        _cover(rgb, labels, rng)
+    return Sample(_camera(_colours(rgb, rng), rng), labels, _noisy(s.keypoints, size, rng))
+
+
+def tensors(s: Sample, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
+    """A crop as the network takes it: rgb [3, H, W] and heat [6, H/4, W/4] float32, labels [H/2, W/2] int64.
+
+    The labels are those of one of the four pixels of every output cell, at random: without bias, unlike any fixed one.
+    """
+    y, x = rng.integers(0, 2, 2) if rng is not None else (0, 0)
+    rgb = s.rgb.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+    return {"rgb": rgb, "heat": heatmaps(s.keypoints, s.labels.shape), "labels": s.labels[y::2, x::2].astype(np.int64)}
+
+
+def _square(M: np.ndarray) -> np.ndarray:
+    return np.vstack([M, [0, 0, 1]])
+
+
+def _jitter(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """[2, 3] scale, rotation, shift and flip about the crop's middle."""
+    k = np.exp(np.clip(rng.normal(0, 0.14), -0.4, 0.3))
+    angle = np.deg2rad(rng.normal(0, 8) if rng.random() < 0.9 else rng.uniform(-45, 45))
+    c, s = k * np.cos(angle), k * np.sin(angle)
+    flip = np.diag([rng.choice([-1.0, 1.0]), 1.0])
+    middle = np.array([size[1] - 1, size[0] - 1]) / 2
+    R = np.array([[c, -s], [s, c]]) @ flip
+    return np.c_[R, middle + rng.normal(0, 0.03, 2) * size[0] - R @ middle]
+
+
+def _compose(s: Sample, other: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """The person in the other's picture (background and all), or the other person pasted beside, behind or in front."""
+    M = _jitter(size, rng) @ _square(person_affine(other.keypoints, size))
+    swap = rng.random() < 0.5
+    M[:, 2] += rng.choice([-1, 1]) * rng.uniform(0.25, 0.7) * size[1] * (1 if not swap else rng.random()), 0
+    o = crop(other, M, size)
+    mine = (s.labels > 0) & (s.labels != IGNORE)
+    front = not swap and rng.random() < 0.3
+    if swap:  # what the other picture does not cover keeps its own background
+        take = ~mine & (o.labels != IGNORE)
+    else:
+        take = (o.labels > 0) & (o.labels != IGNORE) & (True if front else ~mine)
+    soft = cv2.GaussianBlur(take.astype(np.float32), (0, 0), 0.7)[..., None]
+    labels = np.where(take, 0, s.labels)
+    return Sample((s.rgb * (1 - soft) + o.rgb * soft).astype(np.uint8), labels, s.keypoints)
+
+
+def _cover(rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
+    """Things in front: rectangles and ellipses of one colour or of noise, in place."""
+    h, w = labels.shape
+    for _ in range(rng.integers(1, 4)):
+        centre = [int(rng.uniform(0, w)), int(rng.uniform(0, h))]
+        half = [int(rng.uniform(0.02, 0.16) * h) + 1 for _ in range(2)]
+        shape = np.zeros((h, w), np.uint8)
+        if rng.random() < 0.5:
+            cv2.ellipse(shape, centre, half, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+        else:
+            box = cv2.boxPoints((centre, [2 * half[0], 2 * half[1]], float(rng.uniform(0, 180))))
+            cv2.fillConvexPoly(shape, np.rint(box).astype(np.int32), 1)
+        on = shape > 0
+        fill = rng.uniform(0, 255, 3) + rng.normal(0, rng.choice([0, 25]), (int(on.sum()), 3))
+        rgb[on], labels[on] = fill.clip(0, 255), 0
+
+
+def _colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light, exposure and white balance of another camera."""
+    table = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.2))  # gamma
+    table = (table - 0.5) * np.exp(rng.normal(0, 0.15)) + 0.5 + rng.normal(0, 0.06)
+    table = (table * np.exp(rng.normal(0, 0.06, 3)) * 255).clip(0, 255).astype(np.uint8)
+    rgb = cv2.LUT(rgb, table[:, None])
+    saturation = 0.0 if rng.random() < 0.03 else np.exp(rng.normal(0, 0.25))
+    luma = np.array([0.299, 0.587, 0.114])
+    mix = np.eye(3) * saturation + (1 - saturation) * luma
+    axis, angle = np.ones(3) / 3**0.5, rng.normal(0, 0.12)  # hue: turn about grey
+    K = np.cross(np.eye(3), axis)
+    mix = (np.eye(3) + np.sin(angle) * K + (1 - np.cos(angle)) * K @ K) @ mix
+    return cv2.transform(rgb, mix.astype(np.float32))
+
+
+def _camera(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Blur, few pixels, noise and jpeg."""
+    h, w = rgb.shape[:2]
+    if rng.random() < 0.15:
+        k = rng.uniform(0.35, 0.8)
+        rgb = cv2.resize(cv2.resize(rgb, (int(w * k), int(h * k)), interpolation=cv2.INTER_AREA), (w, h))
+    elif rng.random() < 0.15:
+        rgb = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.2:
+        noise = rng.normal(0, rng.uniform(2, 12), (h // 2, w // 2, 3)) if rng.random() < 0.5 else \
+            rng.normal(0, rng.uniform(2, 12), (h, w, 3))  # fmt: skip
+        rgb = (rgb + cv2.resize(noise, (w, h))).clip(0, 255).astype(np.uint8)
+    if rng.random() < 0.25:
+        rgb = cv2.imdecode(cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1], 1)
+    return rgb
+
+
+def _noisy(keypoints: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Keypoints as a worse detector finds them: moved, some missing, sometimes all."""
+    out = keypoints.copy()
+    out[:, :2] += rng.normal(0, rng.choice([0.004, 0.012]) * size[0], (33, 2))
+    out[rng.random(33) < 0.05, 3] = 0
+    if rng.random() < 0.08:
+        out[:, 3] = 0
+    return out

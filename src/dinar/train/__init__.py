@@ -1,0 +1,1 @@
+"""Training: one loop, one short file a stage, one table of presets."""

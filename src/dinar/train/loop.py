@@ -1,0 +1,332 @@
+"""The training loop that all stages share.
+
+A stage brings networks, optimisers, samples and one ``step``; the loop brings devices and processes (accelerate),
+mixed precision, gradient accumulation, averaged weights, checkpoints, the log. A run can be killed at any time and goes
+on where its last checkpoint stands, ending in the same weights (on a CPU bit for bit), because nothing in it has a
+hidden position: sample i depends on (seed, i), the learning rate on the step, and the checkpoint holds the rest.
+
+    accelerate launch -m dinar train parser --data DIR --run runs/parser        several devices or machines
+    dinar train parser --data DIR --run runs/parser                             one
+
+A run folder holds config.json, checkpoint.pt, log.jsonl, TensorBoard events, pictures/ and, at the end, weights/.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..errors import DinarError
+from ..files import replacing
+from .presets import Loop
+
+FORMAT = 1  # of checkpoints
+
+
+class Stage(Protocol):
+    """What the loop asks of a stage."""
+
+    modules: dict[str, nn.Module]
+    """Everything with weights. The loop puts the prepared ones (on their device, distributed) back here."""
+    optimizers: dict[str, torch.optim.Optimizer]
+    """By the names that ``step`` gives to ``State.update``. A group's ``lr`` is its peak."""
+    averaged: tuple[str, ...]
+    """Names of the modules whose running average is what the stage is for."""
+
+    def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Sample i; all randomness from ``rng``. Shapes may depend on i // batch only."""
+        ...
+
+    def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
+        """Losses, ``state.update``, once per optimiser; returns scalars to log."""
+        ...
+
+    def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Validation: scalars, and pictures [H, W, 3] uint8 by name."""
+        ...
+
+    def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
+        """Write the weights that are used from then on."""
+        ...
+
+
+@dataclass
+class State:
+    """Where a run stands, and the only way to change weights."""
+
+    accelerator: Accelerator
+    loop: Loop
+    stage: Stage
+    step: int = 0  # optimiser steps done
+    averaged: dict[str, nn.Module] = field(default_factory=dict)
+    peaks: dict[str, list[float]] = field(default_factory=dict)  # learning rates at the top of the schedule
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    def update(self, name: str, loss: Tensor) -> None:
+        """Backward, and an optimiser step where the accumulated batch is complete."""
+        optimizer = self.stage.optimizers[name]
+        self.accelerator.backward(loss)
+        if self.accelerator.sync_gradients:
+            self.accelerator.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], self.loop.clip)
+            for group, peak in zip(optimizer.param_groups, self.peaks[name], strict=True):
+                group["lr"] = peak * schedule(self.step, self.loop)
+        optimizer.step()  # accelerate skips both while gradients accumulate
+        optimizer.zero_grad()
+
+    def plain(self, name: str) -> nn.Module:
+        """A module without what accelerate put around it."""
+        return self.accelerator.unwrap_model(self.stage.modules[name])
+
+
+def schedule(step: int, loop: Loop) -> float:
+    """Factor of the learning rates: linear warm-up, cosine to 0."""
+    if step < loop.warmup:
+        return (step + 1) / (loop.warmup + 1)
+    return 0.5 + 0.5 * math.cos(math.pi * (step - loop.warmup) / max(1, loop.steps - loop.warmup))
+
+
+@torch.no_grad()
+def average(ema: nn.Module, module: nn.Module, decay: float) -> None:
+    """ema <- decay · ema + (1 − decay) · module; buffers are taken over."""
+    for a, b in zip(ema.parameters(), module.parameters(), strict=True):
+        a.lerp_(b, 1 - decay)
+    for a, b in zip(ema.buffers(), module.buffers(), strict=True):
+        a.copy_(b)
+
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+
+class _Samples(Dataset):
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self.stage, self.seed = stage, seed
+
+    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+        return self.stage.sample(i, np.random.default_rng([self.seed, i]))
+
+
+class _Micros(Sampler):
+    """Indices of one process' micro batches from a step on, without end: step s uses samples s·batch and following."""
+
+    def __init__(self, loop: Loop, step: int, rank: int, processes: int) -> None:
+        self.loop, self.step, self.rank, self.processes = loop, step, rank, processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        m = self.loop.micro_batch
+        for step in range(self.step, self.loop.steps):
+            for k in range(self.rank, self.loop.batch // m, self.processes):
+                first = step * self.loop.batch + k * m
+                yield list(range(first, first + m))
+
+
+def batches(state: State) -> Iterator[dict[str, Tensor]]:
+    """Micro batches of this process on its device, from the state's step on."""
+    a, loop = state.accelerator, state.loop
+    micros = _Micros(loop, state.step, a.process_index, a.num_processes)
+    # A generator of its own: the loader draws its workers' seeds, which must not move the run's random state.
+    loader = DataLoader(_Samples(state.stage, loop.seed), batch_sampler=micros, num_workers=loop.workers,
+                        generator=torch.Generator().manual_seed(loop.seed), pin_memory=a.device.type == "cuda",
+                        persistent_workers=False)  # fmt: skip
+    for batch in loader:
+        yield {k: v.to(a.device, non_blocking=True) for k, v in batch.items()}
+
+
+# --- checkpoints ----------------------------------------------------------------------------------------------------
+
+
+def save(state: State, path: Path, config: dict[str, Any]) -> None:
+    """Everything the next step depends on, in one file that appears whole or not at all. All processes call it."""
+    rng = {"cpu": torch.get_rng_state()}
+    if state.device.type == "cuda":
+        rng["cuda"] = torch.cuda.get_rng_state(state.device)
+    rngs = gather_object([rng])  # processes differ in nothing else
+    if state.accelerator.is_main_process:
+        content = {
+            "format": FORMAT, "step": state.step, "config": json.dumps(config), "rng": rngs,
+            "modules": {k: state.plain(k).state_dict() for k in state.stage.modules},
+            "averaged": {k: m.state_dict() for k, m in state.averaged.items()},
+            "optimizers": {k: o.state_dict() for k, o in state.stage.optimizers.items()},
+        }  # fmt: skip
+        with replacing(path) as temp:
+            torch.save(content, temp)
+    state.accelerator.wait_for_everyone()
+
+
+def restore(state: State, path: Path) -> None:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if content.get("format") != FORMAT:
+        raise DinarError(f"{path}: expected a checkpoint of format {FORMAT}, got {content.get('format')}")
+    try:
+        for k in state.stage.modules:
+            state.plain(k).load_state_dict(content["modules"][k])
+        for k, m in state.averaged.items():
+            m.load_state_dict(content["averaged"][k])
+        for k, o in state.stage.optimizers.items():
+            o.load_state_dict(content["optimizers"][k])
+    except (KeyError, RuntimeError, ValueError) as e:
+        raise DinarError(f"{path} belongs to other networks ({str(e).splitlines()[0]}): give another --run") from e
+    state.step = content["step"]
+    rngs = content["rng"]
+    if len(rngs) == state.accelerator.num_processes:  # with another number the run goes on, but not bit for bit
+        rng = rngs[state.accelerator.process_index]
+        torch.set_rng_state(rng["cpu"])
+        if "cuda" in rng and state.device.type == "cuda":
+            torch.cuda.set_rng_state(rng["cuda"], state.device)
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def train(
+    stage: Stage,
+    loop: Loop,
+    run: Path,
+    config: dict[str, Any],  # all options of the run, resolved: saved beside it
+    cpu: bool = False,  # even where there is a GPU
+    dry_run: bool = False,  # say what would be done, and fetch one batch
+) -> bool:
+    """Train to ``loop.steps``, from the checkpoint in the run folder where there is one. False: stopped by a signal."""
+    a, state = _prepare(stage, loop, cpu)
+    checkpoint = run / "checkpoint.pt"
+    if dry_run:
+        _describe(state, checkpoint)
+        return True
+    (run / "pictures").mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(loop.seed * 1000 + a.process_index)
+    if checkpoint.exists():
+        restore(state, checkpoint)
+        a.print(f"going on at step {state.step} of {run}", flush=True)
+    writer = None
+    if a.is_main_process:
+        from torch.utils.tensorboard import SummaryWriter
+
+        with replacing(run / "config.json") as temp:
+            temp.write_text(json.dumps(config, indent=1))
+        writer = SummaryWriter(str(run), purge_step=state.step)
+    stop = _Stop()
+    for m in stage.modules.values():
+        m.train()
+    done, logged, begun = state.step, state.step, time.perf_counter()
+    stream = batches(state)
+    while state.step < loop.steps and not stop(a):
+        for _ in range(loop.batch // (loop.micro_batch * a.num_processes)):
+            with a.accumulate(*stage.modules.values()):
+                scalars = stage.step(next(stream), state)
+        state.step += 1
+        decay = min(loop.ema, (1 + state.step) / (10 + state.step))
+        for k, ema in state.averaged.items():
+            average(ema, state.plain(k), decay)
+        if state.step % loop.log_every == 0 and writer:
+            rate = (state.step - logged) * loop.batch / (time.perf_counter() - begun)
+            _log(run, writer, state.step, {k: float(v) for k, v in scalars.items()} | {"images_per_s": rate})
+            logged, begun = state.step, time.perf_counter()
+        if (state.step % loop.show_every == 0 or state.step == loop.steps) and writer:
+            paused = time.perf_counter()
+            _show(state, run, writer)
+            begun += time.perf_counter() - paused
+        if state.step % loop.save_every == 0:
+            save(state, checkpoint, config)
+            done = state.step
+    if done < state.step:
+        save(state, checkpoint, config)
+    if a.is_main_process:
+        stage.export(state.averaged, run / "weights")
+    if writer:
+        writer.close()
+    a.print(f"{'finished' if state.step >= loop.steps else 'stopped'} at step {state.step} of {loop.steps}", flush=True)
+    stop.restore()
+    return state.step >= loop.steps
+
+
+def _prepare(stage: Stage, loop: Loop, cpu: bool) -> tuple[Accelerator, State]:
+    from accelerate.state import PartialState
+
+    processes = PartialState(cpu=cpu).num_processes
+    if loop.batch % (loop.micro_batch * processes):
+        raise DinarError(f"expected --batch to be a multiple of --micro-batch x processes = {loop.micro_batch} x "
+                         f"{processes}, got {loop.batch}")  # fmt: skip
+    a = Accelerator(mixed_precision=loop.precision, cpu=cpu, step_scheduler_with_optimizer=False,
+                    gradient_accumulation_steps=loop.batch // (loop.micro_batch * processes))  # fmt: skip
+    state = State(a, loop, stage)
+    # Copied first: what accelerate prepares keeps its mixed precision in a patched forward, which a copy would share.
+    copies = {k: copy.deepcopy(stage.modules[k]) for k in stage.averaged}
+    state.averaged = {k: m.requires_grad_(False).eval().to(a.device) for k, m in copies.items()}
+    for k, m in list(stage.modules.items()):
+        stage.modules[k] = a.prepare(m)
+    for k, o in list(stage.optimizers.items()):
+        state.peaks[k] = [g["lr"] for g in o.param_groups]
+        stage.optimizers[k] = a.prepare(o)
+    return a, state
+
+
+def _describe(state: State, checkpoint: Path) -> None:
+    a, loop = state.accelerator, state.loop
+    for k in state.stage.modules:
+        m = state.plain(k)
+        n, learn = (sum(p.numel() for p in m.parameters() if p.requires_grad or every) for every in (True, False))
+        a.print(f"{k}: {n / 1e6:.2f} M parameters, {learn / 1e6:.2f} M of them learn")
+    a.print(f"{loop.steps} steps of {loop.batch} samples = {a.num_processes} processes x "
+            f"{loop.batch // (loop.micro_batch * a.num_processes)} micro steps x {loop.micro_batch}, on {a.device}")  # fmt: skip
+    first = next(batches(state))
+    a.print("a batch: " + ", ".join(f"{k} {list(v.shape)} {str(v.dtype)[6:]}" for k, v in first.items()))
+    a.print(f"would go on from {checkpoint}" if checkpoint.exists() else "would start from the beginning")
+
+
+def _log(run: Path, writer: Any, step: int, scalars: dict[str, float]) -> None:
+    for k, v in scalars.items():
+        writer.add_scalar(k, v, step)
+    writer.flush()
+    with (run / "log.jsonl").open("a") as f:
+        f.write(json.dumps({"step": step, **scalars}) + "\n")
+    print(f"step {step}  " + "  ".join(f"{k} {v:.4g}" for k, v in scalars.items()), flush=True)
+
+
+def _show(state: State, run: Path, writer: Any) -> None:
+    """Validation must not move the run's random state."""
+    with torch.random.fork_rng(devices=[state.device] if state.device.type == "cuda" else []), torch.no_grad():
+        scalars, pictures = state.stage.show(state.averaged, state)
+    _log(run, writer, state.step, {f"valid/{k}": v for k, v in scalars.items()})
+    for name, picture in pictures.items():
+        with replacing(run / "pictures" / f"{name}_{state.step:07d}.png") as temp:
+            cv2.imwrite(str(temp), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+class _Stop:
+    """Set by SIGTERM or SIGINT: the step at hand is finished and a checkpoint written. A second signal kills."""
+
+    def __init__(self) -> None:
+        self.asked, self.old = False, {}
+        for s in (signal.SIGTERM, signal.SIGINT):
+            self.old[s] = signal.signal(s, self._ask)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self.asked = True
+        self.restore()
+
+    def restore(self) -> None:
+        for s, handler in self.old.items():
+            signal.signal(s, handler)
+
+    def __call__(self, a: Accelerator) -> bool:
+        """All processes agree: one that was asked stops them all."""
+        if a.num_processes == 1:
+            return self.asked
+        return bool(a.gather(torch.tensor([self.asked], device=a.device)).any())

@@ -1,0 +1,183 @@
+"""Stage: the human parser, from labelled photos and generated people.
+
+    dinar train parser --data CCP_FOLDER [PARSING_SET ...] --run runs/parser
+
+The first folder may be a copy of Clothing Co-Parsing; its keypoints and class maps are made once, in the run folder.
+Photos named in parser_validation.txt never train: 150 of the 861 labelled ones, among them all labelled ones of
+benchmarks/photos.txt, so that the end-to-end benchmark stays honest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.parsing import Samples, augment, crop, tensors
+from ..errors import DinarError
+from ..fit.crop import person_affine
+from ..fit.labels import CLASSES, IGNORE, LABEL
+from ..nets.parser import Parser
+from . import presets
+from .loop import State
+
+# Cross-entropy weights: (2 % / the class' share of the pixels of 144 photos)^.4, within [.5, 3].
+WEIGHTS = (0.5, 0.95, 1.45, 1.2, 3.0, 3.0, 0.8, 0.7, 0.75, 0.85, 1.85, 1.3, 2.1, 1.15)
+NOT_PERSON = (LABEL["background"], LABEL["bag"])
+
+
+def validation_names() -> frozenset[str]:
+    return frozenset((Path(__file__).parent / "parser_validation.txt").read_text().split())
+
+
+def person_probability(logits: Tensor) -> Tensor:  # [B, classes, h, w] -> [B, h, w]
+    """Of being the person or what the person wears: all but background and bags."""
+    p = logits.softmax(1)
+    return 1 - p[:, NOT_PERSON[0]] - p[:, NOT_PERSON[1]]
+
+
+def losses(logits: Tensor, labels: Tensor, c: presets.Parser) -> dict[str, Tensor]:
+    """Class-balanced cross-entropy, soft IoU of the person (what the mask is judged by), Dice over the classes."""
+    logits = logits.float()
+    cross = F.cross_entropy(logits, labels, logits.new_tensor(WEIGHTS), ignore_index=IGNORE)
+    known = (labels != IGNORE)[:, None].float()
+    p = logits.softmax(1) * known
+    truth = F.one_hot(labels.clamp(max=len(CLASSES) - 1), len(CLASSES)).permute(0, 3, 1, 2) * known
+    both, total = (p * truth).sum((0, 2, 3)), (p + truth).sum((0, 2, 3))
+    seen = truth.sum((0, 2, 3)) > 20
+    dice = (1 - (2 * both + 1) / (total + 1))[seen].mean()
+    p, truth = ((x.sum(1) - x[:, NOT_PERSON[0]] - x[:, NOT_PERSON[1]]).flatten(1) for x in (p, truth))
+    both = (p * truth).sum(1)
+    iou = 1 - ((both + 1) / ((p + truth).sum(1) - both + 1)).mean()
+    return {"loss": cross + c.iou * iou + c.dice * dice, "cross_entropy": cross, "iou_loss": iou, "dice_loss": dice}
+
+
+class ParserStage:
+    """See :class:`dinar.train.loop.Stage`."""
+
+    averaged = ("parser",)
+
+    def __init__(
+        self,
+        c: presets.Parser,
+        sources: Sequence[Samples],
+        weights: Sequence[float],  # how often each source is drawn from
+        validation: Samples,
+        start: Path | None = None,  # EfficientNet-Lite0's weights, or None: random ones (tests)
+    ) -> None:
+        self.c, self.sources, self.validation = c, sources, validation
+        self.share = np.cumsum(weights) / np.sum(weights)
+        torch.manual_seed(c.loop.seed)
+        net = Parser(tuple(c.widths), (c.sizes[-1][1], c.sizes[-1][2]))
+        if start is not None:
+            net.load_imagenet(start)
+            net.freeze(c.frozen)
+        net.to(memory_format=torch.channels_last)  # three times faster on CPUs, and what tensor cores want
+        encoder = net.encoder()
+        known = {id(p) for p in encoder}
+        rest = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
+        groups = [{"params": rest, "lr": c.lr}, {"params": encoder, "lr": c.lr * c.encoder_lr}]
+        self.modules: dict[str, nn.Module] = {"parser": net}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "parser": torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=c.weight_decay)}  # fmt: skip
+
+    def size(self, step: int) -> tuple[int, int]:
+        """Rows and columns of the crop at a step."""
+        ends = np.cumsum([share for share, _, _ in self.c.sizes])
+        k = min(int((step >= ends * self.c.loop.steps - 1e-6).sum()), len(ends) - 1)
+        return self.c.sizes[k][1], self.c.sizes[k][2]
+
+    def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        first = self.sources[min(int((rng.random() >= self.share).sum()), len(self.sources) - 1)]
+        other = self.sources[0]
+        drawn = first[int(rng.integers(len(first)))]
+        beside = int(rng.integers(len(other)))
+        return tensors(augment(drawn, lambda: other[beside], self.size(i // self.c.loop.batch), rng), rng)
+
+    def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
+        rgb = batch["rgb"].to(memory_format=torch.channels_last)
+        out = losses(self.modules["parser"](rgb, batch["heat"]), batch["labels"], self.c)
+        state.update("parser", out["loss"])
+        return out
+
+    def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Person IoU and class IoU at crop size over the validation photos, without augmentation; 12 of them drawn."""
+        size, net = self.size(state.step), averaged["parser"]
+        counts, person, tiles = np.zeros((3, len(CLASSES))), [], []
+        for i in range(len(self.validation)):
+            s = self.validation[i]
+            s = crop(s, person_affine(s.keypoints, size), size)
+            batch = {k: torch.from_numpy(v)[None].to(state.device) for k, v in tensors(s).items()}
+            logits = net(batch["rgb"].contiguous(memory_format=torch.channels_last), batch["heat"])
+            guess, truth = logits.argmax(1)[0].cpu().numpy(), batch["labels"][0].cpu().numpy()
+            known = truth != IGNORE
+            for k in range(len(CLASSES)):
+                a, b = (guess == k) & known, truth == k
+                counts[:, k] += (a & b).sum(), (a | b).sum(), b.sum()
+            a, b = (~np.isin(x, NOT_PERSON) & known for x in (guess, truth))
+            person.append((a & b).sum() / max(1, (a | b).sum()))
+            if i % max(1, len(self.validation) // 12) == 0 and len(tiles) < 12:
+                tiles.append(np.hstack([s.rgb, painted(guess, s.rgb), painted(truth, s.rgb)]))
+        classes = counts[0] / counts[1].clip(1)
+        rows = [np.hstack(tiles[i : i + 4]) for i in range(0, len(tiles) - len(tiles) % 4, 4)] or tiles[:1]
+        scalars = {"person_iou": float(np.mean(person)), "person_iou_min": float(np.min(person)),
+                   "miou": float(classes[counts[2] > 0].mean())}  # fmt: skip
+        return scalars | {f"iou_{n}": float(v) for n, v in zip(CLASSES, classes, strict=True)}, \
+            {"validation": np.vstack(rows)}  # fmt: skip
+
+    def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
+        net = averaged["parser"]
+        assert isinstance(net, Parser)
+        net.save_pretrained(folder)
+
+
+def painted(labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    """[H, W, 3] uint8: the picture under the classes' colours; labels [h, w] are enlarged to it."""
+    hue = (np.arange(len(CLASSES)) * 0.618 % 1 * 179).astype(np.uint8)
+    palette = cv2.cvtColor(np.stack([hue, np.full_like(hue, 200), np.full_like(hue, 255)], -1)[None],
+                           cv2.COLOR_HSV2RGB)[0]  # fmt: skip
+    palette = np.vstack([palette, np.zeros((256 - len(CLASSES), 3), np.uint8)])
+    palette[0] = 0
+    big = cv2.resize(labels.astype(np.uint8), rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return (rgb * 0.4 + palette[big] * 0.6).astype(np.uint8)
+
+
+def train(
+    data: Sequence[Path],
+    run: Path,
+    c: presets.Parser,
+    weights: Sequence[float] = (),
+    cpu: bool = False,
+    dry_run: bool = False,
+) -> bool:
+    """The ``dinar train parser`` command. ``weights``: one for each folder; equal where none are given."""
+    from ..assets import asset
+    from ..data.ccp import is_ccp, prepare_ccp
+    from ..data.parsing import ParsingSet
+    from .loop import train as loop
+
+    weights = list(weights) or [1.0] * len(data)
+    if not data or len(weights) != len(data):
+        raise DinarError(f"expected one or more --data folders and as many --weights, got {len(data)} and "
+                         f"{len(weights)}")  # fmt: skip
+    folders = []
+    for folder in data:
+        if is_ccp(folder):
+            made = run / f"data_{folder.name}"
+            if not (made / "keypoints.npz").exists():
+                print(f"finding keypoints in {folder}, once, into {made} ...", flush=True)
+                prepare_ccp(folder, made)
+            folder = made
+        folders.append(folder)
+    held_out = validation_names()
+    sets = [ParsingSet(f, leave_out=held_out) for f in folders]
+    validation = ParsingSet(folders[0], only=held_out)
+    stage = ParserStage(c, sets, weights, validation, asset("efficientnet-lite0.pth"))
+    config = {"stage": "parser", "data": [str(f) for f in data], "weights": weights, **dataclasses.asdict(c)}
+    return loop(stage, c.loop, run, config, cpu=cpu, dry_run=dry_run)
