@@ -96,7 +96,7 @@ def test_front_and_back_differ(use: str) -> None:
 def test_colours_are_muted() -> None:
     """Mean HSV saturation of clothes; 332 garments of labelled street photos have .25 mean, .19 median."""
     saturation, light = [], []
-    for seed in range(200):
+    for seed in range(90):
         f = fabric(seed, ("tee", "shirt", "sweater", "jacket", "coat", "trousers", "jeans", "dress")[seed % 8])
         f = dataclasses.replace(f, sheet=None)
         mean = to_srgb(shade_fabric(f, points(300, seed))[0].mean(0).double().numpy())

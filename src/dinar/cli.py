@@ -129,6 +129,59 @@ class Synthesize:
 
 
 @dataclass
+class Segment(Common):
+    """Cut the person out of a photo: a soft mask without bags and other people, and what every pixel is."""
+
+    photo: Path1 = Path()
+    out: Output = Path("mask.png")
+    """Grey png of the photo's size, white = the person."""
+    labels: Path | None = None
+    """Also write the classes: a png of label numbers with a palette (dinar.fit.labels.CLASSES)."""
+    keep_accessories: bool = False
+    """Count bags and held things as the person."""
+    person: int | None = None
+    """Which person, counted from the left; default: the largest, most central."""
+    keypoints: Path | None = None
+    """Your own keypoints: OpenPose json, or npz with 33 or 17 points."""
+    label_map: Path | None = None
+    """A label map of Graphonomy, SCHP, ... in the parser's place."""
+    convention: Literal["graphonomy", "cihp", "lip", "atr", "ccp", "dinar"] = "graphonomy"
+    """Whose labels --label-map has."""
+
+
+@dataclass
+class Train:
+    """Train a network from scratch; goes on where it was stopped. Several devices: accelerate launch -m dinar.cli train."""
+
+    stage: Annotated[Literal["parser"], tyro.conf.Positional]
+    data: list[Path]
+    """Folders to learn from; the first one is also validated on."""
+    run: Path
+    """Folder of the run: checkpoint, log, TensorBoard events, pictures, and weights at the end."""
+    weights: list[float] = field(default_factory=list)
+    """How often each folder is drawn from; default: equally."""
+    preset: Literal["nano", "base", "paper"] = "base"
+    init: Path | None = None
+    """Start from these weights."""
+    steps: int | None = None
+    batch: int | None = None
+    """Samples a step, over all devices."""
+    micro_batch: int | None = None
+    """Samples at once on a device; the rest of the batch is accumulated."""
+    precision: Literal["no", "bf16", "fp16"] | None = None
+    workers: int | None = None
+    """Data processes of each training process."""
+    seed: int | None = None
+    device: Literal["auto", "cpu"] = "auto"
+    dry_run: bool = False
+    """Say what would be done, and fetch one batch."""
+    threads: int = 0
+    """CPU threads; 0: one for each two logical cores."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass
 class Render(Common):
     """Draw an avatar as png or jpg."""
 
@@ -208,7 +261,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"dinar {__version__}")
         return
     command = tyro.cli(
-        typing.Union[Create, Batch, Fit, Synthesize, Render, Turntable, Animate, Export, Demo],  # type: ignore[arg-type]  # noqa: UP007
+        typing.Union[Create, Batch, Fit, Segment, Synthesize, Train, Render, Turntable, Animate, Export, Demo],  # type: ignore[arg-type]  # noqa: UP007
         prog="dinar",
         description=__import__("dinar").__doc__.splitlines()[0],
         args=argv,
@@ -223,7 +276,9 @@ def main(argv: list[str] | None = None) -> None:
             Create: _create,
             Batch: _batch,
             Fit: _fit,
+            Segment: _segment,
             Synthesize: _synthesize,
+            Train: _train,
             Render: _render,
             Turntable: _turntable,
             Animate: _animate,
@@ -366,6 +421,54 @@ def _synthesize(c: Synthesize) -> None:
         else:
             made = synthesize(source, c.out, c.people, per_shard=c.shards, jobs=c.jobs, progress=show)
             _say(f"{c.out}: {made} people made, {c.people - made} were there")
+
+
+def _segment(c: Segment) -> None:
+    import cv2
+    import numpy as np
+
+    from .files import check_writable, replacing
+    from .fit.keypoints import find_person, load_keypoints
+    from .fit.labels import write_labels
+    from .fit.parse import parse_from_labels, parse_person, read_label_map
+    from .fit.photo import read_photo
+
+    for path in (c.out, c.labels):
+        if path is not None:
+            check_writable(path)
+            if path.suffix.lower() != ".png":
+                raise DinarError(f"expected a .png to write, got {path}")
+    photo = read_photo(c.photo)
+    if c.keypoints:
+        keypoints = load_keypoints(c.keypoints, photo.scale).keypoints
+    else:
+        keypoints = find_person(photo.rgb, c.person, name=str(c.photo)).pose.keypoints
+    if c.label_map:
+        classes = read_label_map(c.label_map, photo.rgb.shape, c.convention)
+        parse = parse_from_labels(photo.rgb, keypoints, classes, c.keep_accessories)
+    else:
+        parse = parse_person(photo.rgb, keypoints, c.keep_accessories)
+    with replacing(c.out) as temp:
+        alpha = cv2.resize(parse.alpha, photo.original_size, interpolation=cv2.INTER_LINEAR)
+        cv2.imwrite(str(temp), np.rint(alpha * 255).astype(np.uint8))
+    if c.labels:
+        write_labels(c.labels, cv2.resize(parse.labels, photo.original_size, interpolation=cv2.INTER_NEAREST))
+    _say(f"wrote {c.out}" + (f" and {c.labels}" if c.labels else ""))
+
+
+def _train(c: Train) -> None:
+    import dataclasses
+
+    from .train.parser import train
+    from .train.presets import PRESETS
+
+    options = PRESETS[c.stage][c.preset]
+    given = {k: getattr(c, k) for k in ("steps", "batch", "micro_batch", "precision", "workers", "seed")}
+    loop = dataclasses.replace(options.loop, **{k: v for k, v in given.items() if v is not None})
+    done = train(c.data, c.run, dataclasses.replace(options, loop=loop), weights=c.weights, init=c.init,
+                 cpu=c.device == "cpu", dry_run=c.dry_run)  # fmt: skip
+    if not done:
+        sys.exit(130)  # stopped by a signal: the same command goes on
 
 
 def _pose(c: Common, avatar, name: str | None):

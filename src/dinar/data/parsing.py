@@ -135,10 +135,8 @@ def _compose(s: Sample, other: Sample, size: tuple[int, int], rng: np.random.Gen
     o = crop(other, M, size)
     mine = (s.labels > 0) & (s.labels != IGNORE)
     front = not swap and rng.random() < 0.3
-    if swap:  # what the other picture does not cover keeps its own background
-        take = ~mine & (o.labels != IGNORE)
-    else:
-        take = (o.labels > 0) & (o.labels != IGNORE) & (True if front else ~mine)
+    # What the other picture does not cover keeps its own background.
+    take = (o.labels != IGNORE) & (swap | (o.labels > 0)) & (front | ~mine)
     soft = cv2.GaussianBlur(take.astype(np.float32), (0, 0), 0.7)[..., None]
     labels = np.where(take, 0, s.labels)
     return Sample((s.rgb * (1 - soft) + o.rgb * soft).astype(np.uint8), labels, s.keypoints)
@@ -189,7 +187,8 @@ def _camera(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             rng.normal(0, rng.uniform(2, 12), (h, w, 3))  # fmt: skip
         rgb = (rgb + cv2.resize(noise, (w, h))).clip(0, 255).astype(np.uint8)
     if rng.random() < 0.25:
-        rgb = cv2.imdecode(cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1], 1)
+        file = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1]
+        rgb = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR))
     return rgb
 
 

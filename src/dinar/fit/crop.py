@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -79,7 +81,7 @@ def heatmaps(
         cv2.fillConvexPoly(maps[1], cv2.convexHull(points[_TORSO]), 255)
     for channel, chains in zip(range(2, 6), (_ARMS, _HANDS, _LEGS, _FEET), strict=True):
         for chain in chains:
-            for a, b in zip(chain, chain[1:], strict=False):
+            for a, b in pairwise(chain):
                 if seen[a] and seen[b]:
                     cv2.line(maps[channel], points[a].tolist(), points[b].tolist(), 255, 2 * r - 1)
     return np.stack([cv2.GaussianBlur(m, (0, 0), 0.8 * r) for m in maps]).astype(np.float32) / 255

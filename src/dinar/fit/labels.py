@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 from ..errors import DinarError
+from ..files import replacing
 
 CLASSES = (
     "background", "skin", "face", "hair", "hat", "glasses", "upper", "outer", "lower", "skirt", "legwear", "shoes",
@@ -60,6 +64,23 @@ CONVENTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "ccp": _CCP,
 }
 """For each convention its labels in order: (their name, ours)."""
+
+
+def palette() -> np.ndarray:
+    """[256, 3] uint8 RGB: a colour for every class, black for the background and for what is no class."""
+    hue = np.arange(len(CLASSES)) * 0.618 % 1 * 6
+    rgb = np.stack([np.clip(np.abs((hue + k) % 6 - 3) - 1, 0, 1) for k in (0, 4, 2)], 1)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[1 : len(CLASSES)] = (55 + 200 * rgb[1:]).astype(np.uint8)
+    return colours
+
+
+def write_labels(path: Path, labels: np.ndarray) -> None:  # [H, W] uint8
+    """A png of label numbers that viewers show in colours."""
+    image = Image.fromarray(labels)
+    image.putpalette(palette().tobytes())
+    with replacing(path) as temp:
+        image.save(temp)
 
 
 def to_classes(

@@ -12,7 +12,7 @@ people get an upright prior, a knee prior and a correction of BlazePose's habitu
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -322,20 +322,27 @@ class _Problem:
             getattr(self, k).requires_grad_(False)
 
     def solve(self, progress: Callable[[str], None]) -> list[Fit]:
+        for name in self.stages():
+            progress(name)
+        return self.results()
+
+    def stages(self) -> Iterator[str]:
+        """Yields after each stage; what stands then is :meth:`results`."""
         up = UPRIGHT
         with torch.no_grad():
             self.initialise()
-        progress("pose")
+        yield "start"
         self.stage(30, 0.06, dict(root=1, transl=2), sigma=1.0, limbs=1, pose=0.05, shape=1, upright=0, silhouette=0)
         self.stage(80, 0.058, dict(root=1, transl=1, pose=1),
                    sigma=0.3, limbs=2, pose=0.02, shape=1, upright=up, silhouette=0)  # fmt: skip
+        yield "pose"
         self.stage(65, 0.035, dict(root=0.5, transl=1, pose=0.6, betas=3),
                    sigma=0.1, limbs=0.5, pose=0.01, shape=0.03, upright=up, silhouette=0)  # fmt: skip
-        progress("silhouette")
+        yield "shape"
         if self.has_mask.any():
             self.stage(80, 0.023, dict(root=0.5, transl=1, pose=0.5, betas=3),
                        sigma=0.1, limbs=0.3, pose=0.012, shape=0.03, upright=up, silhouette=1)  # fmt: skip
-        return self.results()
+        yield "silhouette"
 
     @torch.no_grad()
     def results(self) -> list[Fit]:

@@ -1,13 +1,14 @@
 """The human parser: which class of ``fit.labels`` every pixel of a person-centred crop belongs to.
 
-An EfficientNet-Lite0 encoder (Tan & Le 2019, without squeeze-and-excitation and with ReLU6, as Google published it) and a
-light feature pyramid down to stride 2. Keypoints enter as heat maps at stride 4: they say whose pixels are meant when
+An EfficientNet-Lite0 encoder (Tan & Le 2019, without squeeze-and-excitation and with ReLU6, as Google published it) and
+a light feature pyramid down to stride 2. Keypoints enter as heat maps at stride 4: they say whose pixels are meant when
 several people stand together, and where a covered limb goes.
 """
 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -64,10 +65,10 @@ class Parser(nn.Module):
             c = cout
             taps += [c] if i in TAPS else []
         self.pose = nn.Conv2d(HEATMAPS, taps[1], 3, padding=1)
-        nn.init.zeros_(self.pose.weight)  # starts as the network that ImageNet trained
-        nn.init.zeros_(self.pose.bias)
+        for p in self.pose.parameters():
+            nn.init.zeros_(p)  # starts as the network that ImageNet trained
         self.lateral = nn.ModuleList(nn.Conv2d(t, w, 1) for t, w in zip(taps, widths, strict=True))
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.fuse = nn.ModuleList(
             nn.Sequential(nn.Conv2d(w, w, 3, padding=1, bias=False), nn.BatchNorm2d(w, momentum=0.05), nn.ReLU())
             for w in widths[:-1]

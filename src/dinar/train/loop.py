@@ -5,7 +5,7 @@ mixed precision, gradient accumulation, averaged weights, checkpoints, the log. 
 on where its last checkpoint stands, ending in the same weights (on a CPU bit for bit), because nothing in it has a
 hidden position: sample i depends on (seed, i), the learning rate on the step, and the checkpoint holds the rest.
 
-    accelerate launch -m dinar train parser --data DIR --run runs/parser        several devices or machines
+    accelerate launch -m dinar.cli train parser --data DIR --run runs/parser        several devices or machines
     dinar train parser --data DIR --run runs/parser                             one
 
 A run folder holds config.json, checkpoint.pt, log.jsonl, TensorBoard events, pictures/ and, at the end, weights/.
@@ -18,7 +18,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,7 +45,7 @@ class Stage(Protocol):
     """Everything with weights. The loop puts the prepared ones (on their device, distributed) back here."""
     optimizers: dict[str, torch.optim.Optimizer]
     """By the names that ``step`` gives to ``State.update``. A group's ``lr`` is its peak."""
-    averaged: tuple[str, ...]
+    averaged: Sequence[str]
     """Names of the modules whose running average is what the stage is for."""
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -236,7 +236,7 @@ def train(
             average(ema, state.plain(k), decay)
         if state.step % loop.log_every == 0 and writer:
             rate = (state.step - logged) * loop.batch / (time.perf_counter() - begun)
-            _log(run, writer, state.step, {k: float(v) for k, v in scalars.items()} | {"images_per_s": rate})
+            _log(run, writer, state.step, {k: float(v.detach()) for k, v in scalars.items()} | {"images_per_s": rate})
             logged, begun = state.step, time.perf_counter()
         if (state.step % loop.show_every == 0 or state.step == loop.steps) and writer:
             paused = time.perf_counter()
@@ -283,8 +283,9 @@ def _describe(state: State, checkpoint: Path) -> None:
         m = state.plain(k)
         n, learn = (sum(p.numel() for p in m.parameters() if p.requires_grad or every) for every in (True, False))
         a.print(f"{k}: {n / 1e6:.2f} M parameters, {learn / 1e6:.2f} M of them learn")
-    a.print(f"{loop.steps} steps of {loop.batch} samples = {a.num_processes} processes x "
-            f"{loop.batch // (loop.micro_batch * a.num_processes)} micro steps x {loop.micro_batch}, on {a.device}")  # fmt: skip
+    micros = loop.batch // (loop.micro_batch * a.num_processes)
+    a.print(f"{loop.steps} steps of {loop.batch} samples = {a.num_processes} processes x {micros} micro steps x "
+            f"{loop.micro_batch}, on {a.device}")  # fmt: skip
     first = next(batches(state))
     a.print("a batch: " + ", ".join(f"{k} {list(v.shape)} {str(v.dtype)[6:]}" for k, v in first.items()))
     a.print(f"would go on from {checkpoint}" if checkpoint.exists() else "would start from the beginning")
@@ -329,4 +330,5 @@ class _Stop:
         """All processes agree: one that was asked stops them all."""
         if a.num_processes == 1:
             return self.asked
-        return bool(a.gather(torch.tensor([self.asked], device=a.device)).any())
+        asked = torch.tensor([self.asked], device=a.device).float()
+        return bool(a.reduce(asked, reduction="sum") > 0)  # type: ignore[operator]

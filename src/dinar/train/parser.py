@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..data.parsing import Samples, augment, crop, tensors
 from ..errors import DinarError
 from ..fit.crop import person_affine
-from ..fit.labels import CLASSES, IGNORE, LABEL
+from ..fit.labels import CLASSES, IGNORE, LABEL, palette
 from ..nets.parser import Parser
 from . import presets
 from .loop import State
@@ -61,7 +61,7 @@ def losses(logits: Tensor, labels: Tensor, c: presets.Parser) -> dict[str, Tenso
 class ParserStage:
     """See :class:`dinar.train.loop.Stage`."""
 
-    averaged = ("parser",)
+    averaged: Sequence[str] = ("parser",)
 
     def __init__(
         self,
@@ -69,16 +69,22 @@ class ParserStage:
         sources: Sequence[Samples],
         weights: Sequence[float],  # how often each source is drawn from
         validation: Samples,
-        start: Path | None = None,  # EfficientNet-Lite0's weights, or None: random ones (tests)
+        start: Path | None = None,  # EfficientNet-Lite0's weights, or a parser's folder; None: random ones (tests)
     ) -> None:
         self.c, self.sources, self.validation = c, sources, validation
         self.share = np.cumsum(weights) / np.sum(weights)
         torch.manual_seed(c.loop.seed)
-        net = Parser(tuple(c.widths), (c.sizes[-1][1], c.sizes[-1][2]))
-        if start is not None:
+        size = (c.sizes[-1][1], c.sizes[-1][2])
+        if start is not None and start.is_dir():
+            net = Parser.from_pretrained(start)
+            net.config["size"] = list(size)
+        else:
+            net = Parser(tuple(c.widths), size)
+        if start is not None and not start.is_dir():
             net.load_imagenet(start)
+        if start is not None:
             net.freeze(c.frozen)
-        net.to(memory_format=torch.channels_last)  # three times faster on CPUs, and what tensor cores want
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
         encoder = net.encoder()
         known = {id(p) for p in encoder}
         rest = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
@@ -139,13 +145,8 @@ class ParserStage:
 
 def painted(labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     """[H, W, 3] uint8: the picture under the classes' colours; labels [h, w] are enlarged to it."""
-    hue = (np.arange(len(CLASSES)) * 0.618 % 1 * 179).astype(np.uint8)
-    palette = cv2.cvtColor(np.stack([hue, np.full_like(hue, 200), np.full_like(hue, 255)], -1)[None],
-                           cv2.COLOR_HSV2RGB)[0]  # fmt: skip
-    palette = np.vstack([palette, np.zeros((256 - len(CLASSES), 3), np.uint8)])
-    palette[0] = 0
-    big = cv2.resize(labels.astype(np.uint8), rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    return (rgb * 0.4 + palette[big] * 0.6).astype(np.uint8)
+    big = cv2.resize(palette()[labels.astype(np.uint8)], rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return (rgb * 0.4 + big * 0.6).astype(np.uint8)
 
 
 def train(
@@ -153,10 +154,17 @@ def train(
     run: Path,
     c: presets.Parser,
     weights: Sequence[float] = (),
+    init: Path | None = None,
     cpu: bool = False,
     dry_run: bool = False,
 ) -> bool:
-    """The ``dinar train parser`` command. ``weights``: one for each folder; equal where none are given."""
+    """The ``dinar train parser`` command.
+
+    Args:
+        data: labelled folders; the first is validated on.
+        weights: how often each is drawn from; equally where none are given.
+        init: a parser's weights to start from instead of ImageNet's.
+    """
     from ..assets import asset
     from ..data.ccp import is_ccp, prepare_ccp
     from ..data.parsing import ParsingSet
@@ -178,6 +186,7 @@ def train(
     held_out = validation_names()
     sets = [ParsingSet(f, leave_out=held_out) for f in folders]
     validation = ParsingSet(folders[0], only=held_out)
-    stage = ParserStage(c, sets, weights, validation, asset("efficientnet-lite0.pth"))
-    config = {"stage": "parser", "data": [str(f) for f in data], "weights": weights, **dataclasses.asdict(c)}
+    stage = ParserStage(c, sets, weights, validation, init or asset("efficientnet-lite0.pth"))
+    config = {"stage": "parser", "data": [str(f) for f in data], "weights": weights, "init": str(init or "")}
+    config |= dataclasses.asdict(c)
     return loop(stage, c.loop, run, config, cpu=cpu, dry_run=dry_run)

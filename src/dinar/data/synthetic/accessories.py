@@ -34,13 +34,19 @@ def tube(path: Tensor, radius: float | Tensor, sides: int = 8, closed: bool = Fa
     a = torch.arange(sides, device=path.device) * (2 * math.pi / sides)
     r = torch.as_tensor(radius, device=path.device, dtype=path.dtype)
     r = r.expand(n, 2) if r.ndim == 0 else r[:, None].expand(n, 2) if r.ndim == 1 else r
-    v = path[:, None] + side[:, None] * (a.cos()[None] * r[:, :1])[..., None] + up[:, None] * (a.sin()[None] * r[:, 1:])[..., None]  # noqa: E501
+    v = (
+        path[:, None]
+        + side[:, None] * (a.cos()[None] * r[:, :1])[..., None]
+        + up[:, None] * (a.sin()[None] * r[:, 1:])[..., None]
+    )
     rows = n if closed else n - 1
     i = torch.arange(rows, device=path.device)[:, None] * sides
     j = (torch.arange(1, rows + 1, device=path.device)[:, None] % n) * sides
     k = torch.arange(sides, device=path.device)[None]
     m = (k + 1) % sides
-    f = torch.cat([torch.stack([i + k, i + m, j + k], -1).reshape(-1, 3), torch.stack([i + m, j + m, j + k], -1).reshape(-1, 3)])  # noqa: E501
+    f = torch.cat(
+        [torch.stack([i + k, i + m, j + k], -1).reshape(-1, 3), torch.stack([i + m, j + m, j + k], -1).reshape(-1, 3)]
+    )
     return v.reshape(-1, 3), f
 
 
@@ -54,11 +60,18 @@ def rounded_box(size: tuple[float, float, float], power: float = 5.0, n: int = 2
     c = 2 * n
     i = torch.arange(n - 1)[:, None] * c
     k, m = torch.arange(c)[None], ((torch.arange(c) + 1) % c)[None]
-    f = torch.cat([torch.stack([i + k, i + c + k, i + m], -1).reshape(-1, 3), torch.stack([i + m, i + c + k, i + c + m], -1).reshape(-1, 3)])  # noqa: E501
+    f = torch.cat(
+        [
+            torch.stack([i + k, i + c + k, i + m], -1).reshape(-1, 3),
+            torch.stack([i + m, i + c + k, i + c + m], -1).reshape(-1, 3),
+        ]
+    )
     return v, f
 
 
-def _rigid(s: Surfaces, name: str, material: object, v: Tensor, f: Tensor, joint: str | Tensor, p: Tensor | None = None) -> Layer:  # noqa: E501
+def _rigid(
+    s: Surfaces, name: str, material: object, v: Tensor, f: Tensor, joint: str | Tensor, p: Tensor | None = None
+) -> Layer:
     device = s.body.v_template.device
     v, f = v.to(device).float(), f.to(device)
     if isinstance(joint, str):
@@ -98,7 +111,9 @@ def _glasses(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor)
         i = torch.arange(k)
         lenses.append((lens, torch.stack([i, (i + 1) % k, torch.full_like(i, k)], 1)))
         x = float(c[0].sign())
-        hinge = torch.tensor([float(c[0]) + x * width, float(c[1]) + 0.006, front - 6.0 * (float(c[0]) + x * width) ** 2])
+        hinge = torch.tensor(
+            [float(c[0]) + x * width, float(c[1]) + 0.006, front - 6.0 * (float(c[0]) + x * width) ** 2]
+        )
         ear = torch.tensor([x * 0.079, float(c[1]) + 0.004, front - 0.105])
         t = torch.linspace(0, 1, 8)[:, None]
         parts.append(tube(hinge * (1 - t) + ear * t, 0.002, 6))
@@ -124,7 +139,9 @@ def _merge(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.cat([v for v, _ in parts]), torch.cat(f)
 
 
-def _strap(s: Surfaces, tights: Tensor, normals: Tensor, a: Tensor, b: Tensor, over: Tensor, lift: float) -> tuple[Tensor, Tensor]:
+def _strap(
+    s: Surfaces, tights: Tensor, normals: Tensor, a: Tensor, b: Tensor, over: Tensor, lift: float
+) -> tuple[Tensor, Tensor]:
     """A closed band around the trunk through three points on the standard body, and its skinning weights' vertices."""
     n = torch.nn.functional.normalize(torch.linalg.cross(b - a, over - a), dim=0)
     t = s.tights
@@ -156,7 +173,9 @@ def _bag(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor) -> 
     size = tuple(float(x) for x in rng.uniform([0.10, 0.08, 0.03], [0.2, 0.16, 0.07]))
     if kind == "hand":
         j = s.body.joint("left_wrist" if side > 0 else "right_wrist")
-        wrist, knuckle = (s.body.rest(betas[None])[1][0, k] for k in (j, s.body.joint(f"{'left' if side > 0 else 'right'}_middle1")))
+        wrist, knuckle = (
+            s.body.rest(betas[None])[1][0, k] for k in (j, s.body.joint(f"{'left' if side > 0 else 'right'}_middle1"))
+        )
         palm = (wrist + knuckle) / 2 + (knuckle - wrist) * 0.35
         down = torch.nn.functional.normalize(knuckle - wrist, dim=0)
         ahead = torch.linalg.cross(down, p(side, 0.0, 0.0))
@@ -168,7 +187,9 @@ def _bag(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor) -> 
         v = (v.to(device) - p(0.0, drop, 0.0)) @ R.T + palm
         out.append(_rigid(s, "bag", leather, v, f, s.body.joint_names[j], v))
         a = torch.linspace(0, math.pi, 16, device=device)
-        arc = torch.stack([a.cos() * size[0] * 0.5, a.sin() * (drop - size[1] * 0.9) - (drop - size[1] * 0.9), a * 0], 1)
+        arc = torch.stack(
+            [a.cos() * size[0] * 0.5, a.sin() * (drop - size[1] * 0.9) - (drop - size[1] * 0.9), a * 0], 1
+        )
         v, f = tube(arc @ R.T + palm, 0.005, 6)
         out.append(_rigid(s, "bag", leather, v, f, s.body.joint_names[j], v))
         return out
@@ -234,7 +255,9 @@ def _hat(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor, clo
         l = asset_layer(item.asset, s, base, weights, hanging, material, LABEL["hat"])
         l.rest, l.weights, l.p = l.rest.float(), l.weights.float(), l.p.float()
         return [l]
-    crown = cap(s, rest, rng.uniform(0.026, 0.034), cloth, rng, lift=float(rng.uniform(-0.015, 0.0)), label="hat", floor=-0.03)
+    crown = cap(
+        s, rest, rng.uniform(0.026, 0.034), cloth, rng, lift=float(rng.uniform(-0.015, 0.0)), label="hat", floor=-0.03
+    )
     if rng.random() < 0.5:
         return [crown]
     m = landmarks(s.body)
@@ -272,5 +295,3 @@ def accessories(
     if "hat" in extras:
         out += _hat(rng, s, rest, betas, closet, base, weights, hanging)
     return out, drop
-
-

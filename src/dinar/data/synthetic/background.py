@@ -71,7 +71,7 @@ def sample_place(rng: np.random.Generator, folder: str | Path | None = None) -> 
     floor = floors[int(rng.integers(len(floors)))](rng)
     if kind in PANORAMAS:
         radius = u(9, 26) if kind != "hall" else u(7, 14)
-        blur = float(rng.choice([0.002, 0.006, 0.015])) * u(0.7, 1.4)
+        blur = float(rng.choice([0.005, 0.009, 0.016])) * u(0.7, 1.4)
         return replace(bare, kind=kind, floor=floor, wall=PANORAMAS[kind](rng, radius), distance=radius, blur=blur,
                        yaw=u(0, 2 * math.pi))  # fmt: skip
     wall = _furnished(rng, WALLS[kind][int(rng.integers(len(WALLS[kind])))](rng), kind)

@@ -58,7 +58,7 @@ class Drape:
 
 def _resampled(columns: Tensor, y: Tensor) -> Tensor:
     """Values [R, C, k] of columns (k = 3 or more, the second is the height, falling) at other heights y [R']."""
-    R, C, k = columns.shape
+    R, _C, _k = columns.shape
     h = columns[..., 1].mean(1)  # of the rows
     at = torch.searchsorted(-h.contiguous(), -y.contiguous()).clamp(1, R - 1)
     t = ((h[at - 1] - y) / (h[at - 1] - h[at]).clamp(min=1e-6)).clamp(0, 1)[:, None, None]
@@ -110,7 +110,9 @@ def hang_up(
         pleats = pleats + (angle * int(rng.integers(3, 10)) + rng.uniform(0, 6.28)).sin() / 3
     # outside of everything below it, with room to spare
     lower = (below * 6).clamp(0, 1)
-    gap = m.get("extra", 0.0) + (0.001 + (0.004 + 0.75 * m["fit"]) * lower if sewn_on else 0.005 + m["fit"] * (0.25 + 0.75 * lower))  # noqa: E501
+    gap = m.get("extra", 0.0) + (
+        0.001 + (0.004 + 0.75 * m["fit"]) * lower if sewn_on else 0.005 + m["fit"] * (0.25 + 0.75 * lower)
+    )
     snug = ((y - (hip - 0.09)) / 0.07).clamp(0, 1)[:, None]
     for _ in range(3):
         i = torch.cdist(rest.reshape(-1, 3), tights[near]).argmin(1)

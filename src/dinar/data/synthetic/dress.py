@@ -141,7 +141,9 @@ def dress(
             # how far it stands off the tights at the hips, for what is worn over it
             fine = s.skirt.refine @ _flat(drape, s)
             near = (t.limb == TORSO) | (t.limb >= LEFT_LEG)
-            near = near & (t.p[:, 1] < float(drape.p[:, 1].max()) - 0.005) & (t.p[:, 1] > max(-0.2, spec.measures["hem"]))
+            near = (
+                near & (t.p[:, 1] < float(drape.p[:, 1].max()) - 0.005) & (t.p[:, 1] > max(-0.2, spec.measures["hem"]))
+            )
             nearest = torch.cdist(tights[near], fine).argmin(1)
             h = ((fine[nearest] - tights[near]) * normals[near]).sum(1)
             height[near] = torch.maximum(height[near], h.clamp(0, 0.05))

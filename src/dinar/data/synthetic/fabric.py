@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import DinarError
 from .cloth import Edge, Fabric
-from .colours import NEUTRAL, Colour, Palette, any_colour, contrasting, draw, luminance, sample_palette
+from .colours import NEUTRAL, Colour, Palette, any_colour, contrasting, draw, luminance, sample_palette, to_srgb
 from .sewing import BRASS, STEEL
 from .shade import Points, shade_fabric
 from .swatches import MAKERS, Swatch
@@ -60,8 +60,8 @@ USES = tuple(KINDS)
 
 # Root-mean-square slopes of folds and of wrinkles at joints: (folds, bunch), by garment.
 FOLDS: dict[str, tuple[float, float]] = {
-    "tee": (0.13, 0.17), "shirt": (0.15, 0.22), "sweater": (0.10, 0.20), "jacket": (0.09, 0.20), "coat": (0.09, 0.16),
-    "trousers": (0.13, 0.30), "jeans": (0.10, 0.34), "shorts": (0.14, 0.24), "skirt": (0.14, 0.08),
+    "tee": (0.11, 0.14), "shirt": (0.12, 0.18), "sweater": (0.09, 0.17), "jacket": (0.08, 0.17), "coat": (0.08, 0.15),
+    "trousers": (0.11, 0.27), "jeans": (0.09, 0.30), "shorts": (0.14, 0.24), "skirt": (0.14, 0.08),
     "dress": (0.15, 0.12), "hat": (0.03, 0.02), "bag": (0.05, 0.05), "scarf": (0.25, 0.2), "socks": (0.04, 0.1),
     "shoes": (0.03, 0.04),
 }  # fmt: skip
@@ -94,6 +94,11 @@ def _base(rng: np.random.Generator, use: str, kind: str, palette: Palette) -> Co
             return palette.leather if rng.random() < 0.6 else palette.accent
         case _:
             return palette.accent if rng.random() < 0.7 else palette.outer
+
+
+def _saturation(colour: Colour) -> float:
+    srgb = to_srgb(np.array(colour))
+    return float((srgb.max() - srgb.min()) / srgb.max())
 
 
 def _edges(rng: np.random.Generator, use: str, kind: str, cut: str, trim: Colour | None) -> dict[str, Edge]:
@@ -147,6 +152,8 @@ def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = 
     second = palette.second if rng.random() < 0.6 else contrasting(rng, colour)
     if abs(luminance(second) ** 0.45 - luminance(colour) ** 0.45) < 0.2:
         second = contrasting(rng, colour)
+    if min(_saturation(colour), _saturation(second)) > 0.45:  # no wasps: one of the two colours is a neutral
+        second = contrasting(rng, colour, 1.0)
     accent = palette.accent
     if abs(luminance(accent) ** 0.45 - luminance(colour) ** 0.45) < 0.2:
         accent = contrasting(rng, colour, 0.7)
@@ -167,7 +174,7 @@ def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = 
     trim = accent if rng.random() < 0.18 else None
     roughness, specular, sheen = SURFACE.get(kind, (0.85, 0.03, 0.1))
     more: dict[str, Any] = _edges(rng, use, kind, cut, trim)
-    if use in ("trousers", "jeans", "shorts") and cut != "skirt":
+    if use in ("trousers", "jeans", "shorts"):
         more["loops"] = rng.random() < 0.7
         if rng.random() < 0.35:
             more["belt"] = (palette.leather, STEEL if rng.random() < 0.6 else BRASS)

@@ -104,8 +104,23 @@ def curtain(s: Surfaces, rest: Tensor, betas: Tensor, length: float, volume: flo
     x, z = a.sin() * over.sin() * skull[0], front * over.sin() * skull[2]
     y = over.cos() * skull[1].expand(rows // 2, n)
     down = torch.linspace(0, 1, rows - rows // 2 + 1, device=device)[1:, None]
-    drop = length * (1 - 0.22 * front.clamp(min=0)) * (1 + 0.05 * waves(torch.stack([a, a * 0, a * 0], 1), int(rng.integers(1 << 30)), 1.5))  # noqa: E501
-    flow = 0.012 * waves(torch.stack([a.expand(rows - rows // 2, n).reshape(-1), (down * 2).expand(-1, n).reshape(-1), torch.zeros(n * (rows - rows // 2), device=device)], 1), int(rng.integers(1 << 30)), 0.9)  # noqa: E501
+    drop = (
+        length
+        * (1 - 0.22 * front.clamp(min=0))
+        * (1 + 0.05 * waves(torch.stack([a, a * 0, a * 0], 1), int(rng.integers(1 << 30)), 1.5))
+    )
+    flow = 0.012 * waves(
+        torch.stack(
+            [
+                a.expand(rows - rows // 2, n).reshape(-1),
+                (down * 2).expand(-1, n).reshape(-1),
+                torch.zeros(n * (rows - rows // 2), device=device),
+            ],
+            1,
+        ),
+        int(rng.integers(1 << 30)),
+        0.9,
+    )
     flow = flow.view(-1, n)
     inwards = 1 - 0.22 * (down * length / 0.14).clamp(0, 1) + 0.25 * ((down * length - 0.16) / 0.2).clamp(0, 1)
     x2 = a.sin() * (skull[0] * inwards + flow)

@@ -101,7 +101,11 @@ def respond(material: object, pts: Points, light: Light, sun: Tensor) -> tuple[T
     glint = (normal * half).sum(1).clamp(1e-4, 1) ** gloss * (gloss + 8) / 8 * cos.clamp(min=0) * sun
     fresnel = specular + (1 - specular) * 0.5 * (1 - (pts.view * normal).sum(1).clamp(0, 1)) ** 5
     mirror = normalize(2 * (normal * pts.view).sum(1, keepdim=True) * normal - pts.view, dim=1)
-    sheen = light.radiance(mirror) * (fresnel * min(1.0, gloss / 40))[:, None] * (pts.ambient.mean(1, keepdim=True)).clamp(0, 1)  # noqa: E501
+    sheen = (
+        light.radiance(mirror)
+        * (fresnel * min(1.0, gloss / 40))[:, None]
+        * (pts.ambient.mean(1, keepdim=True)).clamp(0, 1)
+    )
     return albedo * (out + direct * rgb) + specular * glint[:, None] * rgb + sheen, opacity
 
 
@@ -116,7 +120,12 @@ def _cloth(fabric: object, pts: Points) -> tuple[Tensor, Tensor, float, float]:
     around = pts.across * facing[:, None] - out * angle.sin()[:, None]
     along = pts.up * torch.where(pts.limb == 0, 1.0, -1.0)[:, None]
     normal = pts.normal - around * gradient[:, :1] - along * gradient[:, 1:]
-    return albedo, normalize(normal, dim=1), float(getattr(fabric, "specular", 0.02)), float(getattr(fabric, "gloss", 10.0))  # noqa: E501
+    return (
+        albedo,
+        normalize(normal, dim=1),
+        float(getattr(fabric, "specular", 0.02)),
+        float(getattr(fabric, "gloss", 10.0)),
+    )
 
 
 def _eye(eye: Eye, pts: Points) -> Tensor:

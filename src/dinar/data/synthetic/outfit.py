@@ -29,7 +29,9 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
         return {"neck_width": u(0.075, 0.115), "neck_depth": depth, "v_neck": float(coin(v)),
                 "back_depth": u(0.0, 0.02)}  # fmt: skip
 
-    kind = rng.choice(["trousers", "shorts", "skirt", "dress"], p=[0.83, 0.17, 0, 0] if male else [0.48, 0.1, 0.2, 0.22])
+    kind = rng.choice(
+        ["trousers", "shorts", "skirt", "dress"], p=[0.83, 0.17, 0, 0] if male else [0.48, 0.1, 0.2, 0.22]
+    )
     fit = float(rng.choice([0.006, 0.012, 0.02, 0.03], p=[0.25, 0.35, 0.28, 0.12]))
     bare = kind in ("shorts", "skirt", "dress")
     if bare and not male and coin(0.4):  # tights under a skirt
@@ -39,7 +41,7 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
         add("shoes", "legwear", "socks", height=top, sole=0.0)
     boots = coin(0.16)
     shoes = {"height": u(0.22, 0.45) if boots else u(0.07, 0.12), "sole": u(0.012, 0.035)}
-    tucked = not male and coin(0.35) or male and coin(0.15)
+    tucked = (not male and coin(0.35)) or (male and coin(0.15))
 
     def bottom() -> None:
         if suit or kind == "dress":

@@ -22,7 +22,6 @@ from .accessories import accessories
 from .closet import Closet, Item, part_of
 from .dress import Layer, asset_height, asset_layer, dress
 from .figure import Figure, join
-from .garments import FAR
 from .hair import COLOURS, SHARE, sample_hair
 from .materials import Texture
 from .outfit import sample_outfit

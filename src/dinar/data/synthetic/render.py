@@ -149,7 +149,8 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
     rgb = haired.index_add(0, pixel, colour * share[:, None])
     alpha = 1 - (through * ~seen).mean(1)
 
-    front = torch.where(hair_face >= 0, hair_face, face)[:, -1].long()
+    front = torch.where(hair_face >= 0, hair_face, face).long()
+    front = torch.where(front[:, -1] >= 0, front[:, -1], front.amax(1))  # edges may miss the one sample that is asked
     label = torch.where((front >= 0) & (alpha >= 0.5), figure.face_label[front.clamp(min=0)], 0)
     on = seen[:, -1].nonzero()[:, 0]
     picture = out.picture(on)
@@ -162,10 +163,13 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
     body = torch.tensor([l.name == "body" for l in figure.layers], device=device)[figure.face_layer]
     under = (figure.attributes[:, 7][figure.faces] > POKE).all(1) & body
     poked = (front >= 0) & under[front.clamp(min=0)]
-    depth = torch.minimum(hair_depth, deep)[:, -1]
-    depth = torch.where(depth.isfinite(), depth, 0)
+    depth = torch.minimum(hair_depth, deep)
+    depth = torch.where(depth[:, -1].isfinite(), depth[:, -1], depth.amin(1))
+    depth = torch.where(depth.isfinite() & (label > 0), depth, 0)
     paste = lambda a: out.paste(a, B, H, W)  # noqa: E731
-    return Shot(paste(rgb), paste(alpha), paste(label.to(torch.uint8)), paste(normal), paste(depth), shade, paste(poked))
+    return Shot(
+        paste(rgb), paste(alpha), paste(label.to(torch.uint8)), paste(normal), paste(depth), shade, paste(poked)
+    )
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,9 @@ class _Window:
 
     def blocks(self, a: Tensor) -> Tensor:
         """[B * height * width, SAMPLES²] the samples of each pixel, from [B, h, w]."""
-        return torch.stack([a[:, i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)], -1).view(-1, SAMPLES**2)
+        return torch.stack([a[:, i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)], -1).view(
+            -1, SAMPLES**2
+        )
 
     def picture(self, pixel: Tensor) -> Tensor:
         return pixel // (self.height * self.width)
@@ -226,7 +232,9 @@ class _Window:
     def paste(self, a: Tensor, batch: int, height: int, width: int) -> Tensor:
         """[B, height, width, ...] the window's pixels in the whole pictures, zero around."""
         out = a.new_zeros(batch, height, width, *a.shape[1:])
-        out[:, self.y0 : self.y0 + self.height, self.x0 : self.x0 + self.width] = a.view(batch, self.height, self.width, *a.shape[1:])  # noqa: E501
+        out[:, self.y0 : self.y0 + self.height, self.x0 : self.x0 + self.width] = a.view(
+            batch, self.height, self.width, *a.shape[1:]
+        )
         return out
 
 

@@ -33,7 +33,7 @@ def landmarks(body: Body) -> dict[str, np.ndarray]:
         own = ball[v[ball, 0] * sign > 0]
         out[f"{side}_ball"] = (v[own].max(0) + v[own].min(0)) / 2
         out[f"{side}_pupil"] = v[own][v[own, 2].argmax()] * [0, 0, 1] + out[f"{side}_ball"] * [1, 1, 0]
-        out[f"{side}_mouth"] = (body.keypoint_weights[body.keypoint_index(f"mouth_{side}")].cpu().numpy() @ v)
+        out[f"{side}_mouth"] = body.keypoint_weights[body.keypoint_index(f"mouth_{side}")].cpu().numpy() @ v
     out["mouth"] = (out["left_mouth"] + out["right_mouth"]) / 2
     out["eyes"] = (out["left_ball"] + out["right_ball"]) / 2
     return out
@@ -109,7 +109,7 @@ class Skin:
         brow = ((y - 0.021 - 0.004 * ((x - ex) * 60).cos()) / 0.0045) ** 4
         blend((-brow).exp() * ((x - ex).abs() < 0.025) * 0.8, t(self.hair) * 0.6)
         blend((-((x - ex - 0.012) ** 2 + (y + 0.045) ** 2) / 0.02**2).exp() * 0.22, albedo * t([1.06, 0.66, 0.62]))
-        blend((-(((x - ex) / 0.019) ** 2 + (y / 0.012) ** 2) ** 2).exp() * 0.3, albedo * 0.55)
+        blend((-((((x - ex) / 0.019) ** 2 + (y / 0.012) ** 2) ** 2)).exp() * 0.3, albedo * 0.55)
         ly = p[:, 1] - float(mouth[1])
         lips = (1.3 - ((x / 0.025) ** 2 + ((ly - 0.001) / 0.009) ** 2)).clamp(0, 1)
         blend(lips * 0.7, albedo * t([0.95, 0.55, 0.55]))
@@ -123,7 +123,12 @@ def _grain(p: Tensor, frequency: float) -> Tensor:
 
 
 def sample_skin(
-    rng: np.random.Generator, male: bool, hair: tuple[float, float, float], bald: bool, texture: Texture | None, dark: bool
+    rng: np.random.Generator,
+    male: bool,
+    hair: tuple[float, float, float],
+    bald: bool,
+    texture: Texture | None,
+    dark: bool,
 ) -> Skin:
     at = rng.uniform(0, len(TONES) - 1.01)
     k = int(at)

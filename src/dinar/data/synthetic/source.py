@@ -126,7 +126,9 @@ class Synthetic:
         s = load_surfaces(self.device)
         shots, cameras, pose, place, person = self.shots(i, indices)
         cat = lambda name: torch.cat([getattr(shot, name) for shot in shots])  # noqa: E731
-        rgb, alpha, label, normal, depth, ground = (cat(k) for k in ("rgb", "alpha", "label", "normal", "depth", "ground"))
+        rgb, alpha, label, normal, depth, ground = (
+            cat(k) for k in ("rgb", "alpha", "label", "normal", "depth", "ground")
+        )
         rng = np.random.default_rng([self.seed, i, 3])
         shared = sample_place(rng, self.backgrounds) if rng.random() < 0.6 else None
         pictures = []

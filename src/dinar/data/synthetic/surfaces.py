@@ -165,7 +165,9 @@ def load_surfaces(device: str = "cpu") -> Surfaces:
     rest_joint = {n: body.j_template[i].numpy() for i, n in enumerate(body.joint_names)}
     hang_joint = {n: A[i, :, :3] @ rest_joint[n] + A[i, :, 3] for i, n in enumerate(body.joint_names)}
     arm_length = float(hang_joint["left_shoulder"][1] - hang_joint["left_wrist"][1])
-    share = {k: sum(weights[:, body.joint(f"{k}_{n}")] for n in ("shoulder", "elbow", "wrist")) for k in ("left", "right")}  # noqa: E501
+    share = {
+        k: sum(weights[:, body.joint(f"{k}_{n}")] for n in ("shoulder", "elbow", "wrist")) for k in ("left", "right")
+    }
 
     def surface(name: str) -> Surface:
         faces = h[f"{name}_faces"].astype(np.int64)
@@ -183,7 +185,7 @@ def load_surfaces(device: str = "cpu") -> Surfaces:
             leg = (limb == TORSO) & (p[:, 1] < crotch)
             limb = np.where(leg, np.where(p[:, 0] > 0, LEFT_LEG, RIGHT_LEG), limb)
         sleeve = np.full(len(p), -1.0, np.float32)
-        for k, side in ((LEFT_ARM, "left"), (RIGHT_ARM, "right")):
+        for _k, side in ((LEFT_ARM, "left"), (RIGHT_ARM, "right")):
             a, b, c = (rest_joint[f"{side}_{n}"] for n in ("shoulder", "elbow", "wrist"))
             upper, lower = np.linalg.norm(b - a), np.linalg.norm(c - b)
             u, v = (rest - a) @ (b - a) / upper, (rest - b) @ (c - b) / lower
@@ -225,5 +227,3 @@ def normals_of(surface: Surface, vertices: Tensor, passes: int = 2) -> Tensor:
     for _ in range(passes):
         n = torch.nn.functional.normalize(n + surface.smooth @ n, dim=1)
     return n
-
-

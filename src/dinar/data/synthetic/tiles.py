@@ -140,7 +140,7 @@ def tiles(rng: np.random.Generator) -> Material:
 
 def planks(rng: np.random.Generator) -> Material:
     base = np.array([(0.62, 0.46, 0.31), (0.74, 0.61, 0.45), (0.36, 0.25, 0.18), (0.6, 0.57, 0.53)][rng.choice(4)])
-    shade, seam = _bond(rng, 8, 1, 0.003, rng.uniform(0.2, 0.8), 0.08)
+    shade, seam = _bond(rng, 8, 1, 0.003, rng.uniform(0.2, 0.8), 0.05)
     return Material(
         _joined(rng, base * rng.uniform(0.8, 1.1), (0.15, 0.11, 0.08), shade + 0.09 * noise(rng, 3), seam * 0.7, 0.03),
         rng.uniform(0.9, 1.5),

@@ -1,0 +1,205 @@
+"""What every pixel of a person is: the parser's classes, and a soft alpha of the person alone, at photo resolution.
+
+Bags and whatever else is carried are no part of the person unless asked for; neither are other people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ..errors import DinarError
+from ..nets.parser import Parser
+from .blazepose import Pose, region_around
+from .crop import heatmaps, person_affine, warp
+from .labels import CLASSES, CONVENTIONS, LABEL, to_classes
+from .mask import _connected, _skeleton
+
+WEIGHTS = Path(__file__).parent.parent / "weights" / "parser"
+RADIUS = 0.006  # of the guided filter, share of the person's extent
+EPSILON = 1e-3
+STEEP = 2.0  # how much steeper the alpha becomes about its outline
+BACKGROUND, BAG = LABEL["background"], LABEL["bag"]
+
+
+@dataclass(frozen=True)
+class Parse:
+    """A parsed photo."""
+
+    labels: np.ndarray  # [H, W] uint8, index into CLASSES; agrees with alpha > .5, but for bags
+    alpha: np.ndarray  # [H, W] float32 in [0, 1]: the person (with bags where asked)
+    probabilities: np.ndarray | None = None  # [H, W, classes] float32, where asked: before the refinement of alpha
+
+
+@cache
+def load_parser(folder: Path = WEIGHTS) -> Parser:
+    """The parser, loaded once per process."""
+    return Parser.from_pretrained(folder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def parse_person(
+    rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
+    keypoints: np.ndarray,  # [33, 4] BlazePose: x, y, z in pixels, visibility; whose pixels are meant
+    keep_accessories: bool = False,  # count bags and held things as the person
+    probabilities: bool = False,
+    net: Parser | None = None,  # another one than the shipped
+) -> Parse:
+    """Classes and alpha of one person."""
+    net = net or load_parser()
+    box, p = class_probabilities(rgb, keypoints, net)
+    inside = np.ascontiguousarray(rgb[box])
+    points = keypoints.copy()
+    points[:, :2] -= box[1].start, box[0].start
+    others = (BACKGROUND,) if keep_accessories else (BACKGROUND, BAG)
+    alpha = np.zeros(rgb.shape[:2], np.float32)
+    labels = np.zeros(rgb.shape[:2], np.uint8)
+    alpha[box] = soft = refine(inside, 1 - p[..., others].sum(-1), points)
+    labels[box] = _agree(p, soft > 0.5, others)
+    full = None
+    if probabilities:
+        full = np.zeros((*rgb.shape[:2], len(CLASSES)), np.float32)
+        full[..., BACKGROUND] = 1
+        full[box] = p
+    return Parse(labels, alpha, full)
+
+
+@torch.inference_mode()
+def class_probabilities(
+    rgb: np.ndarray,  # [H, W, 3] uint8
+    keypoints: np.ndarray,  # [33, 4]
+    net: Parser,
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The part of the photo that the crop covers, and [h, w, classes] float32 there at the photo's resolution."""
+    rows, columns = net.config["size"]
+    M = person_affine(keypoints, (rows, columns))
+    points = keypoints.copy()
+    points[:, :2] = keypoints[:, :2] @ M[:, :2].T + M[:, 2]
+    x = torch.from_numpy(warp(rgb, M, (rows, columns))).permute(2, 0, 1)[None].float() / 127.5 - 1
+    heat = torch.from_numpy(heatmaps(points, (rows, columns)))[None]
+    # The mirror image has as much to say: averaging the two costs as much again and gains .003 of person IoU.
+    x, heat = torch.cat([x, x.flip(3)]), torch.cat([heat, heat.flip(3)])
+    p = net(x.contiguous(memory_format=torch.channels_last), heat).float().softmax(1)
+    p = ((p[0] + p[1].flip(2)) / 2).permute(1, 2, 0).numpy()
+    corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]]) - 0.5
+    inverse = cv2.invertAffineTransform(M)
+    corners = corners @ inverse[:, :2].T + inverse[:, 2]
+    lo = np.floor(corners.min(0)).astype(int).clip(0)
+    hi = np.ceil(corners.max(0)).astype(int) + 1
+    hi = np.minimum(hi, rgb.shape[1::-1])
+    if (hi <= lo).any():
+        raise DinarError("the keypoints lie outside the photo: expected pixels of the upright photo")
+    # A cell of the output is the middle of 2 x 2 pixels of the crop.
+    half = np.c_[M[:, :2] / 2, (M[:, :2] @ lo + M[:, 2] - 0.5) / 2]
+    size = int(hi[0] - lo[0]), int(hi[1] - lo[1])
+    parts = [cv2.warpAffine(np.ascontiguousarray(p[..., k : k + 4]), half, size,
+                            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+             for k in range(0, len(CLASSES), 4)]  # fmt: skip
+    parts = [q if q.ndim == 3 else q[..., None] for q in parts]
+    return (slice(lo[1], hi[1]), slice(lo[0], hi[0])), np.concatenate(parts, -1)
+
+
+def refine(
+    rgb: np.ndarray,  # [h, w, 3] uint8 guide
+    soft: np.ndarray,  # [h, w] float32 in [0, 1]: a mask whose edges are a few pixels off
+    keypoints: np.ndarray,  # [33, 4] pixels
+) -> np.ndarray:
+    """[h, w] float32 alpha: the guide's edges, one person, no pin holes."""
+    pose = _pose(keypoints)
+    radius = max(2, round(RADIUS * pose.height))
+    alpha = np.clip(STEEP * (_guided(rgb, soft, radius) - 0.5) + 0.5, 0, 1)
+    bones = _skeleton(pose, (0, 0), 1.0, soft.shape)
+    return _connected(alpha, bones, pose.height)
+
+
+def _guided(rgb: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
+    """Guided filter (He et al. 2010) in colour, at full resolution: locally linear in the colours."""
+    size = (2 * radius + 1, 2 * radius + 1)
+    mean = lambda x: cv2.boxFilter(x, -1, size, borderType=cv2.BORDER_REFLECT)  # noqa: E731
+    band = cv2.dilate(((mask > 0.02) & (mask < 0.98)).astype(np.uint8), np.ones(size, np.uint8)) > 0
+    I = rgb.astype(np.float32) / 255
+    r, g, b = cv2.split(I)
+    m, p = mean(I), mean(mask)
+    c = mean(I * mask[..., None]) - m * p[..., None]
+    products = mean(cv2.merge([r * r, r * g, r * b, g * g])), mean(cv2.merge([g * b, b * b]))
+    m_r, m_g, m_b = cv2.split(m)
+    rr, rg, rb, gg = (x - y for x, y in zip(cv2.split(products[0]), (m_r * m_r, m_r * m_g, m_r * m_b, m_g * m_g),
+                                            strict=True))  # fmt: skip
+    gb, bb = (x - y for x, y in zip(cv2.split(products[1]), (m_g * m_b, m_b * m_b), strict=True))
+    rr, gg, bb = rr + EPSILON, gg + EPSILON, bb + EPSILON
+    # The inverse of the symmetric 3 x 3 covariance by cofactors.
+    A, B, C = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+    D, E, F = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    det = rr * A + rg * B + rb * C
+    inverse = ((A, B, C), (B, D, E), (C, E, F))
+    a = cv2.merge([sum(q * c[..., k] for k, q in enumerate(row)) / det for row in inverse])
+    offset = p - (a * m).sum(-1)
+    out = (mean(a) * I).sum(-1) + mean(offset)
+    return np.where(band, out, mask)
+
+
+def _agree(p: np.ndarray, person: np.ndarray, others: tuple[int, ...]) -> np.ndarray:
+    """[h, w] uint8 labels: of the person's classes inside the mask, of the others outside."""
+    q = p.copy()
+    q[..., others] = -1
+    outside = np.where(p[..., BAG] > p[..., BACKGROUND], BAG, BACKGROUND) if BAG in others else BACKGROUND
+    return np.where(person, q.argmax(-1), outside).astype(np.uint8)
+
+
+def _pose(keypoints: np.ndarray) -> Pose:
+    visibility = keypoints[:, 3].astype(np.float32)
+    return Pose(keypoints.astype(np.float32), visibility, None, None, 1.0, region_around(keypoints))
+
+
+def read_label_map(
+    path: str | Path,
+    shape: tuple[int, ...],  # (H, W, ...) of the photo at working size
+    convention: str = "dinar",  # of fit.labels.CONVENTIONS: graphonomy, lip, atr, ccp, dinar
+) -> np.ndarray:
+    """A user's label map (Graphonomy, SCHP, ...) as [H, W] uint8 of CLASSES: a png of one channel or with a palette."""
+    from PIL import Image
+
+    path = Path(path)
+    if convention not in CONVENTIONS:
+        raise DinarError(f"unknown labels {convention!r}: expected one of {', '.join(CONVENTIONS)}")
+    try:
+        with Image.open(path) as image:
+            mode, labels = image.mode, np.array(image)
+    except OSError as e:
+        raise DinarError(f"{path} cannot be read as an image: {e}") from e
+    if mode not in ("L", "P", "1"):
+        raise DinarError(f"{path}: expected label numbers (png, grey or with a palette), got an image of mode {mode}. "
+                         "Save the label map itself, not its coloured picture")  # fmt: skip
+    h, w = shape[:2]
+    if abs(labels.shape[1] / labels.shape[0] / (w / h) - 1) > 0.02:
+        raise DinarError(f"{path}: expected labels with the photo's aspect ({w} x {h} px), "
+                         f"got {labels.shape[1]} x {labels.shape[0]} px")  # fmt: skip
+    classes = to_classes(cv2.resize(labels.astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST), convention)
+    if not (classes > 0).any():
+        raise DinarError(f"{path}: the label map is empty")
+    return classes
+
+
+def parse_from_labels(
+    rgb: np.ndarray,  # [H, W, 3] uint8
+    keypoints: np.ndarray,  # [33, 4]
+    labels: np.ndarray,  # [H, W] uint8 of CLASSES
+    keep_accessories: bool = False,
+) -> Parse:
+    """A label map made elsewhere in the parser's place."""
+    others = (BACKGROUND,) if keep_accessories else (BACKGROUND, BAG)
+    person = ~np.isin(labels, others)
+    alpha = refine(rgb, cv2.GaussianBlur(person.astype(np.float32), (0, 0), 1.0), keypoints)
+    inside = alpha > 0.5
+    # Where the refined outline runs outside the labels' own, the nearest class of the person goes on.
+    _, found = cv2.distanceTransformWithLabels((~person).astype(np.uint8), cv2.DIST_L2, 3,
+                                               labelType=cv2.DIST_LABEL_PIXEL)  # fmt: skip
+    nearest = np.asarray(found, np.int64)
+    table = np.zeros(int(nearest.max()) + 1, np.uint8)
+    table[nearest[person]] = labels[person]
+    outside = np.where(labels == BAG, BAG, BACKGROUND) if not keep_accessories else BACKGROUND
+    return Parse(np.where(inside, table[nearest], outside).astype(np.uint8), alpha)

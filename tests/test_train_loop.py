@@ -1,0 +1,128 @@
+"""The loop all stages share: exact resume, several processes, clean stops."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from toy_stage import LOOP, Toy, run_toy
+
+from dinar.errors import DinarError
+from dinar.train.loop import schedule
+
+SCRIPT = Path(__file__).parent / "toy_stage.py"
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    """accelerate keeps its state for a whole process."""
+    yield
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    PartialState._reset_state()
+
+
+def weights(run):
+    """Everything a checkpoint would go on with."""
+    return torch.load(run / "checkpoint.pt", weights_only=True)
+
+
+def assert_same(a, b, tolerance=0.0):
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for k in a:
+            assert_same(a[k], b[k], tolerance)
+    elif isinstance(a, list | tuple):
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y, tolerance)
+    elif isinstance(a, torch.Tensor):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+    else:
+        assert a == b
+
+
+def test_killed_and_resumed_is_bit_identical(tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    p = subprocess.Popen([sys.executable, str(SCRIPT), str(killed), "0.1"], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    end = time.time() + 60
+    while not (killed / "checkpoint.pt").exists() and p.poll() is None and time.time() < end:
+        time.sleep(0.02)
+    time.sleep(0.25)  # some steps beyond the checkpoint
+    p.send_signal(signal.SIGKILL)
+    p.wait()
+    assert weights(killed)["step"] < LOOP.steps
+    assert run_toy(killed)
+    assert run_toy(whole)
+    assert_same(weights(killed), weights(whole))
+    assert_same(torch.load(killed / "weights/net.pt", weights_only=True),
+                torch.load(whole / "weights/net.pt", weights_only=True))  # fmt: skip
+
+
+def test_sigterm_leaves_a_checkpoint_of_that_step(tmp_path):
+    assert not run_toy(tmp_path / "a", Toy(stop_at=6))
+    assert weights(tmp_path / "a")["step"] == 7  # the step at hand is finished
+    stage = Toy()
+    assert run_toy(tmp_path / "a", stage)
+    assert stage.seen[0] == 7 * LOOP.batch  # and no sample is seen twice
+    assert run_toy(tmp_path / "b")
+    assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_accumulated_micro_batches_equal_the_batch(tmp_path):
+    run_toy(tmp_path / "a", Toy(dropout=0.0), steps=4)
+    run_toy(tmp_path / "b", Toy(dropout=0.0), steps=4, micro_batch=2)
+    assert_same(weights(tmp_path / "a")["modules"], weights(tmp_path / "b")["modules"], 1e-6)
+
+
+def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = str(s.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
+              "ACCELERATE_USE_CPU": "true", "LOCAL_WORLD_SIZE": "2"}  # fmt: skip
+    jobs = [subprocess.Popen([sys.executable, str(SCRIPT), str(tmp_path / "two"), "0", "many"],
+                             env=os.environ | shared | {"RANK": r, "LOCAL_RANK": r}) for r in "01"]  # fmt: skip
+    assert [j.wait(120) for j in jobs] == [0, 0]
+    run_toy(tmp_path / "one", Toy(dropout=0.0), steps=4)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert len(two["rng"]) == 2
+    for k in ("modules", "averaged", "optimizers"):  # the optimisers' moments are the gradients
+        assert_same(one[k], two[k], 1e-6)
+
+
+def test_run_folder(tmp_path):
+    run_toy(tmp_path / "run")
+    assert json.loads((tmp_path / "run/config.json").read_text())["steps"] == LOOP.steps
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert {"loss", "critic", "images_per_s"} <= lines[0].keys()
+    assert any("valid/error" in line for line in lines)
+    assert [p.name for p in sorted((tmp_path / "run/pictures").iterdir())] == ["grey_0000012.png", "grey_0000024.png"]
+    assert list((tmp_path / "run").glob("events.*"))
+
+
+def test_batch_arithmetic_is_checked_first(tmp_path):
+    with pytest.raises(DinarError, match="multiple of --micro-batch x processes = 3 x 1, got 8"):
+        run_toy(tmp_path / "run", micro_batch=3)
+
+
+def test_checkpoint_of_other_networks(tmp_path):
+    run_toy(tmp_path / "run", steps=1)
+    other = Toy()
+    other.modules["critic"] = torch.nn.Linear(2, 1)
+    with pytest.raises(DinarError, match="other networks"):
+        run_toy(tmp_path / "run", other)
+
+
+def test_schedule():
+    factors = [schedule(s, LOOP) for s in range(LOOP.steps)]
+    assert factors[0] == 0.25 and max(factors) == factors[LOOP.warmup] == 1
+    assert all(a > b for a, b in zip(factors[LOOP.warmup :], factors[LOOP.warmup + 1 :], strict=False))
+    assert schedule(LOOP.steps, LOOP) == 0
