@@ -85,7 +85,7 @@ def painted(body: Body):
 def test_gather_finds_the_painted_colours(body: Body, painted) -> None:
     shot, truth = painted
     t = texels(body.atlas, 256)
-    rgb, lam = gather(body, shot, t)
+    rgb, lam, _ = gather(body, shot, t)
     error = np.abs(rgb - t.sample(truth, body.faces)).max(1)
     assert 0.25 < (lam > 0).mean() < 0.5  # the front
     assert np.quantile(error[lam > 0.4], 0.99) < 0.02
@@ -94,7 +94,7 @@ def test_gather_finds_the_painted_colours(body: Body, painted) -> None:
 def test_scatter_shot_agrees_with_gather(body: Body, painted) -> None:
     shot, _ = painted
     t = texels(body.atlas, 256)
-    rgb, lam = gather(body, shot, t)
+    rgb, lam, _ = gather(body, shot, t)
     T, sampled, filled, lam2 = scatter_shot(shot, 256)
     both = (lam > 0.4) & sampled.reshape(-1)[t.index]
     assert both.sum() > 5000 and (filled | ~sampled).all()
@@ -105,7 +105,7 @@ def test_scatter_shot_agrees_with_gather(body: Body, painted) -> None:
 def test_restore_completes_and_keeps(body: Body, painted) -> None:
     shot, truth = painted
     t = texels(body.atlas, 256)
-    colour, lam = gather(body, shot, t)
+    colour, lam, _ = gather(body, shot, t)
     rgb, seen = np.zeros((256 * 256, 3), np.float32), np.zeros(256 * 256, np.float32)
     rgb[t.index], seen[t.index] = colour * (lam > 0)[:, None], lam
     out = restore(body, rgb.reshape(256, 256, 3), seen.reshape(256, 256)).reshape(-1, 3)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
-from toy_stage import LOOP, Toy, run_toy
 
 from dinar.errors import DinarError
 from dinar.train.loop import schedule
+from toy_stage import LOOP, Toy, run_toy
 
 SCRIPT = Path(__file__).parent / "toy_stage.py"
 

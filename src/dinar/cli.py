@@ -153,16 +153,17 @@ class Segment(Common):
 class Train:
     """Train a network from scratch; goes on where it was stopped. Several devices: accelerate launch -m dinar.cli train."""
 
-    stage: Annotated[Literal["parser"], tyro.conf.Positional]
+    stage: Annotated[Literal["parser", "avatar", "compression", "finetune", "inpainting"], tyro.conf.Positional]
     data: list[Path]
-    """Folders to learn from; the first one is also validated on."""
+    """Folders to learn from; the first one is also validated on. For all stages but the parser also PHOTOS:FITS (a
+    folder of photos and its set from `dinar fit`) and the word `synthetic` (people made on the way)."""
     run: Path
     """Folder of the run: checkpoint, log, TensorBoard events, pictures, and weights at the end."""
     weights: list[float] = field(default_factory=list)
     """How often each folder is drawn from; default: equally."""
     preset: Literal["nano", "base", "paper"] = "base"
     init: Path | None = None
-    """Start from these weights."""
+    """Start from these weights; compression, finetune and inpainting need RUN/weights of the stage before."""
     steps: int | None = None
     batch: int | None = None
     """Samples a step, over all devices."""
@@ -459,9 +460,16 @@ def _segment(c: Segment) -> None:
 def _train(c: Train) -> None:
     import dataclasses
 
-    from .train.parser import train
     from .train.presets import PRESETS
 
+    if c.stage == "parser":
+        from .train.parser import train
+    else:
+        from functools import partial
+
+        from .train import stages
+
+        train = partial(stages.train, c.stage)
     options = PRESETS[c.stage][c.preset]
     given = {k: getattr(c, k) for k in ("steps", "batch", "micro_batch", "precision", "workers", "seed")}
     loop = dataclasses.replace(options.loop, **{k: v for k, v in given.items() if v is not None})

@@ -17,10 +17,12 @@ from . import __version__
 from .avatar import Avatar
 from .body import Body, load_body
 from .errors import DinarError
+from .fit.clothing import hold, in_front, outline_trust, vertex_classes
 from .fit.fingers import fit_fingers, sharpen_face
 from .fit.hands import Landmarks, face_landmarks, hand_landmarks
 from .fit.keypoints import find_person, load_keypoints
 from .fit.mask import load_mask, person_mask
+from .fit.parse import has_parser, parse_person
 from .fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
 from .fit.photo import read_photo
 from .fit.smplify import Fit, View, fit_body, load_fit
@@ -43,6 +45,7 @@ class Subject:
     hands: dict[str, Landmarks | None]  # left and right, where their landmark model is confident
     count: int  # people found in the photo
     index: int  # the one that was taken, from the left, 1-based
+    labels: np.ndarray | None = None  # [H, W] uint8 classes of a parse
 
 
 def create(
@@ -50,12 +53,13 @@ def create(
     *,
     body: Body | None = None,
     person: int | None = None,  # which one, counted from the left, if there are several
-    masks: Sequence[str | Path] = (),  # the user's own, one a photo
+    masks: Sequence[str | Path] = (),  # the user's own, one a photo: a cut-out, or a parse's label map
     keypoints: Sequence[str | Path] = (),  # likewise: OpenPose json or npz
     fits: Sequence[str | Path] = (),  # likewise: npz of `Fit.save`, or SMPLify-X pkl for the smplx body
     offsets: bool = True,  # widen the mesh to the clothes
     occlusion: bool = True,  # leave out what limbs may hide (§3.5)
     blend: str = "softmax",  # several photos: eq. 5, or "poisson"
+    keep_accessories: bool = False,  # bags and held things are part of the person
     size: int = TEXTURE,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Avatar:
@@ -83,7 +87,7 @@ def create(
     for i, path in enumerate(paths):
         progress(f"reading {path.name}")
         mask = masks[i] if masks else None
-        subjects.append(read_subject(path, person, mask, keypoints[i] if keypoints else None))
+        subjects.append(read_subject(path, person, mask, keypoints[i] if keypoints else None, keep_accessories))
     lap("photo")
 
     progress("fitting the body")
@@ -96,25 +100,33 @@ def create(
     lap("fit")
 
     progress("fitting the clothes")
-    silhouettes = [Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera) for s, f in zip(subjects, found, strict=True)]
+    silhouettes = [
+        Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front)
+        for s, f in zip(subjects, found, strict=True)
+    ]
     D = torch.zeros(body.num_vertices, 3)
     if offsets:
-        D = torch.from_numpy(fit_offsets(body, betas, silhouettes))
+        D = torch.from_numpy(fit_offsets(body, betas, silhouettes, stiffness=bare_skin(body, subjects, found)))
     lap("offsets")
 
     progress("sampling the texture")
     shots = [take_shot(body, s, f, D, occlusion) for s, f in zip(subjects, found, strict=True)]
     t = texels(body.atlas, size)
     layers = [gather(body, shot, t) for shot in shots]
-    colours, lams = (np.stack(x) for x in zip(*layers, strict=True))
+    colours, lams, kinds = (np.stack(x) for x in zip(*layers, strict=True))
     colour, lam = merge_poisson(body, t, colours, lams) if blend == "poisson" else merge(colours, lams)
     rgb, seen = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
     rgb[t.index], seen[t.index] = colour * (lam > 0)[:, None], lam
     rgb, seen = rgb.reshape(size, size, 3), seen.reshape(size, size)
+    classes = None
+    if all(s.labels is not None for s in subjects):
+        classes = np.zeros(size * size, np.uint8)
+        classes[t.index] = np.take_along_axis(kinds, lams.argmax(0)[None], 0)[0]
+        classes = classes.reshape(size, size)
     lap("sample")
 
     progress("restoring what the photo does not show")
-    rgb = restore(body, rgb, seen)
+    rgb = restore(body, rgb, seen, classes)
     lap("restore")
 
     first = found[0]
@@ -140,13 +152,17 @@ class Work:
 
 
 def read_subject(
-    path: Path, person: int | None = None, mask: str | Path | None = None, keypoints: str | Path | None = None
+    path: Path,
+    person: int | None = None,
+    mask: str | Path | None = None,
+    keypoints: str | Path | None = None,
+    keep_accessories: bool = False,
 ) -> Subject:
-    """Read a photo, find the person and cut them out. A photo's own alpha channel, or ``mask``, is the cut-out."""
+    """Read a photo, find the person and cut them out: by the parser, or a photo's own alpha channel, or ``mask``."""
     photo = read_photo(path)
     shape = photo.rgb.shape[:2]
     given = load_mask(mask, shape) if mask is not None else photo.alpha
-    soft = None
+    soft = labels = trust = front = None
     count = index = 1
     if keypoints is not None:
         pose = load_keypoints(keypoints, photo.scale)
@@ -154,12 +170,29 @@ def read_subject(
         found = find_person(photo.rgb, person, given, str(path))
         soft, count, index = found.mask_soft, found.count, found.index
         pose = found.pose if keypoints is None else pose
-    alpha = given if given is not None else person_mask(photo.rgb, pose, soft)
+    if given is not None:
+        alpha = given
+    elif has_parser():
+        parsed = parse_person(photo.rgb, pose.keypoints, keep_accessories)
+        alpha, labels = parsed.alpha, parsed.labels
+        trust, front = outline_trust(labels), in_front(labels, alpha > 0.5)
+    else:
+        alpha = person_mask(photo.rgb, pose, soft)
     if (alpha > 0.5).sum() < 400:
         raise DinarError(f"{path}: the mask holds no person")
     sharp = sharpen_face(pose.keypoints, face_landmarks(photo.rgb, pose))
-    view = View(sharp, pose.world, alpha > 0.5, *shape)
-    return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index)
+    view = View(sharp, pose.world, alpha > 0.5, *shape, trust, front)
+    return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels)
+
+
+def bare_skin(body: Body, subjects: list[Subject], fits: list[Fit]) -> np.ndarray | None:
+    """[V] how much stiffer the offsets are where the photos show skin, and softer under hair; None without a parse."""
+    factors = []
+    for s, f in zip(subjects, fits, strict=True):
+        if s.labels is not None:
+            vertices = body(f.betas[None], f.pose[None], f.transl[None]).vertices[0]
+            factors.append(np.log(hold(body, vertex_classes(body, vertices, f.camera, s.labels))))
+    return np.exp(np.mean(factors, 0)) if factors else None
 
 
 def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion: bool, size: int = CROP) -> Shot:
@@ -173,4 +206,10 @@ def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion
     if occlusion:
         xy, depth = camera.project(vertices)
         shot.usable &= ~occlusion_outlines(body, rasterize(xy[None], depth[None], body.faces, size, size))
+    if s.labels is not None:
+        x0, y0, k = box
+        y, x = np.mgrid[:size, :size]
+        i = np.clip((y + 0.5) / k + y0, 0, s.labels.shape[0] - 1).astype(int)
+        j = np.clip((x + 0.5) / k + x0, 0, s.labels.shape[1] - 1).astype(int)
+        shot.labels = s.labels[i, j]
     return shot

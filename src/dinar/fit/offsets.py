@@ -40,6 +40,7 @@ class Silhouette:
     pose: Tensor  # [J, 3]
     transl: Tensor  # [3]
     camera: Camera
+    ignore: np.ndarray | None = None  # [H, W] bool: what hides the person there; the mask's edge beside it is none
 
 
 def fit_offsets(
@@ -105,6 +106,10 @@ class _View:
     def __init__(self, body: Body, betas: Tensor, s: Silhouette) -> None:
         self.body = body
         self.camera, self.mask = crop_to(s.camera, s.mask, SIZE)
+        self.ignore = np.zeros_like(self.mask)
+        if s.ignore is not None and s.ignore.any():
+            hidden = warp_crop(s.ignore.astype(np.float32), crop_box(s.mask, SIZE), SIZE, 0.0) > 0.5
+            self.ignore = cv2.dilate(hidden.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
         self.inside_of = signed_distance(self.mask)
         posed: Posed = body(betas[None], s.pose[None], s.transl[None])
         to_camera = self.camera.T_cam_world[:3, :3]
@@ -131,7 +136,9 @@ class _View:
         tri = self.body.faces[face[y, x]]
         J = np.einsum("ci,ckij->ckj", n, self.turn[tri][:, :, :2]) * bary[:, :, None]
         gap = r * self.metre
-        return _Matches(J, tri, gap, self.metre / (1 + (gap / ROBUST) ** 2))
+        end = np.rint(np.stack([x, y], 1) + n * r[:, None]).astype(int).clip(0, SIZE - 1)
+        kept = ~self.ignore[end[:, 1], end[:, 0]] & ~self.ignore[y, x]
+        return _Matches(J, tri, gap, self.metre * kept / (1 + (gap / ROBUST) ** 2))
 
 
 def _edge_search(

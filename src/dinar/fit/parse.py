@@ -22,7 +22,8 @@ from .mask import _connected, _skeleton
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "parser"
 RADIUS = 0.006  # of the guided filter, share of the person's extent
-EPSILON = 1e-3
+EPSILON = 1e-3  # of squared colours in [0, 1]: edges of less contrast are smoothed over
+WORK_SIDE = 640  # pixels of the longer side at which it is solved
 STEEP = 2.0  # how much steeper the alpha becomes about its outline
 BACKGROUND, BAG = LABEL["background"], LABEL["bag"]
 
@@ -36,10 +37,15 @@ class Parse:
     probabilities: np.ndarray | None = None  # [H, W, classes] float32, where asked: before the refinement of alpha
 
 
+def has_parser() -> bool:
+    """Whether the weights are there: a checkout may be without."""
+    return (WEIGHTS / "config.json").exists()
+
+
 @cache
 def load_parser(folder: Path = WEIGHTS) -> Parser:
-    """The parser, loaded once per process."""
-    return Parser.from_pretrained(folder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """The parser, loaded once per process, with the batch norms folded into the convolutions."""
+    return Parser.from_pretrained(folder).fold().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def parse_person(
@@ -58,7 +64,7 @@ def parse_person(
     others = (BACKGROUND,) if keep_accessories else (BACKGROUND, BAG)
     alpha = np.zeros(rgb.shape[:2], np.float32)
     labels = np.zeros(rgb.shape[:2], np.uint8)
-    alpha[box] = soft = refine(inside, 1 - p[..., others].sum(-1), points)
+    alpha[box] = soft = refine(inside, 1 - sum(p[..., k] for k in others), points)  # type: ignore[operator]
     labels[box] = _agree(p, soft > 0.5, others)
     full = None
     if probabilities:
@@ -74,7 +80,7 @@ def class_probabilities(
     keypoints: np.ndarray,  # [33, 4]
     net: Parser,
 ) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The part of the photo that the crop covers, and [h, w, classes] float32 there at the photo's resolution."""
+    """The part of the photo where anybody or a bag may be, and [h, w, classes] float32 there at its resolution."""
     rows, columns = net.config["size"]
     M = person_affine(keypoints, (rows, columns))
     points = keypoints.copy()
@@ -85,7 +91,11 @@ def class_probabilities(
     x, heat = torch.cat([x, x.flip(3)]), torch.cat([heat, heat.flip(3)])
     p = net(x.contiguous(memory_format=torch.channels_last), heat).float().softmax(1)
     p = ((p[0] + p[1].flip(2)) / 2).permute(1, 2, 0).numpy()
-    corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]]) - 0.5
+    ys, xs = np.nonzero(p[..., BACKGROUND] < 0.98)  # elsewhere nothing has to be enlarged
+    if not len(xs):
+        ys, xs = np.array([0, rows // 2 - 1]), np.array([0, columns // 2 - 1])
+    left, right, top, bottom = xs.min() - 2, xs.max() + 3, ys.min() - 2, ys.max() + 3
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) * 2 - 0.5
     inverse = cv2.invertAffineTransform(M)
     corners = corners @ inverse[:, :2].T + inverse[:, 2]
     lo = np.floor(corners.min(0)).astype(int).clip(0)
@@ -110,44 +120,51 @@ def refine(
 ) -> np.ndarray:
     """[h, w] float32 alpha: the guide's edges, one person, no pin holes."""
     pose = _pose(keypoints)
-    radius = max(2, round(RADIUS * pose.height))
-    alpha = np.clip(STEEP * (_guided(rgb, soft, radius) - 0.5) + 0.5, 0, 1)
+    alpha = np.clip(STEEP * (_guided(rgb, soft, RADIUS * pose.height) - 0.5) + 0.5, 0, 1)
     bones = _skeleton(pose, (0, 0), 1.0, soft.shape)
     return _connected(alpha, bones, pose.height)
 
 
-def _guided(rgb: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
-    """Guided filter (He et al. 2010) in colour, at full resolution: locally linear in the colours."""
-    size = (2 * radius + 1, 2 * radius + 1)
-    mean = lambda x: cv2.boxFilter(x, -1, size, borderType=cv2.BORDER_REFLECT)  # noqa: E731
-    band = cv2.dilate(((mask > 0.02) & (mask < 0.98)).astype(np.uint8), np.ones(size, np.uint8)) > 0
-    I = rgb.astype(np.float32) / 255
-    r, g, b = cv2.split(I)
-    m, p = mean(I), mean(mask)
-    c = mean(I * mask[..., None]) - m * p[..., None]
-    products = mean(cv2.merge([r * r, r * g, r * b, g * g])), mean(cv2.merge([g * b, b * b]))
-    m_r, m_g, m_b = cv2.split(m)
-    rr, rg, rb, gg = (x - y for x, y in zip(cv2.split(products[0]), (m_r * m_r, m_r * m_g, m_r * m_b, m_g * m_g),
-                                            strict=True))  # fmt: skip
-    gb, bb = (x - y for x, y in zip(cv2.split(products[1]), (m_g * m_b, m_b * m_b), strict=True))
-    rr, gg, bb = rr + EPSILON, gg + EPSILON, bb + EPSILON
+def _guided(
+    rgb: np.ndarray,  # [h, w, 3] uint8
+    mask: np.ndarray,  # [h, w] float32
+    radius: float,  # pixels
+) -> np.ndarray:
+    """Fast guided filter (He & Sun 2015) where the mask is unsure: locally linear in the colours, so its edges are
+    the picture's. The coefficients are found on a smaller picture."""
+    k = min(1.0, WORK_SIDE / max(mask.shape))
+    size = max(1, round(mask.shape[1] * k)), max(1, round(mask.shape[0] * k))
+    image = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    p = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+    window = 2 * max(2, round(radius * k)) + 1
+    mean = lambda x: np.asarray(cv2.blur(x, (window, window), borderType=cv2.BORDER_REFLECT))  # noqa: E731
+    I = image.astype(np.float32) / 255
+    channels = cv2.split(I)
+    m, m_p = cv2.split(mean(I)), mean(p)
+    c = [mean(x * p) - y * m_p for x, y in zip(channels, m, strict=True)]
+    pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    rr, rg, rb, gg, gb, bb = (mean(channels[i] * channels[j]) - m[i] * m[j] + EPSILON * (i == j) for i, j in pairs)
     # The inverse of the symmetric 3 x 3 covariance by cofactors.
     A, B, C = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     D, E, F = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
     det = rr * A + rg * B + rb * C
-    inverse = ((A, B, C), (B, D, E), (C, E, F))
-    a = cv2.merge([sum(q * c[..., k] for k, q in enumerate(row)) / det for row in inverse])
-    offset = p - (a * m).sum(-1)
-    out = (mean(a) * I).sum(-1) + mean(offset)
-    return np.where(band, out, mask)
+    a = [(q[0] * c[0] + q[1] * c[1] + q[2] * c[2]) / det for q in ((A, B, C), (B, D, E), (C, E, F))]
+    offset = m_p - a[0] * m[0] - a[1] * m[1] - a[2] * m[2]
+    fit = cv2.resize(mean(cv2.merge([*a, offset])), mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    r, g, b = cv2.split(rgb)
+    a_r, a_g, a_b, offset = cv2.split(fit)
+    out = (a_r * r + a_g * g + a_b * b) / 255 + offset
+    unsure = cv2.dilate(((p > 0.02) & (p < 0.98)).astype(np.uint8), np.ones((window, window), np.uint8))
+    return np.where(cv2.resize(unsure, mask.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0, out, mask)
 
 
 def _agree(p: np.ndarray, person: np.ndarray, others: tuple[int, ...]) -> np.ndarray:
     """[h, w] uint8 labels: of the person's classes inside the mask, of the others outside."""
-    q = p.copy()
-    q[..., others] = -1
     outside = np.where(p[..., BAG] > p[..., BACKGROUND], BAG, BACKGROUND) if BAG in others else BACKGROUND
-    return np.where(person, q.argmax(-1), outside).astype(np.uint8)
+    worn = np.setdiff1d(np.arange(len(CLASSES)), others)
+    out = np.full(person.shape, outside, np.uint8)
+    out[person] = worn[p[person][:, worn].argmax(1)]
+    return out
 
 
 def _pose(keypoints: np.ndarray) -> Pose:

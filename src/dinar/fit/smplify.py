@@ -67,6 +67,8 @@ class View:
     mask: np.ndarray | None  # [H, W] bool, the person
     height: int
     width: int
+    trust: np.ndarray | None = None  # [H, W] float32 in [0, 1]: how much the mask's outline is the body's; None: all
+    front: np.ndarray | None = None  # [H, W] bool, what hides parts of the person: bags
 
 
 @dataclass
@@ -185,15 +187,18 @@ class _Problem:
 
     def _silhouette_targets(self) -> None:
         """Distance outside the mask (in person heights) on a 256 px grid, and up to 250 contour points a photo."""
-        fields, contours, counts = [], [], []
+        fields, contours, counts, worths = [], [], [], []
         for v, h in zip(self.views, self.height.tolist(), strict=True):
             k = 256 / max(v.height, v.width)
             hw = max(2, round(v.height * k)), max(2, round(v.width * k))
             field, pts = np.zeros((256, 256), np.float32), np.zeros((250, 2), np.float32)
-            count = 0
+            worth, count = np.zeros(250, np.float32), 0
             if v.mask is not None and v.mask.any():
                 m = cv2.resize(v.mask.astype(np.uint8), hw[::-1], interpolation=cv2.INTER_AREA)
-                d = cv2.distanceTransform(1 - m, cv2.DIST_L2, 5) / (h * k)
+                full = m
+                if v.front is not None:
+                    full = m | cv2.resize(v.front.astype(np.uint8), hw[::-1], interpolation=cv2.INTER_NEAREST)
+                d = cv2.distanceTransform(1 - full, cv2.DIST_L2, 5) / (h * k)
                 field = cv2.resize(d, (256, 256), interpolation=cv2.INTER_LINEAR)
                 found, _ = cv2.findContours(m, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
                 if found:
@@ -203,13 +208,18 @@ class _Problem:
                     c = c[np.linspace(0, len(c) - 1, min(250, len(c))).astype(int)] if len(c) else c
                     count = len(c)
                     pts[:count] = c
+                    i, j = c[:, 1].astype(int).clip(0, v.height - 1), c[:, 0].astype(int).clip(0, v.width - 1)
+                    worth[:count] = 1.0 if v.trust is None else v.trust[i, j]
+                    if v.front is not None:  # where a bag begins the body does not end
+                        near = cv2.dilate(v.front.astype(np.uint8), np.ones((9, 9), np.uint8))
+                        worth[:count] *= near[i, j] == 0
             fields.append(field)
             contours.append(pts)
             counts.append(count)
+            worths.append(worth)
         self.field = torch.from_numpy(np.stack(fields))[:, None]
         self.contour = torch.from_numpy(np.stack(contours))
-        self.contour_weight = (torch.arange(250) < torch.tensor(counts)[:, None]).float()
-        self.contour_weight /= self.contour_weight.sum(1, keepdim=True).clamp(min=1)
+        self.contour_weight = torch.from_numpy(np.stack(worths)) / torch.tensor(counts)[:, None].clamp(min=1)
         self.has_mask = (torch.tensor(counts) > 0).float()
 
     def _prior(self) -> None:

@@ -20,6 +20,7 @@ from ..body import Body
 from ..body.body import PARTS
 from ..body.regions import regions
 from ..errors import DinarError
+from ..fit.labels import LABEL
 from .membrane import membrane
 from .texels import Texels, texels
 
@@ -33,6 +34,7 @@ LIGHT = 0.2  # colour step that light and shade explain
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
 SLANTED = 0.82  # λ under which a texel at the border of the seen may show the background
 BORDER, STRAY = 0.03, 0.3  # width of the border in textures; colour difference from further in that is too much
+_SKIN, _HAIR = [LABEL["skin"], LABEL["face"]], [LABEL["hair"], LABEL["hat"]]
 SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which a hand texel is not skin
 
 
@@ -56,6 +58,7 @@ def restore(
     body: Body,
     rgb: np.ndarray,  # [S, S, 3] float32 in [0, 1], valid where lam > 0
     lam: np.ndarray,  # [S, S] float32 in [0, 1], 0 = not seen
+    classes: np.ndarray | None = None,  # [S, S] uint8 of fit.labels.CLASSES where seen; None: guessed from colours
 ) -> np.ndarray:
     """The complete texture [S, S, 3] float32: seen texels as they are, the others restored, gutters filled."""
     size = rgb.shape[0]
@@ -68,8 +71,11 @@ def restore(
     if not seen.any():
         raise DinarError("the fitted body lies outside the person's mask: check the --mask, --keypoints or --fit given")
     lam_small = cv2.resize(lam, (s.texels.size,) * 2, interpolation=cv2.INTER_AREA).reshape(-1)[s.texels.index]
-    seen = seen & ~_not_skin(s, colour, seen) & ~_stray(s, colour, seen, lam_small)
-    guess = _borrow(s, colour, seen, np.where(seen, lam_small, 0))
+    kind = None
+    if classes is not None:
+        kind = cv2.resize(classes, (s.texels.size,) * 2, interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
+    seen = seen & ~_not_skin(s, colour, seen, kind) & ~_stray(s, colour, seen, lam_small)
+    guess = _borrow(s, colour, seen, np.where(seen, lam_small, 0), kind)
     guess = np.clip(guess + _membrane(body, s, colour, seen, guess), 0, 1)
 
     full = np.zeros((s.texels.size**2, 3), np.float32)
@@ -93,9 +99,11 @@ def _soft_border(seen: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return np.where(seen, np.clip(d / k, 0, 1), 0).astype(np.float32)
 
 
-def _not_skin(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Hand texels that have not the colour of the face: bags, pockets, sleeves painted on hands."""
-    skin = _skin_colour(s, colour, seen)
+def _not_skin(s: _Surface, colour: np.ndarray, seen: np.ndarray, kind: np.ndarray | None) -> np.ndarray:
+    """Hand texels that are not skin, or have not the colour of the face: bags, pockets, sleeves painted on hands."""
+    skin = _skin_colour(s, colour, seen, kind)
+    if kind is not None:
+        return _of(s, "hand") & seen & ~np.isin(kind, _SKIN)
     return np.zeros(len(seen), bool) if skin is None else _of(s, "hand") & seen & _unlike(colour, skin)
 
 
@@ -132,8 +140,10 @@ def _unlike(colour: np.ndarray, skin: np.ndarray) -> np.ndarray:
     return (np.hypot(d[:, 1], d[:, 2]) > SKIN_CHROMA) | (d[:, 0] < -SKIN_DARK)
 
 
-def _skin_colour(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
+def _skin_colour(s: _Surface, colour: np.ndarray, seen: np.ndarray, kind: np.ndarray | None) -> np.ndarray | None:
     face = s.face_centre & seen
+    if kind is not None and (face & np.isin(kind, _SKIN)).sum() > 30:
+        face &= np.isin(kind, _SKIN)
     if face.sum() <= 30:
         return None
     light = colour[face].sum(1)  # the lighter half: not the shade of glasses, hats and hair
@@ -144,7 +154,9 @@ def _lab(c: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(c[None, None].astype(np.float32), cv2.COLOR_RGB2LAB)[0, 0]
 
 
-def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) -> np.ndarray:
+def _borrow(
+    s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, kind: np.ndarray | None
+) -> np.ndarray:
     """[N, 3] what every texel would borrow, also the seen ones (the membrane needs their step)."""
     out = np.empty_like(colour)
     done = np.zeros(len(colour), bool)
@@ -166,7 +178,7 @@ def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) 
     # Faces from faces (the other half first), skulls from hair, necks from necks.
     mirrored = s.x * [1, 1, 1]
     mirrored[:, 0] = np.abs(mirrored[:, 0])
-    hair = _hair(s, colour, seen & (lam > CONFIDENT))
+    hair = _hair(s, colour, seen & (lam > CONFIDENT), kind)
     take(s.face, seen & s.face & ~hair, mirrored)
     take(s.face | s.cavity & head, seen & s.face, mirrored)
     for source in (hair, seen & head & ~s.face):
@@ -183,7 +195,7 @@ def _borrow(s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray) 
     for kind in ("hand", "foot"):
         own = _of(s, kind)
         take(own, seen & own, mirrored)
-    skin, hands = _skin_colour(s, colour, seen), _of(s, "hand")
+    skin, hands = _skin_colour(s, colour, seen, kind), _of(s, "hand")
     if (seen & hands).sum() < 0.1 * hands.sum():  # hidden in pockets: as the wrists are if they are bare, or the face
         wrist = (
             _of(s, "arm") & (s.chart[:, 0] > np.quantile(s.chart[_of(s, "arm"), 0], 0.85)) & seen & (lam > CONFIDENT)
@@ -266,9 +278,11 @@ def _fold(s: _Surface, kind: str, colour: np.ndarray, lam: np.ndarray, out: np.n
     done |= own_all
 
 
-def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Seen texels of the skull that look more like the crown than like the face."""
-    crown, skin = s.crown & seen, _skin_colour(s, colour, seen)
+def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray, kind: np.ndarray | None) -> np.ndarray:
+    """Seen texels of the skull that are hair (or hat), or without a parse look more like the crown than the face."""
+    if kind is not None and (hair := seen & s.skull & np.isin(kind, _HAIR)).sum() >= 64:
+        return hair
+    crown, skin = s.crown & seen, _skin_colour(s, colour, seen, kind)
     around = seen & s.skull & ~s.face
     if skin is None or crown.sum() < 30:
         return around

@@ -34,6 +34,7 @@ class Shot:
     face: np.ndarray  # [S, S] int32, -1 outside the mesh
     depth: np.ndarray  # [S, S] float32 metres, inf outside
     facing: np.ndarray  # [S, S] float32 in [0, 1]: cosine between normal and direction to the camera
+    labels: np.ndarray | None = None  # [S, S] uint8 classes of the person's parse
 
 
 def shoot(body: Body, vertices: torch.Tensor, camera: Camera, rgb: np.ndarray, mask: np.ndarray) -> Shot:
@@ -98,8 +99,9 @@ def gather(
     shot: Shot,
     texels: Texels,
     tolerance: float = 0.012,  # metres behind the visible surface that still count as seen
-) -> tuple[np.ndarray, np.ndarray]:
-    """Look every texel up in the shot: RGB [N, 3] float32, and λ [N] float32, 0 where the texel is not seen."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Look every texel up in the shot: RGB [N, 3] float32, λ [N] float32, 0 where the texel is not seen, and the
+    class [N] uint8 there (0: not seen, or no parse)."""
     v = shot.vertices
     tri = body.face_tensor[torch.from_numpy(texels.face.astype(np.int64))]
     w = torch.from_numpy(texels.barycentrics)[..., None]
@@ -114,7 +116,9 @@ def gather(
     px = np.clip(px, 0, [wd - 1, h - 1])
     near = shot.depth[px[:, 1], px[:, 0]]
     seen = inside & shot.usable[px[:, 1], px[:, 0]] & (z < near + tolerance) & (lam > GRAZING)
-    return sample_bilinear(shot.rgb, xy), np.where(seen, lam, 0).astype(np.float32)
+    lam = np.where(seen, lam, 0).astype(np.float32)
+    classes = np.zeros(len(lam), np.uint8) if shot.labels is None else shot.labels[px[:, 1], px[:, 0]] * seen
+    return sample_bilinear(shot.rgb, xy), lam, classes
 
 
 def sample_bilinear(image: np.ndarray, xy: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -56,7 +57,74 @@ class Parser:
     dice: float = 0.5
 
 
-PRESETS: dict[str, dict[str, Parser]] = {
+@dataclass
+class Losses:
+    """λ of eq. 4, and what stands beside it."""
+
+    # λ1 to λ5 of §4.1.
+    l2: float = 2.2
+    lpips: float = 1.0
+    dice: float = 1.0
+    adversarial: float = 0.01
+    r1: float = 0.1
+    # R1 is computed every so many steps only, and then counts so many times (lazy regularisation).
+    r1_every: int = 16
+    # Absolute differences, beside L2; 0 in the paper.
+    l1: float = 0.0
+    # L2 and LPIPS of the face once more.
+    face: float = 0.1
+    # Textures against restored ones, ‖T − T_res‖² of §3.3, and the codebook's own loss.
+    texture: float = 1.0
+    codebook: float = 1.0
+
+
+@dataclass
+class Learned:
+    """The four stages of §3 (``train/avatar.py``, ``compression.py``, ``finetune.py``, ``inpainting.py``)."""
+
+    loop: Loop = field(default_factory=Loop)
+    # Sizes of the networks: a preset of dinar.nets.presets. Networks of --init keep theirs.
+    nets: str = "base"
+    # Pixels a side of the pictures, texels a side of the texture; the texture is the generator's size.
+    size: int = 512
+    texture: int = 256
+    # Pixels a side of the random window that LPIPS sees (§4.1), and its backbone: "vgg", "alex" or "none".
+    crop: int = 256
+    lpips: str = "vgg"
+    # Learning rates, of the discriminator, too.
+    lr: float = 2e-3
+    discriminator_lr: float = 2e-3
+    losses: Losses = field(default_factory=Losses)
+    # Views whose merged texture is the inpainter's truth (§3.2).
+    views: int = 8
+    # People of the first source that are kept for validation.
+    holdout: int = 8
+    # Camera angle, colour shift and mirror (§4.2).
+    augmented: bool = True
+
+
+def _nano(steps: int, **more: Any) -> Learned:
+    """Minutes on one CPU core; no perceptual loss, whose network would cost more than all the others together."""
+    loop = Loop(steps, batch=8, micro_batch=8, warmup=20, ema=0.99, log_every=20, show_every=200, save_every=200)
+    losses = Losses(l2=2.2, l1=1.0, adversarial=0.002)
+    return Learned(loop, "nano", 128, 64, 128, "none", 3e-3, 1e-3, losses, 6, 4, **more)
+
+
+def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> Learned:
+    """One GPU, or two cores for as long as one has."""
+    loop = Loop(steps, batch, micro, warmup=500, ema=0.999, precision="bf16", workers=8, show_every=1000,
+                save_every=500)  # fmt: skip
+    more = {"nets": "base", "losses": Losses(l1=1.0), "lr": 1e-3, "discriminator_lr": 1e-3} | more
+    return Learned(loop, **more)
+
+
+def _paper(steps: int, batch: int = 4, **more: Any) -> Learned:
+    """§4.1 to the letter."""
+    loop = Loop(steps, batch, 4, warmup=0, clip=1e9, workers=8, show_every=2000, save_every=1000)
+    return Learned(loop, **{"nets": "paper", "holdout": 32, **more})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
     "parser": {
         "nano": Parser(Loop(steps=60, batch=4, micro_batch=4, warmup=10, show_every=30, save_every=30),
                        sizes=((1.0, 128, 96),)),
@@ -64,5 +132,14 @@ PRESETS: dict[str, dict[str, Parser]] = {
         "base": Parser(Loop(steps=4400, ema=0.998, save_every=100, show_every=400)),
         # The paper takes its parser from elsewhere: the same network, longer.
         "paper": Parser(Loop(steps=40000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8)),
+    },
+    "avatar": {"nano": _nano(600), "base": _base(60000), "paper": _paper(100000)},
+    "compression": {"nano": _nano(300), "base": _base(20000), "paper": _paper(300000)},
+    "finetune": {"nano": _nano(100), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4), "paper": _paper(20000)},
+    "inpainting": {
+        "nano": _nano(800),
+        "base": _base(40000, 32, 8, lr=3e-4),
+        # AdamW at 1e-6 for each sample of the batch
+        "paper": _paper(50000, 128, lr=1.28e-4),
     },
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Skirts, and the skirts of dresses and coats: a ring-shaped grid that hangs from the waist over the posed legs.
 
-Quasi-static position-based dynamics: gravity, lengths of warp, weft and bias, and capsules for the thighs and shins.
+Quasi-static position-based dynamics: gravity, lengths of warp, weft and bias, tethers to the waist, capsules inside the
+legs, and then the planes of the posed surface below it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from .garments import Spec
 from .surfaces import LEFT_LEG, TORSO, Surface, Surfaces
 
-STEPS = 48
+STEPS, GAP = 32, 0.008  # GAP: metres off what is worn below, at least
 LEGS = (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"))
 
 
@@ -50,10 +51,12 @@ class Drape:
     rest: Tensor  # [R, C, 3] metres
     weights: Tensor  # [R, C, J] skinning
     pinned: Tensor  # [R] 1 where the cloth sits on the hips, 0 where it hangs
-    radii: Tensor  # [3, 2] of thigh, shin and foot, at both ends, cloth included
+    radii: Tensor  # [3, 2] of the cores of thigh, shin and foot, at both ends
+    below: Tensor  # [U, 3] points on what is worn below it, at rest
+    below_normals: Tensor  # [U, 3]
+    below_weights: Tensor  # [U, J]
     p: Tensor  # [V, 3] fine vertices on the standard body
     cut: Tensor  # [V] metres from the hem
-    flare: float
 
 
 def _resampled(columns: Tensor, y: Tensor) -> Tensor:
@@ -124,26 +127,25 @@ def hang_up(
         rest = rest + out * need[..., None]
     rest = rest + out * (m["flare"] * below * (1 + 0.5 * pleats[None]))[..., None]
     pinned = ((y - (hip - 0.02)) / 0.06).clamp(0, 1)
-    # legs: the distance of the body's vertices from the bones, and what is worn on them
-    radii = torch.full((3, 2), 0.05, device=device)
-    worn = torch.zeros(3, 1, device=device)
+    # bones: a core that nothing may enter, however the legs move
+    radii = torch.full((3, 2), 0.035, device=device)
     for i, (a, b) in enumerate(LEGS[:2]):
         A, B = (joints[s.body.joint(f"left_{n}")] for n in (a, b))
-        y0, y1 = (s.levels[n] for n in (a, b))
-        leg = (t.limb == LEFT_LEG) & (t.p[:, 1] < y0 - 0.1) & (t.p[:, 1] > max(y1, m["hem"] - 0.1))
-        if leg.any():
-            worn[i] = height[leg].clamp(max=0.06).quantile(0.9)
         v = vertices[s.body_covered & (t.limb[s.body_cover] == LEFT_LEG)]
         at = ((v - A) @ (B - A)) / ((B - A) @ (B - A))
         d = (v - A - at[:, None] * (B - A)).norm(dim=1)
         for j, u in enumerate(((0.25, 0.95), (0.3, 0.9))[i]):
             close = (at - u).abs() < 0.08
-            radii[i, j] = d[close].quantile(0.85) if close.any() else 0.06
+            radii[i, j] = d[close].quantile(0.3) if close.any() else 0.045
+    # and the surface below, at the first of the fine vertices: those are the coarse ones
+    k = near[: len(t.coarse)] & (t.p[: len(t.coarse), 1] < float(y[0]) + 0.05)
+    k = k.nonzero()[:, 0]
+    below_it = tights[k] + normals[k] * height[k, None]
     flat = torch.empty(R * C, 3, device=device)
     flat[grid.reshape(-1)] = p.reshape(R * C, 3)
     fine_p = skirt.refine @ flat
-    return Drape(rest, w / w.sum(2, keepdim=True), pinned, radii + 0.012 + worn, fine_p, fine_p[:, 1] - m["hem"],
-                 m["flare"])  # fmt: skip
+    return Drape(rest, w / w.sum(2, keepdim=True), pinned, radii, below_it, normals[k], t.weights[k], fine_p,
+                 fine_p[:, 1] - m["hem"])  # fmt: skip
 
 
 @lru_cache(maxsize=2)
@@ -154,19 +156,38 @@ def _coarse_weights(s: Surfaces) -> Tensor:
     return (w / w.sum(1, keepdim=True)).to(s.skirt.faces.device)
 
 
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """B posed sets of points with normals that cloth stays outside of."""
+
+    points: Tensor  # [B, U, 3]
+    normals: Tensor  # [B, U, 3] unit, outwards
+    gap: float  # metres
+
+    def nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The planes (point and normal [B, N, 3]) that bound x [B, N, 3]."""
+        i = torch.cdist(x, self.points).argmin(2)[..., None].expand(-1, -1, 3)
+        return self.points.gather(1, i), self.normals.gather(1, i)
+
+
 def settle(
     drape: Drape,
     s: Surfaces,
     skinning: Tensor,  # [B, J, 4, 4]
     joints: Tensor,  # [B, J, 3]
-) -> Tensor:
-    """Fine vertices [B, V, 3] of the skirt over each posed body."""
+    inner: tuple[Sheet, ...] = (),  # drapes that are worn below this one
+) -> tuple[Tensor, Sheet]:
+    """Fine vertices [B, V, 3] of the skirt over each posed body; and what the next one has to stay outside of."""
     grid, _ = grid_of(s.skirt)
     R, C = grid.shape
     B = len(skinning)
-    w = drape.weights.reshape(R * C, -1)
-    M = torch.einsum("vj,bjk->bvk", w, skinning[:, :, :3].flatten(2)).unflatten(2, (3, 4))
+    table = skinning[:, :, :3].flatten(2)
+    pose = lambda w: (w @ table).unflatten(2, (3, 4))  # noqa: E731
+    M = pose(drape.weights.reshape(R * C, -1))
     x0 = ((M[..., :3] @ drape.rest.reshape(-1, 3, 1))[..., 0] + M[..., 3]).view(B, R, C, 3)
+    M = pose(drape.below_weights)
+    normals = torch.nn.functional.normalize((M[..., :3] @ drape.below_normals[..., None])[..., 0], dim=2)
+    sheets = (Sheet((M[..., :3] @ drape.below[..., None])[..., 0] + M[..., 3], normals, GAP), *inner)
     names = s.body.joint_names
     ends = [(names.index(f"{side}_{a}"), names.index(f"{side}_{b}"), i) for side in ("left", "right")
             for i, (a, b) in enumerate(LEGS)]  # fmt: skip
@@ -174,56 +195,69 @@ def settle(
     D = joints[:, [e[1] for e in ends]] - A
     DD = (D * D).sum(-1).clamp(min=1e-6)
     r0, r1 = (drape.radii[[e[2] for e in ends], k] for k in (0, 1))
-
     thin = torch.tensor([2.0 * (e[2] == 0) for e in ends], device=x0.device) * r0  # hips are no balls
     rest = drape.rest
     warp = (rest[1:] - rest[:-1]).norm(dim=-1)
     weft = (rest.roll(-1, 1) - rest).norm(dim=-1)
     bias = (rest.roll(-1, 1)[1:] - rest[:-1]).norm(dim=-1), (rest.roll(1, 1)[1:] - rest[:-1]).norm(dim=-1)
     free = (1 - drape.pinned)[:, None, None]
-    x = x0
+    top = int((drape.pinned >= 1).sum().clamp(min=1)) - 1  # the row that all the others hang from
+    rope = torch.cat([torch.zeros_like(rest[: top + 1, :, 0]), warp[top:].cumsum(0)])[..., None]
 
-    def pull(x: Tensor, a: Tensor, b: Tensor, length: Tensor, stiff: float, slack: bool = False) -> Tensor:
+    def pull(a: Tensor, b: Tensor, length: Tensor, stiff: float) -> Tensor:
         d = b - a
         now = d.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        excess = now - length[..., None]
-        if slack:
-            excess = excess.clamp(min=0)  # cloth buckles rather than resists
-        return d * (excess / now * (0.5 * stiff))
+        return d * ((now - length[..., None]).clamp(min=0) / now * (0.5 * stiff))  # cloth buckles rather than resists
 
-    def collide(x: Tensor, thickness: float) -> Tensor:
+    def tether(x: Tensor) -> Tensor:
+        d = x - x0[:, top : top + 1]
+        return x0[:, top : top + 1] + d * (rope / d.norm(dim=-1, keepdim=True).clamp(min=1e-6)).clamp(max=1)
+
+    def cores(x: Tensor) -> Tensor:
         q = x[:, :, :, None] - A[:, None, None]  # [B, R, C, 6, 3]
         t = ((q * D[:, None, None]).sum(-1) / DD[:, None, None]).clamp(-0.15, 1.1)
         q = q - t[..., None] * D[:, None, None]
         d = q.norm(dim=-1).clamp(min=1e-6)
-        need = (r0 + (r1 - r0) * t.clamp(0, 1) + thickness - d - thin * (0.25 - t).clamp(min=0)).clamp(min=0)
+        need = (r0 + (r1 - r0) * t.clamp(0, 1) - d - thin * (0.25 - t).clamp(min=0)).clamp(min=0)
         k = need.argmax(-1, keepdim=True)
         push = need.gather(-1, k) / d.gather(-1, k)
         return x + q.gather(3, k[..., None].expand(-1, -1, -1, -1, 3))[:, :, :, 0] * push
 
+    def outside(x: Tensor, planes: list[tuple[Tensor, Tensor]]) -> Tensor:
+        y = x.reshape(B, -1, 3)
+        for (p, n), sheet in zip(planes, sheets, strict=True):
+            lack = (sheet.gap - ((y - p) * n).sum(-1, keepdim=True)).clamp(0, 0.1)
+            y = y + n * torch.where((y - p).norm(dim=-1, keepdim=True) < 0.12, lack, 0)
+        return y.view_as(x)
+
+    x, planes = x0, []
     for i in range(STEPS):
         step = torch.zeros_like(x)
         step[..., 1] = -0.010 * (1 - i / STEPS)
         x = x + step * free
-        for _ in range(2):
-            v = pull(x, x[:, :-1], x[:, 1:], warp, 1.0)
-            h = pull(x, x, x.roll(-1, 2), weft, 1.0, slack=True)
-            b1 = pull(x, x[:, :-1], x.roll(-1, 2)[:, 1:], bias[0], 0.5, slack=True)
-            b2 = pull(x, x[:, :-1], x.roll(1, 2)[:, 1:], bias[1], 0.5, slack=True)
-            move = h - h.roll(1, 2)
-            move[:, :-1] += v + b1 + b2
-            move[:, 1:] -= v
-            move[:, 1:] -= b1.roll(1, 2)
-            move[:, 1:] -= b2.roll(-1, 2)
-            x = x + move * (0.45 * free)
-        mean = (x.roll(1, 2) + x.roll(-1, 2)) / 2
-        x = x + (mean - x) * (0.10 * free)
-        x = collide(x * free + x0 * (1 - free), 0.0)
-    for _ in range(2):
-        inner = (x.roll(1, 2) + x.roll(-1, 2)) / 2
-        x = x + (inner - x) * (0.3 * free)
-        x = collide(x, 0.003)
+        v = pull(x[:, :-1], x[:, 1:], warp, 1.0)
+        h = pull(x, x.roll(-1, 2), weft, 1.0)
+        b1 = pull(x[:, :-1], x.roll(-1, 2)[:, 1:], bias[0], 0.5)
+        b2 = pull(x[:, :-1], x.roll(1, 2)[:, 1:], bias[1], 0.5)
+        move = h - h.roll(1, 2)
+        move[:, :-1] += v + b1 + b2
+        move[:, 1:] -= v + b1.roll(1, 2) + b2.roll(-1, 2)
+        x = x + move * (0.45 * free)
+        x = x + ((x.roll(1, 2) + x.roll(-1, 2)) / 2 - x) * (0.10 * free)
+        x = cores(tether(x) * free + x0 * (1 - free))
+        if i >= STEPS // 4:
+            if i % 4 == 0 or i == STEPS - 1:
+                planes = [sheet.nearest(x.reshape(B, -1, 3)) for sheet in sheets]
+            x = outside(x, planes)
+    for k in range(3):
+        x = x + ((x.roll(1, 2) + x.roll(-1, 2)) / 2 - x) * (0.3 * free)
+        for r in range(top + 1, R) if k < 2 else ():  # no longer than it was cut
+            d = x[:, r] - x[:, r - 1]
+            x[:, r] = x[:, r - 1] + d * (1.03 * warp[r - 1, :, None] / d.norm(dim=-1, keepdim=True)).clamp(max=1)
+        x = outside(x, [sheet.nearest(x.reshape(B, -1, 3)) for sheet in sheets])
     flat = torch.empty(B, R * C, 3, device=x.device)
     flat[:, grid.reshape(-1)] = x.reshape(B, R * C, 3)
     fine = torch.sparse.mm(s.skirt.refine, flat.permute(1, 0, 2).reshape(R * C, -1))
-    return fine.view(-1, B, 3).permute(1, 0, 2)
+    n = torch.linalg.cross(torch.gradient(x, dim=1)[0], x.roll(-1, 2) - x.roll(1, 2))
+    outer = Sheet(x.reshape(B, -1, 3), torch.nn.functional.normalize(n.reshape(B, -1, 3), dim=2), GAP / 2)
+    return fine.view(-1, B, 3).permute(1, 0, 2), outer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .drape import settle
+from .drape import Sheet, settle
 from .dress import Layer
 from .surfaces import Surfaces, hanging_pose
 
@@ -82,7 +82,10 @@ def stand(figure: Figure, s: Surfaces, betas: Tensor, pose: Tensor, transl: Tens
     table = torch.cat([A[..., :3, :].flatten(2), turn[..., :2].mT.flatten(2)], 2)  # [B, J, 18]
     M = figure.weights @ table
     v = (M[..., :12].unflatten(2, (3, 4))[..., :3] @ figure.rest[..., None])[..., 0] + M[..., 3:12:4]
-    for layer, used, at in figure.drapes:
+    inner: tuple[Sheet, ...] = ()
+    for layer, used, at in figure.drapes:  # from the skin outwards
         assert layer.drape is not None
-        v[:, at] = layer.snapped(settle(layer.drape, s, A, joints))[:, used]
+        hung, sheet = settle(layer.drape, s, A, joints, inner)
+        inner = (*inner, sheet)
+        v[:, at] = layer.snapped(hung)[:, used]
     return Standing(v, M[..., 12:15], M[..., 15:18], joints)

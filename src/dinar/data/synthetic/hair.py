@@ -80,9 +80,9 @@ def _own(s: Surfaces, label: str, material: object, faces: Tensor, rest: Tensor,
     zero = torch.zeros(V, device=device)
     tube = torch.zeros(V, 3, device=device)
     tube[:, 1], tube[:, 2] = landmarks_centre()[2], 0.09
-    layer = Layer(label, material, torch.full((len(faces),), LABEL[label], dtype=torch.uint8, device=device), faces, rest,
-                  s.body.weights, s.body_p, tube, s.body_p[:, 1], zero.long(), cut.clamp(0, FAR),
-                  torch.zeros(1, 2, device=device), torch.zeros_like(faces), snap=snap)  # fmt: skip
+    classes = torch.full((len(faces),), LABEL[label], dtype=torch.uint8, device=device)
+    layer = Layer(label, material, classes, faces, rest, s.body.weights, s.body_p, tube, s.body_p[:, 1], zero.long(),
+                  cut.clamp(0, FAR), torch.zeros(1, 2, device=device), torch.zeros_like(faces), snap=snap)  # fmt: skip
     layer.rest, layer.weights, layer.p = (layer.snapped(a) for a in (rest, s.body.weights, s.body_p))
     return layer
 

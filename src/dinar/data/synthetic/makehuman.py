@@ -106,8 +106,9 @@ def read_asset(path: Path) -> Asset:
     if not len(faces) or faces.max() >= len(index) or len(scale) < 3:
         raise DinarError(f"{path}: expected a MakeHuman binding with {int(faces.max()) + 1 if len(faces) else 0} "
                          f"vertices and three scales, got {len(index)} and {len(scale)}")  # fmt: skip
-    return Asset(path.stem, faces, uv.astype(np.float32), uv_faces, torch.tensor(index),
-                 torch.tensor(weight, dtype=torch.float64), torch.tensor(offset, dtype=torch.float64), scale, np.array(deleted, int))  # fmt: skip
+    double = lambda a: torch.tensor(a, dtype=torch.float64)  # noqa: E731
+    return Asset(path.stem, faces, uv.astype(np.float32), uv_faces, torch.tensor(index), double(weight), double(offset),
+                 scale, np.array(deleted, int))  # fmt: skip
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:

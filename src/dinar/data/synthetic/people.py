@@ -23,6 +23,7 @@ from .closet import Closet, Item, part_of
 from .dress import Layer, asset_height, asset_layer, dress
 from .figure import Figure, join
 from .hair import COLOURS, SHARE, sample_hair
+from .makehuman import hm08_indices
 from .materials import Texture
 from .outfit import sample_outfit
 from .skin import sample_eye, sample_skin
@@ -132,8 +133,6 @@ def make_person(rng: np.random.Generator, s: Surfaces, closet: Closet) -> Person
 
 
 def _visible() -> np.ndarray:
-    from .makehuman import hm08_indices
-
     return hm08_indices()[0]
 
 
@@ -147,12 +146,12 @@ def _body_layers(s: Surfaces, rest: Tensor, hidden: Tensor, under: Tensor, skin:
     head = torch.from_numpy(body.vertex_part == PARTS.index("head")).to(device)
     chin = float(body.v_template[:, 1].max()) - 0.235
     of_face = head[faces].all(1) & (s.body_p[:, 1][faces] > chin).all(1)
-    zero, V = torch.zeros(len(rest), device=device), len(rest)
+    zero, tube = torch.zeros(len(rest), device=device), torch.zeros(len(rest), 3, device=device)
     out = []
     for name, keep, material in (("body", ~hidden[faces].all(1) & ~eyes, skin), ("eyes", eyes, eye)):
         label = torch.where(of_face[keep], LABEL["face"], LABEL["skin"]).to(torch.uint8)
-        out.append(Layer(name, material, label, faces[keep], rest, body.weights, s.body_p, torch.zeros(V, 3, device=device),
-                         s.body_p[:, 1], zero.long(), under, uv, uv_faces[keep]))  # fmt: skip
+        out.append(Layer(name, material, label, faces[keep], rest, body.weights, s.body_p, tube, s.body_p[:, 1],
+                         zero.long(), under, uv, uv_faces[keep]))  # fmt: skip
     return out
 
 

@@ -65,7 +65,7 @@ class Surfaces:
         return self.helper_template + self.helper_dirs[..., : len(betas)] @ betas
 
     def base(self, vertices: Tensor, helper: Tensor) -> Tensor:
-        """Attributes of the whole hm08 mesh [HM08, C] from the body's and the helper's; 0 where neither has a vertex."""
+        """Attributes of the whole hm08 mesh [HM08, C] from the body's and the helper's; 0 where neither has any."""
         out = vertices.new_zeros(HM08, vertices.shape[1])
         visible, other = hm08_indices()
         out[torch.from_numpy(visible).to(out.device)] = vertices
@@ -217,8 +217,8 @@ def load_surfaces(device: str = "cpu") -> Surfaces:
               "ankle": joint_y("left_ankle"), "sole": float(v[:, 1].min())}  # fmt: skip
     t = lambda a: torch.from_numpy(np.ascontiguousarray(a)).to(device)  # noqa: E731
     return Surfaces(body.to(device) if device != "cpu" else body, t(h["template"]).float(),
-                    t(h["shapedirs"].astype(np.float32)), t(weights), tights, skirt, t(body_p), t(cover), t(covered), uv, uv_faces,
-                    levels, arm_length)  # fmt: skip
+                    t(h["shapedirs"].astype(np.float32)), t(weights), tights, skirt, t(body_p), t(cover), t(covered),
+                    uv, uv_faces, levels, arm_length)  # fmt: skip
 
 
 def normals_of(surface: Surface, vertices: Tensor, passes: int = 2) -> Tensor:

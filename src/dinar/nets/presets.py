@@ -1,0 +1,63 @@
+"""Sizes of all networks, one table: ``nano`` for minutes on a CPU and for tests, ``base`` to ship, ``paper``.
+
+``python -m dinar.nets`` prints what each costs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..errors import DinarError
+from .denoiser import Denoiser
+from .discriminator import Discriminator
+from .encoder import Encoder
+from .generator import Generator
+from .pretrained import Network
+from .renderer import FastRenderer, PaperRenderer
+from .vqgan import VQGAN
+
+Made = tuple[type[Network], dict[str, Any]]
+
+# Pixels a side of the pictures and texels a side of the texture that a preset is meant for.
+PICTURE = {"nano": 128, "base": 512, "paper": 512}
+TEXTURE = {"nano": 64, "base": 256, "paper": 256}
+
+PRESETS: dict[str, dict[str, Made]] = {
+    "nano": {
+        "encoder": (Encoder, dict(size=64, width=1024, most=64, style=64)),
+        "generator": (Generator, dict(size=64, width=1024, most=48, style=64)),
+        "renderer": (FastRenderer, dict(widths=[32, 48, 64], blocks=1, unshuffle=2)),
+        "discriminator": (Discriminator, dict(size=128, width=2048, most=64)),
+        "vqgan": (VQGAN, dict(widths=[16, 32, 48], blocks=1, codes=1024, groups=8)),
+        "denoiser": (Denoiser, dict(widths=[32, 64, 96], blocks=1, head=16, dropout=0.1, groups=8, mirror=True)),
+    },
+    "base": {  # 12.5 M parameters without D: with the parser's they ship within 32 MiB of fp16
+        "encoder": (Encoder, dict(size=256, width=4096, most=80, style=128)),
+        "generator": (Generator, dict(size=256, width=8192, most=80, style=128)),
+        "renderer": (FastRenderer, dict(widths=[64, 128, 256, 256], blocks=2, unshuffle=4)),
+        "discriminator": (Discriminator, dict(size=512, width=16384, most=256)),
+        "vqgan": (VQGAN, dict(widths=[32, 48, 64], blocks=1, codes=2048, groups=16)),
+        "denoiser": (Denoiser, dict(widths=[32, 48, 80], blocks=1, head=16, dropout=0.1, groups=16, mirror=True)),
+    },
+    "paper": {
+        "encoder": (Encoder, {}), "generator": (Generator, {}), "renderer": (PaperRenderer, {}),
+        "discriminator": (Discriminator, {}), "vqgan": (VQGAN, {}), "denoiser": (Denoiser, {}),
+    },
+}  # fmt: skip
+
+NAMES = tuple(PRESETS["paper"])
+
+
+def build(preset: str, name: str, **changes: Any) -> Network:
+    """A network of the table with fresh weights; ``changes`` replace arguments."""
+    if preset not in PRESETS or name not in NAMES:
+        raise DinarError(f"expected a preset of {', '.join(PRESETS)} and a network of {', '.join(NAMES)}, got "
+                         f"{preset} {name}")  # fmt: skip
+    kind, arguments = PRESETS[preset][name]
+    return kind(**{**arguments, **changes})
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,173 @@
+"""θ: the rasterised neural texture -> picture and mask (§3.1, eq. 3; app. C, fig. 12b).
+
+Two networks with the same inputs and outputs: the paper's, and one made for speed, 13 times fewer operations.
+``layout`` in the configuration tells which; :func:`load_renderer` reads either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .pretrained import Network
+
+CHANNELS = 21  # of the texture: 16 generated, 3 sampled RGB, B_smp, B_fill
+RGB, SMP, FILL = slice(16, 19), 19, 20  # channels
+
+
+def _conv(cin: int, cout: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(cin, cout, 3, stride, 1, bias=False), nn.BatchNorm2d(cout), nn.LeakyReLU(0.2)]
+
+
+class Residual(nn.Module):
+    """ResNet block: two convolutions with BatchNorm, and a skip."""
+
+    def __init__(self, cin: int, cout: int, stride: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(cin, cout, 3, stride, 1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(),
+            nn.Conv2d(cout, cout, 3, 1, 1, bias=False), nn.BatchNorm2d(cout),
+        )  # fmt: skip
+        nn.init.constant_(cast(nn.BatchNorm2d, self.layers[-1]).weight, 0.2)  # starts near the identity
+        self.skip = nn.Identity() if cin == cout and stride == 1 else nn.Conv2d(cin, cout, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.skip(x) + self.layers(x))
+
+
+class PaperRenderer(Network):
+    """App. C: a stem for each of three inputs, a U-Net of ResNet blocks with 3 levels, heads for RGB and mask.
+
+    App. C gives no widths; those of the released system (64, three halvings, 3 blocks in the middle, 16 features out)
+    with strided convolutions downwards give its 19 M parameters.
+    """
+
+    def __init__(self, width: int = 64, stems: Sequence[int] = (32, 8, 4), out: int = 16) -> None:
+        super().__init__(width=width, stems=list(stems), out=out)
+        w = width
+        self.stems = nn.ModuleList(nn.Sequential(*_conv(c, s), *_conv(s, s))
+                                   for c, s in zip((CHANNELS, 2, 1), stems, strict=True))  # fmt: skip
+        self.start = nn.Sequential(*_conv(sum(stems), w))
+        self.down = nn.ModuleList(nn.Sequential(*_conv(w * 2**i, w * 2 ** (i + 1), 2)) for i in range(3))
+        self.middle = nn.Sequential(*(Residual(8 * w, 8 * w) for _ in range(3)))
+        self.up = nn.ModuleList(Residual(12 * w >> i, 4 * w >> i) for i in range(3))
+        self.last = nn.Sequential(*_conv(w, out))
+        self.heads = nn.ModuleList(nn.Sequential(*_conv(out, out), nn.Conv2d(out, c, 3, 1, 1)) for c in (3, 1))
+
+    def forward(
+        self,
+        texture: Tensor,  # [B, 21, H, W] rasterised neural texture, 0 outside the body; H, W multiples of 8
+        uv: Tensor,  # [B, 2, H, W] UV render in [0, 1], 0 outside the body
+        mask: Tensor,  # [B, 1, H, W] {0, 1} the body
+    ) -> tuple[Tensor, Tensor]:
+        """RGB [B, 3, H, W] and alpha [B, 1, H, W], both in [0, 1]; alpha includes the body (the released system)."""
+        inputs = (texture, torch.where(mask > 0.5, uv, -1.0), mask)
+        x = self.start(torch.cat([stem(x) for stem, x in zip(self.stems, inputs, strict=True)], 1))
+        skips = []
+        for down in self.down:
+            skips.append(x)
+            x = down(x)
+        x = self.middle(x)
+        for up in self.up:
+            x = up(torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()], 1))
+        x = self.last(x)
+        rgb, alpha = self.heads[0](x), self.heads[1](x)
+        return (torch.tanh(rgb) + 1) / 2, torch.sigmoid(alpha)
+
+
+class FastRenderer(Network):
+    """The paper's interface at a fraction of its cost (FINDINGS: layout C, chosen by benchmarks/renderer.py).
+
+    The input is unshuffled to a quarter of its size, goes through a residual U-Net with sums for skips, and is
+    shuffled back; two light convolutions at full size follow. The sampled RGB takes a short cut: its holes are filled
+    by push-pull, and RGB = g · filled + (1 − g) · net with a gate g that starts at .95, so the network begins with
+    the photo's own colours instead of having to learn to copy them.
+    """
+
+    def __init__(
+        self, widths: Sequence[int] = (64, 128, 256, 256), blocks: int = 2, unshuffle: int = 4, full: int = 8
+    ) -> None:
+        """Args:
+        widths: channels of the U-Net's levels, each half the size of the one before.
+        blocks: residual blocks of a level, down and up.
+        unshuffle: factor between picture and first level.
+        full: channels at full size.
+        """
+        super().__init__(widths=list(widths), blocks=blocks, unshuffle=unshuffle, full=full)
+        r, w = unshuffle, list(widths)
+        self.r = r
+        self.stem = nn.Sequential(*_conv((CHANNELS + 3 + 3) * r * r, w[0]))
+        before = [w[0], *w[:-1]]
+        self.down = nn.ModuleList(
+            nn.Sequential(Residual(b, c, 1 if i == 0 else 2), *(Residual(c, c) for _ in range(blocks - 1)))
+            for i, (b, c) in enumerate(zip(before, w, strict=True))
+        )
+        self.lift = nn.ModuleList(nn.Conv2d(b, c, 1) for b, c in zip(w[:0:-1], w[-2::-1], strict=True))
+        self.up = nn.ModuleList(nn.Sequential(*(Residual(c, c) for _ in range(blocks))) for c in w[-2::-1])
+        self.head = nn.Conv2d(w[0], full * r * r, 1)
+        self.full = nn.Conv2d(full + 6, 2 * full, 3, 1, 1)
+        self.last = nn.Conv2d(2 * full, 5, 3, 1, 1)
+        with torch.no_grad():  # gate at sigmoid(3) = .95 everywhere, alpha at the body's mask
+            self.last.weight[3:].zero_()
+            cast(Tensor, self.last.bias)[4] = 3.0
+
+    def forward(
+        self,
+        texture: Tensor,  # [B, 21, H, W] rasterised neural texture, 0 outside the body; H, W multiples of 32
+        uv: Tensor,  # [B, 2, H, W] UV render in [0, 1], 0 outside the body
+        mask: Tensor,  # [B, 1, H, W] {0, 1} the body
+    ) -> tuple[Tensor, Tensor]:
+        """RGB [B, 3, H, W] and alpha [B, 1, H, W], both in [0, 1]."""
+        known = mask * texture[:, FILL : FILL + 1]
+        filled = push_pull(texture[:, RGB], known)
+        x = torch.cat([texture, (uv - 0.5) * mask, mask, filled], 1)
+        y = self.stem(F.pixel_unshuffle(x, self.r))
+        skips = []
+        for down in self.down:
+            y = down(y)
+            skips.append(y)
+        skips.pop()
+        for lift, up in zip(self.lift, self.up, strict=True):
+            y = up(F.interpolate(lift(y), scale_factor=2, mode="nearest") + skips.pop())
+        y = F.pixel_shuffle(self.head(y), self.r)
+        extra = [texture[:, RGB], texture[:, SMP : SMP + 1], texture[:, FILL : FILL + 1], mask]
+        y = self.last(F.relu(self.full(torch.cat([y, *extra], 1))))
+        gate = torch.sigmoid(y[:, 4:5])
+        rgb = gate * filled + (1 - gate) * torch.sigmoid(y[:, :3])
+        return rgb, torch.sigmoid(y[:, 3:4] + 4 * (2 * mask - 1))
+
+
+def push_pull(
+    colour: Tensor,  # [B, C, H, W]
+    known: Tensor,  # [B, 1, H, W] in [0, 1]; over .5: the colour is known
+) -> Tensor:
+    """Unknown pixels from a pyramid of averages of the known ones; known pixels stay as they are."""
+    k = (known > 0.5).to(colour.dtype)
+    levels = [(colour * k, k)]
+    while min(levels[-1][0].shape[2:]) % 2 == 0 and min(levels[-1][0].shape[2:]) > 4:
+        levels.append((F.avg_pool2d(levels[-1][0], 2), F.avg_pool2d(levels[-1][1], 2)))
+    c, w = levels[-1]
+    mean = c.mean((2, 3), keepdim=True) / (w.mean((2, 3), keepdim=True) + 1e-4)
+    out = torch.where(w > 1e-4, c / (w + 1e-4), mean)
+    for c, w in levels[-2::-1]:
+        out = F.interpolate(out, scale_factor=2, mode="bilinear")
+        out = c + (1 - w) * out  # c is premultiplied by w
+    return out
+
+
+LAYOUTS: dict[str, type[PaperRenderer] | type[FastRenderer]] = {"paper": PaperRenderer, "fast": FastRenderer}
+Renderer = PaperRenderer | FastRenderer
+
+
+def load_renderer(folder: str | Path) -> Renderer:
+    """Either layout from a folder with weights."""
+    import json
+
+    path = Path(folder) / "config.json"
+    kind = json.loads(path.read_text()).get("network") if path.is_file() else None
+    return (PaperRenderer if kind == PaperRenderer.__name__ else FastRenderer).from_pretrained(folder)

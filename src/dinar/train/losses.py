@@ -1,0 +1,74 @@
+"""Eq. 4: 2.2 L2 + 1.0 LPIPS + 1.0 Dice + 0.01 Adv + 0.1 R1, with the face once more at a tenth (§3.1, §4.1)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..nets.perceptual import LPIPS
+from .presets import Losses
+
+
+def over(rgb: Tensor, alpha: Tensor, background: Tensor | float = 1.0) -> Tensor:
+    """[B, 3, H, W] on a colour; the paper's pictures are on white."""
+    return rgb * alpha + background * (1 - alpha)
+
+
+def dice(guess: Tensor, truth: Tensor) -> Tensor:  # [B, 1, H, W] in [0, 1]
+    """1 − 2 |A ∩ B| / (|A| + |B|), soft."""
+    both = (guess * truth).sum((1, 2, 3))
+    return (1 - (2 * both + 1) / (guess.sum((1, 2, 3)) + truth.sum((1, 2, 3)) + 1)).mean()
+
+
+def random_crop(pictures: Tensor, size: int) -> Tensor:
+    """The same random window of all pictures of a sample: [B, C, H, W] -> [B, C, size, size]; §4.1: 256 of 512."""
+    h, w = pictures.shape[2:]
+    if size >= min(h, w):
+        return pictures
+    y, x = (int(torch.randint(0, n - size + 1, ())) for n in (h, w))
+    return pictures[..., y : y + size, x : x + size]
+
+
+def cut(pictures: Tensor, boxes: Tensor, size: int) -> Tensor:  # [B, C, H, W], [B, 4] x0, y0, x1, y1 in [0, 1]
+    """Each picture's box, bilinear, at size²: [B, C, size, size]."""
+    t = (torch.arange(size, device=boxes.device) + 0.5) / size
+    x = torch.lerp(boxes[:, 0, None], boxes[:, 2, None], t) * 2 - 1
+    y = torch.lerp(boxes[:, 1, None], boxes[:, 3, None], t) * 2 - 1
+    grid = torch.stack([x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)
+    return F.grid_sample(pictures.float(), grid.float(), align_corners=False, padding_mode="border")
+
+
+def reconstruction(
+    rgb: Tensor,  # [B, 3, H, W] in [0, 1] I_rend
+    alpha: Tensor,  # [B, 1, H, W] in [0, 1]
+    truth: Tensor,  # [B, 3, H, W] in [0, 1] I_GT
+    mask: Tensor,  # [B, 1, H, W] in [0, 1]
+    face: Tensor,  # [B, 4] x0, y0, x1, y1 of the face in [0, 1]; no area: not seen
+    lpips: LPIPS | None,  # None: without that term
+    w: Losses,
+    crop: int,  # pixels a side of the random window for LPIPS
+    background: Tensor | float = 1.0,  # [B, 3, 1, 1]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """All terms of eq. 4 but the adversarial one, and each by name."""
+    rgb, alpha = rgb.float(), alpha.float()
+    a, b = over(rgb, alpha, background), over(truth, mask, background)
+    parts = {"l2": F.mse_loss(a, b), "dice": dice(alpha, mask)}
+    total = w.l2 * parts["l2"] + w.dice * parts["dice"]
+    if w.l1:
+        parts["l1"] = F.l1_loss(a, b)
+        total = total + w.l1 * parts["l1"]
+    if lpips is not None:
+        window = random_crop(torch.cat([a, b], 1), crop)
+        parts["lpips"] = lpips(window[:, :3], window[:, 3:]).mean()
+        total = total + w.lpips * parts["lpips"]
+    seen = (face[:, 2] - face[:, 0]) * (face[:, 3] - face[:, 1]) > 0
+    if w.face and bool(seen.any()):
+        n = max(32, crop // 4)
+        fa, fb = cut(a[seen], face[seen], n), cut(b[seen], face[seen], n)
+        near = w.l2 * F.mse_loss(fa, fb)
+        if lpips is not None:
+            near = near + w.lpips * lpips(fa, fb).mean()
+        parts["face"] = near * seen.float().mean()
+        total = total + w.face * parts["face"]
+    return total, parts

@@ -1,0 +1,36 @@
+"""The command ``dinar train avatar | compression | finetune | inpainting``: options in, a trained run out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import presets
+from .avatar import AvatarStage
+from .compression import CompressionStage
+from .finetune import FinetuneStage
+from .inpainting import InpaintingStage
+from .loop import train as loop
+from .people import open_people
+
+STAGES: dict[str, type[AvatarStage]] = {
+    "avatar": AvatarStage, "compression": CompressionStage, "finetune": FinetuneStage, "inpainting": InpaintingStage,
+}  # fmt: skip
+
+
+def train(
+    stage: str,
+    data: Sequence[Path],  # sources of people, see open_people; the first is validated on
+    run: Path,
+    c: presets.Learned,
+    weights: Sequence[float] = (),  # how often each source is drawn from
+    init: Path | None = None,  # weights folder of the stage before
+    cpu: bool = False,
+    dry_run: bool = False,
+) -> bool:
+    """Train to the end, from the run's checkpoint where there is one. False: stopped by a signal."""
+    people = open_people(data, weights, c.size, c.holdout, c.augmented, c.loop.seed)
+    config = {"stage": stage, "data": [str(d) for d in data], "weights": list(weights),
+              "init": str(init) if init else None, **dataclasses.asdict(c)}  # fmt: skip
+    return loop(STAGES[stage](c, people, init), c.loop, run, config, cpu, dry_run)

@@ -1,0 +1,41 @@
+"""What a parse says about the body: outlines, bags, vertices, stiffness."""
+
+import numpy as np
+import torch
+
+from dinar.body import load_body
+from dinar.fit.clothing import UNSEEN, hold, in_front, outline_trust, vertex_classes
+from dinar.fit.labels import LABEL
+from dinar.scene import orbit, rasterize
+
+
+def test_outlines_are_trusted_by_class():
+    labels = np.zeros((40, 40), np.uint8)
+    labels[5:20, 5:20], labels[20:35, 5:20] = LABEL["face"], LABEL["skirt"]
+    trust = outline_trust(labels)
+    assert trust[10, 10] == 1 and trust[30, 10] < 0.5 and trust[30, 21] < 0.5  # also just outside of the outline
+    assert trust[38, 38] == 1
+
+
+def test_only_bags_that_touch_the_person_hide_them():
+    labels = np.zeros((60, 60), np.uint8)
+    labels[10:50, 10:30], labels[20:30, 28:40], labels[50:58, 50:58] = LABEL["upper"], LABEL["bag"], LABEL["bag"]
+    front = in_front(labels, labels == LABEL["upper"])
+    assert front[25, 35] and not front[54, 54] and not front[40, 20]
+
+
+def test_vertices_take_the_class_that_is_seen_and_lend_it_to_their_twins():
+    body = load_body()
+    v = body.v_template
+    camera = orbit(v, 90, 0, 200, 200)  # the left side
+    xy, depth = camera.project(v)
+    f = rasterize(xy[None], depth[None], body.faces, 200, 200)
+    labels = np.where(f.mask[0].numpy(), LABEL["upper"], 0).astype(np.uint8)
+    labels[:40] = np.where(labels[:40] > 0, LABEL["face"], 0)
+    classes = vertex_classes(body, v, camera, labels)
+    assert set(np.unique(classes)) <= {LABEL["upper"], LABEL["face"], UNSEEN}
+    seen = classes != UNSEEN
+    assert seen.mean() > 0.5 and (classes[seen] == classes[body.mirror][seen]).mean() > 0.95
+    k = hold(body, classes)
+    assert k[classes == LABEL["face"]].mean() > 5 * k[classes == LABEL["upper"]].mean() and k.min() > 0.2
+    assert torch.isfinite(torch.from_numpy(k)).all()
