@@ -49,7 +49,7 @@ def measure(path: Path, labels: Path, net, old: bool) -> tuple[dict, np.ndarray]
         keypoints = pose.keypoints
     old_seconds = time.perf_counter() - start
     begun = time.perf_counter()
-    parse = parse_person(photo.rgb, keypoints, net=net)
+    parse = parse_person(photo.rgb, keypoints, net=net, coarse=None if refused else person.mask_soft)
     seconds = middle - start + time.perf_counter() - begun
     truth = ccp_classes(own, keypoints)
     person_truth = ~np.isin(truth, NOT_PERSON)
@@ -59,7 +59,7 @@ def measure(path: Path, labels: Path, net, old: bool) -> tuple[dict, np.ndarray]
     n = len(CLASSES)
     confusion = np.bincount(truth.astype(int).ravel() * n + parse.labels.ravel(), minlength=n * n)
     row = {"photo": path.stem, "seconds": seconds, "iou": iou(parse.alpha > 0.5, person_truth),
-           "iou_before_refinement": iou(raw, person_truth), "refused": refused,
+           "iou_parser_alone": iou(raw, person_truth), "refused": refused,
            "confusion": confusion.reshape(n, n).tolist()}  # fmt: skip
     if old_alpha is not None:
         row |= {"old_iou": iou(old_alpha > 0.5, person_truth), "old_seconds": old_seconds,
@@ -119,7 +119,7 @@ def report(rows: list[dict], good: list[int]) -> None:
         lo, hi = np.nanpercentile(samples, [2.5, 97.5])
         return f"{draw(np.array(good)):.3f} [{lo:.3f}, {hi:.3f}]"
 
-    for key in ("iou", "iou_before_refinement", "old_iou", "old_iou_with_bags", "seconds", "old_seconds"):
+    for key in ("iou", "iou_parser_alone", "old_iou", "old_iou_with_bags", "seconds", "old_seconds"):
         v = np.array([rows[i].get(key, np.nan) for i in good], float)
         v = v[~np.isnan(v)]
         if len(v):

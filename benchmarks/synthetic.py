@@ -58,9 +58,10 @@ def main() -> None:
                 small = Synthetic(8, 384, 2, None, a.assets, a.motions)
                 counts = np.array(list(pool.map(poke, [(small, i) for i in range(a.poke)])))
                 share = counts[:, 0] / counts[:, 1].clip(1)
+                worst = np.argsort(-share)[:20]
                 result |= {"poke_people": a.poke, "poke_percent": float(100 * counts[:, 0].sum() / counts[:, 1].sum()),
-                           "poke_worst": [int(i) for i in np.argsort(-share)[:20]],
-                           "poke_worst_percent": [round(float(100 * s), 3) for s in np.sort(share)[::-1][:20]]}  # fmt: skip
+                           "poke_worst": worst.tolist(),
+                           "poke_worst_percent": (100 * share[worst]).round(3).tolist()}  # fmt: skip
     else:
         make((source, 0))
         torch.cuda.synchronize()

@@ -10,17 +10,22 @@ import torch
 from dinar.body import load_body
 from dinar.data.folder import Folder
 from dinar.data.synthetic import Synthetic
+from dinar.data.synthetic.drape import hang_up, settle
 from dinar.data.synthetic.dress import hem_snap
 from dinar.data.synthetic.export import contact_sheet, synthesize
-from dinar.data.synthetic.surfaces import load_surfaces, loop_subdivision
+from dinar.data.synthetic.garments import Spec
+from dinar.data.synthetic.nearest import nearest
+from dinar.data.synthetic.render import render
+from dinar.data.synthetic.surfaces import load_surfaces, loop_subdivision, normals_of
 from dinar.data.views import project
 from dinar.errors import DinarError
 from dinar.fit.labels import LABEL
+from dinar.scene import vertex_normals
 
 
 @pytest.fixture(scope="module")
 def source() -> Synthetic:
-    return Synthetic(seed=2, size=160, views_per_person=3)
+    return Synthetic(seed=2, size=144, views_per_person=3)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,9 @@ def views(source):
 
 
 def test_same_seed_same_person(source, views):
-    again = Synthetic(seed=2, size=160, views_per_person=3).views(1, [2, 0])
+    again = Synthetic(seed=2, size=144, views_per_person=3).views(1, [2, 0])
+    assert views.labels is not None and again.labels is not None and views.params is not None
+    assert again.params is not None
     for k, b in ((2, 0), (0, 1)):
         assert torch.equal(views.rgb[k], again.rgb[b]) and torch.equal(views.labels[k], again.labels[b])
         assert torch.equal(views.params.pose[k], again.params.pose[b])
@@ -44,7 +51,8 @@ def test_agrees_with_scene_and_body(views):
     skin = ((views.labels == LABEL["skin"]) | (views.labels == LABEL["face"])) & raster.mask
     assert int(skin.sum()) > 300
     gap = (raster.fragments.depth - views.depth)[skin]
-    assert float(gap.abs().median()) < 0.002 and float((gap.abs() < 0.012).float().mean()) > 0.92  # edges differ
+    pixel = float(views.depth[views.depth > 0].mean()) / float(views.K[0, 0, 0])  # a quarter of it lies between them
+    assert float(gap.abs().median()) < 0.4 * pixel and float((gap.abs() < 0.012).float().mean()) > 0.9  # edges differ
     person = (views.labels > 0) & raster.mask & ~skin
     assert float(((raster.fragments.depth - views.depth)[person] > -0.02).float().mean()) > 0.95
     inside = raster.mask & (views.alpha < 128)  # the body is inside of the clothed person
@@ -81,10 +89,56 @@ def test_export_goes_on_where_it_was_stopped(tmp_path):
     assert (tmp_path / "sheet.png").stat().st_size > 500
 
 
-def test_no_skin_pokes_through(source):
-    shots, *_ = source.shots(1, [0, 1, 2])
-    poked, person = (sum(int(x.sum()) for x in a) for a in zip(*((s.poked, s.alpha > 0.5) for s in shots), strict=True))
-    assert poked <= 0.004 * person
+def test_skin_that_pokes_through_is_found(source, monkeypatch):
+    """None as made; plenty when the body swells by two centimetres inside its clothes."""
+
+    def share() -> float:
+        shots, *_ = source.shots(1, [0])
+        return int(shots[0].poked.sum()) / int((shots[0].alpha > 0.5).sum())
+
+    assert share() <= 5e-4
+
+    def swollen(figure, standing, *more):
+        body = [l.name for l in figure.layers].index("body")
+        n = torch.zeros(len(figure.rest), 1)
+        n[figure.faces[figure.face_layer == body]] = 0.02
+        standing.vertices = standing.vertices + n * vertex_normals(standing.vertices, figure.faces)
+        return render(figure, standing, *more)
+
+    monkeypatch.setattr("dinar.data.synthetic.source.render", swollen)
+    assert share() > 3e-3
+
+
+def test_cloth_hangs_outside_and_does_not_stretch():
+    """Skirts and coats over a sitting body: outside of the legs, as long as they were cut."""
+    s = load_surfaces()
+    body = s.body
+    pose = torch.zeros(2, body.num_joints, 3)
+    for side in ("left", "right"):
+        pose[1, body.joint(f"{side}_hip"), 0], pose[1, body.joint(f"{side}_knee"), 0] = -1.5, 1.5
+    tights = s.tights.refine @ s.helper_template[s.tights.coarse]
+    spec = Spec("skirt", LABEL["skirt"], None, {"hem": -0.5, "waist": 0.1, "fit": 0.005, "flare": 0.1}, 3, "skirt")
+    drape = hang_up(spec, s, body.v_template, body.j_template, tights, normals_of(s.tights, tights), tights[:, 0] * 0)
+    A, joints = body.skinning(body.j_template.expand(2, -1, -1), pose)
+    fine, sheet = settle(drape, s, A, joints)
+    R, C = drape.rest.shape[:2]
+    grid = sheet.points.view(2, R, C, 3)
+    length = (grid[:, 1:] - grid[:, :-1]).norm(dim=-1).sum(1)
+    cut = (drape.rest[1:] - drape.rest[:-1]).norm(dim=-1).sum(0)
+    assert float((length / cut).max()) < 1.15 and float((length / cut).mean()) > 0.9
+    M = torch.einsum("vj,bjk->bvk", s.tights.weights, A[:, :, :3].flatten(2)).unflatten(2, (3, 4))
+    legs = (M[..., :3] @ tights[..., None])[..., 0] + M[..., 3]
+    normals = vertex_normals(legs, s.tights.faces)
+    for b in range(2):
+        k = nearest(fine[b], legs[b])
+        off = ((fine[b] - legs[b, k]) * normals[b, k]).sum(1)
+        assert float((off > 0).float().mean()) > (0.995, 0.95)[b] and float(off.min()) > -0.04  # the lap's crease
+
+
+def test_nearest_is_what_the_matrix_of_distances_says():
+    g = torch.Generator().manual_seed(0)
+    x, p = torch.rand(2, 50, 3, generator=g), torch.rand(2, 70, 3, generator=g)
+    assert torch.equal(nearest(x, p), torch.cdist(x, p).argmin(-1))
 
 
 def test_subdivision_keeps_planes_and_borders():

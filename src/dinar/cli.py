@@ -151,7 +151,7 @@ class Segment(Common):
 
 @dataclass
 class Train:
-    """Train a network from scratch; goes on where it was stopped. Several devices: accelerate launch -m dinar.cli train."""
+    """Train a network from scratch; goes on where it was stopped. Several devices: accelerate launch -m dinar.cli."""
 
     stage: Annotated[Literal["parser", "avatar", "compression", "finetune", "inpainting"], tyro.conf.Positional]
     data: list[Path]
@@ -439,16 +439,17 @@ def _segment(c: Segment) -> None:
             check_writable(path)
             if path.suffix.lower() != ".png":
                 raise DinarError(f"expected a .png to write, got {path}")
-    photo = read_photo(c.photo)
+    photo, soft = read_photo(c.photo), None
     if c.keypoints:
         keypoints = load_keypoints(c.keypoints, photo.scale).keypoints
     else:
-        keypoints = find_person(photo.rgb, c.person, name=str(c.photo)).pose.keypoints
+        found = find_person(photo.rgb, c.person, name=str(c.photo))
+        keypoints, soft = found.pose.keypoints, found.mask_soft
     if c.label_map:
         classes = read_label_map(c.label_map, photo.rgb.shape, c.convention)
         parse = parse_from_labels(photo.rgb, keypoints, classes, c.keep_accessories)
     else:
-        parse = parse_person(photo.rgb, keypoints, c.keep_accessories)
+        parse = parse_person(photo.rgb, keypoints, c.keep_accessories, coarse=soft)
     with replacing(c.out) as temp:
         alpha = cv2.resize(parse.alpha, photo.original_size, interpolation=cv2.INTER_LINEAR)
         cv2.imwrite(str(temp), np.rint(alpha * 255).astype(np.uint8))

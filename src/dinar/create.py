@@ -173,7 +173,7 @@ def read_subject(
     if given is not None:
         alpha = given
     elif has_parser():
-        parsed = parse_person(photo.rgb, pose.keypoints, keep_accessories)
+        parsed = parse_person(photo.rgb, pose.keypoints, keep_accessories, coarse=soft)
         alpha, labels = parsed.alpha, parsed.labels
         trust, front = outline_trust(labels), in_front(labels, alpha > 0.5)
     else:

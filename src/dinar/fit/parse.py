@@ -18,7 +18,7 @@ from ..nets.parser import Parser
 from .blazepose import Pose, region_around
 from .crop import heatmaps, person_affine, warp
 from .labels import CLASSES, CONVENTIONS, LABEL, to_classes
-from .mask import _connected, _skeleton
+from .mask import _connected, _skeleton, person_mask
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "parser"
 RADIUS = 0.006  # of the guided filter, share of the person's extent
@@ -54,8 +54,13 @@ def parse_person(
     keep_accessories: bool = False,  # count bags and held things as the person
     probabilities: bool = False,
     net: Parser | None = None,  # another one than the shipped
+    coarse: np.ndarray | None = None,  # [H, W] float in [0, 1]: the pose network's mask, bags and all
 ) -> Parse:
-    """Classes and alpha of one person."""
+    """Classes and alpha of one person.
+
+    The pose network and the parser err in different places: with ``coarse`` the mean of both, less the bags, is
+    sharpened by GrabCut (person IoU .938, either alone .905 and .927: ``benchmarks/parser.py``).
+    """
     net = net or load_parser()
     box, p = class_probabilities(rgb, keypoints, net)
     inside = np.ascontiguousarray(rgb[box])
@@ -64,8 +69,17 @@ def parse_person(
     others = (BACKGROUND,) if keep_accessories else (BACKGROUND, BAG)
     alpha = np.zeros(rgb.shape[:2], np.float32)
     labels = np.zeros(rgb.shape[:2], np.uint8)
-    alpha[box] = soft = refine(inside, 1 - sum(p[..., k] for k in others), points)  # type: ignore[operator]
-    labels[box] = _agree(p, soft > 0.5, others)
+    person = 1 - sum(p[..., k] for k in others)  # type: ignore[operator]
+    if coarse is None:
+        alpha[box] = refine(inside, person, points)
+    else:
+        anything = 1 - p[..., BACKGROUND]
+        mean = 0.5 * coarse
+        share = np.where(anything > 0.3, person / np.maximum(anything, 1e-3), 1)
+        mean[box] = (mean[box] + 0.5 * anything) * share
+        alpha = person_mask(rgb, _pose(keypoints), mean.astype(np.float32))
+    labels[box] = _agree(p, alpha[box] > 0.5, others)
+    labels[(labels == BACKGROUND) & (alpha > 0.5)] = LABEL["upper"]  # outside of the crop: next to never
     full = None
     if probabilities:
         full = np.zeros((*rgb.shape[:2], len(CLASSES)), np.float32)

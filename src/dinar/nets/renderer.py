@@ -139,7 +139,7 @@ class FastRenderer(Network):
         y = self.last(F.relu(self.full(torch.cat([y, *extra], 1))))
         gate = torch.sigmoid(y[:, 4:5])
         rgb = gate * filled + (1 - gate) * torch.sigmoid(y[:, :3])
-        return rgb, torch.sigmoid(y[:, 3:4] + 4 * (2 * mask - 1))
+        return rgb, torch.sigmoid(y[:, 3:4] + 2 * (2 * mask - 1))
 
 
 def push_pull(

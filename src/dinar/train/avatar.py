@@ -8,6 +8,7 @@ compared with what is seen there (eq. 4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,7 +60,7 @@ class AvatarStage:
                 self.modules[n] = net.train()
             else:
                 self.fixed[n] = net.eval().requires_grad_(False)
-        self.averaged = self.learns
+        self.averaged: Sequence[str] = self.learns
         self.lpips = None if c.lpips == "none" else LPIPS("vgg" if c.lpips == "vgg" else "alex")
         self.optimizers = self._optimizers()
 

@@ -36,10 +36,13 @@ class People:
         weights: Sequence[float] = (),  # how often each is drawn from; none: equally
         size: int = 512,  # pixels a side
         holdout: int = 0,  # the last people of the first source are kept for validation
-        augmented: bool = True,  # camera angle, colour shift and mirror (§4.2)
+        augmented: bool = True,  # camera angle, colour shift and mirror (§4.2); False: the mirror alone
+        cached: int = 0,  # so many people's arrays are kept in memory, where nothing but the mirror changes them
         body: Body | None = None,
     ) -> None:
         self.sources, self.size, self.holdout, self.augmented = list(sources), size, holdout, augmented
+        self._kept: dict[tuple[int, int, int], dict[str, np.ndarray]] = {}  # by source, person and view
+        self.cached = 0 if augmented else cached
         weights = list(weights) or [1.0] * len(self.sources)
         if not self.sources or len(weights) != len(self.sources):
             raise DinarError(f"expected one or more sources of people and a weight for each, got {len(self.sources)} "
@@ -61,7 +64,10 @@ class People:
         person = int(rng.integers(self.counts[k]))
         n = self.sources[k].num_views(person)
         chosen = rng.choice(n, 2, replace=False).tolist() if n > 1 else [0]
-        return self.arrays(self._views(k, person, chosen, rng), single=n == 1, rng=rng)
+        out = _two(self._arrays(k, person, chosen, rng))
+        if n == 1:
+            out["in_body"] = out["in_body"] * holes(self.size, rng)
+        return out
 
     def all_views(self, rng: np.random.Generator, views: int) -> dict[str, np.ndarray]:
         """``in_*`` [views, ...] of one person, the most frontal first, and how many of them are different."""
@@ -69,44 +75,47 @@ class People:
         person = int(rng.integers(self.counts[k]))
         n = self.sources[k].num_views(person)
         chosen = rng.permutation(n)[:views].tolist()
-        found = self._views(k, person, chosen, rng)
-        order = np.argsort(-frontality(found), kind="stable").tolist()
+        x = self._arrays(k, person, chosen, rng)
+        order = np.argsort(-x["front"], kind="stable")
         order = [order[i % len(order)] for i in range(views)]  # a batch needs as many of everybody
-        out = self.arrays(found.select(order), every=True)
-        return out | {"different": np.float32(len(chosen))}
+        return {f"in_{k}": a[order] for k, a in x.items()} | {"different": np.asarray(len(chosen), np.float32)}
 
     def held_out(self, i: int) -> dict[str, np.ndarray]:
         """Validation person i of ``holdout``: the most frontal view, and one far from it."""
         person = self.counts[0] + i
         n = self.sources[0].num_views(person)
-        v = self.sources[0].views(person)
+        v = self.sources[0].views(person).to("cpu")
         order = np.argsort(-frontality(v), kind="stable")
         # evens: a view near the front; odds: the back
         other = int(order[min(1, n - 1)] if i % 2 == 0 else order[-1])
-        return self.arrays(v.select([int(order[0]), other]))
+        return _two(view_arrays(v.select([int(order[0]), other]), self.body, self.size))
 
-    def _views(self, k: int, person: int, chosen: list[int], rng: np.random.Generator) -> Views:
-        v = self.sources[k].views(person, chosen).to("cpu")
+    def _arrays(self, k: int, person: int, chosen: list[int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Some views of a person [views, ...]: read, augmented, rasterised; or from memory, perhaps mirrored."""
         if self.augmented:
+            v = self.sources[k].views(person, chosen).to("cpu")
             v = augment(v, self.body, torch.Generator().manual_seed(int(rng.integers(2**31))))
-        return v
+            return view_arrays(v, self.body, self.size)
+        if any((k, person, i) not in self._kept for i in chosen):
+            x = view_arrays(self.sources[k].views(person, chosen).to("cpu"), self.body, self.size)
+            if len(self._kept) < self.cached * len(chosen):
+                small = {n: a.astype(np.float16) if a.ndim == 4 else a for n, a in x.items()}
+                self._kept |= {(k, person, i): {n: a[j] for n, a in small.items()} for j, i in enumerate(chosen)}
+        else:
+            kept = [self._kept[k, person, i] for i in chosen]
+            x = {n: np.stack([a[n] for a in kept]).astype(np.float32) for n in kept[0]}
+        return mirrored(x) if rng.random() < 0.5 else x
 
-    def arrays(
-        self, v: Views, single: bool = False, every: bool = False, rng: np.random.Generator | None = None
-    ) -> dict[str, np.ndarray]:
-        """Views as arrays. With ``every`` all are ``in_*`` [views, ...]; else the first is, and the last ``out_*``."""
-        x = view_arrays(v, self.body, self.size)
-        if every:
-            return {f"in_{k}": a for k, a in x.items()}
-        out = {f"in_{k}": a[0] for k, a in x.items()} | {f"out_{k}": a[-1] for k, a in x.items()}
-        keep = holes(self.size, rng) if single and rng is not None else np.ones((1, self.size, self.size), np.float32)
-        out["in_body"] = out["in_body"] * keep
-        return out
+
+def _two(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The first view as ``in_*``, the last as ``out_*``."""
+    return {f"{way}_{k}": a[i] for way, i in (("in", 0), ("out", -1)) for k, a in x.items() if k != "front"}
 
 
 def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
-    """For N views [N, ...]: rgb [3, S, S] on white, mask [1, S, S], uv [2, S, S], body and sure [1, S, S] (without
-    occlusion outlines), facing [1, S, S], face [4] the box of the face in [0, 1]."""
+    """For N views, float32: rgb [N, 3, S, S] on white, mask [N, 1, S, S], uv [N, 2, S, S], drawn [N, 1, S, S] where the
+    body is, body the same without occlusion outlines, facing [N, 1, S, S] λ, face [N, 4] the box of the face in
+    [0, 1], front [N] in [-1, 1] how frontal the view is."""
     r = v.raster(body, size, fitted=True)
     rgb = v.rgb.permute(0, 3, 1, 2).float() / 255
     alpha = v.alpha[:, None].float() / 255
@@ -121,7 +130,17 @@ def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
         sure[i, 0] *= torch.from_numpy(~occlusion_outlines(body, one))
     tensors = {"rgb": rgb * alpha + 1 - alpha, "mask": alpha, "uv": r.uv.permute(0, 3, 1, 2), "drawn": on, "body": sure,
                "facing": facing, "face": face_boxes(r.fragments.face, body)}  # fmt: skip
-    return {k: t.contiguous().numpy() for k, t in tensors.items()}
+    return {k: t.contiguous().numpy() for k, t in tensors.items()} | {"front": frontality(v)}
+
+
+def mirrored(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """:func:`view_arrays` of the mirror images: the atlas is symmetric about u = 0.5."""
+    out = {k: np.ascontiguousarray(a[..., ::-1]) if a.ndim == 4 else a for k, a in x.items()}
+    out["uv"] = out["uv"].copy()
+    out["uv"][:, :1] = np.where(out["drawn"] > 0.5, 1 - out["uv"][:, :1], 0)
+    seen = x["face"][:, 2:] > x["face"][:, :2]
+    flipped = np.stack([1 - x["face"][:, 2], x["face"][:, 1], 1 - x["face"][:, 0], x["face"][:, 3]], 1)
+    return out | {"face": np.where(seen.all(1, keepdims=True), flipped, 0).astype(np.float32)}
 
 
 def _facing(v: Views, vertices: Tensor, body: Body) -> Tensor:
@@ -139,7 +158,7 @@ def frontality(v: Views) -> np.ndarray:
     forward = axis_angle_to_matrix(v.fit.pose[:, 0])[:, :, 2]  # the body faces +z
     back = -v.T_cam_world[:, 2, :3]
     forward, back = (F.normalize(x[:, [0, 2]], dim=-1) for x in (forward, back))
-    return (forward * back).sum(-1).numpy()
+    return np.asarray((forward * back).sum(-1).numpy(), np.float32)
 
 
 def face_boxes(face: Tensor, body: Body) -> Tensor:  # [N, H, W] int32 face index -> [N, 4] x0, y0, x1, y1 in [0, 1]
@@ -159,7 +178,7 @@ def face_boxes(face: Tensor, body: Body) -> Tensor:  # [N, H, W] int32 face inde
 
 @lru_cache(maxsize=2)
 def _face_triangles(body: Body) -> np.ndarray:
-    return regions(body).face[body.faces].any(1)
+    return np.asarray(regions(body).face[body.faces].any(1))
 
 
 def holes(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -174,7 +193,13 @@ def holes(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def open_people(
-    data: Sequence[Path], weights: Sequence[float], size: int, holdout: int, augmented: bool = True, seed: int = 0
+    data: Sequence[Path],
+    weights: Sequence[float],
+    size: int,
+    holdout: int,
+    augmented: bool = True,
+    cached: int = 0,
+    seed: int = 0,
 ) -> People:
     """Sources by path: multi-view folders and shards (``dinar synthesize``, ``dinar fit --frames``), PHOTOS:FITS for a
     folder of photos and its set (``dinar fit``), and the word ``synthetic`` for endless people made on the way."""
@@ -193,4 +218,4 @@ def open_people(
             sources.append(open_set(path))
     if not sources:
         raise DinarError("expected --data: multi-view folders (dinar synthesize), PHOTOS:FITS, or the word synthetic")
-    return People(sources, weights, size, holdout, augmented)
+    return People(sources, weights, size, holdout, augmented, cached)

@@ -99,15 +99,18 @@ class Learned:
     views: int = 8
     # People of the first source that are kept for validation.
     holdout: int = 8
-    # Camera angle, colour shift and mirror (§4.2).
+    # Camera angle, colour shift and mirror (§4.2); False: the mirror alone.
     augmented: bool = True
+    # So many people's views are kept in memory, rasterised, where there is no augmentation but the mirror.
+    cached: int = 0
 
 
 def _nano(steps: int, **more: Any) -> Learned:
     """Minutes on one CPU core; no perceptual loss, whose network would cost more than all the others together."""
     loop = Loop(steps, batch=8, micro_batch=8, warmup=20, ema=0.99, log_every=20, show_every=200, save_every=200)
     losses = Losses(l2=2.2, l1=1.0, adversarial=0.002)
-    return Learned(loop, "nano", 128, 64, 128, "none", 3e-3, 1e-3, losses, 6, 4, **more)
+    return Learned(loop, "nano", 128, 64, 128, "none", 3e-3, 1e-3, losses, 6, 4, augmented=False,
+                   cached=1000, **more)
 
 
 def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> Learned:

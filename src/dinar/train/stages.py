@@ -30,7 +30,7 @@ def train(
     dry_run: bool = False,
 ) -> bool:
     """Train to the end, from the run's checkpoint where there is one. False: stopped by a signal."""
-    people = open_people(data, weights, c.size, c.holdout, c.augmented, c.loop.seed)
+    people = open_people(data, weights, c.size, c.holdout, c.augmented, c.cached, c.loop.seed)
     config = {"stage": stage, "data": [str(d) for d in data], "weights": list(weights),
               "init": str(init) if init else None, **dataclasses.asdict(c)}  # fmt: skip
     return loop(STAGES[stage](c, people, init), c.loop, run, config, cpu, dry_run)

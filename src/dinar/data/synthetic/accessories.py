@@ -10,13 +10,14 @@ from torch import Tensor
 
 from ...fit.labels import LABEL
 from .closet import Closet
+from .colours import triple
 from .dress import Layer, asset_layer
 from .fabric import sample_fabric
 from .garments import FAR
 from .hair import cap
 from .materials import Texture
-from .skin import landmarks
-from .surfaces import Surfaces, normals_of
+from .skin import hairline, landmarks
+from .surfaces import LEFT_ARM, RIGHT_ARM, Surfaces, normals_of
 
 
 def tube(path: Tensor, radius: float | Tensor, sides: int = 8, closed: bool = False) -> tuple[Tensor, Tensor]:
@@ -70,8 +71,9 @@ def rounded_box(size: tuple[float, float, float], power: float = 5.0, n: int = 2
 
 
 def _rigid(
-    s: Surfaces, name: str, material: object, v: Tensor, f: Tensor, joint: str | Tensor, p: Tensor | None = None
-) -> Layer:
+    s: Surfaces, name: str, material: object, v: Tensor, f: Tensor, joint: str | Tensor, p: Tensor | None = None,
+    hangs: Tensor | None = None,
+) -> Layer:  # fmt: skip
     device = s.body.v_template.device
     v, f = v.to(device).float(), f.to(device)
     if isinstance(joint, str):
@@ -83,8 +85,9 @@ def _rigid(
     tube_ = torch.zeros(len(v), 3, device=device)
     p = v if p is None else p.to(device).float()
     tube_[:, 1], tube_[:, 2] = p[:, 2].mean(), 0.12
-    return Layer(name, material, torch.full((len(f),), LABEL[name], dtype=torch.uint8, device=device), f, v, w, p, tube_,
-                 p[:, 1], zero.long(), zero + FAR, torch.zeros(1, 2, device=device), torch.zeros_like(f))  # fmt: skip
+    label = torch.full((len(f),), LABEL[name], dtype=torch.uint8, device=device)
+    return Layer(name, material, label, f, v, w, p, tube_, p[:, 1], zero.long(), zero + FAR,
+                 torch.zeros(1, 2, device=device), torch.zeros_like(f), hangs=hangs)  # fmt: skip
 
 
 def _flat(colour: tuple[float, float, float], specular: float = 0.05, gloss: float = 60.0) -> Texture:
@@ -126,8 +129,8 @@ def _glasses(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor)
     out = [_rigid(s, "glasses", _flat(colour), v + shift, f, "head")]
     if rng.random() < 0.45:  # sunglasses
         v, f = _merge(lenses)
-        tint = tuple(float(x) for x in rng.uniform(0.006, 0.05) * rng.uniform(0.7, 1.3, 3))
-        out.append(_rigid(s, "glasses", _flat(tint, 0.06, 200.0), v + shift, f, "head"))  # type: ignore[arg-type]
+        tint = rng.uniform(0.006, 0.05) * rng.uniform(0.7, 1.3, 3)
+        out.append(_rigid(s, "glasses", _flat(triple(tint), 0.06, 200.0), v + shift, f, "head"))
     return out
 
 
@@ -170,32 +173,26 @@ def _bag(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor) -> 
     side = float(rng.choice([-1, 1]))
     kind = rng.choice(["cross", "backpack", "hand", "shoulder"], p=[0.3, 0.25, 0.25, 0.2])
     out: list[Layer] = []
-    size = tuple(float(x) for x in rng.uniform([0.10, 0.08, 0.03], [0.2, 0.16, 0.07]))
+    size = triple(rng.uniform([0.10, 0.08, 0.03], [0.2, 0.16, 0.07]))
     if kind == "hand":
         j = s.body.joint("left_wrist" if side > 0 else "right_wrist")
         wrist, knuckle = (
             s.body.rest(betas[None])[1][0, k] for k in (j, s.body.joint(f"{'left' if side > 0 else 'right'}_middle1"))
         )
         palm = (wrist + knuckle) / 2 + (knuckle - wrist) * 0.35
-        down = torch.nn.functional.normalize(knuckle - wrist, dim=0)
-        ahead = torch.linalg.cross(down, p(side, 0.0, 0.0))
-        ahead = torch.nn.functional.normalize(ahead, dim=0)
-        across = torch.linalg.cross(ahead, down)
-        R = torch.stack([ahead, -down, across], 1)  # box x: forwards, y: against the arm
-        v, f = rounded_box(size)  # type: ignore[arg-type]
+        turn = p([0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0])  # its width points forwards
         drop = float(rng.uniform(0.1, 0.2)) + size[1]
-        v = (v.to(device) - p(0.0, drop, 0.0)) @ R.T + palm
-        out.append(_rigid(s, "bag", leather, v, f, s.body.joint_names[j], v))
+        v, f = rounded_box(size)
         a = torch.linspace(0, math.pi, 16, device=device)
-        arc = torch.stack(
-            [a.cos() * size[0] * 0.5, a.sin() * (drop - size[1] * 0.9) - (drop - size[1] * 0.9), a * 0], 1
-        )
-        v, f = tube(arc @ R.T + palm, 0.005, 6)
-        out.append(_rigid(s, "bag", leather, v, f, s.body.joint_names[j], v))
+        high = drop - size[1] * 0.9
+        handle = torch.stack([a.cos() * size[0] * 0.5, (a.sin() - 1) * high, a * 0], 1)
+        for part, faces in ((v.to(device) - p(0.0, drop, 0.0), f), tube(handle, 0.006, 6)):
+            place = part @ turn + palm + p(side * 0.02, 0.0, 0.0)
+            out.append(_rigid(s, "bag", leather, place, faces, s.body.joint_names[j], place, palm))
         return out
     fit = float(rng.uniform(0.018, 0.032))
     if kind == "backpack":
-        size = tuple(float(x) for x in rng.uniform([0.12, 0.18, 0.06], [0.17, 0.26, 0.11]))
+        size = triple(rng.uniform([0.12, 0.18, 0.06], [0.17, 0.26, 0.11]))
         at = p(0.0, 0.27, 0.0)
         straps = [(p(x * 0.10, 0.50, 0.0), p(x * 0.12, 0.25, 0.12), p(x * 0.11, 0.25, -0.1)) for x in (-1, 1)]
     else:
@@ -211,9 +208,10 @@ def _bag(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor) -> 
         v, f = tube(path, torch.tensor([0.004, rng.uniform(0.008, 0.02)], device=device).expand(n, 2), 8, closed=True)
         w = s.tights.weights[i].repeat_interleave(8, 0)
         out.append(_rigid(s, "bag", leather, v, f, w, s.tights.p[i].repeat_interleave(8, 0)))
-    v, f = rounded_box(size)  # type: ignore[arg-type]
+    v, f = rounded_box(size)
     v = v.to(device)
-    k = (s.tights.p - at).norm(dim=1).argmin()
+    trunk = (s.tights.limb != LEFT_ARM) & (s.tights.limb != RIGHT_ARM)  # arms hang beside the hips
+    k = torch.where(trunk, (s.tights.p - at).norm(dim=1), 9.0).argmin()
     if kind == "backpack":
         back = (s.tights.limb == 0) & (s.tights.p[:, 2] < 0) & ((s.tights.p[:, 1] - 0.3).abs() < 0.15)
         z = tights[back][:, 2].min() - size[2] - fit * 0.6
@@ -238,7 +236,7 @@ def _scarf(rng: np.random.Generator, s: Surfaces, betas: Tensor) -> list[Layer]:
     out = []
     for turn in range(int(rng.integers(1, 3))):
         a = torch.linspace(0, 2 * math.pi, 33, device=device)[:-1]
-        y = 0.012 + 0.028 * turn - 0.022 * a.cos() - 0.012 * (a * 2 + turn).sin()
+        y = 0.024 * turn - 0.006 - 0.03 * a.cos() - 0.012 * (a * 2 + turn).sin()
         r = 0.082 + 0.012 * turn
         ring = neck + torch.stack([a.sin() * r, y + 0.0, a.cos() * (r + 0.008) + 0.012], 1)
         v, f = tube(ring, torch.tensor([0.021, 0.032], device=device).expand(32, 2), 12, closed=True)
@@ -246,15 +244,13 @@ def _scarf(rng: np.random.Generator, s: Surfaces, betas: Tensor) -> list[Layer]:
     return out
 
 
-def _hat(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor, closet: Closet, base: Tensor, weights: Tensor,
-         hanging: Tensor) -> list[Layer]:  # fmt: skip
+def _hat(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor, closet: Closet, base: Tensor,
+         weights: Tensor, hanging: Tensor) -> list[Layer]:  # fmt: skip
     cloth = sample_fabric(rng, "hat")
     if closet.hats and rng.random() < 0.35:
         item = closet.hats[rng.integers(len(closet.hats))]
         material = cloth if item.texture is None else Texture(item.texture, specular=0.02)
-        l = asset_layer(item.asset, s, base, weights, hanging, material, LABEL["hat"])
-        l.rest, l.weights, l.p = l.rest.float(), l.weights.float(), l.p.float()
-        return [l]
+        return [asset_layer(item.asset, s, base, weights, hanging, material, LABEL["hat"])]
     crown = cap(
         s, rest, rng.uniform(0.026, 0.034), cloth, rng, lift=float(rng.uniform(-0.015, 0.0)), label="hat", floor=-0.03
     )
@@ -280,12 +276,11 @@ def _hat(rng: np.random.Generator, s: Surfaces, rest: Tensor, betas: Tensor, clo
 
 
 def accessories(
-    rng: np.random.Generator, s: Surfaces, extras: list[str], rest: Tensor, betas: Tensor,
-    colour: tuple[float, float, float], hair: list[Layer], closet: Closet, base: Tensor, weights: Tensor, hanging: Tensor,
-) -> tuple[list[Layer], set[int]]:  # fmt: skip
-    """Layers, and the indices of hair layers that a hat takes the place of."""
+    rng: np.random.Generator, s: Surfaces, extras: list[str], rest: Tensor, betas: Tensor, hair: list[Layer],
+    closet: Closet, base: Tensor, weights: Tensor, hanging: Tensor,
+) -> list[Layer]:  # fmt: skip
+    """Layers; a hat leaves only the hair below its rim."""
     out: list[Layer] = []
-    drop: set[int] = set()
     if "glasses" in extras:
         out += _glasses(rng, s, rest, betas)
     if "bag" in extras:
@@ -294,4 +289,7 @@ def accessories(
         out += _scarf(rng, s, betas)
     if "hat" in extras:
         out += _hat(rng, s, rest, betas, closet, base, weights, hanging)
-    return out, drop
+        for layer in hair:
+            if (layer.label == LABEL["hair"]).any():
+                layer.keep(~(hairline(layer.p, -0.005) > 0)[layer.faces].all(1))
+    return out

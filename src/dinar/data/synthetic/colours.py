@@ -5,6 +5,7 @@ Dark neutrals, white, navy, denim and earth colours dominate, as in photos of st
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,11 @@ def to_srgb(colour: Colour | np.ndarray) -> np.ndarray:
     """Linear light to sRGB in [0, 1], any shape."""
     c = np.clip(np.asarray(colour, float), 0, 1)
     return np.where(c <= 0.0031308, c * 12.92, 1.055 * c ** (1 / 2.4) - 0.055)
+
+
+def triple(values: Iterable[float]) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in values)
+    return x, y, z
 
 
 def luminance(colour: Colour) -> float:

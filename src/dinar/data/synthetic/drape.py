@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .garments import Spec
+from .nearest import nearest
 from .surfaces import LEFT_LEG, TORSO, Surface, Surfaces
 
 STEPS, GAP = 32, 0.008  # GAP: metres off what is worn below, at least
@@ -118,7 +119,7 @@ def hang_up(
     )
     snug = ((y - (hip - 0.09)) / 0.07).clamp(0, 1)[:, None]
     for _ in range(3):
-        i = torch.cdist(rest.reshape(-1, 3), tights[near]).argmin(1)
+        i = nearest(rest.reshape(-1, 3), tights[near])
         n = normals[near][i]
         stands = ((rest.reshape(-1, 3) - tights[near][i]) * n).sum(1)
         need = (height[near][i] + gap.expand(R, C).reshape(-1) - stands).view(R, C)
@@ -164,9 +165,9 @@ class Sheet:
     normals: Tensor  # [B, U, 3] unit, outwards
     gap: float  # metres
 
-    def nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def planes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The planes (point and normal [B, N, 3]) that bound x [B, N, 3]."""
-        i = torch.cdist(x, self.points).argmin(2)[..., None].expand(-1, -1, 3)
+        i = nearest(x, self.points)[..., None].expand(-1, -1, 3)
         return self.points.gather(1, i), self.normals.gather(1, i)
 
 
@@ -247,14 +248,14 @@ def settle(
         x = cores(tether(x) * free + x0 * (1 - free))
         if i >= STEPS // 4:
             if i % 4 == 0 or i == STEPS - 1:
-                planes = [sheet.nearest(x.reshape(B, -1, 3)) for sheet in sheets]
+                planes = [sheet.planes(x.reshape(B, -1, 3)) for sheet in sheets]
             x = outside(x, planes)
     for k in range(3):
         x = x + ((x.roll(1, 2) + x.roll(-1, 2)) / 2 - x) * (0.3 * free)
         for r in range(top + 1, R) if k < 2 else ():  # no longer than it was cut
             d = x[:, r] - x[:, r - 1]
             x[:, r] = x[:, r - 1] + d * (1.03 * warp[r - 1, :, None] / d.norm(dim=-1, keepdim=True)).clamp(max=1)
-        x = outside(x, [sheet.nearest(x.reshape(B, -1, 3)) for sheet in sheets])
+        x = outside(x, [sheet.planes(x.reshape(B, -1, 3)) for sheet in sheets])
     flat = torch.empty(B, R * C, 3, device=x.device)
     flat[:, grid.reshape(-1)] = x.reshape(B, R * C, 3)
     fine = torch.sparse.mm(s.skirt.refine, flat.permute(1, 0, 2).reshape(R * C, -1))

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .drape import Drape, hang_up
+from .drape import Drape, grid_of, hang_up
 from .garments import FAR, Piece, Spec, piece
 from .makehuman import Asset
+from .nearest import nearest
 from .surfaces import LEFT_ARM, LEFT_LEG, RIGHT_ARM, TORSO, Surface, Surfaces, normals_of
 
 GAP = 0.004  # metres between layers
@@ -42,7 +43,11 @@ class Layer:
     drape: Drape | None = None
     snap: tuple[Tensor, Tensor, Tensor] | None = None  # at a hem: outer vertices, inner ones, share of the inner
     transparent: bool = False  # has holes in its texture's alpha: hair, brows
-    thickness: float = 0.0
+    hangs: Tensor | None = None  # [3] what it dangles from at rest, whatever way its joint turns: bags
+
+    def keep(self, faces: Tensor) -> None:
+        """Drop all faces but these [F] bool."""
+        self.faces, self.label, self.uv_faces = self.faces[faces], self.label[faces], self.uv_faces[faces]
 
     def snapped(self, a: Tensor) -> Tensor:
         """Attributes [..., V, C] with the vertices just outside a hem moved on to it."""
@@ -79,7 +84,7 @@ def _layer(s: Surface, name: str, material: Any, label: int, faces: Tensor, rest
 def asset_layer(asset: Asset, s: Surfaces, base: Tensor, weights: Tensor, hanging: Tensor, material: Any,
                 label: Tensor | int, **more: Any) -> Layer:  # fmt: skip
     """A MakeHuman asset on a shaped base mesh [HM08, 3]; ``weights`` and ``hanging`` are the base mesh's."""
-    rest, p = asset.fitted(base), asset.mixed(hanging)
+    rest, p = asset.fitted(base).float(), asset.mixed(hanging)
     device, n = rest.device, len(rest)
     faces = torch.from_numpy(asset.faces.astype(np.int64)).to(device)
     if isinstance(label, int):
@@ -93,11 +98,11 @@ def asset_layer(asset: Asset, s: Surfaces, base: Tensor, weights: Tensor, hangin
 
 def asset_height(layer: Layer, s: Surfaces, tights: Tensor, normals: Tensor) -> Tensor:
     """[V] how far an asset's mesh stands off the tights, 0 where it is not."""
-    nearest = torch.cdist(layer.rest, tights).argmin(1)
-    h = ((layer.rest - tights[nearest]) * normals[nearest]).sum(1)
-    near = (layer.rest - tights[nearest]).norm(dim=1) < 0.06
-    out = tights.new_zeros(len(tights)).scatter_reduce(0, nearest[near], h[near].clamp(min=0), "amax")
-    row, column = s.tights.smooth.indices()
+    at = nearest(layer.rest, tights)
+    h = ((layer.rest - tights[at]) * normals[at]).sum(1)
+    near = (layer.rest - tights[at]).norm(dim=1) < 0.06
+    out = tights.new_zeros(len(tights)).scatter_reduce(0, at[near], h[near].clamp(min=0), "amax")
+    row, column = s.tights.smooth.to_sparse_coo().indices()
     for _ in range(3):  # its mesh may be coarser
         out = torch.maximum(out, out.new_zeros(len(out)).scatter_reduce(0, row, out[column], "amax") * 0.999)
     return out
@@ -144,8 +149,7 @@ def dress(
             near = (
                 near & (t.p[:, 1] < float(drape.p[:, 1].max()) - 0.005) & (t.p[:, 1] > max(-0.2, spec.measures["hem"]))
             )
-            nearest = torch.cdist(tights[near], fine).argmin(1)
-            h = ((fine[nearest] - tights[near]) * normals[near]).sum(1)
+            h = ((fine[nearest(tights[near], fine)] - tights[near]) * normals[near]).sum(1)
             height[near] = torch.maximum(height[near], h.clamp(0, 0.05))
             continue
         g = piece(spec, s)
@@ -175,22 +179,19 @@ def dress(
         layers.append(_layer(t, spec.name, spec.fabric, spec.label, faces, rest, g.cut, snap=snap))
         pieces.append((g, len(layers) - 1))
         height = torch.where(here, offset, height)
-        if spec.kind != "band":
-            under = torch.where(s.body_covered, g.cut[s.body_cover], 0)
-            hidden |= under > HIDDEN
-            depth = torch.maximum(depth, under)
+        under = torch.where(s.body_covered, g.cut[s.body_cover], 0)
+        hidden |= under > HIDDEN
+        depth = torch.maximum(depth, under)
     for k, layer in enumerate(layers):  # what other garments cover
         cover = torch.full_like(layer.hem, -1.0)
         if layer.drape is None:
             for g, n in pieces:
-                if n > k and g.spec.kind != "band":
+                if n > k:
                     cover = torch.maximum(cover, g.cut)
         for n, spec in covers:
             if n > k:
                 cover = torch.maximum(cover, _under_skirt(spec, s, layer.p, layer.limb))
-        gone = (cover > HIDDEN)[layer.faces].all(1)
-        layer.faces = layer.faces[~gone]
-        layer.label, layer.uv_faces = layer.label[: len(layer.faces)], layer.uv_faces[: len(layer.faces)]
+        layer.keep(~(cover > HIDDEN)[layer.faces].all(1))
     return layers, hidden, depth
 
 
@@ -214,8 +215,6 @@ def _under_skirt(spec: Spec, s: Surfaces, p: Tensor, limb: Tensor) -> Tensor:
 
 def _flat(drape: Drape, s: Surfaces) -> Tensor:
     """Coarse vertices of a drape at rest in the surface's own order."""
-    from .drape import grid_of
-
     grid, _ = grid_of(s.skirt)
     out = torch.empty(grid.numel(), 3, device=drape.rest.device)
     out[grid.reshape(-1)] = drape.rest.reshape(-1, 3)

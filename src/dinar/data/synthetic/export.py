@@ -95,7 +95,8 @@ def contact_sheet(
         row += [np.zeros_like(row[0])] * (columns - len(row))
         rows.append(np.concatenate(row, 1))
     with replacing(out) as temporary:
-        cv2.imwrite(str(temporary), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+        quality = [] if out.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 88]
+        cv2.imwrite(str(temporary), np.concatenate(rows)[..., ::-1], quality)
 
 
 def _shrunk(image: np.ndarray, tile: int) -> np.ndarray:

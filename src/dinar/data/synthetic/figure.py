@@ -31,13 +31,14 @@ class Figure:
     uv_faces: Tensor  # [F, 3]
     casters: Tensor  # [C, 3] faces that throw shadows
     drapes: list[tuple[Layer, Tensor, Tensor]]  # layer, its kept vertices, their places
+    dangling: list[tuple[Tensor, Tensor]]  # places of vertices, and what they hang from at rest
 
 
 def join(layers: list[Layer]) -> Figure:
     """One mesh of all layers, opaque ones first."""
     layers = sorted(layers, key=lambda l: l.transparent)
     faces, face_layer, labels, uv_faces, columns, drapes, casters = [], [], [], [], [], [], []
-    rest, weights, limb, uv = [], [], [], []
+    rest, weights, limb, uv, dangling = [], [], [], [], []
     V = T = opaque = 0
     for k, l in enumerate(layers):
         used, f = torch.unique(l.faces, return_inverse=True)
@@ -52,6 +53,8 @@ def join(layers: list[Layer]) -> Figure:
         uv.append(l.uv)
         if l.drape is not None:
             drapes.append((l, used, torch.arange(V, V + len(used), device=used.device)))
+        if l.hangs is not None:
+            dangling.append((torch.arange(V, V + len(used), device=used.device), l.hangs))
         if not l.transparent:
             opaque += len(l.faces)
             casters.append(faces[-1])
@@ -60,7 +63,7 @@ def join(layers: list[Layer]) -> Figure:
         V, T = V + len(used), T + len(l.uv)
     cat = torch.cat
     return Figure(layers, cat(faces), opaque, cat(face_layer), cat(labels), cat(rest), cat(weights), cat(columns),
-                  cat(limb), cat(uv), cat(uv_faces), cat(casters), drapes)  # fmt: skip
+                  cat(limb), cat(uv), cat(uv_faces), cat(casters), drapes, dangling)  # fmt: skip
 
 
 @dataclass
@@ -88,4 +91,11 @@ def stand(figure: Figure, s: Surfaces, betas: Tensor, pose: Tensor, transl: Tens
         hung, sheet = settle(layer.drape, s, A, joints, inner)
         inner = (*inner, sheet)
         v[:, at] = layer.snapped(hung)[:, used]
+    for at, grip in figure.dangling:  # gravity turns them upright; their heading stays
+        one = M[:, at[0]]
+        R = one[:, :12].unflatten(1, (3, 4))
+        yaw = torch.atan2(one[:, 14], one[:, 12])
+        zero, y = torch.zeros_like(yaw), torch.ones_like(yaw)
+        turn = torch.stack([yaw.cos(), zero, -yaw.sin(), zero, y, zero, yaw.sin(), zero, yaw.cos()], 1).view(-1, 3, 3)
+        v[:, at] = (figure.rest[at] - grip) @ turn + (R[:, :, :3] @ grip + R[:, :, 3])[:, None]
     return Standing(v, M[..., 12:15], M[..., 15:18], joints)

@@ -21,7 +21,7 @@ FAR = 0.3  # metres: "no hem near here"
 class Spec:
     """One garment: what it is, its measures in metres on the standard body, its cloth, its class in a parse."""
 
-    kind: str  # top, bottom, skirt, shoes, band
+    kind: str  # top, bottom, skirt, shoes
     label: int
     fabric: Any  # fabric.Fabric
     measures: dict[str, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ def waves(p: Tensor, seed: int, frequency: float, terms: int = 12) -> Tensor:
 
 def piece(spec: Spec, s: Surfaces) -> Piece:
     """The garment on the tights; skirts are hung by :mod:`.drape`."""
-    return {"top": _top, "bottom": _bottom, "shoes": _shoes, "band": _band}[spec.kind](spec, s)
+    return {"top": _top, "bottom": _bottom, "shoes": _shoes}[spec.kind](spec, s)
 
 
 def _neckline(t: Surface, m: dict[str, float], neck: float) -> Tensor:
@@ -75,6 +75,8 @@ def _top(spec: Spec, s: Surfaces) -> Piece:
     folds = waves(t.p * t.p.new_tensor([1, 1, 0.7]), spec.seed, 2.6)
     offset = 0.005 + extra + fit * (0.35 + 0.9 * hang + m.get("sleeve_fit", 0.7) * down)
     offset = offset + 0.004 * folds * (fit / 0.02 + 0.2)
+    if m["sleeve"] > 0.42:  # cuffs close around the wrist
+        offset = offset - (offset - 0.005 - extra) * 0.6 * down * (1 - (sleeve / 0.07).clamp(0, 1))
     if "open" in m:  # a jacket's front: narrow below the chin, wide at the hem or the other way round
         drop = ((s.levels["neck"] - t.p[:, 1]) / 0.6).clamp(0, 1)
         gap = m["open"] * (1 - m.get("taper", 0.35) * (1 - drop)) + m.get("lapel", 0.0) * (1 - drop / 0.55).clamp(0, 1)
@@ -105,13 +107,3 @@ def _shoes(spec: Spec, s: Surfaces) -> Piece:
     cut = torch.where(t.limb >= LEFT_LEG, m["height"] + 0.25 * (0.02 - t.p[:, 2]).clamp(-0.06, 0.06) - y, -1.0)
     offset = 0.006 + 0.004 * (1 - y / 0.1).clamp(0, 1)
     return Piece(spec, cut, offset, 0.6)
-
-
-def _band(spec: Spec, s: Surfaces) -> Piece:
-    """A strap or belt: all of the trunk near a plane."""
-    m, t = spec.measures, s.tights
-    n = torch.nn.functional.normalize(t.p.new_tensor([m["nx"], m["ny"], m["nz"]]), dim=0)
-    distance = (t.p - t.p.new_tensor([m.get("x", 0.0), m["y"], 0.0])) @ n
-    cut = m["width"] / 2 - distance.abs()
-    cut = torch.where((t.limb == TORSO) & (t.p[:, 1] < s.levels["neck"] - 0.005), cut, -1.0)
-    return Piece(spec, cut, torch.full_like(cut, 0.004), 0.0)

@@ -13,9 +13,11 @@ from ...body.regions import regions
 from ...fit.labels import LABEL
 from ...scene import vertex_normals
 from .closet import Closet, recoloured
+from .colours import triple
 from .dress import Layer, asset_layer, hem_snap
 from .garments import FAR, waves
 from .materials import Points
+from .nearest import nearest
 from .noise import fine_table, lookup
 from .skin import hairline, landmarks
 from .surfaces import Surfaces
@@ -141,8 +143,8 @@ def curtain(s: Surfaces, rest: Tensor, betas: Tensor, length: float, volume: flo
     normal = vertex_normals(rest, s.body.face_tensor)
     normal = normal[(rest[:, 1] > float(v[:, 1].min()) - 0.05) & (s.body_p[:, 0].abs() < 0.25)]
     for _ in range(2):
-        k = torch.cdist(v, near).argmin(1)
-        inside = 0.018 - ((v - near[k]) * normal[k]).sum(1)
+        k = nearest(v, near)
+        inside = 0.036 - ((v - near[k]) * normal[k]).sum(1)
         close = (v - near[k]).norm(dim=1) < 0.07
         v = v + normal[k] * torch.where(close, inside.clamp(min=0), torch.zeros_like(inside))[:, None]
     zero = torch.zeros(len(v), device=device)
@@ -161,8 +163,8 @@ def sample_hair(
     if closet.brows:
         item = closet.brows[rng.integers(len(closet.brows))]
         if item.texture is not None:
-            dark = tuple(0.6 * c for c in colour)
-            out.append(asset_layer(item.asset, s, base, weights, hanging, recoloured(item.texture, dark),  # type: ignore[arg-type]
+            dark = triple(0.6 * c for c in colour)
+            out.append(asset_layer(item.asset, s, base, weights, hanging, recoloured(item.texture, dark),
                                    LABEL["face"], transparent=True))  # fmt: skip
     seed = int(rng.integers(1 << 30))
     strands = Strands(colour, seed)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ...scene import rasterize
+from .colours import triple
 
 SKY_MAP, SUN_MAP, REACH = 160, 768, 1.35  # pixels a side of the maps; metres around the centre of the person
 
@@ -55,7 +56,8 @@ def sample_light(rng: np.random.Generator) -> Light:
 
     def lamp(strength: float, tint: np.ndarray, sharpness: float) -> None:
         a, h = rng.uniform(0, 2 * np.pi), rng.uniform(-0.1, 1.0)
-        lamps.append((math.sin(a) * math.cos(h), math.sin(h), math.cos(a) * math.cos(h), sharpness, *(strength * tint)))
+        lamps.append((math.sin(a) * math.cos(h), math.sin(h), math.cos(a) * math.cos(h), sharpness,
+                      *triple(strength * tint)))  # fmt: skip
 
     if kind == "sun":
         strength = rng.uniform(0.8, 2.0)
@@ -73,8 +75,7 @@ def sample_light(rng: np.random.Generator) -> Light:
         sky, sun = np.full(3, rng.uniform(0.45, 0.8)), np.full(3, rng.uniform(0.2, 0.9))
         for _ in range(rng.integers(1, 4)):
             lamp(rng.uniform(0.3, 1.0), np.ones(3), rng.uniform(2, 10))
-    f = lambda a: tuple(float(x) for x in a)  # noqa: E731
-    return Light(f(sky), f(sky * ground), tuple(f(x) for x in lamps), f(direction), f(sun),
+    return Light(triple(sky), triple(sky * ground), tuple(lamps), triple(direction), triple(sun),
                  softness=float(rng.uniform(0.8, 4.0)))  # fmt: skip
 
 
@@ -119,6 +120,12 @@ def ambient(
     seen = q[..., 2] + 10 < depth.gather(2, at[..., 1] * SKY_MAP + at[..., 0]) + 0.012
     weight = cos.clamp(min=0) * seen  # [B, D, P]
     return torch.einsum("bdp,dc->bpc", weight, light.radiance(d)) * (4 / D)
+
+
+def open_sky(light: Light, normal: Tensor) -> Tensor:
+    """[3] irradiance / π on a plane that nothing shades; ``normal`` [3]."""
+    d = _sphere(light.directions, normal.device)
+    return ((d @ normal).clamp(min=0)[:, None] * light.radiance(d)).sum(0) * (4 / len(d))
 
 
 def sun_map(light: Light, casters: Tensor, faces: Tensor, centre: Tensor) -> Tensor:

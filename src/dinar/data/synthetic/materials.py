@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ class Eye:
     poles: tuple[tuple[float, ...], tuple[float, ...]]  # left, right: pupil 3, centre 3
 
 
-def respond(material: object, pts: Points, light: Light, sun: Tensor) -> tuple[Tensor, Tensor]:
+def respond(material: Any, pts: Points, light: Light, sun: Tensor) -> tuple[Tensor, Tensor]:
     """Reflected light [N, 3] and opacity [N]; ``sun`` [N] is the share of the sun that arrives."""
     n, zero = len(pts.along), (0.0, 0.0, 0.0)
     opacity = torch.ones(n, device=sun.device)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...fit.labels import LABEL
-from .fabric import sample_fabric, sample_palette
+from .colours import clamp, luminance
+from .fabric import Fabric, sample_fabric, sample_palette
 from .garments import Spec
 
 KNEE, ANKLE, HIP, CROTCH, SOLE = -0.458, -0.907, -0.015, -0.09, -0.987  # heights on the standard body
@@ -17,10 +20,9 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
     palette = sample_palette(rng)
     outfit: list[Spec] = []
 
-    def add(kind: str, label: str, use: str, fabric: object = None, **measures: float) -> Spec:
+    def add(kind: str, label: str, use: str, fabric: Fabric | None = None, /, **measures: float) -> None:
         cloth = fabric or sample_fabric(rng, use, palette)
         outfit.append(Spec(kind, LABEL[label], cloth, measures, int(rng.integers(1 << 30)), use))
-        return outfit[-1]
 
     def neck(turtle: float = 0.0, v: float = 0.3) -> dict[str, float]:
         if coin(turtle):
@@ -37,9 +39,11 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
     if bare and not male and coin(0.4):  # tights under a skirt
         add("bottom", "legwear", "socks", hem=SOLE - 0.03, fit=0.0, rise=0.05, loose=0.0)
     elif coin(0.6):
-        top = u(0.06, 0.16) if coin(0.75) else u(0.2, 0.42)
-        add("shoes", "legwear", "socks", height=top, sole=0.0)
-    boots = coin(0.16)
+        add("shoes", "legwear", "socks", height=u(0.06, 0.16) if coin(0.75) else u(0.2, 0.42), sole=0.0)
+    boots = coin(0.14)
+    if boots:  # of dark leather: light ones look like socks
+        dark = clamp(np.array(palette.leather) * min(1.0, 0.08 / luminance(palette.leather)))
+        palette = replace(palette, shoes=dark, leather=dark)
     shoes = {"height": u(0.22, 0.45) if boots else u(0.07, 0.12), "sole": u(0.012, 0.035)}
     tucked = (not male and coin(0.35)) or (male and coin(0.15))
 
@@ -113,7 +117,5 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
                 skirt = {"hem": hem, "fit": over["fit"], "flare": u(0.0, 0.05), "waist": 0.06,
                          "taper": over["taper"]}  # fmt: skip
                 add("skirt", "outer", "jacket", cloth, **(skirt | ({"open": opening} if opening else {})))
-    if coin(0.1):
-        add("band", "accessory", "bag", y=0.05, width=0.03, nx=0.0, ny=1.0, nz=0.1)
     extras = [name for name, p in (("glasses", 0.14), ("hat", 0.10), ("bag", 0.28), ("scarf", 0.08)) if coin(p)]
     return outfit, extras

@@ -20,11 +20,14 @@ from ...fit.labels import LABEL
 from ...scene import Camera, intrinsics
 from .accessories import accessories
 from .closet import Closet, Item, part_of
+from .colours import triple
 from .dress import Layer, asset_height, asset_layer, dress
+from .fabric import sample_fabric, sample_palette
 from .figure import Figure, join
 from .hair import COLOURS, SHARE, sample_hair
 from .makehuman import hm08_indices
 from .materials import Texture
+from .nearest import nearest
 from .outfit import sample_outfit
 from .skin import sample_eye, sample_skin
 from .surfaces import Surfaces, normals_of
@@ -78,62 +81,59 @@ def make_person(rng: np.random.Generator, s: Surfaces, closet: Closet) -> Person
     outfit, extras = sample_outfit(rng, male, suit)
     wears = [o.name for o in outfit] + extras
 
-    def wear(item: Item, material: object) -> Layer:
-        layer = asset_layer(item.asset, s, base, weights, hanging, material,
-                            torch.from_numpy(item.label).to(device))  # fmt: skip
-        near = torch.cdist(layer.rest.float(), tights).argmin(1)
-        layer.rest, layer.weights, layer.p = layer.rest.float(), layer.weights.float(), layer.p.float()
-        layer.tube, layer.along, layer.limb = s.tights.tube[near], s.tights.along[near], s.tights.limb[near]
+    def wear(item: Item, material: object) -> None:
+        nonlocal heights
+        layer = _worn(item, material, s, base, weights, hanging, tights)
         deleted[torch.from_numpy(item.asset.deleted).to(device)] = True
+        heights = torch.maximum(heights, asset_height(layer, s, tights, normals))
         layers.append(layer)
-        return layer
 
     if suit:
         item = suits[rng.integers(len(suits))]
         wears.append(item.asset.name)
-        from .fabric import sample_fabric, sample_palette
-
         palette = sample_palette(rng)
         for label, use in ((LABEL["upper"], "shirt"), (LABEL["lower"], "trousers"), (LABEL["shoes"], "shoes")):
             if not (item.label == label).any():
                 continue
             cloth: object = sample_fabric(rng, use, palette)
             if item.texture is not None and (label == LABEL["shoes"] or rng.random() < 0.6):
-                tint = tuple(float(t) for t in rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.1, 3))
-                cloth = Texture(item.texture, tint, 0.02, 8.0)  # type: ignore[arg-type]
-            heights = torch.maximum(heights, asset_height(wear(part_of(item, label), cloth), s, tights, normals))
+                tint = triple(rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.1, 3))
+                cloth = Texture(item.texture, tint, 0.02, 8.0)
+            wear(part_of(item, label), cloth)
         if (item.label == LABEL["shoes"]).any():
             outfit = [o for o in outfit if o.kind != "shoes"]
     shoes = [o for o in outfit if o.name == "shoes"]
     if closet.shoes and shoes and shoes[0].measures["height"] < 0.2 and rng.random() < 0.85:
         item = closet.shoes[rng.integers(len(closet.shoes))]
         outfit = [o for o in outfit if o.kind != "shoes"]
-        tint = tuple(float(t) for t in rng.uniform(0.5, 1.2) * rng.uniform(0.9, 1.1, 3))
-        material = Texture(item.texture, tint, 0.04, 30.0) if item.texture is not None else shoes[0].fabric  # type: ignore[arg-type]
-        heights = torch.maximum(heights, asset_height(wear(item, material), s, tights, normals))
+        tint = triple(rng.uniform(0.5, 1.2) * rng.uniform(0.9, 1.1, 3))
+        material = Texture(item.texture, tint, 0.04, 30.0) if item.texture is not None else shoes[0].fabric
+        wear(item, material)
 
     garments, hidden, under = dress(outfit, s, plain, helper, joints, heights)
-    hidden |= deleted[torch.from_numpy(_visible()).to(device)]
-    colour = COLOURS[rng.choice(len(COLOURS), p=SHARE)] * rng.uniform(0.75, 1.3)
-    colour = tuple(float(c) for c in colour)
-    hair = sample_hair(rng, s, closet, male, rest, betas, base, weights, hanging, colour)  # type: ignore[arg-type]
-    for l in hair:
-        l.rest, l.weights, l.p = l.rest.float(), l.weights.float(), l.p.float()
+    hidden |= deleted[torch.from_numpy(hm08_indices()[0]).to(device)]
+    colour = triple(COLOURS[rng.choice(len(COLOURS), p=SHARE)] * rng.uniform(0.75, 1.3))
+    hair = sample_hair(rng, s, closet, male, rest, betas, base, weights, hanging, colour)
     bald = not any(l.label[0] == LABEL["hair"] for l in hair)
     texture, dark = None, False
     if closet.skins:
         sex = [(n, t) for n, t in closet.skins if ("female" in n) != male]
         name, image = sex[rng.integers(len(sex))]
         texture, dark = Texture(image), "dark" in name
-    skin = sample_skin(rng, male, colour, bald, texture, dark)  # type: ignore[arg-type]
+    skin = sample_skin(rng, male, colour, bald, texture, dark)
     body = _body_layers(s, rest, hidden, under, skin, sample_eye(rng))
-    extra, drop = accessories(rng, s, extras, rest, betas, colour, hair, closet, base, weights, hanging)  # type: ignore[arg-type]
-    hair = [l for k, l in enumerate(hair) if k not in drop]
+    extra = accessories(rng, s, extras, rest, betas, hair, closet, base, weights, hanging)
     return Person(join([*body, *layers, *garments, *hair, *extra]), betas, expression, male, tuple(wears))
 
 
-def _visible() -> np.ndarray:
-    return hm08_indices()[0]
+def _worn(item: Item, material: object, s: Surfaces, base: Tensor, weights: Tensor, hanging: Tensor,
+          tights: Tensor) -> Layer:  # fmt: skip
+    """An asset's garment, with the coordinates for cloth of the tights below it."""
+    label = torch.from_numpy(item.label).to(base.device)
+    layer = asset_layer(item.asset, s, base, weights, hanging, material, label)
+    near = nearest(layer.rest, tights)
+    layer.tube, layer.along, layer.limb = s.tights.tube[near], s.tights.along[near], s.tights.limb[near]
+    return layer
 
 
 def _body_layers(s: Surfaces, rest: Tensor, hidden: Tensor, under: Tensor, skin: object, eye: object) -> list[Layer]:
@@ -193,6 +193,7 @@ def sample_poses(
 
 def _frame(rng: np.random.Generator, clip: Motion) -> Motion:
     """One frame of a clip; of people who lie or stand on their head only now and then."""
+    frame = clip
     for _ in range(4):
         t = float(rng.uniform(0, max(clip.duration - 1 / clip.fps, 1e-3)))
         frame = clip.sliced(t, t + 1.01 / clip.fps)

@@ -26,7 +26,10 @@ def _grain(device: torch.device) -> Tensor:
 
 
 def _convolved(image: Tensor, sigma: float) -> Tensor:
-    """[3, H, W] blurred by a Gaussian of a few pixels: shifted sums, ten times as fast as a convolution on a CPU."""
+    """[3, H, W] blurred by a Gaussian of a few pixels."""
+    if image.device.type == "cpu":
+        out = [cv2.GaussianBlur(c, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for c in image.numpy()]
+        return torch.from_numpy(np.stack(out))
     r = max(1, round(2 * sigma))
     k = np.exp(-0.5 * (np.arange(-r, r + 1) / sigma) ** 2)
     k = (k / k.sum()).tolist()

@@ -14,11 +14,13 @@ from torch.nn.functional import normalize
 
 from ...scene import Camera, rasterize, vertex_normals
 from .figure import Figure, Standing
-from .light import Light, ambient, sun_map, sunlit
+from .light import Light, ambient, open_sky, sun_map, sunlit
 from .materials import Points, respond
 
 SAMPLES, PEELS = 2, 5
-POKE = 0.008  # metres inside a hem from where on visible skin counts as poking through
+POKE, THROUGH = 0.008, 0.03
+"""Skin pokes through where it is seen so many metres inside of a hem, and the outer side of cloth lies less than so
+many behind it: what is seen through a wide cuff does not count."""
 
 
 @dataclass
@@ -59,7 +61,7 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
     up[..., 1] = 1
     lit = ambient(light, v, figure.casters, torch.cat([v, ground], 1), torch.cat([n, up], 1), centre)
     shadows = sun_map(light, v, figure.casters, centre)
-    free = ambient(light, v, figure.casters[:0], ground[:1, :1], up[:1, :1], centre[:1])[0, 0]
+    free = open_sky(light, up[0, 0])
     image = torch.arange(B, device=device).repeat_interleave(GRID * GRID)
     sun = v.new_tensor(light.sun_rgb) * max(light.sun[1], 0.0)
     reach = sunlit(light, shadows, ground.reshape(-1, 3), up.reshape(-1, 3), image, centre).view(B, -1, 1)
@@ -69,7 +71,13 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
 
     def points(face: Tensor, bary: Tensor, picture: Tensor) -> Points:
         corner = figure.faces[face]
-        mix = lambda a, c: (a[c] * bary[..., None]).sum(1)  # noqa: E731
+
+        def mix(a: Tensor, c: Tensor) -> Tensor:  # three reads are twice as fast as one of [N, 3, k]
+            out = a.index_select(0, c[:, 0]) * bary[:, :1]
+            for k in (1, 2):
+                out.addcmul_(a.index_select(0, c[:, k]), bary[:, k : k + 1])
+            return out
+
         p = mix(posed, corner + (picture * v.shape[1])[:, None])
         static = mix(figure.attributes, corner)
         main = corner.gather(1, bary.argmax(1, keepdim=True))[:, 0]
@@ -163,6 +171,10 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
     body = torch.tensor([l.name == "body" for l in figure.layers], device=device)[figure.face_layer]
     under = (figure.attributes[:, 7][figure.faces] > POKE).all(1) & body
     poked = (front >= 0) & under[front.clamp(min=0)]
+    if poked.any():
+        cloth = figure.faces[: figure.opaque][~body[: figure.opaque]]
+        c = rasterize(xy - out.corner.to(device), z, _faces(cloth), out.h, out.w)
+        poked &= out.blocks(c.depth)[:, -1] - deep[:, -1] < THROUGH
     depth = torch.minimum(hair_depth, deep)
     depth = torch.where(depth[:, -1].isfinite(), depth[:, -1], depth.amin(1))
     depth = torch.where(depth.isfinite() & (label > 0), depth, 0)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...body import Body, load_body
+from .colours import triple
 from .materials import Eye, Points, Texture
 from .noise import fine_table, lookup
 
@@ -139,13 +140,12 @@ def sample_skin(
         texture = Texture(texture.image, (light * warm, light, light / warm * (0.97 if not dark else 1.0)))
     beard = float(rng.choice([0, 0.25, 0.5, 0.85], p=[0.5, 0.2, 0.15, 0.15])) if male else 0.0
     lips = 0.0 if male or rng.random() < 0.5 else float(rng.uniform(0.2, 0.8))
-    f = lambda a: tuple(float(x) for x in a)  # noqa: E731
-    return Skin(texture, f(tone), hair, 0.0 if bald else 0.85, beard, lips, int(rng.integers(1 << 30)),
+    return Skin(texture, triple(tone), hair, 0.0 if bald else 0.85, beard, lips, int(rng.integers(1 << 30)),
                 float(rng.uniform(0.02, 0.045)))  # fmt: skip
 
 
 def sample_eye(rng: np.random.Generator) -> Eye:
     m = landmarks(load_body())
     iris = IRIS[rng.choice(len(IRIS), p=[0.35, 0.3, 0.15, 0.1, 0.1])] * rng.uniform(0.7, 1.3)
-    poles = tuple(tuple(float(x) for x in np.concatenate([m[f"{s}_pupil"], m[f"{s}_ball"]])) for s in ("left", "right"))
-    return Eye(tuple(float(x) for x in iris), poles)  # type: ignore[arg-type]
+    left, right = (tuple(np.concatenate([m[f"{s}_pupil"], m[f"{s}_ball"]]).tolist()) for s in ("left", "right"))
+    return Eye(triple(iris), (left, right))

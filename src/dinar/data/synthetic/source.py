@@ -163,12 +163,14 @@ class Synthetic:
 def _shadowed(scene: Tensor, floor: Tensor, points: Tensor, ground: Tensor, middle: list[float]) -> Tensor:
     """The floor under the person's shadow; ``ground`` [G, G, 3] is the light around the person."""
     at = (points[..., [2, 0]] - points.new_tensor([middle[1], middle[0]])) / SPAN
-    light = torch.nn.functional.grid_sample(
-        ground.permute(2, 0, 1)[None], at[None], mode="bilinear", padding_mode="border", align_corners=True
-    )[0].permute(1, 2, 0)
-    edge = at.abs().amax(-1, keepdim=True)
+    edge = at.abs().amax(-1)
+    i = (floor & (edge < 1)).reshape(-1).nonzero()[:, 0]
+    at, edge = at.reshape(1, 1, -1, 2)[:, :, i], edge.reshape(-1, 1)[i]
+    light = torch.nn.functional.grid_sample(ground.permute(2, 0, 1)[None], at, align_corners=True)[0, :, 0].T
     light = torch.lerp(light, torch.ones_like(light), ((edge - 0.75) / 0.25).clamp(0, 1))
-    return torch.where(floor[..., None], scene * light, scene)
+    out = scene.reshape(-1, 3).clone()
+    out[i] *= light
+    return out.view_as(scene)
 
 
 def _encode(rgb: Tensor) -> Tensor:

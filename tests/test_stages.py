@@ -1,0 +1,212 @@
+"""The four stages of §3: samples, losses, one step of each at reduced resolution, and the chain of their weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dinar.body import Body
+from dinar.data.views import Views
+from dinar.errors import DinarError
+from dinar.nets.presets import build
+from dinar.texture.neural import sample
+from dinar.train import presets
+from dinar.train.avatar import AvatarStage, load_networks
+from dinar.train.compression import CompressionStage
+from dinar.train.finetune import FinetuneStage
+from dinar.train.inpainting import InpaintingStage
+from dinar.train.loop import train
+from dinar.train.losses import cut, dice, over, random_crop, reconstruction
+from dinar.train.people import People, frontality, holes, mirrored, view_arrays
+from test_data import person
+
+SIZE = 64
+
+
+class Few:
+    """People from the rasteriser, as a source."""
+
+    body = "anny"
+
+    def __init__(self, body: Body, people: int, views: int) -> None:
+        self.num_people, self.n = people, views
+        self.made = [person(body, f"p{i}", i, views, SIZE) for i in range(people)]
+        for v in self.made:
+            v.alpha[:] = v.raster(body).mask.to(torch.uint8) * 255
+
+    def num_views(self, i: int) -> int:
+        return self.n
+
+    def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
+        return self.made[i] if indices is None else self.made[i].select(indices)
+
+
+@pytest.fixture(scope="module")
+def source(body: Body) -> Few:
+    return Few(body, 3, 3)
+
+
+@pytest.fixture(scope="module")
+def people(source: Few) -> People:
+    return People([source], size=SIZE, holdout=1)
+
+
+def tiny(stage: str, **more) -> presets.Learned:
+    c = presets.PRESETS[stage]["nano"]
+    loop = dataclasses.replace(c.loop, steps=2, batch=2, micro_batch=2, warmup=0, log_every=1, show_every=2)
+    return dataclasses.replace(c, loop=loop, size=SIZE, texture=32, crop=32, holdout=1, views=3, **more)
+
+
+def shrink(folder: Path) -> Path:
+    """Networks of every kind, small, as an earlier stage's weights."""
+    torch.manual_seed(0)
+    build("nano", "generator", size=32, most=16, style=16).save_pretrained(folder / "generator")
+    build("nano", "encoder", size=32, most=16, style=16).save_pretrained(folder / "encoder")
+    build("nano", "discriminator", size=SIZE, most=16).save_pretrained(folder / "discriminator")
+    build("nano", "renderer", widths=[16, 24]).save_pretrained(folder / "renderer")
+    return folder
+
+
+# ---- samples -------------------------------------------------------------------------------------------------------
+
+
+def test_pairs_are_two_views_of_one_person(people: People) -> None:
+    x = people.pair(np.random.default_rng(1))
+    assert x["in_rgb"].shape == x["out_rgb"].shape == (3, SIZE, SIZE) and x["out_uv"].shape == (2, SIZE, SIZE)
+    assert not np.array_equal(x["in_uv"], x["out_uv"])
+    again = people.pair(np.random.default_rng(1))
+    assert all(np.array_equal(x[k], again[k]) for k in x)
+    assert all(v.dtype == np.float32 for v in x.values())
+    with pytest.raises(DinarError, match="more than 3 people"):
+        People(people.sources, holdout=3)
+
+
+def test_the_first_of_all_views_is_the_most_frontal(people: People, source: Few, body: Body) -> None:
+    x = people.all_views(np.random.default_rng(0), 4)
+    assert x["in_rgb"].shape == (4, 3, SIZE, SIZE) and int(x["different"]) == 3
+    assert (np.diff(x["in_front"][:3]) <= 0).all() and x["in_front"][3] == x["in_front"][0]
+    front = frontality(source.made[0])  # cameras at 10°, 60° and 110° around a body that is turned by .7 rad = 40°
+    assert front[0] > 0.7 and front[1] > 0.7 and front[2] < front[0]
+
+
+def test_single_photos_get_holes(source: Few) -> None:
+    one = Few.__new__(Few)
+    one.made, one.num_people, one.n = [v.select([0]) for v in source.made], 3, 1
+    x = People([one], size=SIZE).pair(np.random.default_rng(3))
+    assert np.array_equal(x["in_rgb"], x["out_rgb"])
+    assert x["in_body"].sum() < 0.95 * x["out_body"].sum()
+    share = np.mean([1 - holes(32, np.random.default_rng(i)).mean() for i in range(40)])
+    assert 0.3 < share < 0.6
+
+
+def test_mirror_of_arrays_is_the_mirror_of_views(source: Few, body: Body) -> None:
+    """The texture of the mirrored arrays is the mirrored texture."""
+    x = view_arrays(source.made[0], body, SIZE)
+    y = mirrored(x)
+    part = [sample(*(torch.from_numpy(z[k]) for k in ("rgb", "mask", "uv", "body", "facing")), 32) for z in (x, y)]
+    assert (part[0].fill.flip(-1) != part[1].fill).float().mean() < 2e-3  # texels whose edge a pixel's UV meets exactly
+    assert all(np.allclose(mirrored(y)[k], x[k], atol=1e-6) for k in x)
+
+
+def test_memory_gives_the_same_samples(source: Few) -> None:
+    fresh, kept = (People([source], size=SIZE, augmented=False, cached=n) for n in (0, 10))
+    for seed in (1, 2, 1, 2, 1):
+        a, b = (p.pair(np.random.default_rng(seed)) for p in (fresh, kept))
+        assert all(np.allclose(a[k], b[k], atol=1e-3) for k in a)
+    assert kept._kept
+
+
+# ---- losses --------------------------------------------------------------------------------------------------------
+
+
+def test_terms_of_equation_4() -> None:
+    torch.manual_seed(0)
+    rgb, truth, w = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32), presets.Losses(face=0.1, l1=0)
+    mask = (torch.rand(2, 1, 32, 32) > 0.5).float()
+    assert float(dice(mask, mask)) == 0 and float(dice(mask, 1 - mask)) == pytest.approx(1, abs=2e-3)
+    face = torch.tensor([[0.25, 0.25, 0.75, 0.75], [0, 0, 0, 0]])
+    total, parts = reconstruction(rgb, mask, truth, mask, face, None, w, 16)
+    l2 = ((rgb - truth) * mask).square().mean()
+    assert torch.allclose(parts["l2"], l2) and float(parts["dice"]) == 0
+    near = (((rgb - truth) * mask)[0, :, 8:24, 8:24]).square().mean()
+    # the second face is not seen; the first is enlarged bilinearly, which smooths noise
+    assert 0 < float(parts["face"]) < 2.2 * float(near) / 2
+    assert torch.allclose(total, 2.2 * l2 + 0.1 * parts["face"])
+    assert (w.l2, w.lpips, w.dice, w.adversarial, w.r1, w.r1_every) == (2.2, 1.0, 1.0, 0.01, 0.1, 16)  # §4.1
+    same, _ = reconstruction(truth, mask, truth, mask, face, None, w, 16)
+    assert float(same) == pytest.approx(0, abs=1e-6)
+
+
+def test_cuts_and_crops() -> None:
+    x = torch.rand(2, 3, 16, 16)
+    box = torch.tensor([[0.25, 0.5, 0.75, 1.0]]).expand(2, -1)
+    assert torch.allclose(cut(x, box, 8), x[:, :, 8:, 4:12], atol=1e-6)
+    torch.manual_seed(0)
+    part = random_crop(torch.cat([x, x], 1), 8)
+    assert torch.equal(part[:, :3], part[:, 3:]) and part.shape[2:] == (8, 8)
+    assert torch.equal(random_crop(x, 20), x)
+    assert torch.allclose(over(x, torch.zeros(2, 1, 16, 16)), torch.ones(1))
+
+
+# ---- stages --------------------------------------------------------------------------------------------------------
+
+
+def test_the_chain_of_stages(people: People, tmp_path: Path) -> None:
+    """Two steps of every stage, each from the weights of the one before; who learns changes, who is fixed stays."""
+    before = shrink(tmp_path / "start")
+    vq, noise = tmp_path / "start/vqgan", tmp_path / "start/denoiser"
+    kinds = (AvatarStage, CompressionStage, FinetuneStage, InpaintingStage)
+    for name, kind in zip(("avatar", "compression", "finetune", "inpainting"), kinds, strict=True):
+        if name == "compression":
+            build("nano", "vqgan", widths=[8, 16, 16], codes=32).save_pretrained(before / "vqgan")
+        if name == "inpainting":
+            build("nano", "denoiser", widths=[16, 24], mirror=False).save_pretrained(before / "denoiser")
+        c, run = tiny(name), tmp_path / name
+        stage = kind(c, people, before)
+        assert train(stage, c.loop, run, {}, cpu=True)
+        old, new = load_networks(before), load_networks(run / "weights")
+        assert set(new) == set(old)
+        for n in new:
+            same = all(torch.equal(a, b) for a, b in zip(old[n].parameters(), new[n].parameters(), strict=True))
+            assert same == (n not in kind.learns and (n != "discriminator" or name == "inpainting")), (name, n)
+        assert list((run / "pictures").glob("validation_*.png"))
+        before = run / "weights"
+    assert not vq.exists() and not noise.exists()
+    denoiser = load_networks(before)["denoiser"]
+    assert not bool((denoiser.std == 1).all())  # type: ignore[union-attr]  # measured on the first batch
+
+
+def test_stages_say_what_they_need(people: People, tmp_path: Path) -> None:
+    with pytest.raises(DinarError, match=r"expected trained networks .* none was given lacks encoder"):
+        CompressionStage(tiny("compression"), people)
+    with pytest.raises(DinarError, match="lacks vqgan"):
+        FinetuneStage(tiny("finetune"), people, shrink(tmp_path))
+    with pytest.raises(DinarError, match="found none"):
+        load_networks(tmp_path / "nowhere")
+    with pytest.raises(DinarError, match="generator of 64² textures, got 32²"):
+        AvatarStage(dataclasses.replace(tiny("avatar"), texture=64), people, tmp_path)
+
+
+def test_paper_layouts_learn(people: People, tmp_path: Path) -> None:
+    """The published layouts at reduced resolution: a step of stage 1 and of stage 4 changes every parameter."""
+    torch.manual_seed(0)
+    build("paper", "generator", size=32, most=32).save_pretrained(tmp_path / "generator")
+    build("paper", "encoder", size=32, most=32).save_pretrained(tmp_path / "encoder")
+    build("paper", "renderer", width=8).save_pretrained(tmp_path / "renderer")
+    build("paper", "discriminator", size=SIZE, most=32).save_pretrained(tmp_path / "discriminator")
+    c = dataclasses.replace(tiny("avatar"), losses=presets.PRESETS["avatar"]["paper"].losses)
+    c.loop.steps = 1
+    assert train(AvatarStage(c, people, tmp_path), c.loop, tmp_path / "run", {}, cpu=True)
+    net = build("paper", "denoiser", widths=(32, 64, 96, 128), groups=16)
+    out = net(torch.randn(2, 6, 16, 16), torch.tensor([3, 900]), torch.randn(2, 7, 16, 16))
+    out.square().mean().backward()
+    assert out.shape == (2, 6, 16, 16) and all(p.grad is not None for p in net.parameters())
+    vqgan = build("paper", "vqgan", widths=(32, 32, 64), codes=128)
+    T, loss = vqgan(torch.randn(1, 21, 32, 32))  # type: ignore[misc]
+    (T.square().mean() + loss).backward()
+    assert T.shape == (1, 21, 32, 32) and vqgan.encode(T).shape == (1, 6, 8, 8)  # type: ignore[operator]
