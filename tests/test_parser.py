@@ -246,7 +246,7 @@ def test_a_users_label_map(tmp_path):
 def test_the_demo_photo(tmp_path):
     photo = read_photo(DEMO)
     person = find_person(photo.rgb)
-    parse = parse_person(photo.rgb, person.pose.keypoints, probabilities=True)
+    parse = parse_person(photo.rgb, person.pose.keypoints, probabilities=True, coarse=person.mask_soft)
     assert parse.labels.shape == parse.alpha.shape == photo.rgb.shape[:2]
     assert parse.probabilities is not None and np.allclose(parse.probabilities.sum(-1), 1, atol=0.01)
     inside = parse.alpha > 0.5

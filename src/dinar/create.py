@@ -22,8 +22,8 @@ from .fit.fingers import fit_fingers, sharpen_face
 from .fit.hands import Landmarks, face_landmarks, hand_landmarks
 from .fit.keypoints import find_person, load_keypoints
 from .fit.mask import load_mask, person_mask
-from .fit.parse import has_parser, parse_person
 from .fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
+from .fit.parse import has_parser, parse_person
 from .fit.photo import read_photo
 from .fit.smplify import Fit, View, fit_body, load_fit
 from .scene import rasterize
@@ -181,7 +181,7 @@ def read_subject(
     if (alpha > 0.5).sum() < 400:
         raise DinarError(f"{path}: the mask holds no person")
     sharp = sharpen_face(pose.keypoints, face_landmarks(photo.rgb, pose))
-    view = View(sharp, pose.world, alpha > 0.5, *shape, trust, front)
+    view = View(sharp, pose.world, alpha > 0.5, *shape, trust=trust, front=front)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels)
 
 

@@ -16,8 +16,7 @@ def _random_arm(rng: np.random.Generator, side: str, kind: str) -> dict[str, np.
         case "hang":
             a = {"down": u(66, 84), "swing": n(4, 8), "elbow": abs(n(14, 10)), "roll": n(-4, 15), "twist": n(0, 8)}
         case "hips":
-            a = {"down": u(42, 58), "swing": u(-28, -8), "elbow": u(80, 100), "twist": u(-70, -45), "roll": u(-30, 0),
-                 "wrist": (u(0, 30), 0.0)}  # fmt: skip
+            a = {"down": u(42, 58), "swing": u(-28, -8), "elbow": u(80, 100), "twist": u(-70, -45), "roll": u(-30, 0)}
         case "crossed":
             a = {"down": u(68, 80), "swing": u(18, 34), "elbow": u(95, 115), "twist": u(-5, 25), "roll": u(0, 50)}
         case "pockets":
@@ -29,9 +28,9 @@ def _random_arm(rng: np.random.Generator, side: str, kind: str) -> dict[str, np.
         case "reach":
             a = {"down": u(-70, 70), "swing": u(20, 90), "elbow": u(0, 70), "twist": u(-20, 60), "roll": u(-40, 60)}
         case _:
-            a = {"down": u(-80, 82), "swing": u(-40, 90), "elbow": u(0, 140), "twist": u(-70, 80), "roll": u(-60, 60),
-                 "wrist": (n(0, 20), n(0, 12))}  # fmt: skip
-    return _arm(side, shrug=abs(n(0, 3)) + max(0.0, (10 - a["down"]) / 6), **a)
+            a = {"down": u(-80, 82), "swing": u(-40, 90), "elbow": u(0, 140), "twist": u(-70, 80), "roll": u(-60, 60)}
+    wrist = (u(0, 30), 0.0) if kind == "hips" else (n(0, 10), n(0, 6))
+    return _arm(side, wrist=wrist, shrug=abs(n(0, 3)) + max(0.0, (10 - a["down"]) / 6), **a)
 
 
 def posture(rng: np.random.Generator) -> Motion:

@@ -11,8 +11,10 @@ from ..scene import Camera, rasterize
 from .labels import CLASSES, LABEL
 
 # How much the outline of a class is the body's own: weights of the contour term of the fit.
-TRUST = {"background": 1.0, "skin": 1.0, "face": 1.0, "legwear": 1.0, "lower": 0.8, "upper": 0.7, "shoes": 0.7,
-         "accessory": 0.5, "outer": 0.35, "skirt": 0.2, "hair": 0.1, "glasses": 0.3, "hat": 0.1, "bag": 0.0}  # fmt: skip
+TRUST = {
+    "background": 1.0, "skin": 1.0, "face": 1.0, "legwear": 1.0, "lower": 0.8, "upper": 0.7, "shoes": 0.7,
+    "accessory": 0.5, "outer": 0.35, "skirt": 0.2, "hair": 0.1, "glasses": 0.3, "hat": 0.1, "bag": 0.0,
+}  # fmt: skip
 # How strongly offsets hold to the body, times the prior: skin is the body, hair and skirts are anything but.
 HOLD = {"skin": 40.0, "face": 100.0, "legwear": 8.0, "hair": 0.3, "hat": 0.3, "skirt": 0.5, "outer": 0.6}
 UNSEEN = 255

@@ -197,7 +197,8 @@ class _Problem:
                 m = cv2.resize(v.mask.astype(np.uint8), hw[::-1], interpolation=cv2.INTER_AREA)
                 full = m
                 if v.front is not None:
-                    full = m | cv2.resize(v.front.astype(np.uint8), hw[::-1], interpolation=cv2.INTER_NEAREST)
+                    front = cv2.resize(v.front.astype(np.uint8), hw[::-1], interpolation=cv2.INTER_NEAREST)
+                    full = np.maximum(m, front)
                 d = cv2.distanceTransform(1 - full, cv2.DIST_L2, 5) / (h * k)
                 field = cv2.resize(d, (256, 256), interpolation=cv2.INTER_LINEAR)
                 found, _ = cv2.findContours(m, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -34,7 +34,9 @@ def _compiled(function: Callable) -> Any:
 
 
 @_compiled
-def _raster_band(xy, depth, faces, behind, perspective, cull, near, guard, far, r0, r1, face, bary, out):  # pragma: no cover
+def _raster_band(  # pragma: no cover
+    xy, depth, faces, behind, perspective, cull, near, guard, far, r0, r1, face, bary, out
+):
     """Rows r0..r1 of one image. ``out`` holds the key k while drawing (inverse depth or -depth: larger is nearer),
     and the depth in the end. ``behind`` [H, W] hides what is not farther; it may be empty. False if a face has an index
     that is no vertex."""
@@ -99,9 +101,11 @@ def _raster_band(xy, depth, faces, behind, perspective, cull, near, guard, far, 
                     p1 = np.float32(a1 + t1) * c1
                     p2 = np.float32(a2 + t2) * c2
                     k = p0 + p1 + p2 if perspective else p0 * w0 + p1 * w1 + p2 * w2
-                    if peel and not (k * behind[y, x] < closer if perspective else -k > behind[y, x] + np.float32(1e-6)):
-                        pass
-                    elif k > out[y, x]:
+                    farther = True
+                    if peel:
+                        wall = behind[y, x]
+                        farther = k * wall < closer if perspective else -k > wall + np.float32(1e-6)
+                    if farther and k > out[y, x]:
                         norm = np.float32(1) / k if perspective else np.float32(1)
                         out[y, x] = k
                         face[y, x] = f

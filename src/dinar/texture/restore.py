@@ -71,11 +71,11 @@ def restore(
     if not seen.any():
         raise DinarError("the fitted body lies outside the person's mask: check the --mask, --keypoints or --fit given")
     lam_small = cv2.resize(lam, (s.texels.size,) * 2, interpolation=cv2.INTER_AREA).reshape(-1)[s.texels.index]
-    kind = None
+    worn = None
     if classes is not None:
-        kind = cv2.resize(classes, (s.texels.size,) * 2, interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
-    seen = seen & ~_not_skin(s, colour, seen, kind) & ~_stray(s, colour, seen, lam_small)
-    guess = _borrow(s, colour, seen, np.where(seen, lam_small, 0), kind)
+        worn = cv2.resize(classes, (s.texels.size,) * 2, interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
+    seen = seen & ~_not_skin(s, colour, seen, worn) & ~_stray(s, colour, seen, lam_small)
+    guess = _borrow(s, colour, seen, np.where(seen, lam_small, 0), worn)
     guess = np.clip(guess + _membrane(body, s, colour, seen, guess), 0, 1)
 
     full = np.zeros((s.texels.size**2, 3), np.float32)
@@ -99,11 +99,11 @@ def _soft_border(seen: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return np.where(seen, np.clip(d / k, 0, 1), 0).astype(np.float32)
 
 
-def _not_skin(s: _Surface, colour: np.ndarray, seen: np.ndarray, kind: np.ndarray | None) -> np.ndarray:
+def _not_skin(s: _Surface, colour: np.ndarray, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
     """Hand texels that are not skin, or have not the colour of the face: bags, pockets, sleeves painted on hands."""
-    skin = _skin_colour(s, colour, seen, kind)
-    if kind is not None:
-        return _of(s, "hand") & seen & ~np.isin(kind, _SKIN)
+    skin = _skin_colour(s, colour, seen, worn)
+    if worn is not None:
+        return _of(s, "hand") & seen & ~np.isin(worn, _SKIN)
     return np.zeros(len(seen), bool) if skin is None else _of(s, "hand") & seen & _unlike(colour, skin)
 
 
@@ -140,10 +140,10 @@ def _unlike(colour: np.ndarray, skin: np.ndarray) -> np.ndarray:
     return (np.hypot(d[:, 1], d[:, 2]) > SKIN_CHROMA) | (d[:, 0] < -SKIN_DARK)
 
 
-def _skin_colour(s: _Surface, colour: np.ndarray, seen: np.ndarray, kind: np.ndarray | None) -> np.ndarray | None:
+def _skin_colour(s: _Surface, colour: np.ndarray, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray | None:
     face = s.face_centre & seen
-    if kind is not None and (face & np.isin(kind, _SKIN)).sum() > 30:
-        face &= np.isin(kind, _SKIN)
+    if worn is not None and (face & np.isin(worn, _SKIN)).sum() > 30:
+        face &= np.isin(worn, _SKIN)
     if face.sum() <= 30:
         return None
     light = colour[face].sum(1)  # the lighter half: not the shade of glasses, hats and hair
@@ -155,7 +155,7 @@ def _lab(c: np.ndarray) -> np.ndarray:
 
 
 def _borrow(
-    s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, kind: np.ndarray | None
+    s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None
 ) -> np.ndarray:
     """[N, 3] what every texel would borrow, also the seen ones (the membrane needs their step)."""
     out = np.empty_like(colour)
@@ -178,7 +178,7 @@ def _borrow(
     # Faces from faces (the other half first), skulls from hair, necks from necks.
     mirrored = s.x * [1, 1, 1]
     mirrored[:, 0] = np.abs(mirrored[:, 0])
-    hair = _hair(s, colour, seen & (lam > CONFIDENT), kind)
+    hair = _hair(s, colour, seen & (lam > CONFIDENT), worn)
     take(s.face, seen & s.face & ~hair, mirrored)
     take(s.face | s.cavity & head, seen & s.face, mirrored)
     for source in (hair, seen & head & ~s.face):
@@ -195,7 +195,7 @@ def _borrow(
     for kind in ("hand", "foot"):
         own = _of(s, kind)
         take(own, seen & own, mirrored)
-    skin, hands = _skin_colour(s, colour, seen, kind), _of(s, "hand")
+    skin, hands = _skin_colour(s, colour, seen, worn), _of(s, "hand")
     if (seen & hands).sum() < 0.1 * hands.sum():  # hidden in pockets: as the wrists are if they are bare, or the face
         wrist = (
             _of(s, "arm") & (s.chart[:, 0] > np.quantile(s.chart[_of(s, "arm"), 0], 0.85)) & seen & (lam > CONFIDENT)
@@ -278,11 +278,11 @@ def _fold(s: _Surface, kind: str, colour: np.ndarray, lam: np.ndarray, out: np.n
     done |= own_all
 
 
-def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray, kind: np.ndarray | None) -> np.ndarray:
+def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
     """Seen texels of the skull that are hair (or hat), or without a parse look more like the crown than the face."""
-    if kind is not None and (hair := seen & s.skull & np.isin(kind, _HAIR)).sum() >= 64:
+    if worn is not None and (hair := seen & s.skull & np.isin(worn, _HAIR)).sum() >= 64:
         return hair
-    crown, skin = s.crown & seen, _skin_colour(s, colour, seen, kind)
+    crown, skin = s.crown & seen, _skin_colour(s, colour, seen, worn)
     around = seen & s.skull & ~s.face
     if skin is None or crown.sum() < 30:
         return around

@@ -18,7 +18,6 @@ from .materials import Texture
 from .surfaces import Surfaces
 
 TEXTURE = 1024  # texels a side at most
-PARTS = {"upper": LABEL["upper"], "lower": LABEL["lower"], "shoes": LABEL["shoes"]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +58,20 @@ def _components(faces: np.ndarray, n: int) -> np.ndarray:
 
 
 def _suit_labels(asset: Asset, base: Tensor, s: Surfaces) -> np.ndarray:
-    """[F] upper, lower or shoes, by the heights of a suit's connected pieces on the template."""
+    """[F] upper, lower, skirt or shoes, by where a suit's connected pieces lie on the template."""
     v = asset.fitted(base).cpu().numpy()
     piece = _components(asset.faces, len(v))[asset.faces[:, 0]]
     out = np.zeros(len(asset.faces), np.uint8)
     for k in np.unique(piece):
-        y = v[np.unique(asset.faces[piece == k]), 1]
-        out[piece == k] = PARTS["shoes"] if y.max() < s.levels["knee"] - 0.1 else (
-            PARTS["upper"] if (y.max() + y.min()) / 2 > s.levels["hip"] - 0.02 else PARTS["lower"])  # fmt: skip
+        x, y = v[np.unique(asset.faces[piece == k]), :2].T
+        between = np.abs(x[y < s.levels["crotch"] - 0.2])  # the legs: only cloth that spans them is there
+        if y.max() < s.levels["knee"] - 0.1:
+            name = "shoes"
+        elif (y.max() + y.min()) / 2 > s.levels["hip"] - 0.02:
+            name = "upper"
+        else:
+            name = "skirt" if len(between) and between.min() < 0.02 else "lower"
+        out[piece == k] = LABEL[name]
     return out
 
 

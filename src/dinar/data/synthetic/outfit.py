@@ -36,7 +36,9 @@ def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[lis
     )
     fit = float(rng.choice([0.006, 0.012, 0.02, 0.03], p=[0.25, 0.35, 0.28, 0.12]))
     bare = kind in ("shorts", "skirt", "dress")
-    if bare and not male and coin(0.4):  # tights under a skirt
+    if suit:  # has its own
+        pass
+    elif bare and not male and coin(0.4):  # tights under a skirt
         add("bottom", "legwear", "socks", hem=SOLE - 0.03, fit=0.0, rise=0.05, loose=0.0)
     elif coin(0.6):
         add("shoes", "legwear", "socks", height=u(0.06, 0.16) if coin(0.75) else u(0.2, 0.42), sole=0.0)

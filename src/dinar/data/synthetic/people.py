@@ -92,7 +92,8 @@ def make_person(rng: np.random.Generator, s: Surfaces, closet: Closet) -> Person
         item = suits[rng.integers(len(suits))]
         wears.append(item.asset.name)
         palette = sample_palette(rng)
-        for label, use in ((LABEL["upper"], "shirt"), (LABEL["lower"], "trousers"), (LABEL["shoes"], "shoes")):
+        for part, use in (("upper", "shirt"), ("lower", "trousers"), ("skirt", "skirt"), ("shoes", "shoes")):
+            label = LABEL[part]
             if not (item.label == label).any():
                 continue
             cloth: object = sample_fabric(rng, use, palette)
