@@ -7,28 +7,17 @@ avatar.save("me.avatar")
 
 __version__ = "0.1.0.dev0"
 
-from typing import TYPE_CHECKING, Any
+from .errors import DinarError as DinarError
 
-if TYPE_CHECKING:
+try:
     from .avatar import Avatar as Avatar
     from .create import create as create
-    from .errors import DinarError as DinarError
 
     load = Avatar.load
+except ModuleNotFoundError as e:  # a machine that only trains needs none of what photos need
+    _missing = e
 
-
-def __getattr__(name: str) -> Any:
-    """The four names above on first use: training machines need none of what fitting a photo imports."""
-    if name in ("Avatar", "load"):
-        from .avatar import Avatar
-
-        return Avatar if name == "Avatar" else Avatar.load
-    if name == "create":
-        from .create import create
-
-        return create
-    if name == "DinarError":
-        from .errors import DinarError
-
-        return DinarError
-    raise AttributeError(f"module 'dinar' has no attribute {name!r}")
+    def __getattr__(name: str) -> None:
+        if name in ("Avatar", "create", "load"):
+            raise ModuleNotFoundError(f"dinar.{name} needs {_missing.name}: pip install dinar") from _missing
+        raise AttributeError(f"module 'dinar' has no attribute {name!r}")
