@@ -30,12 +30,12 @@ from scipy.sparse.csgraph import connected_components
 from torch.nn.functional import normalize
 
 from dinar.body import load_body
+from dinar.data.synthetic.makehuman import HM08, read_asset, read_obj, read_texture
 from dinar.errors import DinarError
 from dinar.fit.keypoints import find_person
 from dinar.scene import Camera, Fragments, interpolate, look_at, rasterize, vertex_normals
 
 HEIGHT, WIDTH, SAMPLES = 1280, 960, 3  # samples per axis and pixel
-HM08 = 19158  # vertices of MakeHuman's base mesh
 FOCAL = 1.3  # image heights: what dinar's fit assumes of a photo
 SHADOW, RADIUS = 1024, 1.2  # shadow maps: pixels a side, metres from the centre of the person
 WALL, SUN = -2.1, (-0.62, 0.72, 0.75)  # the wall's z; where the sun stands
@@ -76,65 +76,13 @@ class Mesh:
     transparent: bool = False
 
 
-def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(uv [T, 2], triangles [F, 3], their uv indices [F, 3], group names [F])."""
-    uv, faces, uv_faces, groups, group = [], [], [], [], ""
-    for line in path.read_text().splitlines():
-        q = line.split()
-        if q[:1] == ["vt"]:
-            uv.append([float(x) for x in q[1:3]])
-        elif q[:1] == ["g"]:
-            group = q[1]
-        elif q[:1] == ["f"]:
-            c = [[int(t) - 1 for t in corner.split("/")[:2]] for corner in q[1:]]
-            for k in range(1, len(c) - 1):
-                triangle = np.array([c[0], c[k], c[k + 1]])
-                faces.append(triangle[:, 0])
-                uv_faces.append(triangle[:, 1])
-                groups.append(group)
-    return np.array(uv), np.array(faces, np.int32), np.array(uv_faces, np.int32), np.array(groups)
-
-
-def read_mhclo(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict, np.ndarray]:
-    """(base vertices [n, 3], weights [n, 3], offsets [n, 3], scale references by axis, deleted base vertices)."""
-    index, weight, offset, scale, deleted, part = [], [], [], {}, [], ""
-    for line in path.read_text().splitlines():
-        q = line.split()
-        if not q or q[0] == "#":
-            continue
-        if q[0] in ("x_scale", "y_scale", "z_scale"):
-            scale["xyz".index(q[0][0])] = (int(q[1]), int(q[2]), float(q[3]))
-        elif q[0] in ("verts", "delete_verts"):
-            part = q[0]
-        elif part == "verts" and len(q) in (1, 9):
-            index.append([int(q[0])] * 3 if len(q) == 1 else [int(x) for x in q[:3]])
-            weight.append([1, 0, 0] if len(q) == 1 else [float(x) for x in q[3:6]])
-            offset.append([0, 0, 0] if len(q) == 1 else [float(x) for x in q[6:]])
-        elif part == "delete_verts":
-            for a, b in zip(q, [*q[1:], ""], strict=True):
-                if a == "-":
-                    deleted += range(deleted[-1] + 1, int(b))
-                else:
-                    deleted.append(int(a))
-    return np.array(index), np.array(weight, float), np.array(offset, float), scale, np.array(deleted, int)
-
-
-def linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
 def encode(rgb: np.ndarray) -> np.ndarray:
     return np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * np.maximum(rgb, 1e-9) ** (1 / 2.4) - 0.055)
 
 
-def read_texture(path: Path, tint: tuple[float, ...] = (1, 1, 1)) -> np.ndarray:
-    """[h, w, 4] float32 linear RGB and alpha."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise DinarError(f"no texture {path}: expected MakeHuman's CC0 assets under --assets")
-    rgb = linear(image[..., 2::-1].astype(np.float32) / 255) * np.float32(tint)
-    alpha = image[..., 3].astype(np.float32) / 255 if image.shape[2] == 4 else np.ones(rgb.shape[:2], np.float32)
-    return np.dstack([rgb, alpha])
+def tinted(path: Path, tint: tuple[float, ...]) -> np.ndarray:
+    """[h, w, 4] float32 linear RGB times a tint, and alpha."""
+    return read_texture(path) * np.float32([*tint, 1])
 
 
 def build_person(assets: Path, base_obj: Path) -> list[Mesh]:
@@ -169,15 +117,12 @@ def build_person(assets: Path, base_obj: Path) -> list[Mesh]:
     def fitted(folder: str, **looks) -> Mesh:
         stem = assets / "base" / folder
         stem = stem / stem.name
-        uv, faces, uv_faces, _ = read_obj(stem.with_suffix(".obj"))
-        index, w, offset, scale, gone = read_mhclo(stem.with_suffix(".mhclo"))
-        deleted[gone] = True
-        size = [abs(rest[scale[k][0], k] - rest[scale[k][1], k]) / scale[k][2] for k in range(3)]
-        points = np.einsum("nk,nkd->nd", w, rest[index]) + offset * size
-        mixed = np.einsum("nk,nkj->nj", w.clip(0), weights[index])
+        asset = read_asset(stem.with_suffix(".mhclo"))
+        deleted[asset.deleted] = True
+        points, mixed = asset.fitted(torch.from_numpy(rest)).numpy(), asset.mixed(torch.from_numpy(weights)).numpy()
         texture = next(p for e in ("_diffuse.png", "_diffuse.jpg", ".png") if (p := Path(f"{stem}{e}")).exists())
-        texture = read_texture(texture, looks.pop("tint", (1, 1, 1)))
-        mesh = Mesh(skin(points, mixed), faces, uv, uv_faces, texture, **looks)
+        texture = tinted(texture, looks.pop("tint", (1, 1, 1)))
+        mesh = Mesh(skin(points, mixed), asset.faces, asset.uv, asset.uv_faces, texture, **looks)
         bumps = next((p for e in ("png", "jpg") if (p := Path(f"{stem}_normal.{e}")).exists()), None)
         if bumps and not mesh.transparent:
             mesh.bumps = cv2.imread(str(bumps))[..., ::-1].astype(np.float32) / 127.5 - 1
@@ -196,7 +141,7 @@ def build_person(assets: Path, base_obj: Path) -> list[Mesh]:
     posed[visible] = skin(rest[visible], weights[visible])
     shown = np.isin(faces, visible).all(1)
     on = shown & (groups == "body") & ~deleted[faces].all(1)
-    texture = read_texture(assets / "base/skins/textures/young_lightskinned_male_diffuse.jpg", (0.80, 0.83, 0.87))
+    texture = tinted(assets / "base/skins/textures/young_lightskinned_male_diffuse.jpg", (0.80, 0.83, 0.87))
     layers.append(Mesh(posed, faces[on], uv, uv_faces[on], texture, None, 0.028, 18.0, wrap=(0.35, 0.14, 0.08)))
     texture = read_texture(assets / "base/eyes/materials/brownlight_eye.png")
     for side in "lr":

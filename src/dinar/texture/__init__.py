@@ -1,8 +1,8 @@
 """The texture: sampling (algorithm 1), occlusion outlines, merging, restoration of the unseen."""
 
+from .fill import push_pull as push_pull
 from .merge import merge as merge
 from .merge import merge_poisson as merge_poisson
-from .restore import push_pull as push_pull
 from .restore import restore as restore
 from .sample import Shot as Shot
 from .sample import gather as gather

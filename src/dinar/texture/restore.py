@@ -21,6 +21,7 @@ from ..body.body import PARTS
 from ..body.regions import regions
 from ..errors import DinarError
 from ..fit.labels import LABEL
+from .fill import push_pull
 from .membrane import membrane
 from .texels import Texels, texels
 
@@ -325,22 +326,6 @@ def _edges(body: Body) -> np.ndarray:
     """[E, 2] every edge of the mesh once."""
     f = body.faces
     return np.unique(np.sort(np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]), 1), axis=0)
-
-
-def push_pull(image: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Fill unknown pixels of [S, S, C] from coarser levels: smooth, exact where known. S a power of two."""
-    levels = [(image * known[..., None], known.astype(np.float32))]
-    while levels[-1][0].shape[0] > 1:
-        c, w = levels[-1]
-        n = c.shape[0] // 2
-        w2 = w.reshape(n, 2, n, 2).sum((1, 3))
-        c2 = (c * w[..., None]).reshape(n, 2, n, 2, -1).sum((1, 3)) / np.maximum(w2, 1e-6)[..., None]
-        levels.append((c2, np.minimum(w2, 1)))
-    out = levels[-1][0]
-    for c, w in reversed(levels[:-1]):
-        up = cv2.resize(out, c.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(c.shape)
-        out = np.where((w > 0)[..., None], c, up)
-    return out.astype(np.float32)
 
 
 @lru_cache(maxsize=4)
