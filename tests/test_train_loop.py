@@ -14,7 +14,7 @@ import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from dinar.errors import DinarError
-from dinar.train.loop import schedule
+from dinar.train.loop import restore, schedule
 from toy_stage import LOOP, Toy, run_toy
 
 SCRIPT = Path(__file__).parent / "toy_stage.py"
@@ -126,3 +126,10 @@ def test_schedule():
     assert factors[0] == 0.25 and max(factors) == factors[LOOP.warmup] == 1
     assert all(a > b for a, b in zip(factors[LOOP.warmup :], factors[LOOP.warmup + 1 :], strict=False))
     assert schedule(LOOP.steps, LOOP) == 0
+
+
+def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(b"not a checkpoint")
+    with pytest.raises(DinarError, match="delete it"):
+        restore(None, file)  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ def create(
     *,
     body: Body | None = None,
     person: int | None = None,  # which one, counted from the left, if there are several
-    masks: Sequence[str | Path] = (),  # the user's own, one a photo: a cut-out, or a parse's label map
+    masks: Sequence[str | Path] = (),  # the user's own, one a photo: a cut-out
     keypoints: Sequence[str | Path] = (),  # likewise: OpenPose json or npz
     fits: Sequence[str | Path] = (),  # likewise: npz of `Fit.save`, or SMPLify-X pkl for the smplx body
     offsets: bool = True,  # widen the mesh to the clothes

@@ -59,7 +59,7 @@ def parse_person(
     """Classes and alpha of one person.
 
     The pose network and the parser err in different places: with ``coarse`` the mean of both, less the bags, is
-    sharpened by GrabCut (person IoU .935, the parser alone .928, the old mask .910: ``benchmarks/parser.py``).
+    sharpened by GrabCut (person IoU .935, the parser alone .923, the old mask .910: ``benchmarks/parser.py``).
     """
     net = net or load_parser()
     box, p = class_probabilities(rgb, keypoints, net)

@@ -91,7 +91,7 @@ class Parser(nn.Module):
         return self
 
     def fold(self) -> Parser:
-        """For inference: every convolution takes in the batch norm after it (in place; a fifth faster)."""
+        """For inference: every convolution takes in the batch norm after it (in place)."""
         for block in self.modules():
             if isinstance(block, nn.Sequential):
                 for i, (a, b) in enumerate(pairwise(list(block))):
@@ -124,7 +124,7 @@ class Parser(nn.Module):
 
     def load_imagenet(self, path: Path) -> None:
         """Start the encoder from EfficientNet-Lite0's published weights (asset ``efficientnet-lite0.pth``)."""
-        theirs = torch.load(path, map_location="cpu", weights_only=True)
+        theirs = torch.load(path, map_location="cpu", weights_only=True)  # tensors only; the asset's hash is pinned
         used = [k for k in theirs if k.startswith(("_conv_stem", "_bn0", "_blocks"))]
         ours = [(k, v) for m in (self.stem, *self.stages) for k, v in m.state_dict(keep_vars=True).items()]
         if len(used) != len(ours) or any(theirs[a].shape != b.shape for a, (_, b) in zip(used, ours, strict=True)):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import pickle
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -171,7 +172,10 @@ def save(state: State, path: Path, config: dict[str, Any]) -> None:
 
 
 def restore(state: State, path: Path) -> None:
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, no code
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as e:
+        raise DinarError(f"{path} is damaged or no checkpoint of dinar: delete it, or give another --run") from e
     if content.get("format") != FORMAT:
         raise DinarError(f"{path}: expected a checkpoint of format {FORMAT}, got {content.get('format')}")
     try:
