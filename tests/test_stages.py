@@ -13,10 +13,11 @@ import torch
 from dinar.body import Body
 from dinar.data.views import Views
 from dinar.errors import DinarError
+from dinar.learned import load_networks, save_networks
 from dinar.nets.presets import build
 from dinar.texture.neural import sample
 from dinar.train import presets
-from dinar.train.avatar import AvatarStage, load_networks
+from dinar.train.avatar import AvatarStage
 from dinar.train.compression import CompressionStage
 from dinar.train.finetune import FinetuneStage
 from dinar.train.inpainting import InpaintingStage
@@ -65,10 +66,9 @@ def tiny(stage: str, **more) -> presets.Learned:
 def shrink(folder: Path) -> Path:
     """Networks of every kind, small, as an earlier stage's weights."""
     torch.manual_seed(0)
-    build("nano", "generator", size=32, most=16, style=16).save_pretrained(folder / "generator")
-    build("nano", "encoder", size=32, most=16, style=16).save_pretrained(folder / "encoder")
-    build("nano", "discriminator", size=SIZE, most=16).save_pretrained(folder / "discriminator")
-    build("nano", "renderer", widths=[16, 24]).save_pretrained(folder / "renderer")
+    small = {"generator": dict(size=32, most=16, style=16), "encoder": dict(size=32, most=16, style=16),
+             "discriminator": dict(size=SIZE, most=16), "renderer": dict(widths=[16, 24])}  # fmt: skip
+    save_networks(folder, {n: build("nano", n, **k) for n, k in small.items()}, SIZE)
     return folder
 
 
@@ -108,7 +108,8 @@ def test_mirror_of_arrays_is_the_mirror_of_views(source: Few, body: Body) -> Non
     """The texture of the mirrored arrays is the mirrored texture."""
     x = view_arrays(source.made[0], body, SIZE)
     y = mirrored(x)
-    part = [sample(*(torch.from_numpy(z[k]) for k in ("rgb", "mask", "uv", "body", "facing")), 32) for z in (x, y)]
+    keys = ("rgb", "mask", "uv", "body", "facing")
+    part = [sample(*[torch.from_numpy(z[k]) for k in keys], size=32) for z in (x, y)]
     assert (part[0].fill.flip(-1) != part[1].fill).float().mean() < 2e-3  # texels whose edge a pixel's UV meets exactly
     assert all(np.allclose(mirrored(y)[k], x[k], atol=1e-6) for k in x)
 
@@ -169,7 +170,7 @@ def test_the_chain_of_stages(people: People, tmp_path: Path) -> None:
         c, run = tiny(name), tmp_path / name
         stage = kind(c, people, before)
         assert train(stage, c.loop, run, {}, cpu=True)
-        old, new = load_networks(before), load_networks(run / "weights")
+        old, new = load_networks(before).nets, load_networks(run / "weights").nets
         assert set(new) == set(old)
         for n in new:
             same = all(torch.equal(a, b) for a, b in zip(old[n].parameters(), new[n].parameters(), strict=True))
@@ -177,7 +178,7 @@ def test_the_chain_of_stages(people: People, tmp_path: Path) -> None:
         assert list((run / "pictures").glob("validation_*.png"))
         before = run / "weights"
     assert not vq.exists() and not noise.exists()
-    denoiser = load_networks(before)["denoiser"]
+    denoiser = load_networks(before).nets["denoiser"]
     assert not bool((denoiser.std == 1).all())  # type: ignore[union-attr]  # measured on the first batch
 
 
@@ -195,10 +196,9 @@ def test_stages_say_what_they_need(people: People, tmp_path: Path) -> None:
 def test_paper_layouts_learn(people: People, tmp_path: Path) -> None:
     """The published layouts at reduced resolution: a step of stage 1 and of stage 4 changes every parameter."""
     torch.manual_seed(0)
-    build("paper", "generator", size=32, most=32).save_pretrained(tmp_path / "generator")
-    build("paper", "encoder", size=32, most=32).save_pretrained(tmp_path / "encoder")
-    build("paper", "renderer", width=8).save_pretrained(tmp_path / "renderer")
-    build("paper", "discriminator", size=SIZE, most=32).save_pretrained(tmp_path / "discriminator")
+    small = {"generator": dict(size=32, most=32), "encoder": dict(size=32, most=32), "renderer": dict(width=8),
+             "discriminator": dict(size=SIZE, most=32)}  # fmt: skip
+    save_networks(tmp_path, {n: build("paper", n, **k) for n, k in small.items()}, SIZE)
     c = dataclasses.replace(tiny("avatar"), losses=presets.PRESETS["avatar"]["paper"].losses)
     c.loop.steps = 1
     assert train(AvatarStage(c, people, tmp_path), c.loop, tmp_path / "run", {}, cpu=True)

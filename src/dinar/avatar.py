@@ -23,6 +23,7 @@ from .body.motion import Motion, retarget
 from .body.readers import load_motion
 from .errors import DinarError
 from .files import replacing
+from .learned import Neural, draw, from_tensors, to_tensors
 from .scene import Camera, orbit
 from .scene.textured import render_textured
 
@@ -42,16 +43,18 @@ class Avatar:
     transl: Tensor  # [3]
     camera: Camera  # of the (first) photo, whole picture
     meta: dict[str, Any] = field(default_factory=dict)  # json: photos, version, options, measures
+    neural: Neural | None = None  # neural texture and renderer: pictures are drawn with them, exports use ``rgb``
     work: Any = field(default=None, repr=False)  # what `create` found on the way (dinar.create.Work); not saved
 
     # ---- pictures ------------------------------------------------------------------------------------------------
 
-    def vertices(self, pose: Tensor | None = None, transl: Tensor | None = None) -> Tensor:
-        """Dressed mesh [V, 3]; without arguments in the pose of the photo."""
+    def vertices(self, pose: Tensor | None = None, transl: Tensor | None = None, dressed: bool = True) -> Tensor:
+        """Mesh [V, 3], with the offsets of clothes or bare; without arguments in the pose of the photo."""
         if pose is None:
             pose, transl = self.pose, self.transl if transl is None else transl
         t = None if transl is None else transl[None]
-        return self.body(self.betas[None], pose[None], t, offsets=self.offsets).vertices[0]
+        offsets = self.offsets if dressed else None
+        return self.body(self.betas[None], pose[None], t, offsets=offsets).vertices[0]
 
     def render(
         self,
@@ -67,6 +70,8 @@ class Avatar:
         if camera is None:
             h, w = (size, size) if isinstance(size, int) else size
             camera = orbit(v, azimuth, height=h, width=w)
+        if self.neural is not None:
+            return draw(self.neural, self.body, self.vertices(pose, transl, dressed=False), camera)
         a = self.body.atlas
         return render_textured(v, self.body.faces, a.uv, a.faces, self.rgb, camera)
 
@@ -124,7 +129,7 @@ class Avatar:
         """Write one ``.avatar`` file; a failure leaves nothing behind. The same avatar gives the same bytes."""
         header = {
             "format": FORMAT, "version": VERSION, "body": self.body.name, "vertices": self.body.num_vertices,
-            "atlas": self.body.atlas.hash, "renderer": "mesh",
+            "atlas": self.body.atlas.hash, "renderer": "mesh" if self.neural is None else "neural",
             "camera": {"height": self.camera.height, "width": self.camera.width}, "meta": self.meta,
         }  # fmt: skip
         tensors = {
@@ -132,6 +137,9 @@ class Avatar:
             "camera.K": self.camera.K, "camera.T_cam_world": self.camera.T_cam_world,
             "rgb": torch.from_numpy(self.rgb), "lam": torch.from_numpy(self.lam),
         }  # fmt: skip
+        if self.neural is not None:
+            more, header["neural"] = to_tensors(self.neural)
+            tensors |= more
         # one metadata entry: the library writes several in random order
         data = safetensors.torch.save(
             {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
@@ -172,8 +180,9 @@ class Avatar:
         camera = Camera(
             t["camera.K"], t["camera.T_cam_world"], int(size.get("height", 512)), int(size.get("width", 512))
         )
+        neural = from_tensors(t, header["neural"], path) if "neural" in header else None
         return cls(body, t["betas"], t["offsets"].float(), t["rgb"].numpy(), t["lam"].numpy(), t["pose"], t["transl"],
-                   camera, header.get("meta", {}))  # fmt: skip
+                   camera, header.get("meta", {}), neural)  # fmt: skip
 
     def replace(self, **changes: Any) -> Avatar:
         """A copy with some fields changed."""

@@ -23,11 +23,13 @@ from .fit.hands import Landmarks, face_landmarks, hand_landmarks
 from .fit.keypoints import find_person, load_keypoints
 from .fit.mask import load_mask, person_mask
 from .fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
-from .fit.parse import has_parser, parse_person
+from .fit.parse import has_parser, parse_from_labels, parse_person, read_label_map
 from .fit.photo import read_photo
 from .fit.smplify import Fit, View, fit_body, load_fit
+from .learned import Options, fine_layer, make_neural, open_networks
 from .scene import rasterize
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
+from .texture.neural import Fine
 from .texture.occlusion import occlusion_outlines
 
 TEXTURE = 1024  # texels a side of the RGB layer; a head is 65-95 px in a 512 crop, so 256 would blur faces
@@ -53,7 +55,8 @@ def create(
     *,
     body: Body | None = None,
     person: int | None = None,  # which one, counted from the left, if there are several
-    masks: Sequence[str | Path] = (),  # the user's own, one a photo: a cut-out
+    masks: Sequence[str | Path] = (),  # the user's own, one a photo: a cut-out,
+    mask_convention: str | None = None,  # or label maps of one of fit.labels.CONVENTIONS
     keypoints: Sequence[str | Path] = (),  # likewise: OpenPose json or npz
     fits: Sequence[str | Path] = (),  # likewise: npz of `Fit.save`, or SMPLify-X pkl for the smplx body
     offsets: bool = True,  # widen the mesh to the clothes
@@ -61,9 +64,18 @@ def create(
     blend: str = "softmax",  # several photos: eq. 5, or "poisson"
     keep_accessories: bool = False,  # bags and held things are part of the person
     size: int = TEXTURE,
+    learned: bool | None = None,  # neural texture and renderer (§3.1); None: where the weights are said to be better
+    weights: Path | None = None,  # folder of networks; None: those in the package
+    neural: bool = True,  # learned avatars: the generated channels,
+    rgb: bool = True,  # the sampled ones,
+    inpaint: bool = True,  # diffusion of what the photo does not show (§3.3),
+    refine: bool = True,  # refinement and matching of colours (app. B)
+    seed: int = 0,  # of the diffusion
     progress: Callable[[str], None] = lambda _: None,
 ) -> Avatar:
     """Make an avatar from one photo, or from several of the same person (front first).
+
+    The classical avatar is always made: it is what is exported, and its body and colours are the learned one's.
 
     Raises:
         DinarError: no whole person in a photo, an unreadable file, a wrong size; says what to do.
@@ -74,6 +86,9 @@ def create(
             raise DinarError(f"expected one of the {what} for each photo: {len(paths)} photos, {len(given)} {what}")
     if not paths:
         raise DinarError("expected at least one photo")
+    if mask_convention and not masks:
+        raise DinarError(f"expected the label map of each photo as its mask, got {mask_convention} labels and no mask")
+    networks = open_networks(weights, True if weights is not None and learned is None else learned)
     body = body or load_body()
     clock = {}
     start = time.perf_counter()
@@ -87,7 +102,8 @@ def create(
     for i, path in enumerate(paths):
         progress(f"reading {path.name}")
         mask = masks[i] if masks else None
-        subjects.append(read_subject(path, person, mask, keypoints[i] if keypoints else None, keep_accessories))
+        points = keypoints[i] if keypoints else None
+        subjects.append(read_subject(path, person, mask, points, keep_accessories, mask_convention))
     lap("photo")
 
     progress("fitting the body")
@@ -111,32 +127,31 @@ def create(
 
     progress("sampling the texture")
     shots = [take_shot(body, s, f, D, occlusion) for s, f in zip(subjects, found, strict=True)]
-    t = texels(body.atlas, size)
-    layers = [gather(body, shot, t) for shot in shots]
-    colours, lams, kinds = (np.stack(x) for x in zip(*layers, strict=True))
-    colour, lam = merge_poisson(body, t, colours, lams) if blend == "poisson" else merge(colours, lams)
-    rgb, seen = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
-    rgb[t.index], seen[t.index] = colour * (lam > 0)[:, None], lam
-    rgb, seen = rgb.reshape(size, size, 3), seen.reshape(size, size)
-    classes = None
-    if all(s.labels is not None for s in subjects):
-        classes = np.zeros(size * size, np.uint8)
-        classes[t.index] = np.take_along_axis(kinds, lams.argmax(0)[None], 0)[0]
-        classes = classes.reshape(size, size)
+    texture, seen, classes = sampled_texture(body, shots, size, blend)
     lap("sample")
 
     progress("restoring what the photo does not show")
-    rgb = restore(body, rgb, seen, classes)
+    texture = restore(body, texture, seen, classes)
     lap("restore")
+
+    learnt, used = None, []
+    if networks is not None:
+        progress("making the neural texture")
+        options = Options(neural, rgb, inpaint, refine, seed)
+        learnt, used = make_neural(body, networks, [(s.rgb, s.alpha) for s in subjects], found, fine_texture(
+            body, subjects, found, occlusion, size), options, progress=progress)  # fmt: skip
+        lap("learned")
 
     first = found[0]
     meta = {
-        "dinar": __version__, "photos": [s.name for s in subjects], "texture": "classical",
+        "dinar": __version__, "photos": [s.name for s in subjects], "texture": "learned" if learnt else "classical",
         "people": [[s.index, s.count] for s in subjects], "options": {"offsets": offsets, "occlusion": occlusion},
         "keypoint_error": [None if fits else round(f.keypoint_error, 3) for f in found],
     }  # fmt: skip
-    avatar = Avatar(body, betas, D, (rgb * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
-                    first.pose, first.transl, first.camera, meta)  # fmt: skip
+    if learnt:
+        meta["learned"] = {"parts": used, "neural": neural, "rgb": rgb, "seed": seed}
+    avatar = Avatar(body, betas, D, (texture * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
+                    first.pose, first.transl, first.camera, meta, learnt)  # fmt: skip
     avatar.work = Work(subjects, found, shots, clock)
     return avatar
 
@@ -157,12 +172,19 @@ def read_subject(
     mask: str | Path | None = None,
     keypoints: str | Path | None = None,
     keep_accessories: bool = False,
+    mask_convention: str | None = None,
 ) -> Subject:
-    """Read a photo, find the person and cut them out: by the parser, or a photo's own alpha channel, or ``mask``."""
+    """Read a photo, find the person and cut them out: by the parser, or a photo's own alpha channel, or ``mask``:
+    a cut-out, or a label map where a convention is named."""
     photo = read_photo(path)
     shape = photo.rgb.shape[:2]
-    given = load_mask(mask, shape) if mask is not None else photo.alpha
-    soft = labels = trust = front = None
+    given, classes = photo.alpha, None
+    if mask is not None and mask_convention:
+        classes = read_label_map(mask, shape, mask_convention)
+        given = (classes > 0).astype(np.float32)  # whose photo it is; the cut-out is made below
+    elif mask is not None:
+        given = load_mask(mask, shape)
+    parsed = soft = labels = trust = front = None
     count = index = 1
     if keypoints is not None:
         pose = load_keypoints(keypoints, photo.scale)
@@ -170,19 +192,47 @@ def read_subject(
         found = find_person(photo.rgb, person, given, str(path))
         soft, count, index = found.mask_soft, found.count, found.index
         pose = found.pose if keypoints is None else pose
-    if given is not None:
-        alpha = given
-    elif has_parser():
+    if classes is not None:
+        parsed = parse_from_labels(photo.rgb, pose.keypoints, classes, keep_accessories)
+    elif given is None and has_parser():
         parsed = parse_person(photo.rgb, pose.keypoints, keep_accessories, coarse=soft)
+    if parsed is not None:
         alpha, labels = parsed.alpha, parsed.labels
         trust, front = outline_trust(labels), in_front(labels, alpha > 0.5)
     else:
-        alpha = person_mask(photo.rgb, pose, soft)
+        alpha = given if given is not None else person_mask(photo.rgb, pose, soft)
     if (alpha > 0.5).sum() < 400:
         raise DinarError(f"{path}: the mask holds no person")
     sharp = sharpen_face(pose.keypoints, face_landmarks(photo.rgb, pose))
     view = View(sharp, pose.world, alpha > 0.5, *shape, trust=trust, front=front)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels)
+
+
+def sampled_texture(
+    body: Body, shots: list[Shot], size: int, blend: str = "softmax"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """What the photos show, merged: RGB [size, size, 3] float32, λ [size, size], 0: not seen, and the class of every
+    texel [size, size] uint8 where all photos have a parse."""
+    t = texels(body.atlas, size)
+    layers = [gather(body, shot, t) for shot in shots]
+    colours, lams, kinds = (np.stack(x) for x in zip(*layers, strict=True))
+    colour, lam = merge_poisson(body, t, colours, lams) if blend == "poisson" else merge(colours, lams)
+    rgb, seen = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
+    rgb[t.index], seen[t.index] = colour * (lam > 0)[:, None], lam
+    classes = None
+    if all(shot.labels is not None for shot in shots):
+        classes = np.zeros(size * size, np.uint8)
+        classes[t.index] = np.take_along_axis(kinds, lams.argmax(0)[None], 0)[0]
+        classes = classes.reshape(size, size)
+    return rgb.reshape(size, size, 3), seen.reshape(size, size), classes
+
+
+def fine_texture(body: Body, subjects: list[Subject], fits: list[Fit], occlusion: bool, size: int) -> Fine:
+    """The photos' colours on the bare body, which is what the neural renderer draws."""
+    bare = torch.zeros(body.num_vertices, 3)
+    shots = [take_shot(body, s, f, bare, occlusion) for s, f in zip(subjects, fits, strict=True)]
+    rgb, seen, _ = sampled_texture(body, shots, size)
+    return fine_layer(rgb, seen)
 
 
 def bare_skin(body: Body, subjects: list[Subject], fits: list[Fit]) -> np.ndarray | None:

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DinarError
+from ..learned import encode, load_networks, save_networks
 from ..nets.discriminator import fool, r1, tell
 from ..nets.perceptual import LPIPS
-from ..nets.presets import NAMES, PRESETS, build
+from ..nets.presets import build
 from ..nets.pretrained import Network
-from ..nets.renderer import load_renderer
-from ..texture.neural import SAMPLED, Partial, compose, rasterise, sample
+from ..texture.neural import SAMPLED, Partial, rasterise
 from . import presets
 from .loop import State
 from .losses import over, reconstruction
@@ -43,7 +43,7 @@ class AvatarStage:
     def __init__(self, c: presets.Learned, people: People, start: Path | None = None) -> None:
         self.c, self.people = c, people
         torch.manual_seed(c.loop.seed)
-        found = load_networks(start) if start else {}
+        found = load_networks(start).nets if start else {}
         if missing := [n for n in self.needs if n not in found]:
             raise DinarError(f"expected trained networks ({', '.join(self.needs)}) in --init, the weights folder of "
                              f"the stage before; {start or 'none was given'} lacks {', '.join(missing)}")  # fmt: skip
@@ -85,9 +85,7 @@ class AvatarStage:
         b = {k[3:]: v for k, v in batch.items() if k.startswith("in_")}
         n = network(nets["encoder"]).config["size"]
         z = torch.randn(len(b["rgb"]), 1, n, n, device=b["rgb"].device) if noise else None
-        generated = nets["generator"](nets["encoder"](b["rgb"], b["mask"], z))
-        part = sample(b["rgb"], b["mask"], b["uv"], b["body"], b["facing"], self.c.texture)
-        return compose(generated, part), part
+        return encode(nets, b, self.c.texture, z)
 
     def render(self, nets: Nets, texture: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """θ(R(T, M, C)) in the ``out_*`` views (eq. 3), several textures for one view in turn."""
@@ -159,8 +157,7 @@ class AvatarStage:
     def export(self, averaged: Nets, folder: Path) -> None:
         """Every network so far, so that one folder is all that the next stage and ``create`` need."""
         everything = {**self.others, **self.fixed, **self.modules, **averaged}
-        for name, module in everything.items():
-            network(module).save_pretrained(folder / name)
+        save_networks(folder, {n: network(m) for n, m in everything.items()}, self.c.size)
 
 
 def network(module: nn.Module) -> Network:
@@ -170,18 +167,6 @@ def network(module: nn.Module) -> Network:
     inner = extract_model_from_parallel(module)
     assert isinstance(inner, Network)
     return inner
-
-
-def load_networks(folder: Path) -> dict[str, Network]:
-    """All networks of a weights folder by name."""
-    out: dict[str, Network] = {}
-    for name in NAMES:
-        if (folder / name / "config.json").is_file():
-            kind = PRESETS["paper"][name][0]
-            out[name] = load_renderer(folder / name) if name == "renderer" else kind.from_pretrained(folder / name)
-    if not out:
-        raise DinarError(f"{folder}: expected the weights folder of a training run ({', '.join(NAMES)}), found none")
-    return out
 
 
 def measures(rgb: Tensor, alpha: Tensor, batch: dict[str, Tensor]) -> dict[str, float]:
