@@ -174,6 +174,42 @@ def test_several_people_and_choosing_one(demo_photo, tmp_path, pose_network, cap
     assert status == 1 and "found 2" in line
 
 
+def test_a_label_map_as_mask(demo_photo, tmp_path, pose_network, capsys, monkeypatch) -> None:
+    """Its classes reach the fit and the texture; the command line hands it on, and says in one line what is wrong."""
+    from dinar.create import read_subject
+    from dinar.fit.labels import LABEL
+
+    cut = read_subject(demo_photo).alpha > 0.5
+    atr = np.where(cut, 4, 0).astype(np.uint8)  # all upper clothes,
+    atr[cut.shape[0] // 2 :][cut[cut.shape[0] // 2 :]] = 6  # trousers below,
+    ys, xs = np.nonzero(cut)
+    bag = np.s_[ys.mean().astype(int) :, xs.max() - 30 :]
+    atr[bag] = np.where(cut[bag], 16, 0)  # and a bag
+    cv2.imwrite(str(tmp_path / "atr.png"), atr)
+    worn, kept = (read_subject(demo_photo, mask=tmp_path / "atr.png", mask_convention="atr", keep_accessories=keep)
+                  for keep in (False, True))  # fmt: skip
+    person = cut & (atr != 16)
+    assert ((worn.alpha > 0.5) & person).sum() / ((worn.alpha > 0.5) | person).sum() > 0.95
+    assert kept.alpha.sum() > worn.alpha.sum()
+    assert worn.labels is not None and worn.view.trust is not None
+    assert ((worn.labels == LABEL["lower"]) == (atr == 6))[person].mean() > 0.97
+    assert ((worn.labels == LABEL["bag"]) == (atr == 16))[cut].mean() > 0.97
+
+    asked: dict = {}
+    monkeypatch.setattr(sys.modules["dinar.create"], "create", lambda photos, **k: asked.update(k) or sys.exit(0))
+    argv = ("create", demo_photo, "-o", tmp_path / "x.avatar", "--mask", tmp_path / "atr.png")
+    run(capsys, *argv, "--mask-convention", "atr", "--keep-accessories")
+    assert asked["mask_convention"] == "atr" and asked["keep_accessories"] and asked["masks"] == [tmp_path / "atr.png"]
+    run(capsys, *argv)
+    assert asked["mask_convention"] is None and not asked["keep_accessories"]
+    monkeypatch.undo()
+    cv2.imwrite(str(tmp_path / "strange.png"), atr + 30)
+    status, line = run(capsys, *argv[:-1], tmp_path / "strange.png", "--mask-convention", "atr")
+    assert status == 1 and "strange.png: expected atr labels 0 .. 17" in line
+    status, line = run(capsys, *argv[:4], "--mask-convention", "atr")
+    assert status == 1 and "no mask" in line
+
+
 @pytest.mark.slow
 def test_a_huge_photo_needs_less_than_4_gb(demo_photo, tmp_path, pose_network) -> None:
     big = tmp_path / "big.jpg"

@@ -1,6 +1,7 @@
 """The human parser: label tables, crops, heat maps, augmentation, losses, the network, inference on a real photo."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from dinar.fit.blazepose import KEYPOINTS
 from dinar.fit.crop import heatmaps, person_affine, warp
 from dinar.fit.keypoints import find_person
 from dinar.fit.labels import CLASSES, CONVENTIONS, IGNORE, LABEL, to_classes, write_labels
+from dinar.fit.matting import EPSILON, guided, vote
 from dinar.fit.parse import WEIGHTS, load_parser, parse_from_labels, parse_person, read_label_map, refine
 from dinar.fit.photo import read_photo
 from dinar.nets.parser import HEATMAPS, Parser
@@ -159,6 +161,13 @@ def test_network_saves_loads_and_folds(tmp_path):
     assert a.shape == (1, len(CLASSES), 32, 24)
     assert (a - b).abs().max() < 0.02 * a.abs().max()  # fp16
     torch.testing.assert_close(b, c, rtol=1e-3, atol=1e-3)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["network"]  # as the first weights were written
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert Parser.from_pretrained(tmp_path).config["size"] == [64, 48]
+    (tmp_path / "config.json").write_text(json.dumps(config | {"classes": ["background", "person"]}))
+    with pytest.raises(DinarError, match="another version of Parser"):
+        Parser.from_pretrained(tmp_path)
 
 
 def test_losses_vanish_for_the_truth_and_ignore_what_is_ignored():
@@ -220,6 +229,37 @@ def test_refinement_moves_an_outline_to_the_edge():
     assert error(alpha) < 0.5 * error(shifted)
 
 
+def test_the_guided_filter_is_that_of_its_paper():
+    """He, Sun & Tang 2010, eq. 14-16, by a solver a window, where the working size is the full one."""
+    rng = np.random.default_rng(0)
+    image, mask = rng.integers(0, 256, (20, 16, 3), np.uint8), rng.random((20, 16), np.float32)
+    I, r = image / 255, 2
+    around, masks = np.pad(I, ((r, r), (r, r), (0, 0)), "symmetric"), np.pad(mask, r, "symmetric")
+    coefficients = np.zeros((20, 16, 4))
+    for y, x in np.ndindex(20, 16):
+        window = np.s_[y : y + 2 * r + 1, x : x + 2 * r + 1]
+        guide, p = around[window].reshape(-1, 3), masks[window].ravel()
+        a = np.linalg.solve(np.cov(guide.T, bias=True) + EPSILON * np.eye(3),
+                            (guide * p[:, None]).mean(0) - guide.mean(0) * p.mean())  # fmt: skip
+        coefficients[y, x] = *a, p.mean() - a @ guide.mean(0)
+    mean = cv2.blur(coefficients, (2 * r + 1, 2 * r + 1), borderType=cv2.BORDER_REFLECT)
+    expected = (mean[..., :3] * I).sum(-1) + mean[..., 3]
+    assert np.abs(guided(image, mask, image, r) - expected).max() < 1e-3
+
+
+def test_colours_vote_only_where_the_mask_is_unsure():
+    image = np.full((40, 40, 3), (40, 90, 60), np.uint8)
+    image[:, 20:] = 200, 60, 40
+    mask = np.repeat(np.linspace(0, 1, 40, dtype=np.float32)[None], 40, 0)
+    out = vote(image, mask)
+    unsure = (mask > 0.1) & (mask < 0.9)
+    assert (out[:, 20:] > mask[:, 20:])[unsure[:, 20:]].all() and (out[:, :20] < mask[:, :20])[unsure[:, :20]].all()
+    sure = (mask < 0.05) | (mask > 0.95)
+    assert np.array_equal(out[sure], mask[sure])
+    for constant in (np.zeros_like(mask), np.ones_like(mask)):
+        assert np.array_equal(vote(image, constant), constant)
+
+
 def test_a_users_label_map(tmp_path):
     s = standing()
     cihp = {"background": 0, "face": 13, "upper": 5, "lower": 9, "shoes": 18, "bag": 0}
@@ -234,8 +274,16 @@ def test_a_users_label_map(tmp_path):
     assert ((parse.labels > 0) == (parse.alpha > 0.5)).all()
     assert (parse.labels == np.where(person, s.labels, 0)).mean() > 0.97
     cv2.imwrite(str(tmp_path / "colours.png"), s.rgb)
-    with pytest.raises(DinarError, match="label numbers"):
-        read_label_map(tmp_path / "colours.png", s.rgb.shape)
+    cv2.imwrite(str(tmp_path / "cihp.jpg"), foreign)
+    cv2.imwrite(str(tmp_path / "cutout.png"), 255 * person.astype(np.uint8))
+    cv2.imwrite(str(tmp_path / "empty.png"), 0 * foreign)
+    cv2.imwrite(str(tmp_path / "strange.png"), foreign + 30)
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "cihp.png").read_bytes()[:-40])
+    for name, message in (("colours.png", "label numbers"), ("cihp.jpg", "jpeg"), ("cutout.png", "cut-out"),
+                          ("empty.png", "empty"), ("damaged.png", "cannot be read"), ("no.png", "No such"),
+                          ("strange.png", "strange.png: expected graphonomy labels 0 .. 19")):  # fmt: skip
+        with pytest.raises(DinarError, match=message):
+            read_label_map(tmp_path / name, s.rgb.shape, "graphonomy")
     with pytest.raises(DinarError, match="aspect"):
         read_label_map(tmp_path / "cihp.png", (100, 300), "lip")
     write_labels(tmp_path / "own.png", s.labels)
@@ -246,9 +294,8 @@ def test_a_users_label_map(tmp_path):
 def test_the_demo_photo(tmp_path):
     photo = read_photo(DEMO)
     person = find_person(photo.rgb)
-    parse = parse_person(photo.rgb, person.pose.keypoints, probabilities=True, coarse=person.mask_soft)
+    parse = parse_person(photo.rgb, person.pose.keypoints, coarse=person.mask_soft)
     assert parse.labels.shape == parse.alpha.shape == photo.rgb.shape[:2]
-    assert parse.probabilities is not None and np.allclose(parse.probabilities.sum(-1), 1, atol=0.01)
     inside = parse.alpha > 0.5
     assert np.array_equal(inside, ~np.isin(parse.labels, (0, LABEL["bag"])))
     assert ((inside & (person.mask_soft > 0.5)).sum() / (inside | (person.mask_soft > 0.5)).sum()) > 0.85

@@ -1,4 +1,4 @@
-"""Whose pixels: the pose network's coarse mask sharpened to the photo's edges, or the user's own mask."""
+"""Whose pixels, without the parser: the pose network's coarse mask sharpened by GrabCut, or the user's own mask."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 
 from ..errors import DinarError
 from .blazepose import KEYPOINTS, Pose, segment
+from .matting import guided
 from .photo import read_image
 
 WORK_SIDE = 512  # pixels of the longer side of the person's box in which GrabCut runs
 BAND = 0.009  # share of the person's height on either side of the coarse outline that GrabCut may decide
-RADIUS, EPSILON = 8, 1e-3  # of the guided filter, at working size
+RADIUS = 8  # of the guided filter, pixels at working size
 
 _N = {name: i for i, name in enumerate(KEYPOINTS)}
 _LIMBS = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (
@@ -43,7 +44,7 @@ def person_mask(
     bones = _skeleton(pose, (x0, y0), k, coarse.shape)
     cut = _grabcut(image, coarse, bones, pose.height * k)
     # Half of each: GrabCut alone tears where cloth and background look alike, the coarse mask has no edges.
-    alpha = _guided(image, 0.5 * cut + 0.5 * coarse, full)
+    alpha = guided(image, 0.5 * cut + 0.5 * coarse, full, RADIUS)
     alpha = np.clip(2 * alpha - 0.5, 0, 1)  # steeper, same outline at 0.5
     out[box] = _connected(alpha, cv2.resize(bones, full.shape[1::-1], interpolation=cv2.INTER_NEAREST), pose.height)
     return out
@@ -83,27 +84,6 @@ def _grabcut(image: np.ndarray, coarse: np.ndarray, bones: np.ndarray, height: f
         models = np.zeros((1, 65)), np.zeros((1, 65))
         cv2.grabCut(image, trimap, (0, 0, 1, 1), *models, 2, cv2.GC_INIT_WITH_MASK)
     return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
-
-
-def _guided(
-    image: np.ndarray,  # [h, w, 3] uint8 guide at working size
-    mask: np.ndarray,  # [h, w] float32
-    full: np.ndarray,  # [H, W, 3] uint8 the same guide at full size
-) -> np.ndarray:
-    """Fast guided filter (He & Sun 2015): locally linear in the colours, so the mask gets the photo's edges."""
-
-    def mean(x: np.ndarray) -> np.ndarray:
-        return cv2.boxFilter(x, -1, (2 * RADIUS + 1, 2 * RADIUS + 1))
-
-    I = image.astype(np.float32) / 255
-    mean_I, mean_p = mean(I), mean(mask)
-    covariance = mean(I * mask[..., None]) - mean_I * mean_p[..., None]
-    S = mean((I[..., :, None] * I[..., None, :]).reshape(*mask.shape, 9)).reshape(*mask.shape, 3, 3)
-    S = S - mean_I[..., :, None] * mean_I[..., None, :] + EPSILON * np.eye(3, dtype=np.float32)
-    a = np.linalg.solve(S, covariance[..., None])[..., 0]
-    ab = mean(np.dstack([a, mean_p - (a * mean_I).sum(-1)]))
-    ab = cv2.resize(ab, full.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return (ab[..., :3] * (full.astype(np.float32) / 255)).sum(-1) + ab[..., 3]
 
 
 def _connected(alpha: np.ndarray, bones: np.ndarray, height: float) -> np.ndarray:

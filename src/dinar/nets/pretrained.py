@@ -35,6 +35,7 @@ class Network(nn.Module):
                              "diverged, start it again with lower rates")  # fmt: skip
         with replacing(folder / "model.safetensors") as temp:
             save_file(tensors, temp)
+            temp.chmod(0o644)  # safetensors keeps files to their owner
         with replacing(folder / "config.json") as temp:
             temp.write_text(json.dumps({"network": type(self).__name__, **self.config}, indent=1, sort_keys=True))
 
@@ -47,14 +48,14 @@ class Network(nn.Module):
             weights = load_file(folder / "model.safetensors")
         except (OSError, ValueError, SafetensorError) as e:
             raise DinarError(f"{folder}: expected config.json and model.safetensors of a {cls.__name__} ({e})") from e
-        kind = config.pop("network", None)
+        kind = config.pop("network", cls.__name__)  # the shipped parser is older than this entry
         if kind != cls.__name__:
             raise DinarError(f"{folder}: expected weights of a {cls.__name__}, got those of a {kind}")
         try:
             net = cls(**config)
             missing, unknown = net.load_state_dict({k: v.float() if v.is_floating_point() else v
                                                     for k, v in weights.items()}, strict=False)  # fmt: skip
-        except (TypeError, RuntimeError) as e:
+        except (TypeError, RuntimeError, DinarError) as e:
             raise DinarError(f"{folder}: weights of another version of {cls.__name__} "
                              f"({' '.join(str(e).split())[:120]}); train it again") from e  # fmt: skip
         missing = [k for k in missing if not k.endswith("num_batches_tracked")]
