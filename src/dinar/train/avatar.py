@@ -47,8 +47,9 @@ class AvatarStage:
         if missing := [n for n in self.needs if n not in found]:
             raise DinarError(f"expected trained networks ({', '.join(self.needs)}) in --init, the weights folder of "
                              f"the stage before; {start or 'none was given'} lacks {', '.join(missing)}")  # fmt: skip
-        rival = ("discriminator",) if self.direct or self.restored else ()
-        nets = {n: found.pop(n, None) or build(c.nets, n) for n in (*self.uses, *rival)}
+        rival = ("discriminator",) if (self.direct or self.restored) and c.losses.adversarial > 0 else ()
+        fitting = {"generator": {"size": c.texture}, "discriminator": {"size": c.size}}
+        nets = {n: found.pop(n, None) or build(c.nets, n, **fitting.get(n, {})) for n in (*self.uses, *rival)}
         if nets["generator"].config["size"] != c.texture:
             raise DinarError(f"expected a generator of {c.texture}² textures, got {nets['generator'].config['size']}²")
         self.others = found  # trained, not used here, handed on
@@ -66,9 +67,11 @@ class AvatarStage:
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         learn = [p for n in self.learns for p in self.modules[n].parameters()]
-        return {"generator": torch.optim.Adam(learn, self.c.lr, betas=(0.9, 0.99)),
-                "discriminator": torch.optim.Adam(self.modules["discriminator"].parameters(), self.c.discriminator_lr,
-                                                  betas=(0.0, 0.99))}  # fmt: skip
+        out = {"generator": torch.optim.Adam(learn, self.c.lr, betas=(0.9, 0.99))}
+        if "discriminator" in self.modules:
+            rival = self.modules["discriminator"].parameters()
+            out["discriminator"] = torch.optim.Adam(rival, self.c.discriminator_lr, betas=(0.0, 0.99))
+        return out  # type: ignore[return-value]
 
     # ---- the model -------------------------------------------------------------------------------------------------
 
@@ -116,13 +119,16 @@ class AvatarStage:
         truth, mask = batch["out_rgb"].repeat(k, 1, 1, 1), batch["out_mask"].repeat(k, 1, 1, 1)
         face = batch["out_face"].repeat(k, 1)
         loss, terms = reconstruction(rgb, alpha, truth, mask, face, self.lpips, w, self.c.crop)
+        for name, value in parts.items():
+            terms[name], loss = value, loss + getattr(w, name) * value
+        if "discriminator" not in self.modules:
+            state.update("generator", loss)
+            return {"loss": loss, **terms}
         fake = over(rgb.float(), alpha.float())
         judge = state.plain("discriminator")  # its gradients are not wanted here, nor their exchange
         judge.requires_grad_(False)
         terms["adversarial"] = fool(judge(fake))
         loss = loss + w.adversarial * terms["adversarial"]
-        for name, value in parts.items():
-            terms[name], loss = value, loss + getattr(w, name) * value
         state.update("generator", loss)
         judge.requires_grad_(True)
         terms["discriminator"] = self._rival(batch, fake.detach(), state)

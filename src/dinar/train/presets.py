@@ -65,6 +65,7 @@ class Losses:
     l2: float = 2.2
     lpips: float = 1.0
     dice: float = 1.0
+    # 0: without a discriminator.
     adversarial: float = 0.01
     r1: float = 0.1
     # R1 is computed every so many steps only, and then counts so many times (lazy regularisation).

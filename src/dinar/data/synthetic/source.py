@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...body.motion import Motion
@@ -141,7 +142,7 @@ class Synthetic:
                 scene = _shadowed(scene, floor, points, ground[b], middle)
                 pictures.append(photograph(rgb[b] + scene * (1 - alpha[b, ..., None]), r))
             else:
-                pictures.append(_encode(rgb[b]))
+                pictures.append(_encode(_straight(rgb[b], alpha[b])))
         # what a fit would give, of all views so that a choice of views does not change it
         r = np.random.default_rng([self.seed, i, 5, *indices])
         betas, wrong_pose, wrong_place = perturbed(r, s, person.betas, pose, place, cameras)
@@ -171,6 +172,14 @@ def _shadowed(scene: Tensor, floor: Tensor, points: Tensor, ground: Tensor, midd
     out = scene.reshape(-1, 3).clone()
     out[i] *= light
     return out.view_as(scene)
+
+
+def _straight(rgb: Tensor, alpha: Tensor) -> Tensor:  # [H, W, 3] premultiplied, [H, W]
+    """Colours as a composite over another background expects them, continued 4 pixels outwards for jpeg's sake."""
+    x = torch.cat([rgb, alpha[..., None]], -1).permute(2, 0, 1)
+    wide = F.avg_pool2d(x, 9, 1, 4)
+    x = torch.where(x[3:] > 0.02, x, wide)
+    return (x[:3] / x[3:].clamp(min=1e-4)).permute(1, 2, 0)
 
 
 def _encode(rgb: Tensor) -> Tensor:
