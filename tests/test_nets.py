@@ -17,7 +17,7 @@ from dinar.nets.encoder import Encoder
 from dinar.nets.generator import Generator
 from dinar.nets.perceptual import LPIPS
 from dinar.nets.presets import NAMES, PICTURE, TEXTURE, build, parameters
-from dinar.nets.renderer import FILL, RGB, FastRenderer, PaperRenderer, load_renderer, push_pull
+from dinar.nets.renderer import FILL, RGB, FastRenderer, PaperRenderer, folded, load_renderer, push_pull
 from dinar.nets.stylegan import Conv, ModulatedConv
 
 # ---- sizes ---------------------------------------------------------------------------------------------------------
@@ -126,6 +126,20 @@ def test_gated_skip_starts_as_the_photo() -> None:
     assert ((alpha > 0.5).float() == mask).all()
 
 
+@pytest.mark.parametrize("net", [FastRenderer((16, 24), (1, 2), 2), PaperRenderer(8)])
+def test_folded_draws_the_same_picture(net) -> None:
+    torch.manual_seed(0)
+    inputs = [torch.rand(2, c, 32, 64) for c in (21, 2, 1)]
+    for _ in range(3):  # averages and variances that are not the initial ones
+        net.train()(*inputs)
+    net.eval()
+    again = folded(net)
+    assert any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in again.modules())
+    for a, b in zip(net(*inputs), again(*inputs), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [FastRenderer, PaperRenderer])
 def test_files_round_trip(kind: type, tmp_path) -> None:
     torch.manual_seed(0)
@@ -151,9 +165,13 @@ def test_other_files_are_refused(tmp_path) -> None:
         Generator.from_pretrained(tmp_path)
     broken = Generator(16, 4, 128, 16, 8)
     with torch.no_grad():
-        broken.bias.fill_(1e9)
+        broken.bias.fill_(torch.inf)
     with pytest.raises(DinarError, match="diverged"):
         broken.save_pretrained(tmp_path / "c")
+    with torch.no_grad():
+        broken.bias.fill_(1e5)  # too large for fp16: variances of batch norms can be
+    broken.save_pretrained(tmp_path / "c")
+    assert torch.equal(Generator.from_pretrained(tmp_path / "c").bias, broken.bias)
 
 
 def test_renderer_graph_draws_the_same_picture(tmp_path) -> None:
@@ -162,7 +180,7 @@ def test_renderer_graph_draws_the_same_picture(tmp_path) -> None:
     from dinar.export.onnx import export_renderer, load_renderer_graph
 
     torch.manual_seed(0)
-    net = build("base", "renderer", widths=[16, 32, 48]).eval()
+    net = build("base", "renderer", widths=[16, 32, 48], blocks=1).eval()
     export_renderer(net, tmp_path / "r.onnx", (64, 96))
     inputs = (torch.rand(1, 21, 64, 96), torch.rand(1, 2, 64, 96), (torch.rand(1, 1, 64, 96) > 0.4).float())
     with torch.no_grad():
@@ -170,6 +188,8 @@ def test_renderer_graph_draws_the_same_picture(tmp_path) -> None:
     graph = load_renderer_graph(tmp_path / "r.onnx", 1)
     rgb2, alpha2 = graph(*(t.numpy() for t in inputs))
     assert np.abs(rgb2 - rgb.numpy()).max() < 2 / 255 and np.abs(alpha2 - alpha.numpy()).max() < 2 / 255
+    with pytest.raises(DinarError, match="for each of 3 widths"):
+        build("base", "renderer", widths=[16, 32, 48])
     with pytest.raises(DinarError, match="multiples of 32"):
         export_renderer(net, tmp_path / "s.onnx", 100)
 

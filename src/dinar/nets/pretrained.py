@@ -17,6 +17,12 @@ from ..files import replacing
 N = TypeVar("N", bound="Network")
 
 
+def _fitting(v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """In ``dtype``, unless that is too small for it: variances of batch norms may be beyond fp16's 65,504."""
+    small = v.to(dtype) if v.is_floating_point() else v
+    return small if not v.is_floating_point() or small.isfinite().all() else v
+
+
 class Network(nn.Module):
     """A module that knows the arguments it was built with: ``config`` holds them, json types only."""
 
@@ -28,11 +34,11 @@ class Network(nn.Module):
         """Both files; numbers in ``dtype``. The same weights give the same bytes."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {k: (v.to(dtype) if v.is_floating_point() else v).cpu().contiguous()
-                   for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}  # fmt: skip
-        if any(not t.isfinite().all() for t in tensors.values() if t.is_floating_point()):
-            raise DinarError(f"{folder}: weights of {type(self).__name__} that are not finite as {dtype}: the training "
-                             "diverged, start it again with lower rates")  # fmt: skip
+        found = {k: v.detach().cpu() for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}
+        if any(not v.isfinite().all() for v in found.values() if v.is_floating_point()):
+            raise DinarError(f"{folder}: weights of {type(self).__name__} that are not finite: the training diverged, "
+                             "start it again with lower rates")  # fmt: skip
+        tensors = {k: _fitting(v, dtype).contiguous() for k, v in found.items()}
         with replacing(folder / "model.safetensors") as temp:
             save_file(tensors, temp)
             temp.chmod(0o644)  # safetensors keeps files to their owner
