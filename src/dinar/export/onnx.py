@@ -18,7 +18,7 @@ import torch
 
 from ..errors import DinarError
 from ..files import replacing
-from ..nets.renderer import CHANNELS, Renderer
+from ..nets.renderer import CHANNELS, Renderer, folded
 
 INPUTS, OUTPUTS = ("texture", "uv", "mask"), ("rgb", "alpha")
 OPSET = 18
@@ -39,16 +39,11 @@ def export_renderer(renderer: Renderer, path: str | Path, size: int | tuple[int,
         raise DinarError(f"writing ONNX needs its packages ({e.name} is missing): pip install 'dinar[onnx]'") from e
     device = next(renderer.parameters()).device
     example = tuple(torch.rand(1, c, h, w, device=device) for c in (CHANNELS, 2, 1))
-    training = renderer.training
-    renderer.eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    try:
-        with replacing(path) as temp, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            torch.onnx.export(renderer, example, str(temp), input_names=list(INPUTS), output_names=list(OUTPUTS),
-                              opset_version=OPSET, dynamo=True, external_data=False, verbose=False)  # fmt: skip
-    finally:
-        renderer.train(training)
+    with replacing(path) as temp, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(folded(renderer), example, str(temp), input_names=list(INPUTS), output_names=list(OUTPUTS),
+                          opset_version=OPSET, dynamo=True, external_data=False, verbose=False)  # fmt: skip
 
 
 def load_renderer_graph(path: str | Path, threads: int = 0) -> Run:

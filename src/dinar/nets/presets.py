@@ -36,7 +36,7 @@ PRESETS: dict[str, dict[str, Made]] = {
     "base": {  # 12.5 M parameters without D: with the parser's they ship within 32 MiB of fp16
         "encoder": (Encoder, dict(size=256, width=4096, most=80, style=128)),
         "generator": (Generator, dict(size=256, width=8192, most=80, style=128)),
-        "renderer": (FastRenderer, dict(widths=[64, 128, 256, 256], blocks=2, unshuffle=4)),
+        "renderer": (FastRenderer, dict(widths=[48, 96, 192, 384], blocks=[1, 1, 2, 2], unshuffle=4)),
         "discriminator": (Discriminator, dict(size=512, width=16384, most=256)),
         "vqgan": (VQGAN, dict(widths=[32, 48, 64], blocks=1, codes=2048, groups=16)),
         "denoiser": (Denoiser, dict(widths=[32, 48, 80], blocks=1, head=16, dropout=0.1, groups=16, mirror=True)),

@@ -1,23 +1,29 @@
 """θ: the rasterised neural texture -> picture and mask (§3.1, eq. 3; app. C, fig. 12b).
 
-Two networks with the same inputs and outputs: the paper's, and one made for speed, 13 times fewer operations.
+Two networks with the same inputs and outputs: the paper's, and one made for speed, 26 times fewer operations.
 ``layout`` in the configuration tells which; :func:`load_renderer` reads either.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..errors import DinarError
 from .pretrained import Network
 
-CHANNELS = 21  # of the texture: 16 generated, 3 sampled RGB, B_smp, B_fill
+CHANNELS, GENERATED = 21, 16  # of the texture: 16 generated, 3 sampled RGB, B_smp, B_fill
 RGB, SMP, FILL = slice(16, 19), 19, 20  # channels
+PICTURE = CHANNELS - GENERATED + 3 + 3  # channels of the fast layout's picture: those, UV, mask, the filled RGB
+OUT = 5  # channels of its output: RGB, alpha, gate
 
 
 def _conv(cin: int, cout: int, stride: int = 1) -> list[nn.Module]:
@@ -81,40 +87,52 @@ class PaperRenderer(Network):
 
 
 class FastRenderer(Network):
-    """The paper's interface at a fraction of its cost (FINDINGS: layout C, chosen by benchmarks/renderer.py).
+    """The paper's interface at a fraction of its cost (benchmarks/renderer.py).
 
-    The input is unshuffled to a quarter of its size, goes through a residual U-Net with sums for skips, and is
-    shuffled back; two light convolutions at full size follow. The sampled RGB takes a short cut: its holes are filled
-    by push-pull, and RGB = g · filled + (1 − g) · net with a gate g that starts at .95, so the network begins with
-    the photo's own colours instead of having to learn to copy them.
+    Two strided convolutions bring the texture's features and the picture (colours, masks, UV) to a quarter of their
+    size; a residual U-Net with sums for skips follows, whose channels double where its pixels quarter, so that a block
+    costs the same on every level. Nothing with many channels ever exists at full size: the U-Net's last convolution
+    gives all pixels of a block at once, a third strided convolution adds what the picture itself says about each of
+    them. The sampled RGB takes a short cut: its holes are filled by push-pull, and RGB = g · filled + (1 − g) · net
+    with a gate g that starts at .95, so the network begins with the photo's own colours instead of having to learn to
+    copy them.
     """
 
     def __init__(
-        self, widths: Sequence[int] = (64, 128, 256, 256), blocks: int = 2, unshuffle: int = 4, full: int = 8
+        self,
+        widths: Sequence[int] = (48, 96, 192, 384),
+        blocks: Sequence[int] | int = (1, 1, 2, 2),
+        unshuffle: int = 4,
     ) -> None:
         """Args:
         widths: channels of the U-Net's levels, each half the size of the one before.
-        blocks: residual blocks of a level, down and up.
+        blocks: residual blocks of each level, on the way down and again on the way up; one number: of all levels.
         unshuffle: factor between picture and first level.
-        full: channels at full size.
         """
-        super().__init__(widths=list(widths), blocks=blocks, unshuffle=unshuffle, full=full)
+        blocks = [blocks] * len(widths) if isinstance(blocks, int) else list(blocks)
+        super().__init__(widths=list(widths), blocks=blocks, unshuffle=unshuffle)
+        if len(blocks) != len(widths) or min(blocks) < 1:
+            raise DinarError(f"expected blocks >= 1 for each of {len(widths)} widths, got {blocks}")
         r, w = unshuffle, list(widths)
         self.r = r
-        self.stem = nn.Sequential(*_conv((CHANNELS + 3 + 3) * r * r, w[0]))
+        self.features = nn.Sequential(nn.Conv2d(GENERATED, w[0], r, r, bias=False), nn.BatchNorm2d(w[0]))
+        # a block and one pixel of its neighbours on every side
+        self.picture = nn.Sequential(nn.Conv2d(PICTURE, w[0], r + 2, r, 1, bias=False), nn.BatchNorm2d(w[0]))
         before = [w[0], *w[:-1]]
         self.down = nn.ModuleList(
-            nn.Sequential(Residual(b, c, 1 if i == 0 else 2), *(Residual(c, c) for _ in range(blocks - 1)))
-            for i, (b, c) in enumerate(zip(before, w, strict=True))
+            nn.Sequential(Residual(b, c, 1 if i == 0 else 2), *(Residual(c, c) for _ in range(n - 1)))
+            for i, (b, c, n) in enumerate(zip(before, w, blocks, strict=True))
         )
         self.lift = nn.ModuleList(nn.Conv2d(b, c, 1) for b, c in zip(w[:0:-1], w[-2::-1], strict=True))
-        self.up = nn.ModuleList(nn.Sequential(*(Residual(c, c) for _ in range(blocks))) for c in w[-2::-1])
-        self.head = nn.Conv2d(w[0], full * r * r, 1)
-        self.full = nn.Conv2d(full + 6, 2 * full, 3, 1, 1)
-        self.last = nn.Conv2d(2 * full, 5, 3, 1, 1)
+        self.up = nn.ModuleList(
+            nn.Sequential(*(Residual(c, c) for _ in range(n))) for c, n in zip(w[-2::-1], blocks[-2::-1], strict=True)
+        )
+        self.head = nn.Conv2d(w[0], OUT * r * r, 3, 1, 1)
+        self.detail = nn.Conv2d(PICTURE, OUT * r * r, r + 2, r, 1, bias=False)
         with torch.no_grad():  # gate at sigmoid(3) = .95 everywhere, alpha at the body's mask
-            self.last.weight[3:].zero_()
-            cast(Tensor, self.last.bias)[4] = 3.0
+            for t in (self.head.weight, self.head.bias, self.detail.weight):
+                cast(Tensor, t)[3 * r * r :] = 0
+            cast(Tensor, self.head.bias)[4 * r * r :] = 3
 
     def forward(
         self,
@@ -125,8 +143,8 @@ class FastRenderer(Network):
         """RGB [B, 3, H, W] and alpha [B, 1, H, W], both in [0, 1]."""
         known = mask * texture[:, FILL : FILL + 1]
         filled = push_pull(texture[:, RGB], known)
-        x = torch.cat([texture, (uv - 0.5) * mask, mask, filled], 1)
-        y = self.stem(F.pixel_unshuffle(x, self.r))
+        picture = torch.cat([texture[:, GENERATED:], (uv - 0.5) * mask, mask, filled], 1)
+        y = F.relu(self.features(texture[:, :GENERATED]) + self.picture(picture))
         skips = []
         for down in self.down:
             y = down(y)
@@ -134,9 +152,7 @@ class FastRenderer(Network):
         skips.pop()
         for lift, up in zip(self.lift, self.up, strict=True):
             y = up(F.interpolate(lift(y), scale_factor=2, mode="nearest") + skips.pop())
-        y = F.pixel_shuffle(self.head(y), self.r)
-        extra = [texture[:, RGB], texture[:, SMP : SMP + 1], texture[:, FILL : FILL + 1], mask]
-        y = self.last(F.relu(self.full(torch.cat([y, *extra], 1))))
+        y = F.pixel_shuffle(self.head(y) + self.detail(picture), self.r)
         gate = torch.sigmoid(y[:, 4:5])
         rgb = gate * filled + (1 - gate) * torch.sigmoid(y[:, :3])
         return rgb, torch.sigmoid(y[:, 3:4] + 2 * (2 * mask - 1))
@@ -157,6 +173,16 @@ def push_pull(
     for c, w in levels[-2::-1]:
         out = F.interpolate(out, scale_factor=2, mode="bilinear")
         out = c + (1 - w) * out  # c is premultiplied by w
+    return out
+
+
+def folded(renderer: Renderer) -> Renderer:
+    """A copy for inference alone: every convolution has taken in the batch norm after it."""
+    out = copy.deepcopy(renderer).eval().requires_grad_(False)
+    for block in [m for m in out.modules() if isinstance(m, nn.Sequential)]:
+        for i, (a, b) in enumerate(pairwise(list(block))):
+            if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
+                block[i], block[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
     return out
 
 
