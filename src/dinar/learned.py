@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
@@ -29,10 +30,10 @@ from .inpaint import blend, inpaint
 from .nets.denoiser import Denoiser
 from .nets.presets import NAMES, PRESETS
 from .nets.pretrained import Network
-from .nets.renderer import load_renderer
+from .nets.renderer import FastRenderer, PaperRenderer, folded, load_renderer, push_pull
 from .nets.vqgan import VQGAN
 from .scene import Camera, interpolate, rasterize
-from .texture.neural import GENERATED, SAMPLED, Fine, Partial, compose, merge, rasterise, sample
+from .texture.neural import FILL, GENERATED, SAMPLED, Fine, Partial, compose, merge, rasterise, sample
 from .texture.refine import Refinement, refine
 from .texture.texels import texels
 
@@ -149,6 +150,11 @@ class Neural:
     renderer: Network
     size: int  # pixels a side of the pictures that the renderer knows
 
+    @cached_property
+    def ready(self) -> nn.Module:
+        """The renderer with its batch norms folded, in the layout that is fast."""
+        return folded(self.renderer).to(memory_format=torch.channels_last)  # type: ignore[arg-type,call-overload]
+
 
 def make_neural(
     body: Body,
@@ -237,31 +243,55 @@ def draw(
     vertices: Tensor,  # [V, 3] world, of the bare body
     camera: Camera,
 ) -> np.ndarray:
-    """[H, W, 4] float32 in [0, 1], straight alpha. The renderer sees the square around the body at the size it knows;
-    its picture is put in its place in the camera's."""
+    """[H, W, 4] float32 in [0, 1], straight alpha.
+
+    The renderer sees the square around the body at the size it knows, and its picture is put in its place in the
+    camera's. Where that is larger, the fast layout's own colours, gate and alpha are enlarged, but the photo's colours
+    are rasterised at the camera's resolution: a picture is as sharp as the photo, whatever the network's size.
+    """
     xy, depth = camera.project(vertices)
     front = xy[depth > 0]
     if not len(front):
         return np.zeros((camera.height, camera.width, 4), np.float32)
     low, high = front.amin(0), front.amax(0)
-    # clothes and hair reach beyond the body
-    side = float((high - low).max()) * (1 + 4 * MARGIN)
+    side = float((high - low).max()) * (1 + 4 * MARGIN)  # clothes and hair reach beyond the body
     x0, y0 = ((low + high) / 2 - side / 2).tolist()
     n = neural.size
     k = n / side
-    small = camera.crop(x0, y0, k, n, n)
-    xy, depth = small.project(vertices)
-    f = rasterize(xy[None], depth[None], body.faces, n, n)
+    texture, uv, on = _raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
+    A = np.array([[1 / k, 0, x0 + 0.5 / k - 0.5], [0, 1 / k, y0 + 0.5 / k - 0.5]])
+
+    def place(*layers: Tensor) -> np.ndarray:  # [1, c, n, n] -> [H, W, all channels]
+        image = torch.cat(layers, 1)[0].float().permute(1, 2, 0).cpu().numpy()
+        flags = cv2.INTER_CUBIC if k < 1 else cv2.INTER_LINEAR
+        parts = [cv2.warpAffine(image[..., i : i + 4], A, (camera.width, camera.height), flags=flags)
+                 for i in range(0, image.shape[-1], 4)]  # fmt: skip
+        return np.concatenate([p if p.ndim == 3 else p[..., None] for p in parts], -1).clip(0, 1)
+
+    renderer = neural.ready
+    if k >= 1 or not isinstance(renderer, FastRenderer):
+        rgb, alpha = renderer(texture, uv, on)
+        out = place(rgb * alpha, alpha)
+        colour = out[..., :3] / out[..., 3:].clip(1e-3)
+    else:
+        own, alpha, gate, _ = renderer.layers(texture, uv, on)
+        out = place(own * alpha, alpha, gate * alpha)
+        own, gate = out[..., :3] / out[..., 3:4].clip(1e-3), out[..., 4:] / out[..., 3:4].clip(1e-3)
+        h, w = (-(-x // 64) * 64 for x in (camera.height, camera.width))  # so that push-pull has levels enough
+        sharp, _, on = _raster(neural, body, vertices, camera.crop(0, 0, 1, h, w))
+        filled = push_pull(sharp[:, SAMPLED], on * sharp[:, FILL])[0, :, : camera.height, : camera.width]
+        colour = gate.clip(0, 1) * filled.permute(1, 2, 0).cpu().numpy() + (1 - gate.clip(0, 1)) * own
+    return np.concatenate([colour.clip(0, 1), out[..., 3:4]], -1).astype(np.float32)
+
+
+def _raster(neural: Neural, body: Body, vertices: Tensor, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
+    """The inputs of a renderer: texture [1, 21, H, W], UV [1, 2, H, W], body [1, 1, H, W]."""
+    xy, depth = camera.project(vertices)
+    f = rasterize(xy[None], depth[None], body.faces, camera.height, camera.width)
     device = neural.texture.device
     uv = interpolate(f, torch.from_numpy(body.atlas.uv), body.atlas.faces).permute(0, 3, 1, 2).to(device)
     on = f.mask[:, None].float().to(device)
-    rgb, alpha = neural.renderer(rasterise(neural.texture, uv, on, neural.fine), uv, on)
-    rgba = torch.cat([rgb * alpha, alpha], 1)[0].float().permute(1, 2, 0).cpu().numpy()
-    A = np.array([[1 / k, 0, x0 + 0.5 / k - 0.5], [0, 1 / k, y0 + 0.5 / k - 0.5]])
-    flags = cv2.INTER_CUBIC if k < 1 else cv2.INTER_LINEAR
-    out = cv2.warpAffine(rgba, A, (camera.width, camera.height), flags=flags).clip(0, 1)
-    colour = out[..., :3] / out[..., 3:].clip(1e-3)
-    return np.concatenate([colour.clip(0, 1), out[..., 3:]], -1).astype(np.float32)
+    return rasterise(neural.texture, uv, on, neural.fine), uv, on
 
 
 # ---- in a file -----------------------------------------------------------------------------------------------------
@@ -286,8 +316,6 @@ def to_tensors(neural: Neural) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neural:
     """The other way; a renderer that is neither in the file nor in this package is refused."""
-    from .nets.renderer import FastRenderer, PaperRenderer
-
     try:
         config = dict(about["renderer"])
         kind = {c.__name__: c for c in (FastRenderer, PaperRenderer)}[config.pop("network")]

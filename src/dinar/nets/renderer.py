@@ -141,6 +141,12 @@ class FastRenderer(Network):
         mask: Tensor,  # [B, 1, H, W] {0, 1} the body
     ) -> tuple[Tensor, Tensor]:
         """RGB [B, 3, H, W] and alpha [B, 1, H, W], both in [0, 1]."""
+        own, alpha, gate, filled = self.layers(texture, uv, mask)
+        return gate * filled + (1 - gate) * own, alpha
+
+    def layers(self, texture: Tensor, uv: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the picture is mixed of: the network's RGB, alpha, the gate, the filled RGB. A picture larger than the
+        network's takes them enlarged, and its own filled RGB (``dinar.learned.draw``)."""
         known = mask * texture[:, FILL : FILL + 1]
         filled = push_pull(texture[:, RGB], known)
         picture = torch.cat([texture[:, GENERATED:], (uv - 0.5) * mask, mask, filled], 1)
@@ -153,9 +159,8 @@ class FastRenderer(Network):
         for lift, up in zip(self.lift, self.up, strict=True):
             y = up(F.interpolate(lift(y), scale_factor=2, mode="nearest") + skips.pop())
         y = F.pixel_shuffle(self.head(y) + self.detail(picture), self.r)
-        gate = torch.sigmoid(y[:, 4:5])
-        rgb = gate * filled + (1 - gate) * torch.sigmoid(y[:, :3])
-        return rgb, torch.sigmoid(y[:, 3:4] + 2 * (2 * mask - 1))
+        alpha = torch.sigmoid(y[:, 3:4] + 2 * (2 * mask - 1))
+        return torch.sigmoid(y[:, :3]), alpha, torch.sigmoid(y[:, 4:5]), filled
 
 
 def push_pull(
