@@ -210,25 +210,6 @@ def test_a_label_map_as_mask(demo_photo, tmp_path, pose_network, capsys, monkeyp
     assert status == 1 and "no mask" in line
 
 
-@pytest.mark.slow
-def test_a_huge_photo_needs_less_than_4_gb(demo_photo, tmp_path, pose_network) -> None:
-    big = tmp_path / "big.jpg"
-    side = 12000
-    canvas = Image.new("RGB", (side, side), (200, 190, 180))
-    person = Image.open(demo_photo).convert("RGB")
-    canvas.paste(person.resize((side * 3 // 4, side)), (side // 8, 0))
-    canvas.save(big, quality=80)
-    del canvas
-    code = (
-        "import sys, resource; from dinar.create import read_subject; from pathlib import Path;"
-        "s = read_subject(Path(sys.argv[1]));"
-        "print(max(s.rgb.shape), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(big)], capture_output=True, text=True, check=True)
-    side, peak = map(int, done.stdout.split())
-    assert side <= 2048 and peak * 1024 < 4e9
-
-
 def test_unwritable_outputs(demo_photo, avatar, tmp_path, capsys) -> None:
     avatar.save(tmp_path / "me.avatar")
     (tmp_path / "folder").mkdir()
