@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,11 @@ def main() -> None:
     p.add_argument("--count", type=int, default=300)
     p.add_argument("--set", type=Path, default=Path("out/truth"))
     p.add_argument("--out", type=Path)
+    p.add_argument("--no-parser", action="store_true", help="masks as before the parser: pose network and GrabCut")
     a = p.parse_args()
     torch.set_num_threads(1)
+    if a.no_parser:
+        setattr(import_module("dinar.create"), "has_parser", lambda: False)  # noqa: B010
     people, body = make(a), load_body()
     names = {n: i for i, n in enumerate(body.joint_names)}
     own = [names[n] for n in BODY]
