@@ -64,7 +64,7 @@ class PhotoFits:
     box: np.ndarray  # [M, 4] x0, y0, x1, y1 of mask and body together
     keypoint_error: np.ndarray  # [M] per cent of the person's height
     iou: np.ndarray  # [M] of the body's silhouette and the mask
-    inside: np.ndarray  # [M] share of the body's silhouette inside the mask
+    inside: np.ndarray  # [M] share of the body's silhouette inside the mask, without what bags in front hide
     person: np.ndarray  # [M, 2] int32 which person, from the left, of how many
     body: str = "anny"
 

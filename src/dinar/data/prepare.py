@@ -157,6 +157,7 @@ def _row(body: Body, path: Path, s: Subject, f: Fit) -> dict[str, Any]:
     mask = s.alpha > 0.5
     both = np.argwhere(mask | mesh)
     inter = float((mask & mesh).sum())
+    covered = np.zeros_like(mask) if s.view.front is None else s.view.front & ~mask  # a bag hides the body, no doubt
     return {
         "name": np.array(path.name),
         "size": np.array(mask.shape, np.int32),
@@ -169,7 +170,7 @@ def _row(body: Body, path: Path, s: Subject, f: Fit) -> dict[str, Any]:
         "box": np.array([*both.min(0)[::-1], *(both.max(0)[::-1] + 1)], np.float32),
         "keypoint_error": np.float32(f.keypoint_error),
         "iou": np.float32(inter / max((mask | mesh).sum(), 1)),
-        "inside": np.float32(inter / max(mesh.sum(), 1)),
+        "inside": np.float32(inter / max((mesh & ~covered).sum(), 1)),
         "person": np.array([s.index, s.count], np.int32),
     }
 
