@@ -135,5 +135,7 @@ def test_a_saved_fit_and_a_mask_of_ones_own(avatar: Avatar, demo_photo: Path, tm
     Image.fromarray((avatar.work.subjects[0].alpha * 255).astype(np.uint8)).save(tmp_path / "mask.png")
     again = dinar.create(demo_photo, fits=[tmp_path / "fit.npz"], masks=[tmp_path / "mask.png"])
     assert torch.equal(again.pose, avatar.pose)
-    both = (again.lam > 0) & (avatar.lam > 0)  # what is unseen was restored by the parse's classes, a cut-out has none
-    assert both.mean() > 0.1 and psnr(again.rgb / 255, avatar.rgb / 255, both) > 30
+    # a cut-out has no classes, so offsets and restoration differ a little: it looks the same
+    front, back = (psnr(over(again.render(size=512, azimuth=a)), over(avatar.render(size=512, azimuth=a)))
+                   for a in (0, 180))  # fmt: skip
+    assert front > 30 and back > 30
