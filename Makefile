@@ -1,6 +1,6 @@
 # make demo [PHOTO=me.jpg]   an avatar from a photo, turning and walking, into out/demo
 # make test                  the whole test suite
-# make nano                  the learned avatar from nothing in 30 minutes: data, four stages, an avatar, figures
+# make nano                  the learned avatar from nothing: data, four small stages, an avatar, figures
 # make quality               how good avatars are, on generated people and photos, into out/quality
 # They make a virtual environment in .venv first; nothing else has to be installed by hand.
 
