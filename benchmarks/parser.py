@@ -59,6 +59,7 @@ def measure(path: Path, labels: Path, net, old: bool) -> tuple[dict, np.ndarray]
     n = len(CLASSES)
     confusion = np.bincount(truth.astype(int).ravel() * n + parse.labels.ravel(), minlength=n * n)
     row = {"photo": path.stem, "seconds": seconds, "iou": iou(parse.alpha > 0.5, person_truth),
+           "iou_with_bags": iou((parse.alpha > 0.5) | (parse.labels == LABEL["bag"]), truth > 0),
            "iou_parser_alone": iou(raw, person_truth), "refused": refused,
            "confusion": confusion.reshape(n, n).tolist()}  # fmt: skip
     if old_alpha is not None:
@@ -119,7 +120,7 @@ def report(rows: list[dict], good: list[int]) -> None:
         lo, hi = np.nanpercentile(samples, [2.5, 97.5])
         return f"{draw(np.array(good)):.3f} [{lo:.3f}, {hi:.3f}]"
 
-    for key in ("iou", "iou_parser_alone", "old_iou", "old_iou_with_bags", "seconds", "old_seconds"):
+    for key in ("iou", "iou_with_bags", "iou_parser_alone", "old_iou", "old_iou_with_bags", "seconds", "old_seconds"):
         v = np.array([rows[i].get(key, np.nan) for i in good], float)
         v = v[~np.isnan(v)]
         if len(v):
