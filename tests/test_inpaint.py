@@ -130,7 +130,7 @@ class Oracle(nn.Module):
 
     def __init__(self, x0: Tensor) -> None:
         super().__init__()
-        self.x0, self.config = x0, {"latent": x0.shape[0], "mirror": False}
+        self.x0, self.config = x0, {"latent": x0.shape[0], "mirror": False, "prediction": "epsilon"}
         self.abar = noise_schedule("ddpm").alphas_cumprod
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ def test_wrong_sampler_and_seeds() -> None:
 
 def test_inpaint_keeps_the_photo() -> None:
     torch.manual_seed(0)
-    vqgan, denoiser = build("nano", "vqgan").eval(), build("nano", "denoiser").eval()
+    vqgan, denoiser = build("nano", "vqgan", size=32).eval(), build("nano", "denoiser").eval()
     T = torch.rand(1, 21, 32, 32)
     T[:, FILL] = 0
     T[:, FILL, :, :16] = 1

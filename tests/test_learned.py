@@ -21,7 +21,7 @@ from dinar.texture.refine import Refinement
 
 NAMES = ("encoder", "generator", "renderer", "vqgan", "denoiser")
 SMALL = {"encoder": dict(size=32, most=16, style=16), "generator": dict(size=32, most=16, style=16),
-         "renderer": dict(widths=[16, 24]), "vqgan": {}, "denoiser": {}}  # fmt: skip
+         "renderer": dict(widths=[16, 24]), "vqgan": dict(size=32), "denoiser": {}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -9,20 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from dinar.body import Body
 from dinar.data.views import Views
 from dinar.errors import DinarError
+from dinar.inpaint.inpaint import encode_condition
 from dinar.learned import load_networks, save_networks
 from dinar.nets.presets import build
+from dinar.nets.vqgan import VQGAN
 from dinar.texture.neural import sample
 from dinar.train import presets
 from dinar.train.avatar import AvatarStage
 from dinar.train.compression import CompressionStage
 from dinar.train.finetune import FinetuneStage
 from dinar.train.inpainting import InpaintingStage
-from dinar.train.loop import train
-from dinar.train.losses import cut, dice, over, random_crop, reconstruction
+from dinar.train.loop import State, train
+from dinar.train.losses import cut, dice, over, random_crop, reconstruction, texture_loss
 from dinar.train.people import People, frontality, holes, mirrored, view_arrays
 from test_data import person
 
@@ -60,6 +63,7 @@ def people(source: Few) -> People:
 def tiny(stage: str, **more) -> presets.Learned:
     c = presets.PRESETS[stage]["nano"]
     loop = dataclasses.replace(c.loop, steps=2, batch=2, micro_batch=2, warmup=0, log_every=1, show_every=2)
+    more = {"losses": presets.Losses(l1=1.0, adversarial=0.002)} | more
     return dataclasses.replace(c, loop=loop, size=SIZE, texture=32, crop=32, holdout=1, views=3, **more)
 
 
@@ -164,7 +168,7 @@ def test_the_chain_of_stages(people: People, tmp_path: Path) -> None:
     kinds = (AvatarStage, CompressionStage, FinetuneStage, InpaintingStage)
     for name, kind in zip(("avatar", "compression", "finetune", "inpainting"), kinds, strict=True):
         if name == "compression":
-            build("nano", "vqgan", widths=[8, 16, 16], codes=32).save_pretrained(before / "vqgan")
+            build("nano", "vqgan", widths=[8, 16, 16], codes=32, size=32).save_pretrained(before / "vqgan")
         if name == "inpainting":
             build("nano", "denoiser", widths=[16, 24], mirror=False).save_pretrained(before / "denoiser")
         c, run = tiny(name), tmp_path / name
@@ -180,6 +184,45 @@ def test_the_chain_of_stages(people: People, tmp_path: Path) -> None:
     assert not vq.exists() and not noise.exists()
     denoiser = load_networks(before).nets["denoiser"]
     assert not bool((denoiser.std == 1).all())  # type: ignore[union-attr]  # measured on the first batch
+
+
+def test_latents_are_kept_where_nothing_changes_them(source: Few, tmp_path: Path) -> None:
+    """Stage 4 works from memory then: the same task every time, and that of the pictures themselves."""
+    before = shrink(tmp_path)
+    build("nano", "vqgan", widths=[8, 16, 16], codes=32, size=32).save_pretrained(before / "vqgan")
+    kept = People([source], size=SIZE, holdout=1, augmented=False, cached=1)
+    stage = InpaintingStage(tiny("inpainting"), kept, before)
+    state = State(Accelerator(cpu=True), stage.c.loop, stage, step=1)
+    batch = {"who": torch.tensor([[0, 1, 0, 5], [0, 0, 1, 7], [0, 1, 0, 5]])}
+    one, two = stage.task(batch, state), stage.task(batch, state)
+    assert len(stage.kept) == 2 and all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert all(torch.equal(x[0], x[2]) and not torch.equal(x[0], x[1]) for x in one)
+    nets = stage.nets(state.device)
+    views = {k: torch.from_numpy(x)[None] for k, x in kept.views_of(0, 1, False).items()}
+    whole, textures, _ = stage.truth(nets, views)
+    assert torch.equal(one[0][:1], nets["denoiser"].normal(nets["vqgan"].encode(whole)))  # type: ignore[operator]
+    told = [encode_condition(nets["vqgan"], nets["denoiser"], t)[0] for t in textures]  # type: ignore[arg-type]
+    assert any(torch.allclose(one[1][0], t, atol=1e-6) for t in told)
+    assert {"who"} == set(stage.sample(0, np.random.default_rng(0)))
+
+
+def test_scale_and_codes_of_the_vqgan_come_from_textures() -> None:
+    torch.manual_seed(0)
+    vqgan = build("nano", "vqgan", widths=[8, 16, 16], codes=32, size=32)
+    assert isinstance(vqgan, VQGAN)
+    T = torch.randn(8, 21, 32, 32) * torch.linspace(0.1, 5, 21)[:, None, None] + torch.randn(21, 32, 32)
+    vqgan.settle(T)
+    normal = vqgan.normal(T)
+    assert torch.allclose(normal.mean(0), torch.zeros(1), atol=1e-4)
+    assert torch.allclose(vqgan.natural(normal), T, atol=1e-4)
+    assert torch.allclose(normal.square().mean((0, 2, 3)), torch.ones(21), atol=1e-4)
+    latents = vqgan.encode(T).detach().movedim(1, -1).flatten(0, -2)
+    assert float(torch.cdist(vqgan.model.quantize.embedding.weight.detach(), latents).amin(1).max()) < 1e-3
+    # three groups count alike, in units of their scale: all channels off by one unit make 1, colours alone a third
+    assert float(texture_loss(T + vqgan.std, T, vqgan.std)) == pytest.approx(1, abs=1e-4)
+    colours = torch.zeros(21, 1, 1)
+    colours[16:19] = 1
+    assert float(texture_loss(T + vqgan.std * colours, T, vqgan.std)) == pytest.approx(1 / 3, abs=1e-4)
 
 
 def test_stages_say_what_they_need(people: People, tmp_path: Path) -> None:
@@ -206,7 +249,7 @@ def test_paper_layouts_learn(people: People, tmp_path: Path) -> None:
     out = net(torch.randn(2, 6, 16, 16), torch.tensor([3, 900]), torch.randn(2, 7, 16, 16))
     out.square().mean().backward()
     assert out.shape == (2, 6, 16, 16) and all(p.grad is not None for p in net.parameters())
-    vqgan = build("paper", "vqgan", widths=(32, 32, 64), codes=128)
+    vqgan = build("paper", "vqgan", widths=(32, 32, 64), codes=128, size=32)
     T, loss = vqgan(torch.randn(1, 21, 32, 32))  # type: ignore[misc]
     (T.square().mean() + loss).backward()
     assert T.shape == (1, 21, 32, 32) and vqgan.encode(T).shape == (1, 6, 8, 8)  # type: ignore[operator]

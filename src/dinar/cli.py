@@ -265,12 +265,13 @@ def _train(c: Train) -> None:
 
     options = PRESETS[c.stage][c.preset]
     loop = given("steps", "batch", "micro_batch", "precision", "workers", "seed", "ema")
-    options = dataclasses.replace(options, loop=dataclasses.replace(options.loop, **loop), **given("lr"))
+    loop = dataclasses.replace(options.loop, **loop)
+    options = dataclasses.replace(options, loop=loop if c.steps is None else loop.fitting(), **given("lr"))
     if c.stage != "parser":
         more = given("size", "texture", "lpips", "augmented")
         losses = dataclasses.replace(options.losses, **given("adversarial"))
-        crop = min(options.crop, more.get("size", options.size))
-        cached = options.cached or 1000 * (more.get("augmented") is False)
+        crop = options.crop * more.get("size", options.size) // options.size  # §4.1: 256 of 512
+        cached = options.cached or 4000 * (more.get("augmented") is False)
         options = dataclasses.replace(options, losses=losses, crop=crop, cached=cached, **more)
     elif given("size", "texture", "lpips", "adversarial", "augmented"):
         raise DinarError("the parser takes none of --size, --texture, --lpips, --adversarial, --augmented")

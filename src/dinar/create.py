@@ -138,9 +138,10 @@ def create(
     if networks is not None:
         progress("making the neural texture")
         options = Options(neural, rgb, inpaint, refine, seed)
-        learnt, used = make_neural(body, networks, [(s.rgb, s.alpha) for s in subjects], found, fine_texture(
-            body, subjects, found, occlusion, size), options, progress=progress)  # fmt: skip
-        lap("learned")
+        fine = fine_texture(body, subjects, found, occlusion, size)
+        lap("sample on the bare body")
+        pictures = [(s.rgb, s.alpha) for s in subjects]
+        learnt, used = make_neural(body, networks, pictures, found, fine, options, progress=progress, lap=lap)
 
     first = found[0]
     meta = {

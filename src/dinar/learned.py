@@ -165,6 +165,7 @@ def make_neural(
     options: Options | None = None,
     perceptual: nn.Module | None = None,  # LPIPS, for the refinement
     progress: Callable[[str], None] = lambda _: None,
+    lap: Callable[[str], None] = lambda _: None,  # told what has just been done, for a clock
 ) -> tuple[Neural, list[str]]:
     """The neural texture of a person, and the names of the parts that were used."""
     o, nets, used = options or Options(), networks.nets, []
@@ -178,6 +179,7 @@ def make_neural(
     lam = torch.stack([p.lam * p.fill for _, p in made])
     partial, lam = merge(textures, lam) if len(made) > 1 else (textures[0], lam[0])
     used.append("encoder")
+    lap("encode")
     if not o.rgb:
         partial, fine = torch.cat([partial[:, GENERATED], torch.zeros_like(partial[:, 16:])], 1), None
     if not o.neural:
@@ -191,12 +193,14 @@ def make_neural(
                                   inside, steps=o.steps)  # fmt: skip
         mix = lambda res, part: blend(res, part, inside)  # noqa: E731
         used.append("diffusion")
+        lap("inpaint")
     if o.refine and o.rgb:
         progress("refining the colours")
         b = batches[0]
         whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["drawn"], b["rgb"], b["mask"],
                                 perceptual, None, fine, o.refinement)  # fmt: skip
         used.append("refinement")
+        lap("refine")
     if fine is not None:  # as the file keeps them, so that a saved avatar looks like the one that was made
         fine = Fine((fine.rgb * 255).round() / 255, fine.known)
     return Neural(whole.half().float(), fine, nets["renderer"], networks.size), [*used, "renderer"]

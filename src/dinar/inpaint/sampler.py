@@ -15,12 +15,12 @@ STEPS = 1000  # T
 BETAS = (3e-4, 2e-2)  # linear, the released system's
 
 
-def noise_schedule(name: str = "ddpm") -> Any:
+def noise_schedule(name: str = "ddpm", prediction: str = "epsilon") -> Any:
     """A diffusers scheduler on the training schedule. ``ddim`` is the released system's: η = 1, 200 steps."""
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
     shared: dict[str, Any] = {"num_train_timesteps": STEPS, "beta_start": BETAS[0], "beta_end": BETAS[1],
-                              "beta_schedule": "linear", "prediction_type": "epsilon"}  # fmt: skip
+                              "beta_schedule": "linear", "prediction_type": prediction}  # fmt: skip
     if name == "ddpm":
         return DDPMScheduler(**shared, clip_sample=False)
     if name in ("ddim", "ddim0"):
@@ -47,7 +47,7 @@ def denoise(
     """M steps from pure noise (§3.4). Noise is drawn on the CPU, so that a seed means the same on every device."""
     if len(seeds) != len(condition):
         raise DinarError(f"expected a seed for each of {len(condition)} samples, got {len(seeds)}")
-    scheduler = noise_schedule(sampler)
+    scheduler = noise_schedule(sampler, net.config["prediction"])
     scheduler.set_timesteps(steps or SAMPLERS[sampler])
     generators = [torch.Generator().manual_seed(s) for s in seeds]
     shape = (net.config["latent"], *condition.shape[2:])

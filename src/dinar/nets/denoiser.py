@@ -29,6 +29,7 @@ class Denoiser(Network):
         dropout: float = 0.5,
         groups: int = 32,
         mirror: bool = False,
+        prediction: str = "epsilon",
     ) -> None:
         """Args:
         latent: channels of the latents.
@@ -36,9 +37,10 @@ class Denoiser(Network):
         blocks: residual blocks of a level.
         head: channels of an attention head; 0: 8 heads on the second level (the released system), so widths[1] / 8.
         mirror: the mirrored partial texture is another condition.
+        prediction: what comes out: "epsilon", the noise (eq. 1), or "v_prediction" (Salimans and Ho 2022).
         """
         super().__init__(latent=latent, widths=list(widths), blocks=blocks, head=head, dropout=dropout, groups=groups,
-                         mirror=mirror)  # fmt: skip
+                         mirror=mirror, prediction=prediction)  # fmt: skip
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         n = len(widths)
@@ -67,5 +69,5 @@ class Denoiser(Network):
         noisy: Tensor,  # [B, 6, h, w]
         t: Tensor,  # [B] int64 in [0, 1000)
         condition: Tensor,  # [B, conditions, h, w], from inpaint.condition
-    ) -> Tensor:  # [B, 6, h, w] the noise
+    ) -> Tensor:  # [B, 6, h, w] the noise, or the velocity
         return self.model(torch.cat([noisy, condition], 1), t, return_dict=False)[0]

@@ -21,7 +21,6 @@ from ..errors import DinarError
 from .pretrained import Network
 
 CHANNELS, GENERATED = 21, 16  # of the texture: 16 generated, 3 sampled RGB, B_smp, B_fill
-RGB, SMP, FILL = slice(16, 19), 19, 20  # channels
 PICTURE = CHANNELS - GENERATED + 3 + 3  # channels of the fast layout's picture: those, UV, mask, the filled RGB
 OUT = 5  # channels of its output: RGB, alpha, gate
 
@@ -94,8 +93,8 @@ class FastRenderer(Network):
     costs the same on every level. Nothing with many channels ever exists at full size: the U-Net's last convolution
     gives all pixels of a block at once, a third strided convolution adds what the picture itself says about each of
     them. The sampled RGB takes a short cut: its holes are filled by push-pull, and RGB = g · filled + (1 − g) · net
-    with a gate g that starts at .95, so the network begins with the photo's own colours instead of having to learn to
-    copy them.
+    with a gate g that starts at .95 where the colours are known, so the network begins with the photo's own instead of
+    having to learn to copy them, and at .5 elsewhere, so that it learns there.
     """
 
     def __init__(
@@ -129,10 +128,9 @@ class FastRenderer(Network):
         )
         self.head = nn.Conv2d(w[0], OUT * r * r, 3, 1, 1)
         self.detail = nn.Conv2d(PICTURE, OUT * r * r, r + 2, r, 1, bias=False)
-        with torch.no_grad():  # gate at sigmoid(3) = .95 everywhere, alpha at the body's mask
+        with torch.no_grad():  # gate and alpha start at what is added to them below
             for t in (self.head.weight, self.head.bias, self.detail.weight):
                 cast(Tensor, t)[3 * r * r :] = 0
-            cast(Tensor, self.head.bias)[4 * r * r :] = 3
 
     def forward(
         self,
@@ -147,10 +145,11 @@ class FastRenderer(Network):
     def layers(self, texture: Tensor, uv: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the picture is mixed of: the network's RGB, alpha, the gate, the filled RGB. A picture larger than the
         network's takes them enlarged, and its own filled RGB (``dinar.learned.draw``)."""
-        known = mask * texture[:, FILL : FILL + 1]
-        filled = push_pull(texture[:, RGB], known)
-        picture = torch.cat([texture[:, GENERATED:], (uv - 0.5) * mask, mask, filled], 1)
-        y = F.relu(self.features(texture[:, :GENERATED]) + self.picture(picture))
+        generated, rgb, smp, fill = texture.split([GENERATED, 3, 1, 1], 1)
+        known = mask * fill
+        filled = push_pull(rgb, known)
+        picture = torch.cat([rgb, smp, fill, (uv - 0.5) * mask, mask, filled], 1)
+        y = F.relu(self.features(generated) + self.picture(picture))
         skips = []
         for down in self.down:
             y = down(y)
@@ -160,7 +159,7 @@ class FastRenderer(Network):
             y = up(F.interpolate(lift(y), scale_factor=2, mode="nearest") + skips.pop())
         y = F.pixel_shuffle(self.head(y) + self.detail(picture), self.r)
         alpha = torch.sigmoid(y[:, 3:4] + 2 * (2 * mask - 1))
-        return torch.sigmoid(y[:, :3]), alpha, torch.sigmoid(y[:, 4:5]), filled
+        return torch.sigmoid(y[:, :3]), alpha, torch.sigmoid(y[:, 4:5] + 3 * known), filled
 
 
 def push_pull(

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from .pretrained import Network
 
 
 class VQGAN(Network):
-    """diffusers' ``VQModel`` with the published settings: downsampling 4, codebook of 8192 vectors of length 6."""
+    """diffusers' ``VQModel`` with the published settings: downsampling 4, codebook of 8192 vectors of length 6.
+
+    It works on what makes a person differ from the mean texture, with channels of one scale: ``mean`` and ``std`` of
+    training textures are kept with the weights (:meth:`settle`). Otherwise the codes are spent on what is the same for
+    everybody, and on the generated channels, which are larger than the colours.
+    """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -20,6 +29,7 @@ class VQGAN(Network):
         latent: int = 6,
         codes: int = 8192,
         groups: int = 32,
+        size: int = 256,
     ) -> None:
         """Args:
         channels: of the texture.
@@ -28,9 +38,10 @@ class VQGAN(Network):
         latent: channels of the latents and length of a code.
         codes: vectors in the codebook.
         groups: of GroupNorm; the widths are multiples of it.
+        size: texels a side.
         """
         super().__init__(channels=channels, widths=list(widths), blocks=blocks, latent=latent, codes=codes,
-                         groups=groups)  # fmt: skip
+                         groups=groups, size=size)  # fmt: skip
         from diffusers.models.autoencoders.vq_model import VQModel
 
         self.model = VQModel(
@@ -39,15 +50,33 @@ class VQGAN(Network):
             norm_num_groups=groups,
         )  # fmt: skip
         self.factor = 2 ** (len(widths) - 1)
+        self.register_buffer("mean", torch.zeros(channels, size, size))
+        self.register_buffer("std", torch.ones(channels, 1, 1))
+
+    @torch.no_grad()
+    def settle(self, textures: Tensor) -> None:  # [B, 21, S, S] of many people
+        """Take their mean and scale, and codes among their latents, so that all codes are in use from the start."""
+        self.mean.copy_(textures.float().mean(0))
+        self.std.copy_((textures.float() - self.mean).square().mean((0, 2, 3)).sqrt().clamp(min=1e-2)[:, None, None])
+        latents = self.encode(textures).float().movedim(1, -1).flatten(0, -2)
+        codes = self.model.quantize.embedding.weight
+        chosen = torch.randint(len(latents), (len(codes),), generator=torch.Generator().manual_seed(0))
+        codes.copy_(latents[chosen.to(latents.device)])
+
+    def normal(self, texture: Tensor) -> Tensor:  # [B, 21, S, S] -> about unit variance
+        return (texture - self.mean) / self.std
+
+    def natural(self, texture: Tensor) -> Tensor:  # the inverse
+        return texture * self.std + self.mean
 
     def encode(self, texture: Tensor) -> Tensor:  # [B, 21, S, S] -> [B, 6, S/4, S/4] latents, before the codebook
-        return self.model.encode(texture).latents
+        return self.model.encode(self.normal(texture)).latents
 
     def decode(self, latents: Tensor) -> Tensor:  # [B, 6, S/4, S/4] -> [B, 21, S, S], through the codebook
-        return self.model.decode(latents, return_dict=False)[0]
+        return self.natural(self.model.decode(latents, return_dict=False)[0])
 
     def forward(self, texture: Tensor) -> tuple[Tensor, Tensor]:
         """The restored texture [B, 21, S, S], and the codebook's loss."""
         quantised, loss, _ = self.model.quantize(self.encode(texture).float())
         restored = self.model.decode(quantised, force_not_quantize=True, return_dict=False)[0]
-        return restored, loss
+        return self.natural(restored), loss

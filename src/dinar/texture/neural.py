@@ -117,15 +117,14 @@ def rasterise(
     """
     grid = uv.float().permute(0, 2, 3, 1) * 2 - 1
     look = lambda t: F.grid_sample(t.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)  # noqa: E731
-    known = texture[:, FILL].clamp(0, 1)
-    out = look(torch.cat([texture[:, GENERATED], texture[:, SAMPLED] * known, texture[:, SMP], known], 1))
-    rgb = out[:, SAMPLED] / out[:, FILL].clamp(min=0.05)
+    generated, rgb, smp, known = texture.split([16, 3, 1, 1], 1)
+    known = known.clamp(0, 1)
+    rgb, smp, known = look(torch.cat([rgb * known, smp, known], 1)).split([3, 1, 1], 1)
+    rgb = rgb / known.clamp(min=0.05)
     if fine is not None:
-        sharp = look(torch.cat([fine.rgb * fine.known, fine.known], 1))
-        share = sharp[:, 3:]
-        rgb = rgb * (1 - share) + sharp[:, :3]
-        out = torch.cat([out[:, :20], torch.maximum(out[:, FILL], share)], 1)
-    return torch.cat([out[:, GENERATED], rgb.clamp(0, 1), out[:, 19:]], 1) * body
+        sharp, share = look(torch.cat([fine.rgb * fine.known, fine.known], 1)).split([3, 1], 1)
+        rgb, known = rgb * (1 - share) + sharp, torch.maximum(known, share)
+    return torch.cat([look(generated), rgb.clamp(0, 1), smp, known], 1) * body
 
 
 def mirror(texture: Tensor) -> Tensor:  # [..., S, S] -> the same surface of the other half of the body

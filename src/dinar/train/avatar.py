@@ -25,7 +25,7 @@ from ..nets.pretrained import Network
 from ..texture.neural import SAMPLED, Partial, rasterise
 from . import presets
 from .loop import State
-from .losses import over, reconstruction
+from .losses import over, reconstruction, texture_loss
 from .people import People
 
 Nets = dict[str, nn.Module]
@@ -48,7 +48,7 @@ class AvatarStage:
             raise DinarError(f"expected trained networks ({', '.join(self.needs)}) in --init, the weights folder of "
                              f"the stage before; {start or 'none was given'} lacks {', '.join(missing)}")  # fmt: skip
         rival = ("discriminator",) if (self.direct or self.restored) and c.losses.adversarial > 0 else ()
-        fitting = {"generator": {"size": c.texture}, "discriminator": {"size": c.size}}
+        fitting = {"generator": {"size": c.texture}, "vqgan": {"size": c.texture}, "discriminator": {"size": c.size}}
         nets = {n: found.pop(n, None) or build(c.nets, n, **fitting.get(n, {})) for n in (*self.uses, *rival)}
         if nets["generator"].config["size"] != c.texture:
             raise DinarError(f"expected a generator of {c.texture}² textures, got {nets['generator'].config['size']}²")
@@ -101,7 +101,7 @@ class AvatarStage:
         out, parts = [texture] if self.direct else [], {}
         if self.restored:
             again, parts["codebook"] = nets["vqgan"](texture)
-            parts["texture"] = (again - texture).square().mean()
+            parts["texture"] = texture_loss(again, texture, network(nets["vqgan"]).std)
             out.append(again)
         return torch.cat(out), parts
 

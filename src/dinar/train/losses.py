@@ -21,6 +21,17 @@ def dice(guess: Tensor, truth: Tensor) -> Tensor:  # [B, 1, H, W] in [0, 1]
     return (1 - (2 * both + 1) / (guess.sum((1, 2, 3)) + truth.sum((1, 2, 3)) + 1)).mean()
 
 
+def texture_loss(
+    restored: Tensor,  # [B, 21, S, S] T_res
+    texture: Tensor,  # [B, 21, S, S] T
+    scale: Tensor,  # [21, 1, 1] of the channels
+) -> Tensor:
+    """‖T − T_res‖² of §3.3, in units of each channel's own scale: generated channels, colours and masks count equally,
+    however many they are."""
+    error = ((restored - texture) / scale).square().mean((0, 2, 3))
+    return torch.stack([part.mean() for part in error.split([16, 3, 2])]).mean()
+
+
 def random_crop(pictures: Tensor, size: int) -> Tensor:
     """The same random window of all pictures of a sample: [B, C, H, W] -> [B, C, size, size]; §4.1: 256 of 512."""
     h, w = pictures.shape[2:]

@@ -31,7 +31,7 @@ class People:
         size: int = 512,  # pixels a side
         holdout: int = 0,  # the last people of the first source are kept for validation
         augmented: bool = True,  # camera angle, colour shift and mirror (§4.2); False: the mirror alone
-        cached: int = 0,  # so many people's arrays are kept in memory, where nothing but the mirror changes them
+        cached: int = 0,  # so many views' arrays are kept in memory, where nothing but the mirror changes them
         body: Body | None = None,
     ) -> None:
         self.sources, self.size, self.holdout, self.augmented = list(sources), size, holdout, augmented
@@ -54,8 +54,7 @@ class People:
 
     def pair(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Two different views of one person: ``in_*`` to encode, ``out_*`` to render; or one view twice."""
-        k = min(int((rng.random() >= self.share).sum()), len(self.sources) - 1)
-        person = int(rng.integers(self.counts[k]))
+        k, person = self.draw(rng)
         n = self.sources[k].num_views(person)
         chosen = rng.choice(n, 2, replace=False).tolist() if n > 1 else [0]
         out = _two(self._arrays(k, person, chosen, rng))
@@ -63,16 +62,25 @@ class People:
             out["in_body"] = out["in_body"] * holes(self.size, rng)
         return out
 
+    def draw(self, rng: np.random.Generator) -> tuple[int, int]:
+        """A source by its weight, and one of its people."""
+        k = min(int((rng.random() >= self.share).sum()), len(self.sources) - 1)
+        return k, int(rng.integers(self.counts[k]))
+
     def all_views(self, rng: np.random.Generator, views: int) -> dict[str, np.ndarray]:
         """``in_*`` [views, ...] of one person, the most frontal first, and how many of them are different."""
-        k = min(int((rng.random() >= self.share).sum()), len(self.sources) - 1)
-        person = int(rng.integers(self.counts[k]))
+        k, person = self.draw(rng)
         n = self.sources[k].num_views(person)
         chosen = rng.permutation(n)[:views].tolist()
         x = self._arrays(k, person, chosen, rng)
         order = np.argsort(-x["front"], kind="stable")
         order = [order[i % len(order)] for i in range(views)]  # a batch needs as many of everybody
         return {f"in_{k}": a[order] for k, a in x.items()} | {"different": np.asarray(len(chosen), np.float32)}
+
+    def views_of(self, k: int, person: int, flip: bool) -> dict[str, np.ndarray]:
+        """``in_*`` [views, ...] of all views of a person as they are, perhaps mirrored."""
+        x = view_arrays(self.sources[k].views(person).to("cpu"), self.body, self.size)
+        return {f"in_{n}": a for n, a in (mirrored(x) if flip else x).items()}
 
     def held_out(self, i: int) -> dict[str, np.ndarray]:
         """Validation person i of ``holdout``: the most frontal view, and one far from it."""
@@ -92,7 +100,7 @@ class People:
             return view_arrays(v, self.body, self.size)
         if any((k, person, i) not in self._kept for i in chosen):
             x = view_arrays(self.sources[k].views(person, chosen).to("cpu"), self.body, self.size)
-            if len(self._kept) < self.cached * len(chosen):
+            if len(self._kept) < self.cached:
                 small = {n: a.astype(np.float16) if a.ndim == 4 else a for n, a in x.items()}
                 self._kept |= {(k, person, i): {n: a[j] for n, a in small.items()} for j, i in enumerate(chosen)}
         else:
