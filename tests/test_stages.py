@@ -237,19 +237,26 @@ def test_stages_say_what_they_need(people: People, tmp_path: Path) -> None:
 
 
 def test_paper_layouts_learn(people: People, tmp_path: Path) -> None:
-    """The published layouts at reduced resolution: a step of stage 1 and of stage 4 changes every parameter."""
+    """The published layouts at reduced resolution: one step of every stage, forward and backward, changes the networks
+    that it is for."""
     torch.manual_seed(0)
     small = {"generator": dict(size=32, most=32), "encoder": dict(size=32, most=32), "renderer": dict(width=8),
-             "discriminator": dict(size=SIZE, most=32)}  # fmt: skip
-    save_networks(tmp_path, {n: build("paper", n, **k) for n, k in small.items()}, SIZE)
-    c = dataclasses.replace(tiny("avatar"), losses=presets.PRESETS["avatar"]["paper"].losses)
-    c.loop.steps = 1
-    assert train(AvatarStage(c, people, tmp_path), c.loop, tmp_path / "run", {}, cpu=True)
-    net = build("paper", "denoiser", widths=(32, 64, 96, 128), groups=16)
-    out = net(torch.randn(2, 6, 16, 16), torch.tensor([3, 900]), torch.randn(2, 7, 16, 16))
-    out.square().mean().backward()
-    assert out.shape == (2, 6, 16, 16) and all(p.grad is not None for p in net.parameters())
-    vqgan = build("paper", "vqgan", widths=(32, 32, 64), codes=128, size=32)
-    T, loss = vqgan(torch.randn(1, 21, 32, 32))  # type: ignore[misc]
-    (T.square().mean() + loss).backward()
-    assert T.shape == (1, 21, 32, 32) and vqgan.encode(T).shape == (1, 6, 8, 8)  # type: ignore[operator]
+             "discriminator": dict(size=SIZE, most=32), "vqgan": dict(widths=(32, 32, 64), codes=128, size=32),
+             "denoiser": dict(widths=(32, 64, 96, 128))}  # fmt: skip
+    before = tmp_path / "start"
+    save_networks(before, {n: build("paper", n, **k) for n, k in small.items()}, SIZE)
+    losses = presets.PRESETS["avatar"]["paper"].losses
+    assert losses.adversarial == 0.01
+    for kind in (AvatarStage, CompressionStage, FinetuneStage, InpaintingStage):
+        c = tiny("avatar", losses=losses)
+        c.loop.steps = 1
+        run = tmp_path / kind.__name__
+        assert train(kind(c, people, before), c.loop, run, {}, cpu=True)
+        old, new = load_networks(before).nets, load_networks(run / "weights").nets
+        for n in kind.learns:
+            pairs = zip(old[n].parameters(), new[n].parameters(), strict=True)
+            assert np.mean([not torch.equal(a, b) for a, b in pairs]) > 0.5, (kind, n)
+        before = run / "weights"
+    vqgan = load_networks(before).nets["vqgan"]
+    T, loss = vqgan(torch.randn(1, 21, 32, 32))
+    assert T.shape == (1, 21, 32, 32) and vqgan.encode(T).shape == (1, 6, 8, 8) and loss.ndim == 0  # type: ignore[operator]

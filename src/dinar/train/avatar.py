@@ -22,7 +22,8 @@ from ..nets.discriminator import fool, r1, tell
 from ..nets.perceptual import LPIPS
 from ..nets.presets import build
 from ..nets.pretrained import Network
-from ..texture.neural import SAMPLED, Partial, rasterise
+from ..nets.renderer import push_pull
+from ..texture.neural import SAMPLED, Partial, merge, rasterise
 from . import presets
 from .loop import State
 from .losses import over, reconstruction, texture_loss
@@ -39,6 +40,7 @@ class AvatarStage:
     needs: ClassVar[tuple[str, ...]] = ()  # what has to be trained already
     direct: ClassVar[bool] = True  # the texture as it is goes through the renderer
     restored: ClassVar[bool] = False  # the texture goes through the VQGAN and then the renderer
+    completed: ClassVar[bool] = False  # half of the textures are without holes, as they are after the inpainting
 
     def __init__(self, c: presets.Learned, people: People, start: Path | None = None) -> None:
         self.c, self.people = c, people
@@ -83,12 +85,24 @@ class AvatarStage:
             self.lpips.to(device)
         return {**self.fixed, **self.modules, **(learned or {})}
 
-    def texture(self, nets: Nets, batch: dict[str, Tensor], noise: bool = False) -> tuple[Tensor, Partial]:
-        """T^j = T_gen ⊕ T_rgb ⊕ B_smp ⊕ B_fill [B, 21, S, S] of the ``in_*`` views (eq. 2)."""
-        b = {k[3:]: v for k, v in batch.items() if k.startswith("in_")}
+    def texture(self, nets: Nets, batch: dict[str, Tensor], way: str = "in", noise: bool = False
+                ) -> tuple[Tensor, Partial]:  # fmt: skip
+        """T^j = T_gen ⊕ T_rgb ⊕ B_smp ⊕ B_fill [B, 21, S, S] of the ``in_*`` or ``out_*`` views (eq. 2)."""
+        b = {k[len(way) + 1 :]: v for k, v in batch.items() if k.startswith(way)}
         n = network(nets["encoder"]).config["size"]
         z = torch.randn(len(b["rgb"]), 1, n, n, device=b["rgb"].device) if noise else None
         return encode(nets, b, self.c.texture, z)
+
+    def given(self, nets: Nets, batch: dict[str, Tensor]) -> Tensor:
+        """The textures [B, 21, S, S] of a step. Complete ones are merged from both views (eq. 5), the rest filled."""
+        texture, part = self.texture(nets, batch, noise=True)
+        if not self.completed:
+            return texture
+        other, seen = self.texture(nets, batch, "out")
+        merged, _ = merge(torch.stack([texture, other]), torch.stack([p.lam * p.fill for p in (part, seen)]))
+        whole = complete(merged, torch.maximum(part.fill, seen.fill))
+        chosen = torch.rand(len(texture)).to(texture.device) < 0.5
+        return torch.where(chosen[:, None, None, None], whole, texture)
 
     def render(self, nets: Nets, texture: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """θ(R(T, M, C)) in the ``out_*`` views (eq. 3), several textures for one view in turn."""
@@ -112,7 +126,7 @@ class AvatarStage:
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w, nets = self.c.losses, self.nets(state.device)
-        texture, _ = self.texture(nets, batch, noise=True)
+        texture = self.given(nets, batch)
         textures, parts = self.textures(nets, texture)
         rgb, alpha = self.render(nets, textures, batch)
         k = len(textures) // len(texture)
@@ -173,6 +187,12 @@ def network(module: nn.Module) -> Network:
     inner = extract_model_from_parallel(module)
     assert isinstance(inner, Network)
     return inner
+
+
+def complete(texture: Tensor, known: Tensor) -> Tensor:  # [B, 21, S, S], [B, 1, S, S] in [0, 1]
+    """Without holes: colours from around them, and masks that say that everything is known."""
+    rgb = push_pull(texture[:, SAMPLED], known)
+    return torch.cat([texture[:, :16], rgb, torch.ones_like(texture[:, 19:])], 1)
 
 
 def measures(rgb: Tensor, alpha: Tensor, batch: dict[str, Tensor]) -> dict[str, float]:

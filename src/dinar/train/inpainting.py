@@ -20,11 +20,10 @@ from ..inpaint import inpaint, resize
 from ..inpaint.inpaint import encode_condition
 from ..inpaint.sampler import STEPS, noise_schedule
 from ..nets.denoiser import Denoiser
-from ..nets.renderer import push_pull
 from ..nets.vqgan import VQGAN
 from ..texture.neural import SAMPLED, merge
 from ..texture.texels import texels
-from .avatar import AvatarStage, Nets, measures, network, strip
+from .avatar import AvatarStage, Nets, complete, measures, network, strip
 from .loop import State
 from .losses import over
 
@@ -114,9 +113,8 @@ class InpaintingStage(AvatarStage):
         views = lambda x: x.view(b, v, *x.shape[1:]).transpose(0, 1)  # noqa: E731
         merged, _ = merge(views(texture), views(part.lam * part.fill))
         known = views(part.fill).amax(0)
-        whole = torch.cat([merged[:, :16], push_pull(merged[:, SAMPLED], known), torch.ones_like(merged[:, 19:])], 1)
         outside = (~self.inside).to(known.device).expand_as(known)  # empty in every texture, so known
-        return whole, views(texture), torch.maximum(known, outside.float())
+        return complete(merged, known), views(texture), torch.maximum(known, outside.float())
 
     def show(self, averaged: Nets, state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Held-out people: photo, its texture, the restored one, the render of another side, the truth there."""
