@@ -34,7 +34,7 @@ lint: .venv/.done
 # Every line goes on where it was stopped.
 NANO := out/nano
 nano: .venv/.done
-	$(BIN)/dinar synthesize -o $(NANO)/people --people 120 --views 6 --size 128 --plain --jobs 2
+	$(BIN)/dinar synthesize -o $(NANO)/people --people 100 --views 6 --size 128 --plain --jobs 2
 	$(BIN)/dinar synthesize -o $(NANO)/others --people 4 --views 6 --size 512 --plain --seed 1 --jobs 2
 	$(BIN)/dinar train avatar --preset nano --data $(NANO)/people --run $(NANO)/avatar --threads 2
 	$(BIN)/dinar train compression --preset nano --data $(NANO)/people --init $(NANO)/avatar/weights --run $(NANO)/compression --threads 2

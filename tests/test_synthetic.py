@@ -70,6 +70,18 @@ def test_keypoints_and_labels(views):
     assert float(views.fitted.pose.sub(views.params.pose).abs().max()) > 0.01
 
 
+def test_fits_are_wrong_in_depth_but_lie_over_the_picture(views):
+    """As fits of photos do: they are made to agree with keypoints, which tell nothing of depth."""
+    body = load_body()
+    main = [j for j, name in enumerate(body.joint_names) if not name[-1].isdigit()]
+    true, wrong = (p.posed(body).joints[:, main] for p in (views.params, views.fitted))
+    (a, near), (b, far) = (project(x, views.K, views.T_cam_world) for x in (true, wrong))
+    height = (a[..., 1].amax(1) - a[..., 1].amin(1))[:, None]
+    assert 0.002 < float(((a - b).norm(dim=-1) / height).mean()) < 0.02
+    metres = (true[..., 1].amax(1) - true[..., 1].amin(1))[:, None]
+    assert float(((near - far).abs() / metres).mean()) > 0.02
+
+
 def test_export_goes_on_where_it_was_stopped(tmp_path):
     small = Synthetic(seed=4, size=48, views_per_person=1)
 

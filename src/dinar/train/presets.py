@@ -112,12 +112,11 @@ class Learned:
     cached: int = 0
 
 
-def _nano(steps: int, batch: int = 8, **more: Any) -> Learned:
+def _nano(steps: int, batch: int = 8, lr: float = 3e-3) -> Learned:
     """Minutes on one CPU core; no LPIPS and no discriminator: either would cost more than all the rest together."""
     loop = Loop(steps, batch, batch, warmup=20, ema=0.99, log_every=20, show_every=200, save_every=200)
     losses = Losses(l1=1.0, adversarial=0.0)
-    return Learned(loop, "nano", 128, 64, 128, "none", 3e-3, 1e-3, losses, 6, 4, augmented=False,
-                   cached=1000, **more)
+    return Learned(loop, "nano", 128, 64, 128, "none", lr, 1e-3, losses, 6, 4, augmented=False, cached=1000)
 
 
 def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> Learned:
@@ -143,11 +142,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         # The paper takes its parser from elsewhere: the same network, longer.
         "paper": Parser(Loop(steps=40000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8)),
     },
-    "avatar": {"nano": _nano(600), "base": _base(60000), "paper": _paper(100000)},
-    "compression": {"nano": _nano(400), "base": _base(20000), "paper": _paper(300000)},
-    "finetune": {"nano": _nano(100), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4), "paper": _paper(20000)},
+    "avatar": {"nano": _nano(500), "base": _base(60000), "paper": _paper(100000)},
+    "compression": {"nano": _nano(250, lr=1e-3), "base": _base(20000), "paper": _paper(300000)},
+    "finetune": {"nano": _nano(80, lr=1e-3), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4),
+                 "paper": _paper(20000)},
     "inpainting": {
-        "nano": _nano(1500, 16),
+        "nano": _nano(1000, 16),
         "base": _base(40000, 32, 8, lr=3e-4),
         # AdamW at 1e-6 for each sample of the batch
         "paper": _paper(50000, 128, lr=1.28e-4),

@@ -6,18 +6,20 @@ Everything follows (seed, index): person 17 of a seed is the same in every run, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...body.body import PARTS
+from ...body.body import PARTS, Body
 from ...body.hands import relaxed_hands
 from ...body.motion import Motion, retarget
 from ...body.postures import posture
 from ...fit.labels import LABEL
 from ...scene import Camera, intrinsics
+from ..views import project
 from .accessories import accessories
 from .closet import Closet, Item, part_of
 from .colours import triple
@@ -237,13 +239,17 @@ def sample_camera(
     return Camera(intrinsics(focal, size, size), torch.from_numpy(T).float(), size, size)
 
 
+MISSED = 0.008  # of the person's height: how far off keypoints are
+
+
 # --- fits are never exact -------------------------------------------------------------------------------------------
 
 
 def perturbed(
     rng: np.random.Generator, s: Surfaces, betas: Tensor, pose: Tensor, transl: Tensor, cameras: list[Camera]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Betas, poses and places as a fit would give them: limbs a few degrees off, leaning, nearer or farther."""
+    """Betas, poses and places as a fit would give them: limbs a few degrees off, leaning, nearer or farther, and yet
+    over the person in the picture, because that is what fits are made to be."""
     n = len(pose)
     draw = lambda *shape: torch.from_numpy(rng.normal(0, 1, shape)).float().to(pose.device)  # noqa: E731
     spread = torch.zeros(s.body.num_joints, device=pose.device)
@@ -256,4 +262,38 @@ def perturbed(
     z = torch.stack([c.T_cam_world[2, :3] for c in cameras]).to(pose.device)
     distance = torch.stack([c.T_cam_world[:3, 3].norm() for c in cameras]).to(pose.device)
     away = z * (draw(n, 1) * 0.015 * distance[:, None])
-    return betas + 0.3 * draw(len(betas)), pose + off, transl + draw(n, 3) * 0.006 + away
+    K, T = (torch.stack([getattr(c, k) for c in cameras]).to(pose.device) for k in ("K", "T_cam_world"))
+    points = _joints(s.body, betas, pose, transl)
+    wrong = betas + 0.3 * draw(len(betas))
+    return wrong, *laid_over(s.body, wrong, pose + off, transl + draw(n, 3) * 0.006 + away, points, K, T, draw)
+
+
+def laid_over(
+    body: Body,
+    betas: Tensor,  # [S]
+    pose: Tensor,  # [N, J, 3]
+    transl: Tensor,  # [N, 3]
+    points: Tensor,  # [N, J, 3] true joints
+    K: Tensor,  # [N, 3, 3]
+    T: Tensor,  # [N, 4, 4]
+    draw: Callable[..., Tensor],  # standard normal numbers of a shape
+) -> tuple[Tensor, Tensor]:
+    """The nearest pose and place whose joints are seen where keypoints would be found: near the true ones."""
+    main = [j for j, name in enumerate(body.joint_names) if not name[-1].isdigit()]
+    true, _ = project(points[:, main], K, T)
+    height = (true[..., 1].amax(1) - true[..., 1].amin(1)).clamp(min=1)[:, None, None]
+    told = true + draw(*true.shape) * MISSED * height
+    pose, transl = pose.clone().requires_grad_(), transl.clone().requires_grad_()
+    adam = torch.optim.Adam([pose, transl], lr=0.02)
+    with torch.enable_grad():
+        for _ in range(30):
+            xy, _ = project(_joints(body, betas, pose, transl)[:, main], K, T)
+            adam.zero_grad()
+            ((xy - told) / height).square().sum().backward()
+            adam.step()
+    return pose.detach(), transl.detach()
+
+
+def _joints(body: Body, betas: Tensor, pose: Tensor, transl: Tensor) -> Tensor:  # [n, J, 3], without the skin
+    rest = body.j_template + (body.coefficients(betas[None]) @ body.j_dirs.flatten(0, 1).mT).unflatten(1, (-1, 3))
+    return body.skinning(rest.expand(len(pose), -1, -1), pose, transl)[1]
