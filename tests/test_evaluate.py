@@ -153,7 +153,7 @@ def test_views(data: Path, made: list[dict], tmp_path: Path, capsys: pytest.Capt
 
 
 def test_ablation(data: Path, made: list[dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ("ablation", data, *FAST, "--people", 1, "--no-own-mask", "-o", tmp_path / "out")
+    argv = ("ablation", data, *FAST, "--people", 1, "--no-own-mask", "--classical", "-o", tmp_path / "out")
     status, table = evaluate(capsys, *argv)
     assert status == 0 and len(made) == 3 and len(made[0]["masks"]) == 1
     assert "| learned: + RGB tuning | – " not in table and "| + RGB tuning | – " in table and "| 24.98 |" in table
@@ -167,14 +167,16 @@ def test_ablation_rows_differ_by_one_switch(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(commands, "check_weights", lambda weights: None)
     monkeypatch.setattr(commands, "shipped", lambda: Path("somewhere"))
     rows = {s.name.removeprefix("learned: "): s.options for s in ablation(True, False, None)}
+    assert rows.pop("classical restoration in place of inpainting")["unseen"] == "classical"
     assert list(rows) == list(published.ABLATION)
     on = lambda n, k: rows[n].get(k, True)  # noqa: E731
     for k, names in {"neural": ["RGB texture"], "rgb": ["neural texture"]}.items():
         assert [n for n in rows if not on(n, k)] == names
     order = list(rows)[2:]
-    for k, first in {"inpaint": "+ inpainting", "occlusion": "+ occlusion detector", "refine": "+ RGB tuning"}.items():
+    assert [rows[n]["unseen"] == "diffusion" for n in order] == [False, True, True, True]
+    for k, first in {"occlusion": "+ occlusion detector", "refine": "+ RGB tuning"}.items():
         assert [on(n, k) for n in order] == [order.index(n) >= order.index(first) for n in order]
-    assert len(ablation(False, False, None)) == 9 and len(ablation(False, True, None)) == 3
+    assert len(ablation(False, False, None)) == 10 and len(ablation(False, True, None)) == 3
 
 
 def test_angles_and_poses(anna: Views, body: Body) -> None:

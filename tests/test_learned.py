@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from dinar.cli import main
 from dinar.create import fine_texture
 from dinar.errors import DinarError
 from dinar.evaluate import iou
-from dinar.learned import Networks, Options, load_networks, make_neural, open_networks, save_networks
+from dinar.learned import Networks, Options, load_networks, make_neural, open_networks, save_networks, shipped
 from dinar.nets.presets import build
 from dinar.scene import orbit
 from dinar.texture.neural import FILL, SAMPLED
@@ -48,7 +49,7 @@ def make(avatar: Avatar, networks: Networks, **switches) -> tuple[Avatar, list[s
 
 def test_a_learned_avatar_draws_saves_and_loads(avatar: Avatar, networks: Networks, tmp_path: Path) -> None:
     made, used = make(avatar, networks)
-    assert used == ["encoder", "diffusion", "refinement", "renderer"]
+    assert used == ["encoder", "diffusion", "refinement without LPIPS", "renderer"]
     assert made.neural is not None and made.neural.texture.shape == (1, 21, 32, 32)
     camera = orbit(avatar.vertices(), 30, height=160, width=120)
     picture = made.render(camera=camera)
@@ -87,3 +88,16 @@ def test_what_cannot_be_used_is_refused(
         main(["create", str(demo_photo), "-o", str(tmp_path / "x.avatar"), "--weights", str(tmp_path / "none")])
     assert stop.value.code == 1 and "expected the weights folder" in capsys.readouterr().err
     assert not (tmp_path / "x.avatar").exists()
+
+
+def test_shipped_weights() -> None:
+    """All weights in the package: within 32 MiB, each folder with a card, the learned avatar's complete."""
+    root = Path(str(resources.files("dinar") / "weights"))
+    assert sum(p.stat().st_size for p in root.rglob("*.safetensors")) <= 32 * 2**20
+    assert all((p / "MODEL_CARD.md").is_file() for p in root.iterdir() if p.is_dir())
+    home = shipped()
+    assert home is not None
+    networks = load_networks(home)
+    assert set(networks.nets) == {"encoder", "generator", "renderer", "vqgan", "denoiser"}
+    for name, net in networks.nets.items():
+        assert all(bool(torch.isfinite(t).all()) for t in net.state_dict().values()), name

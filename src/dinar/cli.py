@@ -122,7 +122,7 @@ def _create(c: Create) -> None:
                     keypoints=c.keypoints, fits=c.fit, keep_accessories=c.keep_accessories,
                     offsets=c.offsets, occlusion=c.occlusion, blend=c.blend,
                     learned=False if c.classical else c.learned or None, weights=c.weights,
-                    neural=c.neural, rgb=c.rgb, inpaint=c.inpaint, refine=c.refine, seed=c.seed,
+                    neural=c.neural, rgb=c.rgb, unseen=c.unseen, refine=c.refine, seed=c.seed,
                     progress=lambda s: _say(f"  {s}"))  # fmt: skip
     for s in avatar.work.subjects:
         if s.count > 1:

@@ -26,7 +26,8 @@ from .fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
 from .fit.parse import has_parser, parse_from_labels, parse_person, read_label_map
 from .fit.photo import read_photo
 from .fit.smplify import Fit, View, fit_body, load_fit
-from .learned import Options, fine_layer, make_neural, open_networks
+from .learned import Options, Unseen, fine_layer, make_neural, open_networks
+from .nets.perceptual import LPIPS
 from .scene import rasterize
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
 from .texture.neural import Fine
@@ -68,7 +69,7 @@ def create(
     weights: Path | None = None,  # folder of networks; None: those in the package
     neural: bool = True,  # learned avatars: the generated channels,
     rgb: bool = True,  # the sampled ones,
-    inpaint: bool = True,  # diffusion of what the photo does not show (§3.3),
+    unseen: Unseen | None = None,  # how what the photo does not show is filled; None: as the weights say
     refine: bool = True,  # refinement and matching of colours (app. B)
     seed: int = 0,  # of the diffusion
     progress: Callable[[str], None] = lambda _: None,
@@ -137,11 +138,13 @@ def create(
     learnt, used = None, []
     if networks is not None:
         progress("making the neural texture")
-        options = Options(neural, rgb, inpaint, refine, seed)
-        fine = fine_texture(body, subjects, found, occlusion, size)
+        unseen = unseen or networks.unseen
+        options = Options(neural, rgb, unseen == "diffusion", refine, seed)
+        fine = fine_texture(body, subjects, found, occlusion, size, unseen == "classical")
         lap("sample on the bare body")
         pictures = [(s.rgb, s.alpha) for s in subjects]
-        learnt, used = make_neural(body, networks, pictures, found, fine, options, progress=progress, lap=lap)
+        judge = perceptual(progress) if refine and rgb else None
+        learnt, used = make_neural(body, networks, pictures, found, fine, options, judge, progress, lap)
 
     first = found[0]
     meta = {
@@ -150,7 +153,7 @@ def create(
         "keypoint_error": [None if fits else round(f.keypoint_error, 3) for f in found],
     }  # fmt: skip
     if learnt:
-        meta["learned"] = {"parts": used, "neural": neural, "rgb": rgb, "seed": seed}
+        meta["learned"] = {"parts": used, "neural": neural, "rgb": rgb, "unseen": unseen, "seed": seed}
     avatar = Avatar(body, betas, D, (texture * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
                     first.pose, first.transl, first.camera, meta, learnt)  # fmt: skip
     avatar.work = Work(subjects, found, shots, clock)
@@ -228,12 +231,23 @@ def sampled_texture(
     return rgb.reshape(size, size, 3), seen.reshape(size, size), classes
 
 
-def fine_texture(body: Body, subjects: list[Subject], fits: list[Fit], occlusion: bool, size: int) -> Fine:
-    """The photos' colours on the bare body, which is what the neural renderer draws."""
+def perceptual(progress: Callable[[str], None]) -> LPIPS | None:
+    """For the refinement. Its weights are fetched once; where that cannot be, the refinement does without."""
+    try:
+        return LPIPS("alex")
+    except DinarError as e:
+        progress(f"refining without LPIPS: {e}")
+        return None
+
+
+def fine_texture(
+    body: Body, subjects: list[Subject], fits: list[Fit], occlusion: bool, size: int, complete: bool = False
+) -> Fine:
+    """The photos' colours on the bare body, which is what the neural renderer draws; complete: restored classically."""
     bare = torch.zeros(body.num_vertices, 3)
     shots = [take_shot(body, s, f, bare, occlusion) for s, f in zip(subjects, fits, strict=True)]
-    rgb, seen, _ = sampled_texture(body, shots, size)
-    return fine_layer(rgb, seen)
+    rgb, seen, classes = sampled_texture(body, shots, size)
+    return fine_layer(restore(body, rgb, seen, classes), np.ones_like(seen)) if complete else fine_layer(rgb, seen)
 
 
 def bare_skin(body: Body, subjects: list[Subject], fits: list[Fit]) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -37,6 +37,9 @@ from .texture.neural import FILL, GENERATED, SAMPLED, Fine, Partial, compose, me
 from .texture.refine import Refinement, refine
 from .texture.texels import texels
 
+Unseen = Literal["diffusion", "classical", "nothing"]
+"""What fills the colours that no photo shows: §3.3; texture.restore; or nothing, and the renderer makes what it can."""
+
 MARGIN = 0.06  # empty border around the person in what the networks see, a share of the person's longer side
 FILE = "avatar.json"  # beside the networks of a weights folder
 
@@ -51,6 +54,7 @@ class Networks:
     nets: dict[str, Network]
     size: int  # pixels a side of the pictures
     default: bool = False  # they are better than the classical avatar, so `create` uses them unasked
+    unseen: Unseen = "diffusion"  # what does better with them
     name: str = ""  # of a shipped preset
 
     @property
@@ -83,7 +87,7 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
         raise DinarError(f"{folder}: expected the weights folder of a training run ({', '.join(NAMES)}), found none")
     try:
         about = json.loads((folder / FILE).read_text())
-        return Networks(out, int(about["size"]), bool(about.get("default", False)))
+        return Networks(out, int(about["size"]), bool(about.get("default", False)), about.get("unseen", "diffusion"))
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise DinarError(f"{folder}: expected {FILE} with the size of the pictures ({e}); train again") from e
 
@@ -134,7 +138,7 @@ class Options:
 
     neural: bool = True  # the 16 generated channels; off: zeros
     rgb: bool = True  # the colours sampled from the photo; off: zeros
-    inpaint: bool = True  # diffusion, where it is trained; off: holes stay, and the renderer makes of them what it can
+    inpaint: bool = True  # diffusion, where it is trained; off: holes stay
     refine: bool = True  # app. B
     seed: int = 0  # of the diffusion: another seed, another back
     steps: int | None = None  # of the sampler
@@ -199,7 +203,7 @@ def make_neural(
         b = batches[0]
         whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["drawn"], b["rgb"], b["mask"],
                                 perceptual, None, fine, o.refinement)  # fmt: skip
-        used.append("refinement")
+        used.append("refinement" if perceptual is not None else "refinement without LPIPS")
         lap("refine")
     if fine is not None:  # as the file keeps them, so that a saved avatar looks like the one that was made
         fine = Fine((fine.rgb * 255).round() / 255, fine.known)

@@ -64,8 +64,8 @@ class Create(Common):
     """Learned avatars: use the generated channels of the texture."""
     rgb: bool = True
     """Learned avatars: use the colours sampled from the photo."""
-    inpaint: bool = True
-    """Learned avatars: restore what the photo does not show by diffusion."""
+    unseen: Literal["diffusion", "classical", "nothing"] | None = None
+    """Learned avatars: what fills the colours that no photo shows; default: what does better with the weights."""
     refine: bool = True
     """Learned avatars: refine and match colours."""
     seed: int = 0

@@ -132,12 +132,14 @@ def ablation(learned: bool, classical: bool, weights: Path | None) -> list[Syste
                 System("classical: + occlusion detector", {"learned": False})]  # fmt: skip
     if learned or not classical:
         on = {"learned": True} | ({} if weights is None else {"weights": weights})
-        out += [System("learned: RGB texture", on | {"neural": False, "inpaint": False, **OFF}),
-                System("learned: neural texture", on | {"rgb": False, "inpaint": False, **OFF}),
-                System("learned: RGB + neural", on | {"inpaint": False, **OFF}),
-                System("learned: + inpainting", on | OFF),
-                System("learned: + occlusion detector", on | {"refine": False}),
-                System("learned: + RGB tuning", on)]  # fmt: skip
+        out += [System("learned: RGB texture", on | {"neural": False, "unseen": "nothing", **OFF}),
+                System("learned: neural texture", on | {"rgb": False, "unseen": "nothing", **OFF}),
+                System("learned: RGB + neural", on | {"unseen": "nothing", **OFF}),
+                System("learned: + inpainting", on | {"unseen": "diffusion", **OFF}),
+                System("learned: + occlusion detector", on | {"unseen": "diffusion", "refine": False}),
+                System("learned: + RGB tuning", on | {"unseen": "diffusion"}),
+                System("learned: classical restoration in place of inpainting",
+                       on | {"unseen": "classical"})]  # fmt: skip
     return out
 
 
