@@ -49,7 +49,7 @@ def refine(
     mask: Tensor,  # [1, 1, H, W] in [0, 1]
     perceptual: nn.Module | None = None,  # LPIPS; None: without that term
     discriminator: nn.Module | None = None,  # learns along, as in the paper; None: without
-    fine: Fine | None = None,  # the RGB layer at a higher resolution; it is what gets refined then
+    fine: Fine | None = None,  # the RGB layer at a higher resolution: it gets refined then, smoothly
     options: Refinement | None = None,
 ) -> tuple[Tensor, Fine | None, tuple[Tensor, Tensor]]:
     """T [1, 21, S, S] with refined colours, the refined fine layer, and (α, β)."""
@@ -61,7 +61,9 @@ def refine(
     weight = ((lam - FADE[0]) / (FADE[1] - FADE[0])).clamp(0, 1) * lam
     weight = F.interpolate(weight, size=layer.shape[2:], mode="bilinear") if fine is not None else weight
     known = partial[:, FILL] if fine is None else fine.known
-    delta = torch.zeros_like(layer, requires_grad=True)
+    # As coarse as the renderer's picture: of a finer layer it reads single texels here and there, and optimised one by
+    # one they would be specks in a larger picture.
+    delta = torch.zeros_like(partial[:, SAMPLED], requires_grad=True)
     alpha, beta = (torch.full((3,), v, device=layer.device, requires_grad=True) for v in (1.0, 0.0))
     adam = torch.optim.Adam([{"params": [delta]}, {"params": [alpha, beta]}], lr=o.rate, betas=(0.0, 0.99))
     judge = discriminator if o.adversarial > 0 else None
@@ -72,7 +74,8 @@ def refine(
 
     def now() -> tuple[Tensor, Fine | None]:
         # λ scales the step, as the gradients are: Adam would undo a factor on the gradients themselves
-        rgb = (layer + weight * known * delta).clamp(0, 1)
+        change = delta if fine is None else F.interpolate(delta, size=layer.shape[2:], mode="bilinear")
+        rgb = (layer + weight * known * change).clamp(0, 1)
         part, finer = partial, None
         if fine is None:
             part = torch.cat([partial[:, :16], rgb, partial[:, 19:]], 1)

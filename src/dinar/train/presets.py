@@ -80,8 +80,9 @@ class Losses:
     l1: float = 0.0
     # L2 and LPIPS of the face once more.
     face: float = 0.1
-    # Textures against restored ones, ‖T − T_res‖² of §3.3, and the codebook's own loss.
-    texture: float = 1.0
+    # Textures against restored ones, ‖T − T_res‖² of §3.3, and the codebook's own loss. In units of the channels' own
+    # scale the first is small beside the renders' loss, under which colours are learned last.
+    texture: float = 10.0
     codebook: float = 1.0
 
 
@@ -143,7 +144,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "paper": Parser(Loop(steps=40000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8)),
     },
     "avatar": {"nano": _nano(500), "base": _base(60000), "paper": _paper(100000)},
-    "compression": {"nano": _nano(250, lr=1e-3), "base": _base(20000), "paper": _paper(300000)},
+    "compression": {"nano": _nano(250, lr=2e-3), "base": _base(20000), "paper": _paper(300000)},
     "finetune": {"nano": _nano(80, lr=1e-3), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4),
                  "paper": _paper(20000)},
     "inpainting": {

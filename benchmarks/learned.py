@@ -1,0 +1,97 @@
+"""A sheet of real photos: the classical avatar beside the learned one, from three sides.
+
+    python benchmarks/learned.py --photos CCP/photos [--count 24] [--weights DIR] [--unseen ...] [--out out/learned]
+
+Photos are validation photos of the parser, evenly spread, so none trained anything here. Columns: the photo; front,
+60° and back of the classical avatar; the same of the learned one. Avatars are kept in OUT, and made once. The json
+holds seconds, and of the front view in the photo's camera PSNR and LPIPS (AlexNet) against the cut-out photo on white,
+and the silhouette's IoU with its mask, of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from dinar import Avatar, create
+from dinar.create import read_subject
+from dinar.errors import DinarError
+from dinar.files import replacing
+from dinar.fit.offsets import crop_box, warp_crop
+from dinar.nets.perceptual import LPIPS
+from dinar.train.parser import validation_names
+
+SIDES, TILE = (0, 60, 180), 320
+
+
+def on_white(picture: np.ndarray) -> np.ndarray:  # [H, W, 4] -> [H, W, 3]
+    return picture[..., :3] * picture[..., 3:] + 1 - picture[..., 3:]
+
+
+def measures(avatar: Avatar, photo: Path, lpips: LPIPS) -> dict[str, float]:
+    s = read_subject(photo)
+    box = crop_box(s.alpha > 0.5, 512)
+    alpha = warp_crop(s.alpha.astype(np.float32), box, 512, 0.0)[..., None]
+    truth = warp_crop(s.rgb.astype(np.float32) / 255, box, 512, 1.0) * alpha + 1 - alpha
+    picture = avatar.render(avatar.pose, avatar.camera.crop(*box, 512, 512), transl=avatar.transl)
+    ours, a, b = on_white(picture), picture[..., 3] > 0.5, alpha[..., 0] > 0.5
+    pair = [torch.from_numpy(np.float32(x)).permute(2, 0, 1)[None] for x in (ours, truth)]
+    with torch.no_grad():
+        distance = float(lpips(*pair))
+    return {"psnr": float(-10 * np.log10(np.square(ours - truth).mean())), "lpips": distance,
+            "iou": float((a & b).sum() / (a | b).sum())}  # fmt: skip
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--photos", type=Path, required=True)
+    p.add_argument("--count", type=int, default=24)
+    p.add_argument("--weights", type=Path)
+    p.add_argument("--unseen", choices=("diffusion", "classical", "nothing"))
+    p.add_argument("--no-refine", action="store_true")
+    p.add_argument("--rows", type=int, default=6, help="photos on a sheet")
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--out", type=Path, default=Path("out/learned"))
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    names = [n for n in sorted(validation_names()) if (a.photos / f"{n}.jpg").is_file()]
+    names = names[:: max(1, len(names) // a.count)][: a.count]
+    a.out.mkdir(parents=True, exist_ok=True)
+    lpips, rows, result = LPIPS("alex"), [], {}
+    for name in names:
+        photo, file = a.photos / f"{name}.jpg", a.out / f"{name}.avatar"
+        start = time.perf_counter()
+        try:
+            if not file.exists():
+                create(photo, learned=True, weights=a.weights, unseen=a.unseen, refine=not a.no_refine).save(file)
+        except DinarError as e:
+            print(e)
+            continue
+        learned = Avatar.load(file)
+        seconds = time.perf_counter() - start
+        both = {"classical": learned.replace(neural=None), "learned": learned}
+        result[name] = {k: measures(v, photo, lpips) for k, v in both.items()} | {"seconds": seconds}
+        s = read_subject(photo)
+        box = crop_box(s.alpha > 0.5, TILE)
+        row = [warp_crop(s.rgb.astype(np.float32) / 255, box, TILE, 1.0)]
+        row += [on_white(v.render(azimuth=side, size=TILE)) for v in both.values() for side in SIDES]
+        rows.append(np.concatenate(row, 1))
+        print(name, json.dumps(result[name]), flush=True)
+    for k in range(0, len(rows), a.rows):
+        sheet = (np.concatenate(rows[k : k + a.rows]).clip(0, 1) * 255).astype(np.uint8)
+        cv2.imwrite(str(a.out / f"sheet_{k // a.rows}.png"), sheet[..., ::-1])
+    mean = {k: {m: round(float(np.mean([r[k][m] for r in result.values()])), 4) for m in ("psnr", "lpips", "iou")}
+            for k in ("classical", "learned")}  # fmt: skip
+    with replacing(a.out / "learned.json") as temp:
+        temp.write_text(json.dumps({"mean": mean, "photos": result}, indent=1))
+    print(json.dumps(mean))
+
+
+if __name__ == "__main__":
+    main()
