@@ -126,9 +126,10 @@ class AvatarStage:
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w, nets = self.c.losses, self.nets(state.device)
-        texture = self.given(nets, batch)
-        textures, parts = self.textures(nets, texture)
-        rgb, alpha = self.render(nets, textures, batch)
+        with state.accelerator.autocast():  # for the fixed networks, too, which accelerate has not prepared
+            texture = self.given(nets, batch)
+            textures, parts = self.textures(nets, texture)
+            rgb, alpha = self.render(nets, textures, batch)
         k = len(textures) // len(texture)
         truth, mask = batch["out_rgb"].repeat(k, 1, 1, 1), batch["out_mask"].repeat(k, 1, 1, 1)
         face = batch["out_face"].repeat(k, 1)

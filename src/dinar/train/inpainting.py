@@ -53,7 +53,8 @@ class InpaintingStage(AvatarStage):
         return {"who": np.array([k, person, rng.integers(2), rng.integers(2**31)])}
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
-        latents, told, known = self.task(batch, state)
+        with state.accelerator.autocast():
+            latents, told, known = (x.float() for x in self.task(batch, state))
         noise = torch.randn_like(latents)
         t = torch.randint(0, STEPS, (len(latents),), device=latents.device)
         guess = self.modules["denoiser"](self.schedule.add_noise(latents, noise, t), t, told)
