@@ -211,18 +211,26 @@ def test_scale_and_codes_of_the_vqgan_come_from_textures() -> None:
     vqgan = build("nano", "vqgan", widths=[8, 16, 16], codes=32, size=32)
     assert isinstance(vqgan, VQGAN)
     T = torch.randn(8, 21, 32, 32) * torch.linspace(0.1, 5, 21)[:, None, None] + torch.randn(21, 32, 32)
+    T[:, 19:] = torch.rand(8, 1, 32, 32) < 0.8
+    known = T[:, 20:].expand(-1, 3, -1, -1) > 0.5
+    T[:, 16:19] *= known
     vqgan.settle(T)
-    normal = vqgan.normal(T)
-    assert torch.allclose(normal.mean(0), torch.zeros(1), atol=1e-4)
-    assert torch.allclose(vqgan.natural(normal), T, atol=1e-4)
-    assert torch.allclose(normal.square().mean((0, 2, 3)), torch.ones(21), atol=1e-4)
+    normal, back = vqgan.normal(T), vqgan.natural(vqgan.normal(T))
+    assert torch.allclose(normal.sum(0), torch.zeros(1), atol=1e-3)
+    assert torch.allclose(back[:, :16], T[:, :16], atol=1e-4) and torch.allclose(back[:, 19:], T[:, 19:], atol=1e-4)
+    assert torch.allclose(back[:, 16:19][known], T[:, 16:19][known], atol=1e-4)  # elsewhere the mean of the others
+    assert torch.allclose(back[:, 16:19][~known], vqgan.mean[16:19].expand(8, -1, -1, -1)[~known], atol=1e-4)
+    assert torch.allclose(normal[:, :16].square().mean((0, 2, 3)), torch.ones(16), atol=1e-4)
+    assert float(normal[:, 16:19][known].square().mean()) == pytest.approx(1, abs=0.01)
     latents = vqgan.encode(T).detach().movedim(1, -1).flatten(0, -2)
     assert float(torch.cdist(vqgan.model.quantize.embedding.weight.detach(), latents).amin(1).max()) < 1e-3
     # three groups count alike, in units of their scale: all channels off by one unit make 1, colours alone a third
     assert float(texture_loss(T + vqgan.std, T, vqgan.std)) == pytest.approx(1, abs=1e-4)
-    colours = torch.zeros(21, 1, 1)
-    colours[16:19] = 1
-    assert float(texture_loss(T + vqgan.std * colours, T, vqgan.std)) == pytest.approx(1 / 3, abs=1e-4)
+    off = torch.zeros_like(T)
+    off[:, 16:19] = vqgan.std[16:19]
+    assert float(texture_loss(T + off, T, vqgan.std)) == pytest.approx(1 / 3, abs=1e-4)
+    off[:, 16:19] *= ~known
+    assert float(texture_loss(T + off, T, vqgan.std)) == 0
 
 
 def test_stages_say_what_they_need(people: People, tmp_path: Path) -> None:

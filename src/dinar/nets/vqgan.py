@@ -9,13 +9,16 @@ from torch import Tensor
 
 from .pretrained import Network
 
+RGB, FILL = slice(16, 19), slice(20, 21)  # channels of the texture
+
 
 class VQGAN(Network):
     """diffusers' ``VQModel`` with the published settings: downsampling 4, codebook of 8192 vectors of length 6.
 
     It works on what makes a person differ from the mean texture, with channels of one scale: ``mean`` and ``std`` of
     training textures are kept with the weights (:meth:`settle`). Otherwise the codes are spent on what is the same for
-    everybody, and on the generated channels, which are larger than the colours.
+    everybody, and on the generated channels, which are larger than the colours. Colours count where they are known:
+    elsewhere they are 0 on the way in, and the mean's on the way out.
     """
 
     mean: Tensor
@@ -56,17 +59,24 @@ class VQGAN(Network):
     @torch.no_grad()
     def settle(self, textures: Tensor) -> None:  # [B, 21, S, S] of many people
         """Take their mean and scale, and codes among their latents, so that all codes are in use from the start."""
-        self.mean.copy_(textures.float().mean(0))
-        self.std.copy_((textures.float() - self.mean).square().mean((0, 2, 3)).sqrt().clamp(min=1e-2)[:, None, None])
+        known = textures[:, FILL].float()
+        weight = torch.ones_like(textures[:, :1]).expand_as(textures).clone()
+        weight[:, RGB] = known
+        total = weight.sum(0)
+        overall = (textures * weight).sum((0, 2, 3)) / weight.sum((0, 2, 3)).clamp(min=1)
+        self.mean.copy_(torch.where(total > 0, (textures * weight).sum(0) / total.clamp(min=1), overall[:, None, None]))
+        spread = ((textures - self.mean).square() * weight).sum((0, 2, 3)) / weight.sum((0, 2, 3)).clamp(min=1)
+        self.std.copy_(spread.sqrt().clamp(min=1e-2)[:, None, None])
         latents = self.encode(textures).float().movedim(1, -1).flatten(0, -2)
         codes = self.model.quantize.embedding.weight
         chosen = torch.randint(len(latents), (len(codes),), generator=torch.Generator().manual_seed(0))
         codes.copy_(latents[chosen.to(latents.device)])
 
     def normal(self, texture: Tensor) -> Tensor:  # [B, 21, S, S] -> about unit variance
-        return (texture - self.mean) / self.std
+        x = (texture - self.mean) / self.std
+        return torch.cat([x[:, : RGB.start], x[:, RGB] * texture[:, FILL], x[:, RGB.stop :]], 1)
 
-    def natural(self, texture: Tensor) -> Tensor:  # the inverse
+    def natural(self, texture: Tensor) -> Tensor:  # the inverse, where colours are known
         return texture * self.std + self.mean
 
     def encode(self, texture: Tensor) -> Tensor:  # [B, 21, S, S] -> [B, 6, S/4, S/4] latents, before the codebook
