@@ -40,7 +40,6 @@ class AvatarStage:
     needs: ClassVar[tuple[str, ...]] = ()  # what has to be trained already
     direct: ClassVar[bool] = True  # the texture as it is goes through the renderer
     restored: ClassVar[bool] = False  # the texture goes through the VQGAN and then the renderer
-    completed: ClassVar[bool] = False  # half of the textures are without holes, as they are after the inpainting
 
     def __init__(self, c: presets.Learned, people: People, start: Path | None = None) -> None:
         self.c, self.people = c, people
@@ -94,10 +93,9 @@ class AvatarStage:
         return encode(nets, b, self.c.texture, z)
 
     def given(self, nets: Nets, batch: dict[str, Tensor]) -> Tensor:
-        """The textures [B, 21, S, S] of a step. Complete ones are merged from both views (eq. 5), the rest filled."""
+        """The textures [B, 21, S, S] of a step. About half are complete, as they are after the inpainting: merged from
+        both views (eq. 5), the rest filled."""
         texture, part = self.texture(nets, batch, noise=True)
-        if not self.completed:
-            return texture
         other, seen = self.texture(nets, batch, "out")
         merged, _ = merge(torch.stack([texture, other]), torch.stack([p.lam * p.fill for p in (part, seen)]))
         whole = complete(merged, torch.maximum(part.fill, seen.fill))

@@ -25,7 +25,7 @@ class CompressionStage(AvatarStage):
     uses = ("encoder", "generator", "renderer", "vqgan")
     learns = ("vqgan",)
     needs = ("encoder", "generator", "renderer")
-    direct, restored, completed = False, True, True
+    direct, restored = False, True
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         vqgan = cast(VQGAN, network(self.modules["vqgan"]))

@@ -14,4 +14,4 @@ class FinetuneStage(AvatarStage):
     uses = ("encoder", "generator", "renderer", "vqgan")
     learns = uses
     needs = uses
-    direct = restored = completed = True
+    direct = restored = True
