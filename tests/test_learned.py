@@ -76,6 +76,23 @@ def test_switches_take_parts_out(avatar: Avatar, networks: Networks) -> None:
     assert made.neural is not None and made.neural.fine is None and made.neural.texture[:, 16:].abs().max() == 0
 
 
+def test_classical_restoration_behind_the_neural_renderer(avatar: Avatar, networks: Networks) -> None:
+    """--unseen classical: the photo's texels stay, all others have the classical avatar's kind of colours."""
+    w = avatar.work
+    seen, whole = (fine_texture(avatar.body, w.subjects, w.fits, True, 128, complete=c) for c in (False, True))
+    assert bool((whole.known == 1).all()) and 0 < float(seen.known.mean()) < 0.9
+    sure = seen.known.expand(-1, 3, -1, -1) > 0.5
+    assert float((whole.rgb - seen.rgb)[sure].abs().median()) < 0.02
+    photos = [(s.rgb, s.alpha) for s in w.subjects]
+    neural, used = make_neural(avatar.body, networks, photos, w.fits, whole, Options(inpaint=False, refine=False))
+    assert used == ["encoder", "renderer"]
+    back = avatar.replace(neural=neural).render(azimuth=180, size=160)
+    classical = avatar.render(azimuth=180, size=160)
+    both = (back[..., 3] > 0.9) & (classical[..., 3] > 0.9)
+    # an untrained gate lets .95 of the texture through
+    assert np.abs(back - classical)[both][:, :3].mean() < 0.1
+
+
 def test_what_cannot_be_used_is_refused(
     weights: Path, tmp_path: Path, demo_photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
