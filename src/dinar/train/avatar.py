@@ -132,6 +132,8 @@ class AvatarStage:
         truth, mask = batch["out_rgb"].repeat(k, 1, 1, 1), batch["out_mask"].repeat(k, 1, 1, 1)
         face = batch["out_face"].repeat(k, 1)
         loss, terms = reconstruction(rgb, alpha, truth, mask, face, self.lpips, w, self.c.crop)
+        if "generator" in self.learns:
+            parts["scale"] = texture[:, :16].float().square().mean().clamp(min=1e-8).log().square()
         for name, value in parts.items():
             terms[name], loss = value, loss + getattr(w, name) * value
         if "discriminator" not in self.modules:

@@ -83,6 +83,9 @@ class Losses:
     # Textures against restored ones, ‖T − T_res‖² of §3.3, and the codebook's own loss. In units of the channels' own
     # scale the first is small beside the renders' loss, under which colours are learned last.
     texture: float = 10.0
+    # (log mean T_gen²)²: keeps the generated channels near unit size. The batch norm that reads them does not mind how
+    # large they are, so nothing else does: without, they reached 10⁶ in 900 steps and had stopped learning long before.
+    scale: float = 0.01
     codebook: float = 1.0
 
 
@@ -143,9 +146,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         # The paper takes its parser from elsewhere: the same network, longer.
         "paper": Parser(Loop(steps=40000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8)),
     },
-    "avatar": {"nano": _nano(500), "base": _base(60000), "paper": _paper(100000)},
-    "compression": {"nano": _nano(400, lr=2e-3), "base": _base(20000), "paper": _paper(300000)},
-    "finetune": {"nano": _nano(80, lr=1e-3), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4),
+    "avatar": {"nano": _nano(400), "base": _base(60000), "paper": _paper(100000)},
+    "compression": {"nano": _nano(300, lr=2e-3), "base": _base(20000), "paper": _paper(300000)},
+    "finetune": {"nano": _nano(50, lr=1e-3), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4),
                  "paper": _paper(20000)},
     "inpainting": {
         "nano": _nano(1000, 16),
