@@ -207,8 +207,8 @@ def make_neural(
         lap("refine")
     most = float(whole.abs().max())
     if most > torch.finfo(torch.float16).max:
-        raise DinarError(f"expected generated channels that fit into fp16, got up to {most:.0f}: the generator of these "
-                         "weights has run away; train it again (losses.scale in train/presets.py)")  # fmt: skip
+        raise DinarError(f"expected generated channels that fit into fp16, got up to {most:.0f}: the generator of "
+                         "these weights has run away; train it again (losses.scale in train/presets.py)")  # fmt: skip
     if fine is not None:  # as the file keeps them, so that a saved avatar looks like the one that was made
         fine = Fine((fine.rgb * 255).round() / 255, fine.known)
     return Neural(whole.half().float(), fine, nets["renderer"], networks.size), [*used, "renderer"]
