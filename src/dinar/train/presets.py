@@ -147,11 +147,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "paper": Parser(Loop(steps=40000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8)),
     },
     "avatar": {"nano": _nano(400), "base": _base(60000), "paper": _paper(100000)},
-    "compression": {"nano": _nano(300, lr=2e-3), "base": _base(20000), "paper": _paper(300000)},
+    "compression": {"nano": _nano(250, lr=2e-3), "base": _base(20000), "paper": _paper(300000)},
     "finetune": {"nano": _nano(50, lr=1e-3), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4),
                  "paper": _paper(20000)},
     "inpainting": {
-        "nano": _nano(1000, 16),
+        "nano": _nano(700, 16),
         "base": _base(40000, 32, 8, lr=3e-4),
         # AdamW at 1e-6 for each sample of the batch
         "paper": _paper(50000, 128, lr=1.28e-4),
