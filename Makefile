@@ -41,7 +41,8 @@ nano: .venv/.done
 	$(BIN)/dinar train finetune --preset nano --data $(NANO)/people --init $(NANO)/compression/weights --run $(NANO)/finetune --threads 2
 	$(BIN)/dinar train inpainting --preset nano --data $(NANO)/people --init $(NANO)/finetune/weights --run $(NANO)/inpainting --threads 2
 	$(BIN)/dinar create src/dinar/data/demo.jpg -o $(NANO)/me.avatar --weights $(NANO)/inpainting/weights
-	$(BIN)/dinar evaluate views $(NANO)/others -o $(NANO)/evaluation --size 256 --weights $(NANO)/inpainting/weights --learned --classical
+	$(BIN)/dinar evaluate views $(NANO)/others -o $(NANO)/evaluation --size 256 --weights $(NANO)/inpainting/weights --learned --classical \
+		--metrics PSNR MS-SSIM LPIPS-AlexNet IoU
 	@echo "look at $(NANO)/*/pictures, $(NANO)/me.preview.png and $(NANO)/evaluation"
 
 quality: .venv/.done
