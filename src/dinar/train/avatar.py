@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from ..nets.perceptual import LPIPS
 from ..nets.presets import build
 from ..nets.pretrained import Network
 from ..nets.renderer import push_pull
+from ..nets.vqgan import VQGAN
 from ..texture.neural import SAMPLED, Partial, merge, rasterise
 from . import presets
 from .loop import State
@@ -113,7 +114,7 @@ class AvatarStage:
         out, parts = [texture] if self.direct else [], {}
         if self.restored:
             again, parts["codebook"] = nets["vqgan"](texture)
-            parts["texture"] = texture_loss(again, texture, network(nets["vqgan"]).std)
+            parts["texture"] = texture_loss(again, texture, cast(VQGAN, network(nets["vqgan"])).std)
             out.append(again)
         return torch.cat(out), parts
 

@@ -32,7 +32,7 @@ class CompressionStage(AvatarStage):
         if state.step == 0 and bool((vqgan.std == 1).all()):
             vqgan.settle(self.some(state))
             for t in (vqgan.mean, vqgan.std, vqgan.model.quantize.embedding.weight.data):
-                t.copy_(broadcast(t))
+                t.copy_(cast(Tensor, broadcast(t)))
         return super().step(batch, state)
 
     @torch.no_grad()

@@ -79,8 +79,10 @@ class InpaintingStage(AvatarStage):
         if state.step == 0 and bool((denoiser.std == 1).all()):  # never set: the first batch stands for all
             wholes = [self.truth(nets, views(w))[0] for w in who] or [self.truth(nets, batch)[0]]
             latents = vqgan.encode(torch.cat(wholes)).float()
-            denoiser.mean.copy_(broadcast(latents.mean((0, 2, 3))))
-            denoiser.std.copy_(broadcast(latents.std((0, 2, 3)).clamp(min=1e-3)))
+            denoiser.mean.copy_(latents.mean((0, 2, 3)))
+            denoiser.std.copy_(latents.std((0, 2, 3)).clamp(min=1e-3))
+            for t in (denoiser.mean, denoiser.std):
+                t.copy_(cast(Tensor, broadcast(t)))
 
         def task(whole: Tensor, partial: Tensor, known: Tensor) -> Task:
             latents = denoiser.normal(vqgan.encode(whole).float())
