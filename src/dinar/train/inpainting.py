@@ -73,7 +73,8 @@ class InpaintingStage(AvatarStage):
         who = [tuple(w) for w in batch["who"].tolist()] if "who" in batch else []
 
         def views(w: tuple[int, ...]) -> dict[str, Tensor]:
-            x = self.people.views_of(w[0], w[1], bool(w[2]))
+            with torch.autocast(state.device.type, enabled=False):  # rasters are no matter of mixed precision
+                x = self.people.views_of(w[0], w[1], bool(w[2]))
             return {n: torch.from_numpy(a)[None].to(state.device) for n, a in x.items()}
 
         if state.step == 0 and bool((denoiser.std == 1).all()):  # never set: the first batch stands for all

@@ -37,8 +37,8 @@ class Loop:
     seed: int = 0
 
     def fitting(self) -> Loop:
-        """For a run shorter than the preset's: warm-up, pictures and checkpoints no rarer than every tenth of it."""
-        tenth = max(1, self.steps // 10)
+        """For a run shorter than the preset's: warm-up, pictures and checkpoints at every tenth of it or more often."""
+        tenth = max(10, self.steps // 10)
         names = ("warmup", "show_every", "save_every")
         return replace(self, **{n: min(getattr(self, n), tenth) for n in names})
 
