@@ -41,6 +41,7 @@ Unseen = Literal["diffusion", "classical", "nothing"]
 """What fills the colours that no photo shows: §3.3; texture.restore; or nothing, and the renderer makes what it can."""
 
 MARGIN = 0.06  # empty border around the person in what the networks see, a share of the person's longer side
+HAZE = 0.02  # alpha that a sigmoid never quite loses: without, pictures stand in a faint grey square
 FILE = "avatar.json"  # beside the networks of a weights folder
 
 
@@ -293,7 +294,8 @@ def draw(
         sharp, _, on = _raster(neural, body, vertices, camera.crop(0, 0, 1, h, w))
         filled = push_pull(sharp[:, SAMPLED], on * sharp[:, FILL])[0, :, : camera.height, : camera.width]
         colour = gate.clip(0, 1) * filled.permute(1, 2, 0).cpu().numpy() + (1 - gate.clip(0, 1)) * own
-    return np.concatenate([colour.clip(0, 1), out[..., 3:4]], -1).astype(np.float32)
+    alpha = ((out[..., 3:4] - HAZE) / (1 - 2 * HAZE)).clip(0, 1)
+    return np.concatenate([colour.clip(0, 1), alpha], -1).astype(np.float32)
 
 
 def _raster(neural: Neural, body: Body, vertices: Tensor, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
