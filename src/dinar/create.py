@@ -70,7 +70,7 @@ def create(
     neural: bool = True,  # learned avatars: the generated channels,
     rgb: bool = True,  # the sampled ones,
     unseen: Unseen | None = None,  # how what the photo does not show is filled; None: as the weights say
-    refine: bool = True,  # refinement and matching of colours (app. B)
+    refine: bool | None = None,  # refinement and matching of colours (app. B); None: as the weights say
     seed: int = 0,  # of the diffusion
     progress: Callable[[str], None] = lambda _: None,
 ) -> Avatar:
@@ -139,6 +139,7 @@ def create(
     if networks is not None:
         progress("making the neural texture")
         unseen = unseen or networks.unseen
+        refine = networks.refine if refine is None else refine
         options = Options(neural, rgb, unseen == "diffusion", refine, seed)
         fine = fine_texture(body, subjects, found, occlusion, size, unseen == "classical")
         lap("sample on the bare body")

@@ -56,6 +56,7 @@ class Networks:
     size: int  # pixels a side of the pictures
     default: bool = False  # they are better than the classical avatar, so `create` uses them unasked
     unseen: Unseen = "diffusion"  # what does better with them
+    refine: bool = True  # likewise
     name: str = ""  # of a shipped preset
 
     @property
@@ -88,7 +89,8 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
         raise DinarError(f"{folder}: expected the weights folder of a training run ({', '.join(NAMES)}), found none")
     try:
         about = json.loads((folder / FILE).read_text())
-        return Networks(out, int(about["size"]), bool(about.get("default", False)), about.get("unseen", "diffusion"))
+        return Networks(out, int(about["size"]), bool(about.get("default", False)), about.get("unseen", "diffusion"),
+                        bool(about.get("refine", True)))  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise DinarError(f"{folder}: expected {FILE} with the size of the pictures ({e}); train again") from e
 

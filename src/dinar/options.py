@@ -66,8 +66,8 @@ class Create(Common):
     """Learned avatars: use the colours sampled from the photo."""
     unseen: Literal["diffusion", "classical", "nothing"] | None = None
     """Learned avatars: what fills the colours that no photo shows; default: what does better with the weights."""
-    refine: bool = True
-    """Learned avatars: refine and match colours."""
+    refine: bool | None = None
+    """Learned avatars: refine and match colours; default: what does better with the weights."""
     seed: int = 0
     """Another seed, another back."""
     preview: bool = True

@@ -137,9 +137,9 @@ def ablation(learned: bool, classical: bool, weights: Path | None) -> list[Syste
                 System("learned: RGB + neural", on | {"unseen": "nothing", **OFF}),
                 System("learned: + inpainting", on | {"unseen": "diffusion", **OFF}),
                 System("learned: + occlusion detector", on | {"unseen": "diffusion", "refine": False}),
-                System("learned: + RGB tuning", on | {"unseen": "diffusion"}),
+                System("learned: + RGB tuning", on | {"unseen": "diffusion", "refine": True}),
                 System("learned: classical restoration in place of inpainting",
-                       on | {"unseen": "classical"})]  # fmt: skip
+                       on | {"unseen": "classical", "refine": True})]  # fmt: skip
     return out
 
 
