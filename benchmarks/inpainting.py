@@ -16,7 +16,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -110,7 +110,7 @@ def main() -> None:
     print(json.dumps(result["controls"]), flush=True)
     if a.mirror:
         for name, wanted in (("with", True), ("without", False)):
-            config = networks.nets["denoiser"].config | {"mirror": wanted}
+            config: dict[str, Any] = {**networks.nets["denoiser"].config, "mirror": wanted}
             torch.manual_seed(0)
             stage.modules["denoiser"] = Denoiser(**config)
             stage.optimizers = stage._optimizers()

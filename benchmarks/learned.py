@@ -69,7 +69,7 @@ def main() -> None:
         start = time.perf_counter()
         try:
             if not file.exists():
-                create(photo, learned=True, weights=a.weights, unseen=a.unseen, refine=not a.no_refine).save(file)
+                create(photo, learned=True, weights=a.weights, unseen=a.unseen, refine=False if a.no_refine else None).save(file)
         except DinarError as e:
             print(e)
             continue
