@@ -69,7 +69,8 @@ def main() -> None:
         start = time.perf_counter()
         try:
             if not file.exists():
-                create(photo, learned=True, weights=a.weights, unseen=a.unseen, refine=False if a.no_refine else None).save(file)
+                refine = False if a.no_refine else None  # None: as the weights say
+                create(photo, learned=True, weights=a.weights, unseen=a.unseen, refine=refine).save(file)
         except DinarError as e:
             print(e)
             continue
