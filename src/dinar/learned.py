@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -89,7 +89,10 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
         raise DinarError(f"{folder}: expected the weights folder of a training run ({', '.join(NAMES)}), found none")
     try:
         about = json.loads((folder / FILE).read_text())
-        return Networks(out, int(about["size"]), bool(about.get("default", False)), about.get("unseen", "diffusion"),
+        unseen = about.get("unseen", "diffusion")
+        if unseen not in get_args(Unseen):
+            raise ValueError(f"unseen: {unseen}")
+        return Networks(out, int(about["size"]), bool(about.get("default", False)), unseen,
                         bool(about.get("refine", True)))  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise DinarError(f"{folder}: expected {FILE} with the size of the pictures ({e}); train again") from e

@@ -157,8 +157,11 @@ class Body:
         """Vertices [B, V, 3] and joints [B, J, 3] in the rest pose."""
         c = self.coefficients(betas, expression)
         v = self.v_template + (c @ self.shapedirs.reshape(-1, c.shape[1]).T).reshape(len(c), -1, 3)
-        j = self.j_template + (c @ self.j_dirs.reshape(-1, c.shape[1]).T).reshape(len(c), -1, 3)
-        return (v if offsets is None else v + offsets), j
+        return (v if offsets is None else v + offsets), self.rest_joints(c)
+
+    def rest_joints(self, coefficients: Tensor) -> Tensor:  # [B, C] of :meth:`coefficients` -> [B, J, 3]
+        c = coefficients
+        return self.j_template + (c @ self.j_dirs.reshape(-1, c.shape[1]).T).reshape(len(c), -1, 3)
 
     @cached_property
     def _levels(self) -> tuple[list[int], list[tuple[list[int], list[int], list[int]]]]:

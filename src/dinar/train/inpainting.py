@@ -139,8 +139,6 @@ class InpaintingStage(AvatarStage):
         return mean, {"validation": np.concatenate(rows)} if rows else {}
 
 
-
-
 def hidden(texture: Tensor, generator: torch.Generator | None = None) -> Tensor:  # [B, 21, S, S]
     """The same with holes in what is sampled."""
     coarse = torch.rand(len(texture), 1, 8, 8, generator=generator).to(texture.device)

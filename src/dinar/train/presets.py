@@ -83,10 +83,10 @@ class Losses:
     # Textures against restored ones, ‖T − T_res‖² of §3.3, and the codebook's own loss. In units of the channels' own
     # scale the first is small beside the renders' loss, under which colours are learned last.
     texture: float = 10.0
-    # (log mean T_gen²)²: keeps the generated channels near unit size. The batch norm that reads them does not mind how
-    # large they are, so nothing else does: without, they reached 10⁶ in 900 steps and had stopped learning long before.
-    scale: float = 0.01
     codebook: float = 1.0
+    # (log mean T_gen²)²: keeps the generated channels near unit size. The batch norm that reads them does not mind how
+    # large they are, so nothing else does: without, they reached 10⁶ in one run of 900 steps.
+    scale: float = 0.01
 
 
 @dataclass
@@ -117,7 +117,7 @@ class Learned:
 
 
 def _nano(steps: int, batch: int = 8, lr: float = 3e-3) -> Learned:
-    """Minutes on one CPU core; no LPIPS and no discriminator: either would cost more than all the rest together."""
+    """Minutes on one CPU core; without LPIPS and discriminator, for speed."""
     loop = Loop(steps, batch, batch, warmup=20, ema=0.99, log_every=20, show_every=200, save_every=200)
     losses = Losses(l1=1.0, adversarial=0.0)
     return Learned(loop, "nano", 128, 64, 128, "none", lr, 1e-3, losses, 6, 4, augmented=False, cached=1000)
@@ -132,7 +132,7 @@ def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> Learned:
 
 
 def _paper(steps: int, batch: int = 4, **more: Any) -> Learned:
-    """§4.1 to the letter."""
+    """§4.1, and what docs/training.md adds to all presets."""
     loop = Loop(steps, batch, 4, warmup=0, clip=1e9, workers=8, show_every=2000, save_every=1000)
     return Learned(loop, **{"nets": "paper", "holdout": 32, **more})
 

@@ -239,10 +239,9 @@ def sample_camera(
     return Camera(intrinsics(focal, size, size), torch.from_numpy(T).float(), size, size)
 
 
-MISSED = 0.008  # of the person's height: how far off keypoints are
-
-
 # --- fits are never exact -------------------------------------------------------------------------------------------
+
+MISSED = 0.008  # of the person's height: how far off keypoints are
 
 
 def perturbed(
@@ -278,7 +277,7 @@ def laid_over(
     T: Tensor,  # [N, 4, 4]
     draw: Callable[..., Tensor],  # standard normal numbers of a shape
 ) -> tuple[Tensor, Tensor]:
-    """The nearest pose and place whose joints are seen where keypoints would be found: near the true ones."""
+    """A pose and place near these whose joints are seen where keypoints would be found: near the true ones."""
     main = [j for j, name in enumerate(body.joint_names) if not name[-1].isdigit()]
     true, _ = project(points[:, main], K, T)
     height = (true[..., 1].amax(1) - true[..., 1].amin(1)).clamp(min=1)[:, None, None]
@@ -295,5 +294,5 @@ def laid_over(
 
 
 def _joints(body: Body, betas: Tensor, pose: Tensor, transl: Tensor) -> Tensor:  # [n, J, 3], without the skin
-    rest = body.j_template + (body.coefficients(betas[None]) @ body.j_dirs.flatten(0, 1).mT).unflatten(1, (-1, 3))
+    rest = body.rest_joints(body.coefficients(betas[None]))
     return body.skinning(rest.expand(len(pose), -1, -1), pose, transl)[1]
