@@ -20,7 +20,9 @@ from dinar.create import Subject
 from dinar.data import Params, Views
 from dinar.data import frames as frames_module
 from dinar.data import prepare as prepare_module
+from dinar.data.arrays import frontality
 from dinar.data.augment import augment, flip, jitter_camera, shift_colours, turn_camera
+from dinar.data.dressing import dressed
 from dinar.data.folder import Folder, encode, people_in, start_set, write_views
 from dinar.data.frames import find_clips, import_people, read_frames
 from dinar.data.photos import Photos, load_fits
@@ -56,12 +58,13 @@ def person(body: Body, name: str = "anna", seed: int = 0, views: int = 3, size: 
     points = body.keypoints(posed)
     xy, _ = project(points, v.K, v.T_cam_world)
     seen = (torch.rand(*xy.shape[:2], 1, generator=g) < 0.8).float()
+    offsets = (random(body.num_vertices, 3) * 2e-3).half().float()  # as files keep them
     colour = torch.cat([r.uv * 255, torch.rand(views, size, size, 1, generator=g) * 255], -1)
     return dataclasses.replace(
         v,
         rgb=colour.to(torch.uint8),
         alpha=r.mask.to(torch.uint8) * 255,
-        fitted=Params(params.betas + 0.1, pose + random(*pose.shape) * 0.02, params.transl + 0.01),
+        fitted=Params(params.betas + 0.1, pose + random(*pose.shape) * 0.02, params.transl + 0.01, offsets=offsets),
         labels=(torch.randint(1, len(CLASSES), r.mask.shape, generator=g) * r.mask).to(torch.uint8),
         normals=torch.where(r.mask[..., None], (normals * 127 + 128).round(), 128.0).to(torch.uint8),
         depth=torch.where(r.mask, r.fragments.depth, 0.0),
@@ -200,6 +203,20 @@ def test_select_concatenate_and_raster(body: Body, anna: Views) -> None:
 
 
 # --- augmentation ---------------------------------------------------------------------------------------------------
+
+
+def test_dressing_widens_the_fit_to_the_outline(body: Body, anna: Views) -> None:
+    """Of the most frontal view alone; what has offsets keeps them, and the body of the truth stays bare."""
+    slim = person(body, size=128)
+    front = int(frontality(slim).argmax())
+    bare = dataclasses.replace(slim, fitted=None, labels=None)
+    bare.alpha[front] = torch.from_numpy(cv2.dilate(slim.alpha[front].numpy(), np.ones((5, 5), np.uint8)))
+    v = dressed(bare, body)
+    cover = lambda x: float(x.raster(body, fitted=True).mask[front].sum() / (x.alpha[front] > 127).sum())  # noqa: E731
+    assert cover(bare) < 0.85 and 0.93 < cover(v) < 1.03
+    assert dressed(v, body) is v and dressed(anna, body) is anna and anna.params.offsets is None
+    unlike = dataclasses.replace(anna, fitted=dataclasses.replace(anna.fit, offsets=None), labels=None)
+    assert dressed(unlike, body).params.offsets is None and dressed(unlike, body).fit.offsets is not None
 
 
 def test_flip_is_the_mirrored_body(body: Body, anna: Views) -> None:
@@ -412,11 +429,13 @@ def test_fit_command_on_a_real_photo(demo_photo: Path, pose_network: None, body:
     (photos / "broken.jpg").write_bytes(demo_photo.read_bytes()[:3000])
     main(["fit", str(photos), "-o", str(tmp_path / "set"), "--masks", "--each"])
     report = json.loads((tmp_path / "set/report.json").read_text())
+    D = np.load(tmp_path / "set/offsets/me.npy")
+    assert D.shape == (body.num_vertices, 3) and D.dtype == np.float16 and 1e-3 < np.abs(D).max() < 0.3
     assert report["fitted"] == 1 and "damaged" in report["left_out"]["broken.jpg"]
     source: Source = Photos(photos, tmp_path / "set", size=256)
     v = source.views(0)
     a, b = v.alpha[0] > 127, v.raster(body).mask[0]
-    assert (a & b).sum() / (a | b).sum() > 0.6
+    assert (a & b).sum() / (a | b).sum() > 0.85  # in clothes
     inside = torch.stack([a.any(0).nonzero().aminmax().max, a.any(1).nonzero().aminmax().max])
     assert inside.max() < 256 * (0.5 + 0.5 / 1.2) + 2
     k = v.keypoints2d[0]  # type: ignore[index]

@@ -7,17 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 
 from dinar.avatar import Avatar
 from dinar.cli import main
-from dinar.create import fine_texture
 from dinar.errors import DinarError
 from dinar.evaluate import iou
-from dinar.learned import Networks, Options, load_networks, make_neural, open_networks, save_networks, shipped
+from dinar.learned import (
+    Networks,
+    Options,
+    fine_layer,
+    load_networks,
+    make_neural,
+    open_networks,
+    save_networks,
+    shipped,
+)
 from dinar.nets.presets import build
 from dinar.scene import orbit
-from dinar.texture.neural import FILL, SAMPLED
+from dinar.texture.neural import FILL, SAMPLED, Fine
 from dinar.texture.refine import Refinement
 
 NAMES = ("encoder", "generator", "renderer", "vqgan", "denoiser")
@@ -38,12 +47,16 @@ def networks(weights: Path) -> Networks:
     return load_networks(weights)
 
 
+def fine(avatar: Avatar, complete: bool = False) -> Fine:
+    rgb, seen = avatar.rgb.astype(np.float32) / 255, avatar.lam.astype(np.float32) / 255
+    return fine_layer(rgb, np.ones_like(seen) if complete else seen)
+
+
 def make(avatar: Avatar, networks: Networks, **switches) -> tuple[Avatar, list[str]]:
     w = avatar.work
-    fine = fine_texture(avatar.body, w.subjects, w.fits, True, 128)
     options = Options(steps=2, refinement=Refinement(steps=2, adversarial=0.0), **switches)
     photos = [(s.rgb, s.alpha) for s in w.subjects]
-    neural, used = make_neural(avatar.body, networks, photos, w.fits, fine, options)
+    neural, used = make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, fine(avatar), options)
     return avatar.replace(neural=neural), used
 
 
@@ -54,8 +67,8 @@ def test_a_learned_avatar_draws_saves_and_loads(avatar: Avatar, networks: Networ
     camera = orbit(avatar.vertices(), 30, height=160, width=120)
     picture = made.render(camera=camera)
     # an untrained renderer starts with the body as its mask
-    body = avatar.replace(offsets=torch.zeros_like(avatar.offsets)).render(camera=camera)
-    assert picture.shape == (160, 120, 4) and iou(picture[..., 3] > 0.5, body[..., 3] > 0.5) > 0.8
+    dressed = avatar.render(camera=camera)
+    assert picture.shape == (160, 120, 4) and iou(picture[..., 3] > 0.5, dressed[..., 3] > 0.5) > 0.8
     made.save(tmp_path / "a.avatar")
     back = Avatar.load(tmp_path / "a.avatar")
     assert np.abs(back.render(camera=camera) - picture).mean() < 2e-3
@@ -76,21 +89,27 @@ def test_switches_take_parts_out(avatar: Avatar, networks: Networks) -> None:
     assert made.neural is not None and made.neural.fine is None and made.neural.texture[:, 16:].abs().max() == 0
 
 
-def test_classical_restoration_behind_the_neural_renderer(avatar: Avatar, networks: Networks) -> None:
+def test_classical_restoration_behind_the_neural_renderer(
+    avatar: Avatar, networks: Networks, tmp_path: Path
+) -> None:
     """--unseen classical: the photo's texels stay, all others have the classical avatar's kind of colours."""
     w = avatar.work
-    seen, whole = (fine_texture(avatar.body, w.subjects, w.fits, True, 128, complete=c) for c in (False, True))
-    assert bool((whole.known == 1).all()) and 0 < float(seen.known.mean()) < 0.9
-    sure = seen.known.expand(-1, 3, -1, -1) > 0.5
-    assert float((whole.rgb - seen.rgb)[sure].abs().median()) < 0.02
-    photos = [(s.rgb, s.alpha) for s in w.subjects]
-    neural, used = make_neural(avatar.body, networks, photos, w.fits, whole, Options(inpaint=False, refine=False))
+    photos, whole = [(s.rgb, s.alpha) for s in w.subjects], fine(avatar, complete=True)
+    options = Options(inpaint=False, refine=False)
+    neural, used = make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, whole, options)
     assert used == ["encoder", "renderer"]
-    back = avatar.replace(neural=neural).render(azimuth=180, size=160)
+    mixed = avatar.replace(neural=neural)
+    back = mixed.render(azimuth=180, size=160)
     classical = avatar.render(azimuth=180, size=160)
     both = (back[..., 3] > 0.9) & (classical[..., 3] > 0.9)
     # an untrained gate lets .95 of the texture through
     assert np.abs(back - classical)[both][:, :3].mean() < 0.1
+    mixed.save(tmp_path / "a.avatar")  # whose colours are in the file once
+    with safetensors.safe_open(str(tmp_path / "a.avatar"), "pt") as f:
+        assert "neural.texture" in f.keys() and "neural.fine" not in f.keys()  # noqa: SIM118
+    again = Avatar.load(tmp_path / "a.avatar")
+    assert again.neural is not None and again.neural.fine is not None
+    assert np.abs(again.render(azimuth=180, size=160) - back).mean() < 2e-3
 
 
 def test_what_cannot_be_used_is_refused(

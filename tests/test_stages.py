@@ -98,6 +98,37 @@ def test_the_first_of_all_views_is_the_most_frontal(people: People, source: Few,
     assert front[0] > 0.7 and front[1] > 0.7 and front[2] < front[0]
 
 
+def test_sets_without_clothes_are_dressed(source: Few, body: Body) -> None:
+    """In the same way whatever is asked for first, and once a person."""
+    bare = Few.__new__(Few)
+    bare.num_people, bare.n = 3, 3
+    strip = lambda v: dataclasses.replace(v, fitted=dataclasses.replace(v.fit, offsets=None), labels=None)  # noqa: E731
+    bare.made = [strip(v) for v in source.made]
+    a, b = People([bare], size=SIZE), People([bare], size=SIZE)
+    a._views(0, 0, [2])
+    one, two = a._views(0, 0, [1]), b._views(0, 0)
+    assert one.fit.offsets is not None and two.fit.offsets is not None
+    assert torch.equal(one.fit.offsets, two.fit.offsets) and one.fit.offsets.abs().max() > 1e-3
+    assert list(a._offsets) == [(0, 0)]
+
+
+def test_colours_may_be_finer_than_the_texture(people: People, tmp_path: Path) -> None:
+    before, rng = shrink(tmp_path), np.random.default_rng(0)
+    samples = [people.pair(rng) for _ in range(6)]
+    batch = {k: torch.from_numpy(np.stack([s[k] for s in samples])) for k in samples[0]}
+    stage = AvatarStage(tiny("avatar", rgb_size=64), people, before)
+    nets = stage.nets(torch.device("cpu"))
+    with torch.no_grad():
+        texture, fine = stage.given(nets, batch)
+        assert fine is not None and fine.rgb.shape == (6, 3, 64, 64) and texture.shape[2:] == (32, 32)
+        whole = (fine.known == 1).flatten(1).all(1)
+        assert 0 < int(whole.sum()) < 6  # some are complete, as after the restoration
+        assert torch.equal(whole, (texture[:, 20] == 1).flatten(1).all(1))
+        drawn, _ = stage.textures(nets, texture, fine)
+        assert stage.render(nets, drawn, batch)[0].shape == (6, 3, SIZE, SIZE)
+        assert AvatarStage(tiny("avatar", rgb_size=0), people, before).given(nets, batch)[1] is None
+
+
 def test_single_photos_get_holes(source: Few) -> None:
     one = Few.__new__(Few)
     one.made, one.num_people, one.n = [v.select([0]) for v in source.made], 3, 1

@@ -48,13 +48,12 @@ class Avatar:
 
     # ---- pictures ------------------------------------------------------------------------------------------------
 
-    def vertices(self, pose: Tensor | None = None, transl: Tensor | None = None, dressed: bool = True) -> Tensor:
-        """Mesh [V, 3], with the offsets of clothes or bare; without arguments in the pose of the photo."""
+    def vertices(self, pose: Tensor | None = None, transl: Tensor | None = None) -> Tensor:
+        """Mesh [V, 3] with the offsets of clothes; without arguments in the pose of the photo."""
         if pose is None:
             pose, transl = self.pose, self.transl if transl is None else transl
         t = None if transl is None else transl[None]
-        offsets = self.offsets if dressed else None
-        return self.body(self.betas[None], pose[None], t, offsets=offsets).vertices[0]
+        return self.body(self.betas[None], pose[None], t, offsets=self.offsets).vertices[0]
 
     def render(
         self,
@@ -71,7 +70,7 @@ class Avatar:
             h, w = (size, size) if isinstance(size, int) else size
             camera = orbit(v, azimuth, height=h, width=w)
         if self.neural is not None:
-            return draw(self.neural, self.body, self.vertices(pose, transl, dressed=False), camera)
+            return draw(self.neural, self.body, v, camera)
         a = self.body.atlas
         return render_textured(v, self.body.faces, a.uv, a.faces, self.rgb, camera)
 
@@ -138,7 +137,7 @@ class Avatar:
             "rgb": torch.from_numpy(self.rgb), "lam": torch.from_numpy(self.lam),
         }  # fmt: skip
         if self.neural is not None:
-            more, header["neural"] = to_tensors(self.neural)
+            more, header["neural"] = to_tensors(self.neural, tensors["rgb"])
             tensors |= more
         # one metadata entry: the library writes several in random order
         data = safetensors.torch.save(

@@ -270,9 +270,9 @@ def _train(c: Train) -> None:
     if c.stage != "parser":
         more = given("size", "texture", "lpips", "augmented")
         losses = dataclasses.replace(options.losses, **given("adversarial"))
-        crop = options.crop * more.get("size", options.size) // options.size  # §4.1: 256 of 512
+        scaled = {k: getattr(options, k) * more.get("size", options.size) // options.size for k in ("crop", "rgb_size")}
         cached = options.cached or 4000 * (more.get("augmented") is False)
-        options = dataclasses.replace(options, losses=losses, crop=crop, cached=cached, **more)
+        options = dataclasses.replace(options, losses=losses, cached=cached, **scaled, **more)
     elif given("size", "texture", "lpips", "adversarial", "augmented"):
         raise DinarError("the parser takes none of --size, --texture, --lpips, --adversarial, --augmented")
     done = train(c.data, c.run, options, weights=c.weights, init=c.init, cpu=c.device == "cpu", dry_run=c.dry_run)

@@ -30,7 +30,6 @@ from .learned import Options, Unseen, fine_layer, make_neural, open_networks
 from .nets.perceptual import LPIPS
 from .scene import rasterize
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
-from .texture.neural import Fine
 from .texture.occlusion import occlusion_outlines
 
 TEXTURE = 1024  # texels a side of the RGB layer; a head is 65-95 px in a 512 crop, so 256 would blur faces
@@ -132,7 +131,7 @@ def create(
     lap("sample")
 
     progress("restoring what the photo does not show")
-    texture = restore(body, texture, seen, classes)
+    whole = restore(body, texture, seen, classes)
     lap("restore")
 
     learnt, used = None, []
@@ -141,11 +140,10 @@ def create(
         unseen = unseen or networks.unseen
         refine = networks.refine if refine is None else refine
         options = Options(neural, rgb, unseen == "diffusion", refine, seed)
-        fine = fine_texture(body, subjects, found, occlusion, size, unseen == "classical")
-        lap("sample on the bare body")
+        fine = fine_layer(whole, np.ones_like(seen)) if unseen == "classical" else fine_layer(texture, seen)
         pictures = [(s.rgb, s.alpha) for s in subjects]
         judge = perceptual(progress) if refine and rgb else None
-        learnt, used = make_neural(body, networks, pictures, found, fine, options, judge, progress, lap)
+        learnt, used = make_neural(body, networks, pictures, found, D, fine, options, judge, progress, lap)
 
     first = found[0]
     meta = {
@@ -155,7 +153,7 @@ def create(
     }  # fmt: skip
     if learnt:
         meta["learned"] = {"parts": used, "neural": neural, "rgb": rgb, "unseen": unseen, "seed": seed}
-    avatar = Avatar(body, betas, D, (texture * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
+    avatar = Avatar(body, betas, D, (whole * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
                     first.pose, first.transl, first.camera, meta, learnt)  # fmt: skip
     avatar.work = Work(subjects, found, shots, clock)
     return avatar
@@ -239,16 +237,6 @@ def perceptual(progress: Callable[[str], None]) -> LPIPS | None:
     except DinarError as e:
         progress(f"refining without LPIPS: {e}")
         return None
-
-
-def fine_texture(
-    body: Body, subjects: list[Subject], fits: list[Fit], occlusion: bool, size: int, complete: bool = False
-) -> Fine:
-    """The photos' colours on the bare body, which is what the neural renderer draws; complete: restored classically."""
-    bare = torch.zeros(body.num_vertices, 3)
-    shots = [take_shot(body, s, f, bare, occlusion) for s, f in zip(subjects, fits, strict=True)]
-    rgb, seen, classes = sampled_texture(body, shots, size)
-    return fine_layer(restore(body, rgb, seen, classes), np.ones_like(seen)) if complete else fine_layer(rgb, seen)
 
 
 def bare_skin(body: Body, subjects: list[Subject], fits: list[Fit]) -> np.ndarray | None:

@@ -171,6 +171,7 @@ def make_neural(
     networks: Networks,
     photos: Sequence[tuple[np.ndarray, np.ndarray]],  # rgb [H, W, 3] uint8, alpha [H, W] float32
     fits: Sequence[Fit],
+    offsets: Tensor | None = None,  # [V, 3] metres at rest, to the clothes
     fine: Fine | None = None,
     options: Options | None = None,
     perceptual: nn.Module | None = None,  # LPIPS, for the refinement
@@ -180,7 +181,7 @@ def make_neural(
     """The neural texture of a person, and the names of the parts that were used."""
     o, nets, used = options or Options(), networks.nets, []
     device = next(nets["renderer"].parameters()).device
-    views = [as_views(body, *p, f, networks.size) for p, f in zip(photos, fits, strict=True)]
+    views = [as_views(body, *p, f, networks.size, offsets) for p, f in zip(photos, fits, strict=True)]
     batches = [{k: torch.from_numpy(x).to(device) for k, x in view_arrays(v, body, networks.size).items()
                 if k != "front"} for v in views]  # fmt: skip
     with torch.no_grad():
@@ -232,7 +233,8 @@ def encode(
     return compose(generated, part), part
 
 
-def as_views(body: Body, rgb: np.ndarray, alpha: np.ndarray, fit: Fit, size: int) -> Views:
+def as_views(body: Body, rgb: np.ndarray, alpha: np.ndarray, fit: Fit, size: int, offsets: Tensor | None = None
+             ) -> Views:  # fmt: skip
     """A photo and its fit as training sees people: the square around the person, at the networks' size."""
     from .fit.offsets import crop_box, warp_crop
 
@@ -242,7 +244,8 @@ def as_views(body: Body, rgb: np.ndarray, alpha: np.ndarray, fit: Fit, size: int
     mask = warp_crop(alpha.astype(np.float32), box, size, 0.0)
     to8 = lambda x: torch.from_numpy(np.rint(x).clip(0, 255).astype(np.uint8))[None]  # noqa: E731
     return Views(to8(picture), to8(mask * 255), camera.K[None], camera.T_cam_world[None],
-                 Params(fit.betas, fit.pose[None], fit.transl[None]), body=body.name).check()  # fmt: skip
+                 Params(fit.betas, fit.pose[None], fit.transl[None], offsets=offsets),
+                 body=body.name).check()  # fmt: skip
 
 
 def fine_layer(rgb: np.ndarray, seen: np.ndarray) -> Fine:  # [n, n, 3] float32 in [0, 1], [n, n] λ, 0: not seen
@@ -258,7 +261,7 @@ def fine_layer(rgb: np.ndarray, seen: np.ndarray) -> Fine:  # [n, n, 3] float32 
 def draw(
     neural: Neural,
     body: Body,
-    vertices: Tensor,  # [V, 3] world, of the bare body
+    vertices: Tensor,  # [V, 3] world, of the dressed body
     camera: Camera,
 ) -> np.ndarray:
     """[H, W, 4] float32 in [0, 1], straight alpha.
@@ -316,12 +319,14 @@ def _raster(neural: Neural, body: Body, vertices: Tensor, camera: Camera) -> tup
 # ---- in a file -----------------------------------------------------------------------------------------------------
 
 
-def to_tensors(neural: Neural) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """For the avatar's file: tensors, and what its header says. The renderer goes along, unless it is a shipped one."""
-    out = {"neural.texture": neural.texture[0].half()}
+def to_tensors(neural: Neural, rgb: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """For the avatar's file: tensors, and what its header says. The renderer goes along, unless it is a shipped one,
+    and the finer colours, unless they are the avatar's own, ``rgb`` [n, n, 3] uint8."""
+    out, same = {"neural.texture": neural.texture[0].half()}, False
     if neural.fine is not None:
-        out["neural.fine"] = (neural.fine.rgb[0] * 255).round().to(torch.uint8)
-        out["neural.known"] = (neural.fine.known[0] * 255).round().to(torch.uint8)
+        fine, known = ((x[0] * 255).round().to(torch.uint8) for x in (neural.fine.rgb, neural.fine.known))
+        same = bool((known == 255).all()) and torch.equal(fine.permute(1, 2, 0).cpu(), rgb)
+        out |= {} if same else {"neural.fine": fine, "neural.known": known}
     name, weights = type(neural.renderer).__name__, digest(neural.renderer)
     home = shipped()
     ours = home is not None and digest(load_renderer(home / "renderer")) == weights
@@ -329,7 +334,7 @@ def to_tensors(neural: Neural) -> tuple[dict[str, Tensor], dict[str, Any]]:
         out |= {f"renderer.{k}": v.half() if v.is_floating_point() else v
                 for k, v in neural.renderer.state_dict().items() if not k.endswith("num_batches_tracked")}  # fmt: skip
     about = {"size": neural.size, "renderer": {"network": name, **neural.renderer.config}, "weights": weights,
-             "embedded": not ours}  # fmt: skip
+             "embedded": not ours, "colours": same}  # fmt: skip
     return out, about
 
 
@@ -354,7 +359,9 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
             renderer = loaded
         texture = t["neural.texture"][None].float()
         fine = None
-        if "neural.fine" in t:
+        if about.get("colours"):
+            fine = fine_layer(t["rgb"].numpy() / np.float32(255), np.ones(t["rgb"].shape[:2], np.float32))
+        elif "neural.fine" in t:
             fine = Fine(t["neural.fine"][None].float() / 255, t["neural.known"][None].float() / 255)
         if texture.shape[1] != SAMPLED.stop + 2 or not torch.isfinite(texture).all():
             raise KeyError("neural.texture")

@@ -39,7 +39,8 @@ from .views import DEPTH_UNIT, Params, Views
 FORMAT, VERSION = "dinar-views", 1
 JPEG = 95  # quality, without chroma subsampling; 0 writes png
 _ARRAYS = ("K", "T_cam_world", "keypoints2d", "keypoints3d")
-_PARAMS = ("betas", "pose", "transl", "expression")
+_PARAMS = ("betas", "pose", "transl", "expression", "offsets")
+_SHARED = ("betas", "offsets")  # by all views
 
 
 def encode(views: Views, jpeg: int = JPEG) -> dict[str, bytes]:
@@ -57,7 +58,7 @@ def encode(views: Views, jpeg: int = JPEG) -> dict[str, bytes]:
     for prefix, params in (("", v.params), ("fitted_", v.fitted)):
         for k in _PARAMS if params else ():
             if (x := getattr(params, k)) is not None:
-                a[prefix + k] = x.numpy()
+                a[prefix + k] = x.numpy().astype(np.float16) if k == "offsets" else x.numpy()
     pictures = {f"rgb/{{}}.{rgb[0]}": (v.rgb.numpy()[..., ::-1], rgb[1]), "mask/{}.png": (v.alpha.numpy(), _PNG)}
     if v.labels is not None:
         pictures["labels/{}.png"] = v.labels.numpy(), _PNG
@@ -115,7 +116,7 @@ def decode(read: Callable[[str], bytes], indices: Sequence[int] | None, where: s
     def tensor(key: str) -> Tensor | None:
         if key not in a:
             return None
-        x = a[key] if key.endswith("betas") else a[key][chosen]
+        x = a[key] if key.endswith(_SHARED) else a[key][chosen]
         return torch.from_numpy(np.ascontiguousarray(x, np.float32))
 
     def params(prefix: str) -> Params | None:

@@ -35,6 +35,7 @@ from ..errors import DinarError
 from ..files import replacing
 from ..fit.fingers import fit_fingers
 from ..fit.smplify import fit_body
+from .dressing import dressed
 from .folder import people_in, start_set, write_views
 from .photos import body_keypoints, crop_view
 from .views import Views, concatenate
@@ -194,7 +195,7 @@ def fit_frames(
         parts.append(v)
     if len(parts) < MIN_FRAMES:
         raise DinarError(f"{name}: the body fits {len(parts)} of {len(subjects)} frames, expected {MIN_FRAMES}")
-    return concatenate(parts)
+    return dressed(concatenate(parts), body)
 
 
 def read_frames(source: Path, count: int, scratch: Path) -> Iterator[tuple[str, Path]]:

@@ -5,6 +5,7 @@ A photo set is a folder made by ``dinar fit`` (:mod:`.prepare`)::
     fits.npz      parameters, camera, keypoints and scores of every photo; about 1 kB a photo
     report.json   what was left out and why, and the distribution of the errors (report.txt: the same to read)
     masks/        NAME.png, [H, W] 8 bit, the person's alpha at working size (with --masks)
+    offsets/      NAME.npy, [V, 3] float16 metres at rest: the body widened to the clothes (with --masks)
     labels/       NAME.png, [H, W] 8 bit, index into fit.labels.CLASSES (where a human parser wrote them)
     each/         NAME.npz, what ``dinar create --fit`` takes (with --each)
 """
@@ -174,6 +175,7 @@ def crop_view(
     keypoints: np.ndarray | None,  # [P, 3] x, y, visibility
     body: str,
     name: str,
+    offsets: torch.Tensor | None = None,  # [V, 3] metres at rest
 ) -> Views:
     """One picture with its fit as square :class:`Views` of one; white beyond the picture's border."""
     x0, y0, k = crop = square(box, size)
@@ -191,7 +193,7 @@ def crop_view(
         alpha=torch.from_numpy(to_uint8(mask))[None],
         K=camera.K[None],
         T_cam_world=camera.T_cam_world[None],
-        params=Params(fit.betas, fit.pose[None], fit.transl[None]),
+        params=Params(fit.betas, fit.pose[None], fit.transl[None], offsets=offsets),
         labels=label,
         keypoints2d=points,
         body=body,
@@ -243,6 +245,15 @@ class Photos:
         s = read_subject(path, int(self.fits.person[i, 0]))
         return s.rgb, s.alpha, labels
 
+    def _offsets(self, stem: str) -> torch.Tensor | None:
+        path = self.set / "offsets" / f"{stem}.npy"
+        if not path.is_file():
+            return None
+        try:
+            return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
+        except (OSError, ValueError, EOFError) as e:
+            raise DinarError(f"{path}: expected offsets made by dinar fit --masks, got a damaged file ({e})") from e
+
     def _labels(self, stem: str, shape: tuple[int, ...]) -> np.ndarray | None:
         path = self.set / "labels" / f"{stem}.png"
         if not path.is_file():
@@ -258,5 +269,6 @@ class Photos:
         f = self.fits
         names = load_body().keypoint_names if self.body == "anny" else None
         points = body_keypoints(load_body(), f.keypoints[i]) if names else None
-        v = crop_view(rgb, alpha, labels, f.fit(i), f.box[i], self.size, points, self.body, Path(str(f.name[i])).stem)
+        stem = Path(str(f.name[i])).stem
+        v = crop_view(rgb, alpha, labels, f.fit(i), f.box[i], self.size, points, self.body, stem, self._offsets(stem))
         return v if indices is None else v.select(list(indices))

@@ -25,10 +25,11 @@ import torch
 from .. import __version__
 from ..batch import photos_of
 from ..body import Body, load_body
-from ..create import Subject, read_subject
+from ..create import Subject, bare_skin, read_subject
 from ..errors import DinarError
 from ..files import replacing
 from ..fit.fingers import fit_fingers
+from ..fit.offsets import Silhouette, fit_offsets
 from ..fit.smplify import Fit, fit_body
 from ..scene import rasterize
 from .photos import VERSION, PhotoFits, merge_fits, read_fits
@@ -41,7 +42,7 @@ def prepare(
     out: Path,  # the set's folder
     *,
     jobs: int = 1,
-    masks: bool = False,  # also keep the masks
+    masks: bool = False,  # also keep the masks, and the body widened to the clothes
     each: bool = False,  # also write one fit file a photo, for `dinar create --fit`
     body: tuple[str, Path | None] = ("anny", None),
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -50,7 +51,8 @@ def prepare(
     photos = sorted(photos_of(sources), key=lambda p: p.name)
     if absent := [p for p in photos if not p.is_file()]:
         raise DinarError(f"no photo at {absent[0]}: expected image files, folders of them or .txt lists")
-    for folder in (out, out / "parts", *([out / "masks"] if masks else []), *([out / "each"] if each else [])):
+    kept = [out / name for name in (("masks", "offsets") if masks else ()) + (("each",) if each else ())]
+    for folder in (out, out / "parts", *kept):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
@@ -103,6 +105,7 @@ def _finished(out: Path, body: str, masks: bool, each: bool) -> tuple[PhotoFits 
         raise DinarError(f"{out} holds fits of the {old.body} body, not of {body}: give another folder")
     stems = [Path(str(n)).stem for n in old.name]
     extras = [out / "masks" / f"{s}.png" for s in stems if masks] + [out / "each" / f"{s}.npz" for s in stems if each]
+    extras += [out / "offsets" / f"{s}.npy" for s in stems if masks]
     if not all(p.exists() for p in extras):
         return None, {}
     return old, json.loads(header["left_out"])
@@ -143,6 +146,10 @@ def fit_chunk(
         if masks:
             with replacing(masks / f"{p.stem}.png") as temporary:
                 cv2.imwrite(str(temporary), (s.alpha * 255 + 0.5).astype(np.uint8))
+            silhouette = Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front)
+            D = fit_offsets(model, f.betas, [silhouette], stiffness=bare_skin(model, [s], [f]))
+            with replacing(masks.parent / "offsets" / f"{p.stem}.npy") as temporary, temporary.open("wb") as file:
+                np.save(file, D.astype(np.float16))
         if each:
             f.save(each / f"{p.stem}.npz")
     rows = rows or [_empty(model)]

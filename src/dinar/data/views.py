@@ -24,28 +24,28 @@ DEPTH_UNIT = 1e-4  # metres; files keep depth as whole multiples of it
 
 @dataclass(eq=False)
 class Params:
-    """The body in N views: one shape, a pose in each."""
+    """The body in N views: one shape, dressed in one way, a pose in each."""
 
     betas: Tensor  # [num_betas] float32
     pose: Tensor  # [N, J, 3] float32 axis-angle, pose[:, 0] is the global orientation
     transl: Tensor  # [N, 3] float32 metres, world
     expression: Tensor | None = None  # [N, num_expression] float32; None: neutral
+    offsets: Tensor | None = None  # [V, 3] float32 metres at rest, to the clothes (:mod:`.dressing`); None: bare
 
     def __len__(self) -> int:
         return len(self.pose)
 
     def select(self, i: Tensor) -> Params:
         e = self.expression
-        return Params(self.betas, self.pose[i], self.transl[i], None if e is None else e[i])
+        return Params(self.betas, self.pose[i], self.transl[i], None if e is None else e[i], self.offsets)
 
     def to(self, device: torch.device | str) -> Params:
-        e = self.expression
-        return Params(self.betas.to(device), self.pose.to(device), self.transl.to(device),
-                      None if e is None else e.to(device))  # fmt: skip
+        moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Params(**{k: x if x is None else x.to(device) for k, x in moved.items()})
 
     def posed(self, body: Body) -> Posed:
         """The body in every view; ``body`` has to be on the device of the parameters."""
-        return body(self.betas.expand(len(self), -1), self.pose, self.transl, self.expression)
+        return body(self.betas.expand(len(self), -1), self.pose, self.transl, self.expression, offsets=self.offsets)
 
 
 @dataclass
@@ -117,7 +117,8 @@ class Views:
             if q is None:
                 continue
             shapes = {"betas": (len(q.betas),), "pose": (n, q.pose.shape[1] if q.pose.ndim == 3 else 0, 3),
-                      "transl": (n, 3), "expression": (n, 0 if q.expression is None else q.expression.shape[-1])}
+                      "transl": (n, 3), "expression": (n, 0 if q.expression is None else q.expression.shape[-1]),
+                      "offsets": (0 if q.offsets is None else len(q.offsets), 3)}
             for k, shape in shapes.items():
                 want[f"{which}.{k}"], found[f"{which}.{k}"] = (shape, numbers), getattr(q, k)
         for k, (shape, dtype) in want.items():
@@ -182,7 +183,8 @@ def concatenate(parts: Sequence[Views]) -> Views:
         xs = [getattr(p, k) for p in parts]
         if isinstance(xs[0], Params):
             e = None if xs[0].expression is None else torch.cat([x.expression for x in xs])
-            return Params(xs[0].betas, torch.cat([x.pose for x in xs]), torch.cat([x.transl for x in xs]), e)
+            return Params(xs[0].betas, torch.cat([x.pose for x in xs]), torch.cat([x.transl for x in xs]), e,
+                          xs[0].offsets)  # fmt: skip
         return torch.cat(xs)
 
     kinds = [f.name for f in dataclasses.fields(first) if isinstance(getattr(first, f.name), Tensor | Params)]

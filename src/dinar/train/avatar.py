@@ -24,13 +24,15 @@ from ..nets.presets import build
 from ..nets.pretrained import Network
 from ..nets.renderer import push_pull
 from ..nets.vqgan import VQGAN
-from ..texture.neural import SAMPLED, Partial, merge, rasterise
+from ..texture.neural import SAMPLED, Fine, Partial, merge, rasterise, sample
 from . import presets
 from .loop import State
 from .losses import over, reconstruction, texture_loss
 from .people import People
 
 Nets = dict[str, nn.Module]
+Drawn = list[tuple[Tensor, Fine | None]]
+"""Textures and their finer colours."""
 
 
 class AvatarStage:
@@ -93,30 +95,41 @@ class AvatarStage:
         z = torch.randn(len(b["rgb"]), 1, n, n, device=b["rgb"].device) if noise else None
         return encode(nets, b, self.c.texture, z)
 
-    def given(self, nets: Nets, batch: dict[str, Tensor]) -> Tensor:
-        """The textures [B, 21, S, S] of a step. About half are complete, as they are after the inpainting: merged from
-        both views (eq. 5), the rest filled."""
+    def given(self, nets: Nets, batch: dict[str, Tensor]) -> tuple[Tensor, Fine | None]:
+        """The textures [B, 21, S, S] of a step, and the colours at their own resolution. About half are complete, as
+        they are after the inpainting: merged from both views (eq. 5), the rest filled."""
         texture, part = self.texture(nets, batch, noise=True)
         other, seen = self.texture(nets, batch, "out")
-        merged, _ = merge(torch.stack([texture, other]), torch.stack([p.lam * p.fill for p in (part, seen)]))
-        whole = complete(merged, torch.maximum(part.fill, seen.fill))
-        chosen = torch.rand(len(texture)).to(texture.device) < 0.5
-        return torch.where(chosen[:, None, None, None], whole, texture)
+        whole = complete(*_merged((texture, part), (other, seen)))
+        chosen = torch.rand(len(texture)).to(texture.device)[:, None, None, None] < 0.5
+        texture = torch.where(chosen, whole, texture)
+        if (fine := self.fine(batch)) is None:
+            return texture, None
+        parts = (fine, cast(Partial, self.fine(batch, "out")))
+        rgb, known = _merged(*((p.rgb, p) for p in parts))
+        rgb = torch.where(chosen, push_pull(rgb, known), fine.rgb)
+        return texture, Fine(rgb, torch.where(chosen, torch.ones_like(known), fine.fill))
 
-    def render(self, nets: Nets, texture: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def fine(self, batch: dict[str, Tensor], way: str = "in") -> Partial | None:
+        """What the views show at ``rgb_size``; None: the texture itself holds all."""
+        if self.c.rgb_size in (0, self.c.texture):
+            return None
+        return sample(*(batch[f"{way}_{k}"] for k in ("rgb", "mask", "uv", "body", "facing")), self.c.rgb_size)
+
+    def render(self, nets: Nets, drawn: Drawn, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """θ(R(T, M, C)) in the ``out_*`` views (eq. 3), several textures for one view in turn."""
-        k = len(texture) // len(batch["out_uv"])
-        uv, drawn = (batch[n].repeat(k, 1, 1, 1) for n in ("out_uv", "out_drawn"))
-        return nets["renderer"](rasterise(texture, uv, drawn), uv, drawn)
+        uv, on = (batch[n] for n in ("out_uv", "out_drawn"))
+        rasters = torch.cat([rasterise(t, uv, on, fine) for t, fine in drawn])
+        return nets["renderer"](rasters, *(x.repeat(len(drawn), 1, 1, 1) for x in (uv, on)))
 
-    def textures(self, nets: Nets, texture: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def textures(self, nets: Nets, texture: Tensor, fine: Fine | None) -> tuple[Drawn, dict[str, Tensor]]:
         """The textures that are rendered, one after the other, and losses in texture space (§3.3)."""
-        out, parts = [texture] if self.direct else [], {}
+        out, parts = [(texture, fine)] if self.direct else [], {}
         if self.restored:
             again, parts["codebook"] = nets["vqgan"](texture)
             parts["texture"] = texture_loss(again, texture, cast(VQGAN, network(nets["vqgan"])).std)
-            out.append(again)
-        return torch.cat(out), parts
+            out.append((again, None))
+        return out, parts
 
     # ---- for the loop ----------------------------------------------------------------------------------------------
 
@@ -126,10 +139,10 @@ class AvatarStage:
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w, nets = self.c.losses, self.nets(state.device)
         with state.accelerator.autocast():  # for the fixed networks, too, which accelerate has not prepared
-            texture = self.given(nets, batch)
-            textures, parts = self.textures(nets, texture)
-            rgb, alpha = self.render(nets, textures, batch)
-        k = len(textures) // len(texture)
+            texture, fine = self.given(nets, batch)
+            drawn, parts = self.textures(nets, texture, fine)
+            rgb, alpha = self.render(nets, drawn, batch)
+        k = len(drawn)
         truth, mask = batch["out_rgb"].repeat(k, 1, 1, 1), batch["out_mask"].repeat(k, 1, 1, 1)
         face = batch["out_face"].repeat(k, 1)
         loss, terms = reconstruction(rgb, alpha, truth, mask, face, self.lpips, w, self.c.crop)
@@ -168,9 +181,10 @@ class AvatarStage:
         for i in range(self.people.holdout):
             batch = {k: torch.from_numpy(v)[None].to(state.device) for k, v in self.people.held_out(i).items()}
             texture, _ = self.texture(nets, batch)
-            texture = self.textures(nets, texture)[0][-1:]
-            rgb, alpha = self.render(nets, texture, batch)
-            pasted = rasterise(texture, batch["out_uv"], batch["out_drawn"])[:, SAMPLED]
+            fine = self.fine(batch)
+            drawn = self.textures(nets, texture, fine and Fine(fine.rgb, fine.fill))[0][-1:]
+            rgb, alpha = self.render(nets, drawn, batch)
+            pasted = rasterise(drawn[0][0], batch["out_uv"], batch["out_drawn"], drawn[0][1])[:, SAMPLED]
             scores.append(measures(rgb, alpha, batch))
             rows.append(strip(batch["in_rgb"], over(pasted, batch["out_drawn"]), over(rgb, alpha), batch["out_rgb"]))
         mean = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]} if scores else {}
@@ -189,6 +203,12 @@ def network(module: nn.Module) -> Network:
     inner = extract_model_from_parallel(module)
     assert isinstance(inner, Network)
     return inner
+
+
+def _merged(*views: tuple[Tensor, Partial]) -> tuple[Tensor, Tensor]:
+    """Eq. 5 of textures [B, C, S, S], and where it is known [B, 1, S, S]."""
+    texture, _ = merge(torch.stack([t for t, _ in views]), torch.stack([p.lam * p.fill for _, p in views]))
+    return texture, torch.stack([p.fill for _, p in views]).amax(0)
 
 
 def complete(texture: Tensor, known: Tensor) -> Tensor:  # [B, 21, S, S], [B, 1, S, S] in [0, 1]

@@ -41,4 +41,4 @@ class CompressionStage(AvatarStage):
         rngs = (np.random.default_rng([self.c.loop.seed, i]) for i in range(SOME))
         samples, nets = [self.sample(i, rng) for i, rng in enumerate(rngs)], self.nets(state.device)
         batches = ({k: torch.from_numpy(x)[None].to(state.device) for k, x in s.items()} for s in samples)
-        return torch.cat([self.given(nets, b) for b in batches])
+        return torch.cat([self.given(nets, b)[0] for b in batches])

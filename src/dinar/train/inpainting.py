@@ -129,8 +129,8 @@ class InpaintingStage(AvatarStage):
             batch = {k: torch.from_numpy(x)[None].to(state.device) for k, x in self.people.held_out(i).items()}
             partial, _ = self.texture(nets, batch)
             whole, _ = inpaint(vqgan, denoiser, partial, (i,), inside)
-            before = measures(*self.render(nets, partial, batch), batch)
-            rgb, alpha = self.render(nets, whole, batch)
+            before = measures(*self.render(nets, [(partial, None)], batch), batch)
+            rgb, alpha = self.render(nets, [(whole, None)], batch)
             scores.append(measures(rgb, alpha, batch) | {"psnr_without": before["psnr"]})
             n = batch["in_rgb"].shape[-1]
             big = lambda t: F.interpolate(t[:, SAMPLED].float(), size=(n, n), mode="nearest")  # noqa: B023, E731

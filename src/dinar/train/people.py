@@ -6,16 +6,19 @@ single photos give the same view twice, with holes punched into what the network
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..body import Body, load_body
 from ..data.arrays import frontality, mirrored, view_arrays
 from ..data.augment import augment
-from ..data.views import Source
+from ..data.dressing import dressed
+from ..data.views import Source, Views
 from ..errors import DinarError
 
 HOLES = 0.4  # of the known texels, on average, that are hidden where input and target are the same picture
@@ -35,6 +38,7 @@ class People:
         body: Body | None = None,
     ) -> None:
         self.sources, self.size, self.holdout, self.augmented = list(sources), size, holdout, augmented
+        self._offsets: dict[tuple[int, int], Tensor | None] = {}  # by source and person
         self._kept: dict[tuple[int, int, int], dict[str, np.ndarray]] = {}  # by source, person and view
         self.cached = 0 if augmented else cached
         weights = list(weights) or [1.0] * len(self.sources)
@@ -79,27 +83,41 @@ class People:
 
     def views_of(self, k: int, person: int, flip: bool) -> dict[str, np.ndarray]:
         """``in_*`` [views, ...] of all views of a person as they are, perhaps mirrored."""
-        x = view_arrays(self.sources[k].views(person).to("cpu"), self.body, self.size)
+        x = view_arrays(self._views(k, person), self.body, self.size)
         return {f"in_{n}": a for n, a in (mirrored(x) if flip else x).items()}
 
     def held_out(self, i: int) -> dict[str, np.ndarray]:
         """Validation person i of ``holdout``: the most frontal view, and one far from it."""
         person = self.counts[0] + i
         n = self.sources[0].num_views(person)
-        v = self.sources[0].views(person).to("cpu")
+        v = self._views(0, person)
         order = np.argsort(-frontality(v), kind="stable")
         # evens: a view near the front; odds: the back
         other = int(order[min(1, n - 1)] if i % 2 == 0 else order[-1])
         return _two(view_arrays(v.select([int(order[0]), other]), self.body, self.size))
 
+    def _views(self, k: int, person: int, chosen: Sequence[int] | None = None) -> Views:
+        """With the body widened to the clothes, as ``create`` does, where the set does not come with it."""
+        source = self.sources[k]
+        v = source.views(person, chosen).to("cpu")
+        if v.fit.offsets is not None:
+            return v
+        if source.num_people is None:  # nobody is seen twice
+            return dressed(v, self.body)
+        if (k, person) not in self._offsets:
+            everything = v if chosen is None else source.views(person).to("cpu")
+            self._offsets[k, person] = dressed(everything, self.body).fit.offsets
+        wider = dataclasses.replace(v.fit, offsets=self._offsets[k, person])
+        return dataclasses.replace(v, **{"params" if v.fitted is None else "fitted": wider})
+
     def _arrays(self, k: int, person: int, chosen: list[int], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Some views of a person [views, ...]: read, augmented, rasterised; or from memory, perhaps mirrored."""
         if self.augmented:
-            v = self.sources[k].views(person, chosen).to("cpu")
+            v = self._views(k, person, chosen)
             v = augment(v, self.body, torch.Generator().manual_seed(int(rng.integers(2**31))))
             return view_arrays(v, self.body, self.size)
         if any((k, person, i) not in self._kept for i in chosen):
-            x = view_arrays(self.sources[k].views(person, chosen).to("cpu"), self.body, self.size)
+            x = view_arrays(self._views(k, person, chosen), self.body, self.size)
             if len(self._kept) < self.cached:
                 small = {n: a.astype(np.float16) if a.ndim == 4 else a for n, a in x.items()}
                 self._kept |= {(k, person, i): {n: a[j] for n, a in small.items()} for j, i in enumerate(chosen)}

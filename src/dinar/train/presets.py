@@ -99,6 +99,9 @@ class Learned:
     # Pixels a side of the pictures, texels a side of the texture; the texture is the generator's size.
     size: int = 512
     texture: int = 256
+    # Texels a side of the colours sampled from the photo, of which no more than the texture's go into the VQGAN; 0: as
+    # many as the texture has.
+    rgb_size: int = 0
     # Pixels a side of the random window that LPIPS sees (§4.1), and its backbone: "vgg", "alex" or "none".
     crop: int = 256
     lpips: str = "vgg"
@@ -120,14 +123,14 @@ def _nano(steps: int, batch: int = 8, lr: float = 3e-3) -> Learned:
     """Minutes on one CPU core; without LPIPS and discriminator, for speed."""
     loop = Loop(steps, batch, batch, warmup=20, ema=0.99, log_every=20, show_every=200, save_every=200)
     losses = Losses(l1=1.0, adversarial=0.0)
-    return Learned(loop, "nano", 128, 64, 128, "none", lr, 1e-3, losses, 6, 4, augmented=False, cached=1000)
+    return Learned(loop, "nano", 128, 64, 128, 128, "none", lr, 1e-3, losses, 6, 4, augmented=False, cached=1000)
 
 
 def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> Learned:
     """One GPU, or two cores for as long as one has."""
     loop = Loop(steps, batch, micro, warmup=500, ema=0.999, precision="bf16", workers=8, show_every=1000,
                 save_every=500)  # fmt: skip
-    more = {"nets": "base", "losses": Losses(l1=1.0), "lr": 1e-3, "discriminator_lr": 1e-3} | more
+    more = {"nets": "base", "losses": Losses(l1=1.0), "lr": 1e-3, "discriminator_lr": 1e-3, "rgb_size": 512} | more
     return Learned(loop, **more)
 
 
