@@ -213,8 +213,8 @@ def test_refinement_nears_the_photo_and_leaves_the_unseen(fine: bool, rival: boo
     judge = build("nano", "discriminator", size=32) if rival else None
     lam = known.clone()
     lam[..., :4] = 0.3  # seen at a slant: stays
-    T, finer, (alpha, _) = refine(net, partial, restored, blend, lam, uv * body, body, photo, body, None, judge, layer,
-                                  Refinement(steps=15, rate=2e-2))  # fmt: skip
+    T, finer, (alpha, _) = refine(net, partial, restored, blend, lam, uv * body, body, body, photo, body, None, judge,
+                                  layer, Refinement(steps=15, rate=2e-2))  # fmt: skip
 
     def error(T: Tensor, layer: Fine | None) -> float:
         rgb, a = net(rasterise(T, uv * body, body, layer), uv * body, body)

@@ -17,6 +17,7 @@ from dinar.scene import (
     Camera,
     Fragments,
     barycentrics_at,
+    coverage,
     face_normals,
     interpolate,
     look_at,
@@ -82,6 +83,16 @@ def test_project_pinhole_and_orthographic():
     torch.testing.assert_close(Camera(K, T, 48, 64).position, -T[:3, 3])
     camera = Camera(K.double(), T.double(), 48, 64)
     assert torch.autograd.gradcheck(camera.project, torch.rand(5, 3, dtype=torch.float64).requires_grad_())
+
+
+def test_coverage_is_the_share_of_a_pixel() -> None:
+    """A square from x = 1.5 to 4 and y = 1 to 3.5."""
+    xy = torch.tensor([[[1.5, 1.0], [4.0, 1.0], [4.0, 3.5], [1.5, 3.5]]])
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    want = torch.zeros(5, 6)
+    want[1:3, 1], want[3, 1], want[1:3, 2:4], want[3, 2:4] = 0.5, 0.25, 1, 0.5
+    got = [coverage(xy, torch.ones(1, 4), f, 5, 6)[0] for f in (faces, np.ascontiguousarray(faces[:, ::-1]))]
+    assert any(torch.equal(g, want) for g in got)  # one of the two is seen from behind
 
 
 def test_crop_and_resize():

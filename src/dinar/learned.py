@@ -32,7 +32,7 @@ from .nets.presets import NAMES, PRESETS
 from .nets.pretrained import Network
 from .nets.renderer import FastRenderer, PaperRenderer, folded, load_renderer, push_pull
 from .nets.vqgan import VQGAN
-from .scene import Camera, interpolate, rasterize
+from .scene import Camera, coverage, interpolate, rasterize
 from .texture.neural import FILL, GENERATED, SAMPLED, Fine, Partial, compose, merge, rasterise, sample
 from .texture.refine import Refinement, refine
 from .texture.texels import texels
@@ -208,8 +208,8 @@ def make_neural(
     if o.refine and o.rgb:
         progress("refining the colours")
         b = batches[0]
-        whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["drawn"], b["rgb"], b["mask"],
-                                perceptual, None, fine, o.refinement)  # fmt: skip
+        whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["drawn"], b["cover"],
+                                b["rgb"], b["mask"], perceptual, None, fine, o.refinement)  # fmt: skip
         used.append("refinement" if perceptual is not None else "refinement without LPIPS")
         lap("refine")
     most = float(whole.abs().max())
@@ -279,7 +279,7 @@ def draw(
     x0, y0 = ((low + high) / 2 - side / 2).tolist()
     n = neural.size
     k = n / side
-    texture, uv, on = _raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
+    texture, uv, cover = _raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
     A = np.array([[1 / k, 0, x0 + 0.5 / k - 0.5], [0, 1 / k, y0 + 0.5 / k - 0.5]])
 
     def place(*layers: Tensor) -> np.ndarray:  # [1, c, n, n] -> [H, W, all channels]
@@ -291,29 +291,30 @@ def draw(
 
     renderer = neural.ready
     if k >= 1 or not isinstance(renderer, FastRenderer):
-        rgb, alpha = renderer(texture, uv, on)
+        rgb, alpha = renderer(texture, uv, cover)
         out = place(rgb * alpha, alpha)
         colour = out[..., :3] / out[..., 3:].clip(1e-3)
     else:
-        own, alpha, gate, _ = renderer.layers(texture, uv, on)
+        own, alpha, gate, _ = renderer.layers(texture, uv, cover)
         out = place(own * alpha, alpha, gate * alpha)
         own, gate = out[..., :3] / out[..., 3:4].clip(1e-3), out[..., 4:] / out[..., 3:4].clip(1e-3)
         h, w = (-(-x // 64) * 64 for x in (camera.height, camera.width))  # so that push-pull has levels enough
-        sharp, _, on = _raster(neural, body, vertices, camera.crop(0, 0, 1, h, w))
-        filled = push_pull(sharp[:, SAMPLED], on * sharp[:, FILL])[0, :, : camera.height, : camera.width]
+        sharp, _, _ = _raster(neural, body, vertices, camera.crop(0, 0, 1, h, w))
+        filled = push_pull(sharp[:, SAMPLED], sharp[:, FILL])[0, :, : camera.height, : camera.width]
         colour = gate.clip(0, 1) * filled.permute(1, 2, 0).cpu().numpy() + (1 - gate.clip(0, 1)) * own
     alpha = ((out[..., 3:4] - HAZE) / (1 - 2 * HAZE)).clip(0, 1)
     return np.concatenate([colour.clip(0, 1), alpha], -1).astype(np.float32)
 
 
 def _raster(neural: Neural, body: Body, vertices: Tensor, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
-    """The inputs of a renderer: texture [1, 21, H, W], UV [1, 2, H, W], body [1, 1, H, W]."""
+    """The inputs of a renderer: texture [1, 21, H, W], UV [1, 2, H, W], the body's share of pixels [1, 1, H, W]."""
     xy, depth = camera.project(vertices)
     f = rasterize(xy[None], depth[None], body.faces, camera.height, camera.width)
     device = neural.texture.device
     uv = interpolate(f, torch.from_numpy(body.atlas.uv), body.atlas.faces).permute(0, 3, 1, 2).to(device)
     on = f.mask[:, None].float().to(device)
-    return rasterise(neural.texture, uv, on, neural.fine), uv, on
+    cover = coverage(xy[None], depth[None], body.faces, camera.height, camera.width)[:, None].to(device)
+    return rasterise(neural.texture, uv, on, neural.fine), uv, cover
 
 
 # ---- in a file -----------------------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ FACE_MARGIN = 0.15  # of the face's box, on each side
 
 def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
     """For N views, float32: rgb [N, 3, S, S] on white, mask [N, 1, S, S], uv [N, 2, S, S], drawn [N, 1, S, S] where the
-    body is, body the same without occlusion outlines, facing [N, 1, S, S] λ, face [N, 4] the box of the face in
-    [0, 1], front [N] in [-1, 1] how frontal the view is."""
+    body is, cover its share of each pixel, body where it is without occlusion outlines, facing [N, 1, S, S] λ, face
+    [N, 4] the box of the face in [0, 1], front [N] in [-1, 1] how frontal the view is."""
     r = v.raster(body, size, fitted=True)
     rgb = v.rgb.permute(0, 3, 1, 2).float() / 255
     alpha = v.alpha[:, None].float() / 255
@@ -36,7 +36,7 @@ def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
         one = type(r.fragments)(*(getattr(r.fragments, k)[i : i + 1] for k in ("face", "barycentrics", "depth")))
         sure[i, 0] *= torch.from_numpy(~occlusion_outlines(body, one))
     tensors = {"rgb": rgb * alpha + 1 - alpha, "mask": alpha, "uv": r.uv.permute(0, 3, 1, 2), "drawn": on, "body": sure,
-               "facing": facing, "face": face_boxes(r.fragments.face, body)}  # fmt: skip
+               "cover": r.cover[:, None], "facing": facing, "face": face_boxes(r.fragments.face, body)}  # fmt: skip
     return {k: t.contiguous().numpy() for k, t in tensors.items()} | {"front": frontality(v)}
 
 

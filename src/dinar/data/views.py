@@ -17,7 +17,7 @@ from torch import Tensor
 from ..body import Body
 from ..body.body import Posed
 from ..errors import DinarError
-from ..scene import Camera, Fragments, interpolate, rasterize
+from ..scene import Camera, Fragments, coverage, interpolate, rasterize
 
 DEPTH_UNIT = 1e-4  # metres; files keep depth as whole multiples of it
 
@@ -55,6 +55,7 @@ class Raster:
     uv: Tensor  # [N, H, W, 2] float32 in [0, 1], v down; 0 outside the body
     fragments: Fragments  # face, barycentrics, depth: [N, H, W, ...]
     vertices: Tensor  # [N, V, 3] world, metres
+    cover: Tensor  # [N, H, W] float32 in [0, 1], the share of a pixel that the body covers
 
     @property
     def mask(self) -> Tensor:
@@ -159,9 +160,10 @@ class Views:
         h, w = (H, W) if size is None else (size, size) if isinstance(size, int) else size
         vertices = (self.fit if fitted else self.params).posed(body).vertices
         xy, z = project(vertices, self.K, self.T_cam_world)
-        f = rasterize(xy * xy.new_tensor([w / W, h / H]), z, body.faces, h, w)
+        xy = xy * xy.new_tensor([w / W, h / H])
+        f = rasterize(xy, z, body.faces, h, w)
         uv = interpolate(f, torch.from_numpy(body.atlas.uv).to(xy.device), body.atlas.faces)
-        return Raster(uv, f, vertices)
+        return Raster(uv, f, vertices, coverage(xy, z, body.faces, h, w))
 
 
 def project(

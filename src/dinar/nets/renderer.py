@@ -68,7 +68,7 @@ class PaperRenderer(Network):
         self,
         texture: Tensor,  # [B, 21, H, W] rasterised neural texture, 0 outside the body; H, W multiples of 8
         uv: Tensor,  # [B, 2, H, W] UV render in [0, 1], 0 outside the body
-        mask: Tensor,  # [B, 1, H, W] {0, 1} the body
+        mask: Tensor,  # [B, 1, H, W] in [0, 1] the share of each pixel that the body covers
     ) -> tuple[Tensor, Tensor]:
         """RGB [B, 3, H, W] and alpha [B, 1, H, W], both in [0, 1]; alpha includes the body (the released system)."""
         inputs = (texture, torch.where(mask > 0.5, uv, -1.0), mask)
@@ -136,7 +136,7 @@ class FastRenderer(Network):
         self,
         texture: Tensor,  # [B, 21, H, W] rasterised neural texture, 0 outside the body; H, W multiples of 32
         uv: Tensor,  # [B, 2, H, W] UV render in [0, 1], 0 outside the body
-        mask: Tensor,  # [B, 1, H, W] {0, 1} the body
+        mask: Tensor,  # [B, 1, H, W] in [0, 1] the share of each pixel that the body covers
     ) -> tuple[Tensor, Tensor]:
         """RGB [B, 3, H, W] and alpha [B, 1, H, W], both in [0, 1]."""
         own, alpha, gate, filled = self.layers(texture, uv, mask)

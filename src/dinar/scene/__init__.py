@@ -2,13 +2,14 @@
 
 from .camera import Camera, intrinsics, look_at, orbit
 from .interpolate import barycentrics_at, face_normals, interpolate, vertex_normals
-from .raster import Fragments, rasterize
+from .raster import Fragments, coverage, rasterize
 from .silhouette import signed_distance, soft_silhouette
 
 __all__ = [
     "Camera",
     "Fragments",
     "barycentrics_at",
+    "coverage",
     "face_normals",
     "interpolate",
     "intrinsics",

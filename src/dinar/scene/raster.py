@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import DinarError
@@ -81,3 +82,16 @@ def rasterize(
     if face.device != device:
         face, bary, d = face.to(device), bary.to(device), d.to(device)
     return Fragments(face, bary, d)
+
+
+def coverage(
+    xy: Tensor,  # [B, V, 2] pixels
+    depth: Tensor,  # [B, V] camera z, metres
+    faces: np.ndarray | Tensor,  # [F, 3]
+    height: int,
+    width: int,
+    samples: int = 2,  # a side of a pixel
+) -> Tensor:
+    """[B, H, W] in [0, 1]: the share of each pixel that the meshes cover. Outlines without stairs."""
+    f = rasterize(xy * samples, depth, faces, height * samples, width * samples)
+    return F.avg_pool2d(f.mask[:, None].float(), samples)[:, 0]

@@ -44,7 +44,8 @@ def refine(
     mix: Callable[[Tensor, Tensor], Tensor],  # (T_res, T^j) -> T, eq. 6
     lam: Tensor,  # [1, 1, S, S] in [0, 1] λ of T^j
     uv: Tensor,  # [1, 2, H, W] of the photo's view
-    body: Tensor,  # [1, 1, H, W]
+    body: Tensor,  # [1, 1, H, W] {0, 1}
+    cover: Tensor,  # [1, 1, H, W] in [0, 1], the share of each pixel
     photo: Tensor,  # [1, 3, H, W] in [0, 1], white outside the person
     mask: Tensor,  # [1, 1, H, W] in [0, 1]
     perceptual: nn.Module | None = None,  # LPIPS; None: without that term
@@ -56,7 +57,7 @@ def refine(
     o = options or Refinement()
     y0, y1, x0, x1 = _box(torch.maximum(mask, body), 32)
     window = (slice(None), slice(None), slice(y0, y1), slice(x0, x1))
-    uv, body, photo, mask = (t[window] for t in (uv, body, photo, mask))
+    uv, body, cover, photo, mask = (t[window] for t in (uv, body, cover, photo, mask))
     layer = partial[:, SAMPLED] if fine is None else fine.rgb
     weight = ((lam - FADE[0]) / (FADE[1] - FADE[0])).clamp(0, 1) * lam
     weight = F.interpolate(weight, size=layer.shape[2:], mode="bilinear") if fine is not None else weight
@@ -88,7 +89,7 @@ def refine(
         p.requires_grad_(False)
     for _ in range(o.steps):
         texture, finer = now()
-        rgb, a = renderer(rasterise(texture, uv, body, finer), uv, body)
+        rgb, a = renderer(rasterise(texture, uv, body, finer), uv, cover)
         picture = rgb * a + 1 - a
         seen = (mask > 0.5).float()
         loss = o.l2 * ((picture - photo).square() * seen).sum() / (3 * seen.sum().clamp(min=1))

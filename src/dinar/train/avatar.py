@@ -118,9 +118,9 @@ class AvatarStage:
 
     def render(self, nets: Nets, drawn: Drawn, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """θ(R(T, M, C)) in the ``out_*`` views (eq. 3), several textures for one view in turn."""
-        uv, on = (batch[n] for n in ("out_uv", "out_drawn"))
-        rasters = torch.cat([rasterise(t, uv, on, fine) for t, fine in drawn])
-        return nets["renderer"](rasters, *(x.repeat(len(drawn), 1, 1, 1) for x in (uv, on)))
+        uv, cover = (batch[n] for n in ("out_uv", "out_cover"))
+        rasters = torch.cat([rasterise(t, uv, batch["out_drawn"], fine) for t, fine in drawn])
+        return nets["renderer"](rasters, *(x.repeat(len(drawn), 1, 1, 1) for x in (uv, cover)))
 
     def textures(self, nets: Nets, texture: Tensor, fine: Fine | None) -> tuple[Drawn, dict[str, Tensor]]:
         """The textures that are rendered, one after the other, and losses in texture space (§3.3)."""
