@@ -33,7 +33,7 @@ from .nets.pretrained import Network
 from .nets.renderer import FastRenderer, PaperRenderer, folded, load_renderer, push_pull
 from .nets.vqgan import VQGAN
 from .scene import Camera, coverage, interpolate, rasterize
-from .texture.neural import FILL, GENERATED, SAMPLED, Fine, Partial, compose, merge, rasterise, sample
+from .texture.neural import GENERATED, SAMPLED, Fine, Partial, colours, compose, merge, rasterise, sample
 from .texture.refine import Refinement, refine
 from .texture.texels import texels
 
@@ -270,51 +270,65 @@ def draw(
     camera's. Where that is larger, the fast layout's own colours, gate and alpha are enlarged, but the photo's colours
     are rasterised at the camera's resolution: a picture is as sharp as the photo, whatever the network's size.
     """
+    picture = np.zeros((camera.height, camera.width, 4), np.float32)
     xy, depth = camera.project(vertices)
     front = xy[depth > 0]
     if not len(front):
-        return np.zeros((camera.height, camera.width, 4), np.float32)
+        return picture
     low, high = front.amin(0), front.amax(0)
-    side = float((high - low).max()) * (1 + 4 * MARGIN)  # clothes and hair reach beyond the body
+    reach = float((high - low).max()) * 2 * MARGIN  # of clothes and hair beyond the body
+    left, top = (low - reach).clamp(min=0).int().tolist()
+    right, bottom = (high + reach + 1).minimum(xy.new_tensor([camera.width, camera.height])).int().tolist()
+    h, w = bottom - top, right - left
+    if h <= 0 or w <= 0:
+        return picture
+    side = float((high - low).max()) + 2 * reach
     x0, y0 = ((low + high) / 2 - side / 2).tolist()
     n = neural.size
     k = n / side
-    texture, uv, cover = _raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
-    A = np.array([[1 / k, 0, x0 + 0.5 / k - 0.5], [0, 1 / k, y0 + 0.5 / k - 0.5]])
+    square = _Raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
+    inputs = rasterise(neural.texture, square.uv, square.on, neural.fine), square.uv, square.cover()
+    A = np.array([[1 / k, 0, x0 - left + 0.5 / k - 0.5], [0, 1 / k, y0 - top + 0.5 / k - 0.5]])
 
-    def place(*layers: Tensor) -> np.ndarray:  # [1, c, n, n] -> [H, W, all channels]
+    def place(*layers: Tensor) -> np.ndarray:  # [1, c, n, n] -> [h, w, all channels]
         image = torch.cat(layers, 1)[0].float().permute(1, 2, 0).cpu().numpy()
         flags = cv2.INTER_CUBIC if k < 1 else cv2.INTER_LINEAR
-        parts = [cv2.warpAffine(image[..., i : i + 4], A, (camera.width, camera.height), flags=flags)
-                 for i in range(0, image.shape[-1], 4)]  # fmt: skip
+        parts = [cv2.warpAffine(image[..., i : i + 4], A, (w, h), flags=flags) for i in range(0, image.shape[-1], 4)]
         return np.concatenate([p if p.ndim == 3 else p[..., None] for p in parts], -1).clip(0, 1)
 
     renderer = neural.ready
     if k >= 1 or not isinstance(renderer, FastRenderer):
-        rgb, alpha = renderer(texture, uv, cover)
+        rgb, alpha = renderer(*inputs)
         out = place(rgb * alpha, alpha)
         colour = out[..., :3] / out[..., 3:].clip(1e-3)
     else:
-        own, alpha, gate, _ = renderer.layers(texture, uv, cover)
+        own, alpha, gate, _ = renderer.layers(*inputs)
         out = place(own * alpha, alpha, gate * alpha)
         own, gate = out[..., :3] / out[..., 3:4].clip(1e-3), out[..., 4:] / out[..., 3:4].clip(1e-3)
-        h, w = (-(-x // 64) * 64 for x in (camera.height, camera.width))  # so that push-pull has levels enough
-        sharp, _, _ = _raster(neural, body, vertices, camera.crop(0, 0, 1, h, w))
-        filled = push_pull(sharp[:, SAMPLED], sharp[:, FILL])[0, :, : camera.height, : camera.width]
+        tall, wide = (-(-x // 64) * 64 for x in (h, w))  # so that push-pull has levels enough
+        sharp = _Raster(neural, body, vertices, camera.crop(left, top, 1, tall, wide))
+        rgb, _, known = colours(neural.texture, sharp.uv, sharp.on, neural.fine).split([3, 1, 1], 1)
+        filled = push_pull(rgb, known)[0, :, :h, :w]
         colour = gate.clip(0, 1) * filled.permute(1, 2, 0).cpu().numpy() + (1 - gate.clip(0, 1)) * own
     alpha = ((out[..., 3:4] - HAZE) / (1 - 2 * HAZE)).clip(0, 1)
-    return np.concatenate([colour.clip(0, 1), alpha], -1).astype(np.float32)
+    picture[top:bottom, left:right] = np.concatenate([colour.clip(0, 1), alpha], -1)
+    return picture
 
 
-def _raster(neural: Neural, body: Body, vertices: Tensor, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
-    """The inputs of a renderer: texture [1, 21, H, W], UV [1, 2, H, W], the body's share of pixels [1, 1, H, W]."""
-    xy, depth = camera.project(vertices)
-    f = rasterize(xy[None], depth[None], body.faces, camera.height, camera.width)
-    device = neural.texture.device
-    uv = interpolate(f, torch.from_numpy(body.atlas.uv), body.atlas.faces).permute(0, 3, 1, 2).to(device)
-    on = f.mask[:, None].float().to(device)
-    cover = coverage(xy[None], depth[None], body.faces, camera.height, camera.width)[:, None].to(device)
-    return rasterise(neural.texture, uv, on, neural.fine), uv, cover
+class _Raster:
+    """UV [1, 2, H, W] and where the body is, ``on`` [1, 1, H, W] {0, 1}."""
+
+    def __init__(self, neural: Neural, body: Body, vertices: Tensor, camera: Camera) -> None:
+        xy, depth = camera.project(vertices)
+        self.mesh = (xy[None], depth[None], body.faces, camera.height, camera.width)
+        self.device = neural.texture.device
+        f = rasterize(*self.mesh)
+        uv = interpolate(f, torch.from_numpy(body.atlas.uv), body.atlas.faces)
+        self.uv, self.on = uv.permute(0, 3, 1, 2).to(self.device), f.mask[:, None].float().to(self.device)
+
+    def cover(self) -> Tensor:
+        """[1, 1, H, W], its share of each pixel."""
+        return coverage(*self.mesh)[:, None].to(self.device)
 
 
 # ---- in a file -----------------------------------------------------------------------------------------------------

@@ -111,20 +111,31 @@ def rasterise(
     body: Tensor,  # [B, 1, H, W] {0, 1}
     fine: Fine | None = None,
 ) -> Tensor:  # [B, 21, H, W], 0 outside the body
-    """R(T, M, C): the texture, bilinear, at every pixel of the UV render.
+    """R(T, M, C): the texture, bilinear, at every pixel of the UV render."""
+    return torch.cat([_look(texture[:, GENERATED], uv) * body, colours(texture, uv, body, fine)], 1)
 
-    Colours are averaged over the known texels alone, so that none fade where the known part ends.
-    """
-    grid = uv.float().permute(0, 2, 3, 1) * 2 - 1
-    look = lambda t: F.grid_sample(t.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)  # noqa: E731
-    generated, rgb, smp, known = texture.split([16, 3, 1, 1], 1)
+
+def colours(
+    texture: Tensor,  # [B, 21, S, S]
+    uv: Tensor,  # [B, 2, H, W]
+    body: Tensor,  # [B, 1, H, W]
+    fine: Fine | None = None,
+) -> Tensor:  # [B, 5, H, W]
+    """T_rgb ⊕ B_smp ⊕ B_fill of :func:`rasterise` alone. Colours are averaged over the known texels, so that none fade
+    where the known part ends."""
+    rgb, smp, known = texture[:, 16:].split([3, 1, 1], 1)
     known = known.clamp(0, 1)
-    rgb, smp, known = look(torch.cat([rgb * known, smp, known], 1)).split([3, 1, 1], 1)
+    rgb, smp, known = _look(torch.cat([rgb * known, smp, known], 1), uv).split([3, 1, 1], 1)
     rgb = rgb / known.clamp(min=0.05)
     if fine is not None:
-        sharp, share = look(torch.cat([fine.rgb * fine.known, fine.known], 1)).split([3, 1], 1)
+        sharp, share = _look(torch.cat([fine.rgb * fine.known, fine.known], 1), uv).split([3, 1], 1)
         rgb, known = rgb * (1 - share) + sharp, torch.maximum(known, share)
-    return torch.cat([look(generated), rgb.clamp(0, 1), smp, known], 1) * body
+    return torch.cat([rgb.clamp(0, 1), smp, known], 1) * body
+
+
+def _look(texture: Tensor, uv: Tensor) -> Tensor:
+    grid = uv.float().permute(0, 2, 3, 1) * 2 - 1
+    return F.grid_sample(texture.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def mirror(texture: Tensor) -> Tensor:  # [..., S, S] -> the same surface of the other half of the body
