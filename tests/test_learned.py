@@ -69,6 +69,10 @@ def test_a_learned_avatar_draws_saves_and_loads(avatar: Avatar, networks: Networ
     # an untrained renderer starts with the body as its mask
     dressed = avatar.render(camera=camera)
     assert picture.shape == (160, 120, 4) and iou(picture[..., 3] > 0.5, dressed[..., 3] > 0.5) > 0.8
+    part = made.render(camera=camera.crop(30, 40, 1, 80, 50))
+    solid = lambda p: p[..., :3] * p[..., 3:]  # noqa: E731
+    assert part[..., 3].max() > 0.5 and np.abs(solid(part) - solid(picture)[40:120, 30:80]).mean() < 5e-3
+    assert made.render(camera=camera.crop(-900, 0, 1, 50, 50)).max() == 0
     made.save(tmp_path / "a.avatar")
     back = Avatar.load(tmp_path / "a.avatar")
     assert np.abs(back.render(camera=camera) - picture).mean() < 2e-3
