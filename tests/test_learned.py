@@ -124,6 +124,11 @@ def test_what_cannot_be_used_is_refused(
     with pytest.raises(DinarError, match="encoder, a generator and a renderer; renderer missing"):
         save_networks(tmp_path / "half", {n: build("nano", n, **SMALL[n]) for n in NAMES[:2]}, 64)
         open_networks(tmp_path / "half", True)
+    save_networks(tmp_path / "other", {n: build("nano", n, **SMALL[n]) for n in NAMES[:3]}, 64, atlas="a", default=True)
+    assert open_networks(tmp_path / "other", None) and open_networks(tmp_path / "other", None, "a")
+    assert open_networks(tmp_path / "other", None, "b") is None
+    with pytest.raises(DinarError, match="trained with another body"):
+        open_networks(tmp_path / "other", True, "b")
     with pytest.raises(SystemExit) as stop:
         main(["create", str(demo_photo), "-o", str(tmp_path / "x.avatar"), "--weights", str(tmp_path / "none")])
     assert stop.value.code == 1 and "expected the weights folder" in capsys.readouterr().err

@@ -88,8 +88,9 @@ def create(
         raise DinarError("expected at least one photo")
     if mask_convention and not masks:
         raise DinarError(f"expected the label map of each photo as its mask, got {mask_convention} labels and no mask")
-    networks = open_networks(weights, True if weights is not None and learned is None else learned)
     body = body or load_body()
+    wanted = True if weights is not None and learned is None else learned
+    networks = open_networks(weights, wanted, body.atlas.hash)
     clock = {}
     start = time.perf_counter()
 

@@ -60,7 +60,7 @@ class Networks:
     default: bool = False  # they are better than the classical avatar, so `create` uses them unasked
     unseen: Unseen = "diffusion"  # what does better with them
     refine: bool = True  # likewise
-    name: str = ""  # of a shipped preset
+    atlas: str = ""  # hash of the atlas of the body they were trained with; empty: not said
 
     @property
     def texture(self) -> int:
@@ -96,7 +96,7 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
         if unseen not in get_args(Unseen):
             raise ValueError(f"unseen: {unseen}")
         return Networks(out, int(about["size"]), bool(about.get("default", False)), unseen,
-                        bool(about.get("refine", True)))  # fmt: skip
+                        bool(about.get("refine", True)), str(about.get("atlas", "")))  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise DinarError(f"{folder}: expected {FILE} with the size of the pictures ({e}); train again") from e
 
@@ -110,11 +110,12 @@ def shipped() -> Path | None:
     return None
 
 
-def open_networks(folder: Path | None, wanted: bool | None) -> Networks | None:
+def open_networks(folder: Path | None, wanted: bool | None, atlas: str = "") -> Networks | None:
     """For ``create``: of a folder, or those in the package; None: make a classical avatar.
 
     Args:
         wanted: True: they have to be there; None: only where they say that they are better; False: never.
+        atlas: hash of the body's; networks that were trained with another are of no use.
     """
     if wanted is False:
         return None
@@ -126,6 +127,11 @@ def open_networks(folder: Path | None, wanted: bool | None) -> Networks | None:
     found = load_networks(folder, [n for n in NAMES if n != "discriminator"])
     if missing := [n for n in ("encoder", "generator", "renderer") if n not in found.nets]:
         raise DinarError(f"{folder}: expected an encoder, a generator and a renderer; {', '.join(missing)} missing")
+    if atlas and found.atlas not in ("", atlas):
+        if wanted:
+            raise DinarError(f"{folder}: these networks were trained with another body, whose texture is laid out in "
+                             "another way: train them with this one, or create without --learned")  # fmt: skip
+        return None
     return found if wanted or found.default else None
 
 

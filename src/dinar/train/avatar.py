@@ -193,7 +193,8 @@ class AvatarStage:
     def export(self, averaged: Nets, folder: Path) -> None:
         """Every network so far, so that one folder is all that the next stage and ``create`` need."""
         everything = {**self.others, **self.fixed, **self.modules, **averaged}
-        save_networks(folder, {n: network(m) for n, m in everything.items()}, self.c.size)
+        save_networks(folder, {n: network(m) for n, m in everything.items()}, self.c.size,
+                      atlas=self.people.body.atlas.hash)  # fmt: skip
 
 
 def network(module: nn.Module) -> Network:
