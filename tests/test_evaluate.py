@@ -167,7 +167,10 @@ def test_ablation_rows_differ_by_one_switch(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(commands, "check_weights", lambda weights: None)
     monkeypatch.setattr(commands, "shipped", lambda: Path("somewhere"))
     rows = {s.name.removeprefix("learned: "): s.options for s in ablation(True, False, None)}
-    assert rows.pop("classical restoration in place of inpainting")["unseen"] == "classical"
+    names = ("classical restoration in place of inpainting", "that, without tuning", "that, on the bare body")
+    ours = [rows.pop(n) for n in names]
+    assert all(o["unseen"] == "classical" for o in ours)
+    assert [(o["refine"], o.get("offsets", True)) for o in ours] == [(True, True), (False, True), (False, False)]
     assert list(rows) == list(published.ABLATION)
     on = lambda n, k: rows[n].get(k, True)  # noqa: E731
     for k, names in {"neural": ["RGB texture"], "rgb": ["neural texture"]}.items():
@@ -176,7 +179,7 @@ def test_ablation_rows_differ_by_one_switch(monkeypatch: pytest.MonkeyPatch) -> 
     assert [rows[n]["unseen"] == "diffusion" for n in order] == [False, True, True, True]
     for k, first in {"occlusion": "+ occlusion detector", "refine": "+ RGB tuning"}.items():
         assert [on(n, k) for n in order] == [order.index(n) >= order.index(first) for n in order]
-    assert len(ablation(False, False, None)) == 10 and len(ablation(False, True, None)) == 3
+    assert len(ablation(False, False, None)) == 12 and len(ablation(False, True, None)) == 3
 
 
 def test_angles_and_poses(anna: Views, body: Body) -> None:

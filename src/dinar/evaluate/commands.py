@@ -132,14 +132,16 @@ def ablation(learned: bool, classical: bool, weights: Path | None) -> list[Syste
                 System("classical: + occlusion detector", {"learned": False})]  # fmt: skip
     if learned or not classical:
         on = {"learned": True} | ({} if weights is None else {"weights": weights})
+        other = on | {"unseen": "classical", "refine": False}
         out += [System("learned: RGB texture", on | {"neural": False, "unseen": "nothing", **OFF}),
                 System("learned: neural texture", on | {"rgb": False, "unseen": "nothing", **OFF}),
                 System("learned: RGB + neural", on | {"unseen": "nothing", **OFF}),
                 System("learned: + inpainting", on | {"unseen": "diffusion", **OFF}),
                 System("learned: + occlusion detector", on | {"unseen": "diffusion", "refine": False}),
                 System("learned: + RGB tuning", on | {"unseen": "diffusion", "refine": True}),
-                System("learned: classical restoration in place of inpainting",
-                       on | {"unseen": "classical", "refine": True})]  # fmt: skip
+                System("learned: classical restoration in place of inpainting", other | {"refine": True}),
+                System("learned: that, without tuning", other),
+                System("learned: that, on the bare body", other | {"offsets": False})]  # fmt: skip
     return out
 
 
