@@ -164,6 +164,7 @@ def test_terms_of_equation_4() -> None:
     torch.manual_seed(0)
     rgb, truth, w = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32), presets.Losses(face=0.1, l1=0)
     mask = (torch.rand(2, 1, 32, 32) > 0.5).float()
+    truth = over(truth, mask)
     assert float(dice(mask, mask)) == 0 and float(dice(mask, 1 - mask)) == pytest.approx(1, abs=2e-3)
     face = torch.tensor([[0.25, 0.25, 0.75, 0.75], [0, 0, 0, 0]])
     total, parts = reconstruction(rgb, mask, truth, mask, face, None, w, 16)
@@ -174,8 +175,10 @@ def test_terms_of_equation_4() -> None:
     assert 0 < float(parts["face"]) < 2.2 * float(near) / 2
     assert torch.allclose(total, 2.2 * l2 + 0.1 * parts["face"])
     assert (w.l2, w.lpips, w.dice, w.adversarial, w.r1, w.r1_every) == (2.2, 1.0, 1.0, 0.01, 0.1, 16)  # §4.1
-    same, _ = reconstruction(truth, mask, truth, mask, face, None, w, 16)
-    assert float(same) == pytest.approx(0, abs=1e-6)
+    soft, colour = torch.rand(2, 1, 32, 32), torch.rand(2, 3, 32, 32)
+    for background in (1.0, torch.rand(2, 3, 1, 1)):  # the same colours and alpha on any background
+        same, parts = reconstruction(colour, soft, over(colour, soft), soft, face, None, w, 16, background)
+        assert float(same - parts["dice"]) == pytest.approx(0, abs=1e-6)
 
 
 def test_cuts_and_crops() -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, cast, get_args
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .body import Body
@@ -174,6 +175,15 @@ class Neural:
         """The renderer with its batch norms folded, in the layout that is fast."""
         return folded(self.renderer).to(memory_format=torch.channels_last)  # type: ignore[arg-type,call-overload]
 
+    @cached_property
+    def coarse(self) -> Fine | None:
+        """``fine`` with about as many texels as the network's pictures have pixels: of more it sees single ones."""
+        r = 1 if self.fine is None else self.fine.rgb.shape[-1] // self.size
+        if self.fine is None or r < 2:
+            return self.fine
+        known = F.avg_pool2d(self.fine.known, r)
+        return Fine(F.avg_pool2d(self.fine.rgb * self.fine.known, r) / known.clamp(min=1e-3), known)
+
 
 def make_neural(
     body: Body,
@@ -297,7 +307,7 @@ def draw(
     n = neural.size
     k = n / side
     square = _Raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
-    inputs = rasterise(neural.texture, square.uv, square.on, neural.fine), square.uv, square.cover()
+    inputs = rasterise(neural.texture, square.uv, square.on, neural.coarse), square.uv, square.cover()
     A = np.array([[1 / k, 0, x0 - left + 0.5 / k - 0.5], [0, 1 / k, y0 - top + 0.5 / k - 0.5]])
 
     def place(*layers: Tensor) -> np.ndarray:  # [1, c, n, n] -> [h, w, all channels]
@@ -318,11 +328,13 @@ def draw(
         out = place(own * weight, weight, gate * weight, alpha, moved)
         own, gate = out[..., :3] / out[..., 3:4].clip(1e-3), (out[..., 4:5] / out[..., 3:4].clip(1e-3)).clip(0, 1)
         tall, wide = (-(-x // 64) * 64 for x in (h, w))  # so that push-pull has levels enough
-        sharp = _Raster(neural, body, vertices, camera.crop(left, top, 1, tall, wide))
+        sharp = _Raster(neural, body, vertices, camera.crop(left, top, 2, 2 * tall, 2 * wide))  # four samples a pixel
         rgb, _, known = colours(neural.texture, sharp.uv, sharp.on, neural.fine).split([3, 1, 1], 1)
-        filled = push_pull(rgb, known)[0, :, :h, :w].permute(1, 2, 0).cpu().numpy()
+        rgb, known, outline = (F.avg_pool2d(x, 2) for x in (rgb * known, known, sharp.on))
+        seen = (known > 0.05).to(rgb.dtype)
+        filled = push_pull(rgb / known.clamp(min=0.05), seen)[0, :, :h, :w].permute(1, 2, 0).cpu().numpy()
         colour = gate * filled + (1 - gate) * own
-        outline = sharp.cover()[0, 0, :h, :w, None].cpu().numpy()
+        outline = outline[0, 0, :h, :w, None].cpu().numpy()
         alpha = out[..., 6:] * _clear(out[..., 5:6]) + (1 - out[..., 6:]) * outline
     picture[top:bottom, left:right] = np.concatenate([colour.clip(0, 1), alpha], -1)
     return picture

@@ -145,7 +145,10 @@ class AvatarStage:
         k = len(drawn)
         truth, mask = batch["out_rgb"].repeat(k, 1, 1, 1), batch["out_mask"].repeat(k, 1, 1, 1)
         face = batch["out_face"].repeat(k, 1)
-        loss, terms = reconstruction(rgb, alpha, truth, mask, face, self.lpips, w, self.c.crop)
+        colour = torch.rand(len(texture), 3, 1, 1)
+        colour[torch.rand(len(texture)) >= self.c.backgrounds] = 1
+        colour = colour.to(truth.device).repeat(k, 1, 1, 1)
+        loss, terms = reconstruction(rgb, alpha, truth, mask, face, self.lpips, w, self.c.crop, colour)
         if "generator" in self.learns:
             parts["scale"] = texture[:, :16].float().square().mean().clamp(min=1e-8).log().square()
         for name, value in parts.items():

@@ -55,17 +55,17 @@ def cut(pictures: Tensor, boxes: Tensor, size: int) -> Tensor:  # [B, C, H, W], 
 def reconstruction(
     rgb: Tensor,  # [B, 3, H, W] in [0, 1] I_rend
     alpha: Tensor,  # [B, 1, H, W] in [0, 1]
-    truth: Tensor,  # [B, 3, H, W] in [0, 1] I_GT
+    truth: Tensor,  # [B, 3, H, W] in [0, 1] I_GT, on white
     mask: Tensor,  # [B, 1, H, W] in [0, 1]
     face: Tensor,  # [B, 4] x0, y0, x1, y1 of the face in [0, 1]; no area: not seen
     lpips: LPIPS | None,  # None: without that term
     w: Losses,
     crop: int,  # pixels a side of the random window for LPIPS
-    background: Tensor | float = 1.0,  # [B, 3, 1, 1]
+    background: Tensor | float = 1.0,  # [B, 3, 1, 1] in [0, 1]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """All terms of eq. 4 but the adversarial one, and each by name."""
     rgb, alpha = rgb.float(), alpha.float()
-    a, b = over(rgb, alpha, background), over(truth, mask, background)
+    a, b = over(rgb, alpha, background), truth + (background - 1) * (1 - mask)
     parts = {"l2": F.mse_loss(a, b), "dice": dice(alpha, mask)}
     total = w.l2 * parts["l2"] + w.dice * parts["dice"]
     if w.l1:

@@ -109,6 +109,8 @@ class Learned:
     lr: float = 2e-3
     discriminator_lr: float = 2e-3
     losses: Losses = field(default_factory=Losses)
+    # Share of samples judged on a random colour. On white alone, as in the paper, a white fringe costs nothing.
+    backgrounds: float = 0.5
     # Views whose merged texture is the inpainter's truth (§3.2).
     views: int = 8
     # People of the first source that are kept for validation.
@@ -123,7 +125,8 @@ def _nano(steps: int, batch: int = 8, lr: float = 3e-3) -> Learned:
     """Minutes on one CPU core; without LPIPS and discriminator, for speed."""
     loop = Loop(steps, batch, batch, warmup=20, ema=0.99, log_every=20, show_every=200, save_every=200)
     losses = Losses(l1=1.0, adversarial=0.0)
-    return Learned(loop, "nano", 128, 64, 128, 128, "none", lr, 1e-3, losses, 6, 4, augmented=False, cached=1000)
+    return Learned(loop, "nano", 128, 64, 128, 128, "none", lr, 1e-3, losses, views=6, holdout=4, augmented=False,
+                   cached=1000)  # fmt: skip
 
 
 def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> Learned:
