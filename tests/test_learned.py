@@ -12,6 +12,7 @@ import torch
 
 from dinar.avatar import Avatar
 from dinar.cli import main
+from dinar.create import create
 from dinar.errors import DinarError
 from dinar.evaluate import iou
 from dinar.learned import (
@@ -146,3 +147,21 @@ def test_shipped_weights() -> None:
     assert set(networks.nets) == {"encoder", "generator", "renderer", "vqgan", "denoiser"}
     for name, net in networks.nets.items():
         assert all(bool(torch.isfinite(t).all()) for t in net.state_dict().values()), name
+
+
+def test_create_uses_the_shipped_weights_where_they_are_better(demo_photo: Path, pose_network: None, avatar: Avatar
+                                                               ) -> None:  # fmt: skip
+    home = shipped()
+    assert home is not None
+    networks, made = load_networks(home), create(demo_photo)
+    assert (made.neural is not None) == networks.default
+    learned = made if networks.default else create(demo_photo, learned=True)
+    assert learned.neural is not None and learned.meta["learned"]["unseen"] == networks.unseen
+    assert np.array_equal(learned.rgb, avatar.rgb)  # what is exported
+    for side in (0, 150):
+        ours, classical = (a.render(azimuth=side, size=256) for a in (learned, avatar))
+        assert iou(ours[..., 3] > 0.5, classical[..., 3] > 0.5) > 0.93
+        both = (ours[..., 3] > 0.9) & (classical[..., 3] > 0.9)
+        assert np.abs(ours - classical)[both][:, :3].mean() < 0.06
+        edge = ours[(ours[..., 3] > 0.2) & (ours[..., 3] < 0.8)]
+        assert edge[:, :3].mean() < 0.85  # no white fringe

@@ -40,8 +40,8 @@ class Params:
         return Params(self.betas, self.pose[i], self.transl[i], None if e is None else e[i], self.offsets)
 
     def to(self, device: torch.device | str) -> Params:
-        moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Params(**{k: x if x is None else x.to(device) for k, x in moved.items()})
+        e, D = (x if x is None else x.to(device) for x in (self.expression, self.offsets))
+        return Params(self.betas.to(device), self.pose.to(device), self.transl.to(device), e, D)
 
     def posed(self, body: Body) -> Posed:
         """The body in every view; ``body`` has to be on the device of the parameters."""

@@ -114,7 +114,8 @@ class AvatarStage:
         """What the views show at ``rgb_size``; None: the texture itself holds all."""
         if self.c.rgb_size in (0, self.c.texture):
             return None
-        return sample(*(batch[f"{way}_{k}"] for k in ("rgb", "mask", "uv", "body", "facing")), self.c.rgb_size)
+        rgb, mask, uv, body, facing = (batch[f"{way}_{k}"] for k in ("rgb", "mask", "uv", "body", "facing"))
+        return sample(rgb, mask, uv, body, facing, self.c.rgb_size)
 
     def render(self, nets: Nets, drawn: Drawn, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """θ(R(T, M, C)) in the ``out_*`` views (eq. 3), several textures for one view in turn."""
