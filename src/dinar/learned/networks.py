@@ -1,0 +1,118 @@
+"""A folder of trained networks: what ``dinar train`` leaves and ``create`` takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from ..errors import DinarError
+from ..files import replacing
+from ..nets.presets import NAMES, PRESETS
+from ..nets.pretrained import Network
+from ..nets.renderer import load_renderer
+
+Unseen = Literal["diffusion", "classical", "nothing"]
+"""What fills the colours that no photo shows: §3.3; texture.restore; or nothing, and the renderer makes what it can."""
+
+FILE = "avatar.json"  # beside the networks of a weights folder
+
+
+@dataclass
+class Networks:
+    """The networks of a weights folder, and what they were trained for."""
+
+    nets: dict[str, Network]
+    size: int  # pixels a side of the pictures
+    default: bool = False  # they are better than the classical avatar, so `create` uses them unasked
+    unseen: Unseen = "diffusion"  # what does better with them
+    refine: bool = False  # likewise; with all weights so far it left stains (docs/training.md)
+    atlas: str = ""  # hash of the atlas of the body they were trained with; empty: not said
+
+    @property
+    def texture(self) -> int:
+        """Texels a side."""
+        return int(self.nets["generator"].config["size"])
+
+    def to(self, device: torch.device | str) -> Networks:
+        for net in self.nets.values():
+            net.to(device)
+        return self
+
+
+def save_networks(folder: Path, nets: dict[str, Network], size: int, **more: Any) -> None:
+    """One folder that holds all that the next stage and ``create`` need."""
+    for name, net in nets.items():
+        net.save_pretrained(folder / name)
+    with replacing(folder / FILE) as temp:
+        temp.write_text(json.dumps({"size": size, **more}, indent=1, sort_keys=True))
+
+
+def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
+    """What is there of ``only``, by name, in eval mode on the CPU."""
+    out: dict[str, Network] = {}
+    for name in NAMES:
+        if name in only and (folder / name / "config.json").is_file():
+            kind = PRESETS["paper"][name][0]
+            out[name] = load_renderer(folder / name) if name == "renderer" else kind.from_pretrained(folder / name)
+    if not out:
+        raise DinarError(f"{folder}: expected the weights folder of a training run ({', '.join(NAMES)}), found none")
+    try:
+        about = json.loads((folder / FILE).read_text())
+        unseen = about.get("unseen", "diffusion")
+        if unseen not in get_args(Unseen):
+            raise ValueError(f"unseen: {unseen}")
+        return Networks(out, int(about["size"]), bool(about.get("default", False)), unseen,
+                        bool(about.get("refine", False)), str(about.get("atlas", "")))  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise DinarError(f"{folder}: expected {FILE} with the size of the pictures ({e}); train again") from e
+
+
+def shipped() -> Path | None:
+    """Weights in the package: the largest preset that is there."""
+    for name in ("paper", "base", "nano"):
+        folder = Path(str(resources.files("dinar") / "weights" / name))
+        if (folder / FILE).is_file():
+            return folder
+    return None
+
+
+def open_networks(folder: Path | None, wanted: bool | None, atlas: str = "") -> Networks | None:
+    """For ``create``: of a folder, or those in the package; None: make a classical avatar.
+
+    Args:
+        wanted: True: they have to be there; None: only where they say that they are better; False: never.
+        atlas: hash of the body's; networks that were trained with another are of no use.
+    """
+    if wanted is False:
+        return None
+    if folder is None and (folder := shipped()) is None:
+        if wanted:
+            raise DinarError("this dinar ships no weights for learned avatars: train them (make nano, docs/training.md)"
+                             " and give the folder with --weights")  # fmt: skip
+        return None
+    found = load_networks(folder, [n for n in NAMES if n != "discriminator"])
+    if missing := [n for n in ("encoder", "generator", "renderer") if n not in found.nets]:
+        raise DinarError(f"{folder}: expected an encoder, a generator and a renderer; {', '.join(missing)} missing")
+    if atlas and found.atlas not in ("", atlas):
+        if wanted:
+            raise DinarError(f"{folder}: these networks were trained with another body, whose texture is laid out in "
+                             "another way: train them with this one, or create without --learned")  # fmt: skip
+        return None
+    return found if wanted or found.default else None
+
+
+def digest(net: nn.Module) -> str:
+    """16 hex digits that tell weights apart, as they are on disk."""
+    h = hashlib.sha256()
+    for k, v in sorted(net.state_dict().items()):
+        if not k.endswith("num_batches_tracked"):
+            h.update(k.encode() + v.detach().half().cpu().contiguous().numpy().tobytes())
+    return h.hexdigest()[:16]
