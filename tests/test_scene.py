@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -510,6 +511,22 @@ def test_signed_distance():
     np.testing.assert_allclose(got, want, atol=1e-4)
     np.testing.assert_array_equal(got, signed_distance(torch.from_numpy(mask)))
     assert (signed_distance(np.zeros((3, 4))) == 5).all() and (signed_distance(np.ones((3, 4))) == -5).all()
+
+
+def test_signed_distance_has_the_same_bits_every_time():
+    """OpenCV's has not, with one thread: its arrays' places in memory decide which of two square roots it takes."""
+    y, x = np.indices((256, 256))
+    mask = np.hypot(y - 128, x - 100) < 60
+    want, threads, elsewhere = signed_distance(mask), cv2.getNumThreads(), []
+    try:
+        for n in (1, 2) * 20:
+            cv2.setNumThreads(n)
+            np.testing.assert_array_equal(signed_distance(mask), want)
+            elsewhere.append(np.empty(8 * len(elsewhere) + 1))
+    finally:
+        cv2.setNumThreads(threads)
+
+
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 @pytest.mark.parametrize("perspective", [True, False])
 def test_peeling_shows_layer_after_layer(backend, perspective):

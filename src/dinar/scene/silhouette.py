@@ -134,5 +134,8 @@ def signed_distance(
         raise DinarError(f"expected a mask [H, W], got {list(m.shape)}")
     if m.all() or not m.any():
         return np.full(m.shape, np.hypot(*m.shape) * (-1 if m.any() else 1), np.float32)
-    outside, inside = (cv2.distanceTransform(k, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for k in (1 - m, m))
-    return np.where(m, 0.5 - inside, outside - 0.5).astype(np.float32)
+    d = np.where(m, *(cv2.distanceTransform(k, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for k in (m, 1 - m)))
+    # Squared distances are whole numbers. OpenCV's roots of them differ in their last bits from call to call where it
+    # has one thread (setNumThreads(1), as our workers have), and with them everything that is fitted to a mask.
+    d = np.sqrt(np.rint(d * d))
+    return np.where(m, np.float32(0.5) - d, d - np.float32(0.5))
