@@ -60,6 +60,7 @@ def fit_offsets(
     prior = MEMBRANE / DECAY**2
     mirror = I - sp.coo_matrix((np.ones(len(rest)), (np.arange(len(rest)), body.mirror)), shape=laplacian.shape)
     scalar_system = (SYMMETRY * mirror.T @ M @ mirror + MEMBRANE * laplacian + prior * M @ sp.diags(free)).tocsc()
+    scalar_precondition = LinearOperator(scalar_system.shape, matvec=factorise(scalar_system).solve)  # type: ignore[call-arg]
     plate = (PLATE * laplacian @ sp.diags(1 / mass) @ laplacian + 0.5 * prior * M @ sp.diags(free)).tocsc()
     plate3, plate_solve = sp.kron(plate, sp.eye(3)).tocsr(), factorise(plate).solve
     precondition = LinearOperator((3 * len(rest),) * 2, matvec=lambda q: plate_solve(q.reshape(-1, 3)).ravel())  # type: ignore[call-arg]
@@ -78,7 +79,8 @@ def fit_offsets(
             j = (J * normals[tri]).sum(-1)
             A = sp.coo_matrix((j.ravel(), (np.repeat(np.arange(C), 3), tri.ravel())), shape=(C, len(rest))).tocsr()
             target = gap + (j * along[tri]).sum(1)
-            along = factorise(A.T @ sp.diags(weight) @ A + scalar_system).solve(A.T @ (weight * target))
+            H = (A.T @ sp.diags(weight) @ A + scalar_system).tocsr()
+            along, _ = cg(H, A.T @ (weight * target), x0=along, M=scalar_precondition, rtol=1e-3, maxiter=60)
             along = np.clip(along, -0.04, 0.15)
         else:
             columns = tri[:, :, None] * 3 + np.arange(3)

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 import torch
 
+from ...body import load_body
 from ...errors import DinarError
 from ...files import replacing
+from ..dressing import dressed
 from ..folder import start_set, write_views
 from ..shards import shard_path, write_shard
 from .source import Synthetic
@@ -65,7 +67,8 @@ def _one_thread() -> None:
 
 def _write(job: tuple[Synthetic, Path, int | None, range]) -> int:
     source, out, shard, people = job
-    views = (source.views(i).to("cpu") for i in people)
+    body = load_body(source.body)  # type: ignore[arg-type]
+    views = (dressed(source.views(i).to("cpu"), body) for i in people)
     if shard is None:
         for v in views:
             write_views(out, v)
