@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from dinar.body import Body
+from dinar.body.body import PARTS
+from dinar.fit.labels import LABEL
 from dinar.scene import orbit, rasterize
 from dinar.texture import gather, merge, merge_poisson, push_pull, restore, scatter, scatter_shot, shoot, texels
 from dinar.texture.membrane import membrane
 from dinar.texture.occlusion import limb_colours, occlusion_outlines
+from dinar.texture.restore import _few_changes
 
 
 def test_scatter_is_algorithm_1() -> None:
@@ -115,6 +120,42 @@ def test_restore_completes_and_keeps(body: Body, painted) -> None:
     unseen = lam == 0
     assert np.median(np.abs(out[t.index][unseen] - t.sample(truth, body.faces)[unseen])[:, 1]) < 0.04
     assert np.isfinite(out).all() and out.min() >= 0 and out.max() <= 1
+
+
+def test_the_back_wears_what_is_worn_in_front(body: Body) -> None:
+    """An open red coat over a white shirt, with hair and a bag before it: behind, it is a red coat; without the parse,
+    shirt and hair are found there."""
+    t = texels(body.atlas, 256)
+    x = t.sample(body.v_template.numpy(), body.faces)
+    vertex = body.faces[t.face, t.barycentrics.argmax(1)]
+    torso = body.vertex_part[vertex] == PARTS.index("torso")
+    corner = body.v_template.numpy()[body.faces[t.face]]
+    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    lam = np.clip(normal[:, 2] / np.linalg.norm(normal, axis=1), 0, 1)
+    high, low = x[torso, 1].max(), x[torso, 1].min()
+    height = (x[:, 1] - low) / (high - low)
+    things = (("lower", (0.3, 0.3, 0.5), height < 0.3), ("outer", (0.8, 0.1, 0.1), height >= 0.3),
+              ("upper", (1, 1, 1), (height >= 0.3) & (np.abs(x[:, 0]) < 0.05)),
+              ("hair", (0.9, 0.8, 0.3), (height > 0.7) & (x[:, 0] > 0.04)),
+              ("bag", (0, 0.6, 0), (abs(height - 0.5) < 0.1) & (x[:, 0] < -0.09)))  # fmt: skip
+    rgb, worn = np.zeros((256 * 256, 3), np.float32), np.zeros(256 * 256, np.uint8)
+    seen = np.zeros(256 * 256, np.float32)
+    seen[t.index] = lam
+    for name, colour, where in things:
+        rgb[t.index[where & (lam > 0)]], worn[t.index[where & (lam > 0)]] = colour, LABEL[name]
+    grid = lambda a: a.reshape(256, 256, *a.shape[1:])  # noqa: E731
+    back = torso & (lam == 0) & (height > 0.35)
+    red = lambda w: np.abs(w.reshape(-1, 3)[t.index[back]] - (0.8, 0.1, 0.1)).max(1) < 0.15  # noqa: E731
+    assert red(restore(body, grid(rgb), grid(seen), grid(worn))).mean() > 0.97
+    assert red(restore(body, grid(rgb), grid(seen))).mean() < 0.9
+
+
+def test_few_changes_is_the_best_of_all_paths() -> None:
+    score = np.random.default_rng(0).random((6, 3))
+    value = lambda p: score[np.arange(6), list(p)].sum() - 0.4 * np.count_nonzero(np.diff(p))  # noqa: E731
+    best = max(itertools.product(range(3), repeat=6), key=value)
+    assert tuple(_few_changes(score, 0.4)) == best
+    assert len(set(_few_changes(score, 9.0))) == 1
 
 
 def test_occlusion_outlines_follow_a_hand_before_the_belly(body: Body) -> None:

@@ -2,18 +2,22 @@
 
 Every unseen texel borrows its colour from a seen one of the same kind. Torso, arms and legs are cylinders: the unseen
 side is folded onto the outer part of the seen side at the same height (so that open coats, ties and crossed hands stay
-in front, and the texture keeps its grain), and a limb that is hidden takes its twin's. Hair comes from hair, faces
-from faces, hands from skin. The step between seen and borrowed colours at their border is then spread over the unseen
-surface by a membrane on the mesh, which takes the light of the one side over to the other without a seam.
+in front, and the texture keeps its grain), and a limb that is hidden takes its twin's. Where the photo is parsed, the
+seen texels of a height vote for what is worn behind them, and only that is folded there: a jacket's back comes from
+the jacket, not from the hair or the bag in front of it. Hair comes from hair, faces from faces, hands from skin. The
+step between seen and borrowed colours at their border is then spread over the unseen surface by a membrane on the
+mesh, which takes the light of the one side over to the other without a seam.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from scipy.spatial import KDTree
 
 from ..body import Body
@@ -29,12 +33,24 @@ SIZE = 512  # texture size at which sources are looked up
 CONFIDENT = 0.35  # λ from which a texel may be a source for others
 FOLD = {"torso": 0.5, "arm": 0.3, "leg": 0.45}  # the far side borrows from the seen angle beyond this share of it
 PACE = 0.5  # angle walked over the seen side per unseen angle: to and fro within the share above
+ROUND = np.deg2rad(15)  # beyond the seen angles, over which the seen turns into what is worn behind
 SPINE = np.deg2rad(25)  # either side of the line opposite the camera over which both halves are mixed
 TWIN = 0.06  # metres: how much farther a source on the other limb counts
 LIGHT = 0.2  # colour step that light and shade explain
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
 SLANTED = 0.82  # λ under which a texel at the border of the seen may show the background
 BORDER, STRAY = 0.03, 0.3  # width of the border in textures; colour difference from further in that is too much
+# How much a seen texel of a class says about what is worn behind it at its height; classes not named say nothing.
+VOTE = {"skin": 0.5, "accessory": 0.5, "upper": 1.0, "outer": 1.0, "lower": 1.0, "skirt": 1.0, "legwear": 1.0,
+        "shoes": 1.0}  # fmt: skip
+OPEN = 3.0  # the vote of what is worn over the rest, on the torso: open in front, it is closed behind
+CHANGE = 2.5  # sure heights that a change of cloth has to be worth: what is seen once is not all around
+INNER = 0.2  # weight of what is seen so far inside that it is not folded
+BIN, HEM, FAR = 0.01, 0.015, 0.15  # metres: heights are told apart, votes are smoothed, and reach where nothing is seen
+CLOSE = 0.03  # metres to the nearest source beyond which a cloth has the mean colour of its height
+PURE = 0.01  # of a texture around a source, in which nothing else is seen
+SHADE, KEPT = 0.05, 0.3  # metres over which light changes on a cloth, and the share of it that is folded with it
+ODD = 1.5  # details that differ from what is around by more than this many times the usual of a height are drawn in
 _SKIN, _HAIR = [LABEL["skin"], LABEL["face"]], [LABEL["hair"], LABEL["hat"]]
 SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which a hand texel is not skin
 
@@ -76,8 +92,9 @@ def restore(
     if classes is not None:
         worn = cv2.resize(classes, (s.texels.size,) * 2, interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
     seen = seen & ~_not_skin(s, colour, seen, worn) & ~_stray(s, colour, seen, lam_small)
-    guess = _borrow(s, colour, seen, np.where(seen, lam_small, 0), worn)
-    guess = np.clip(guess + _membrane(body, s, colour, seen, guess), 0, 1)
+    guess, behind = _borrow(s, colour, seen, np.where(seen, lam_small, 0), worn)
+    alike = seen if worn is None else seen & ((behind == 0) | (behind == worn))  # the same thing on both sides
+    guess = np.clip(guess + _membrane(body, s, colour, seen, alike, guess), 0, 1)
 
     full = np.zeros((s.texels.size**2, 3), np.float32)
     full[s.texels.index] = guess
@@ -157,9 +174,10 @@ def _lab(c: np.ndarray) -> np.ndarray:
 
 def _borrow(
     s: _Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None
-) -> np.ndarray:
-    """[N, 3] what every texel would borrow, also the seen ones (the membrane needs their step)."""
-    out = np.empty_like(colour)
+) -> tuple[np.ndarray, np.ndarray]:
+    """What every texel would borrow, also the seen ones (the membrane needs their step): colours [N, 3], and classes
+    [N], 0 where any would do."""
+    out, behind = np.zeros_like(colour), np.zeros(len(colour), np.uint8)
     done = np.zeros(len(colour), bool)
     default = np.median(colour[seen], 0)
 
@@ -172,7 +190,7 @@ def _borrow(
         target = target & ~done
         if source.sum() < 64 or not target.any():
             return
-        out[target] = _nearest(q[source], colour[source], q[target])
+        out[target] = _nearest(q[source], colour[source], q[target])[0]
         done[target] = True
 
     head = s.part == PARTS.index("head")
@@ -192,7 +210,7 @@ def _borrow(
     take(neck, seen & s.face & (s.x[:, 1] < np.median(s.x[s.face, 1])), s.x * [1, 1, 0.15])
     take(head, seen & head, s.x * [1, 1, 0.3])
     for kind in ("torso", "arm", "leg"):
-        _fold(s, kind, colour, lam, out, done)
+        _fold(s, kind, colour, lam, worn, out, behind, done)
     for kind in ("hand", "foot"):
         own = _of(s, kind)
         take(own, seen & own, mirrored)
@@ -209,7 +227,7 @@ def _borrow(
             done |= hands
     take(~head, seen & ~head, s.x)
     out[~done] = default
-    return out
+    return out, behind
 
 
 def _of(s: _Surface, kind: str) -> np.ndarray:
@@ -217,11 +235,12 @@ def _of(s: _Surface, kind: str) -> np.ndarray:
     return np.isin(s.part, [i for i, p in enumerate(PARTS) if p.endswith(kind)])
 
 
-def _nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> np.ndarray:
-    """Inverse-distance mean of the k nearest sources: [Q, 3]."""
+def _nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse-distance mean of the k nearest sources [Q, 3], and how close they are [Q, 1]: 1 here, 0 beyond CLOSE."""
     d, i = KDTree(source).query(query, k=k, workers=2)
     w = 1 / (d + 1e-4) ** 2
-    return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
+    close = np.exp(-np.square(d[:, :1] / CLOSE)).astype(np.float32)
+    return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1), close
 
 
 def _blend(source: np.ndarray, colour: np.ndarray, query: np.ndarray, reach: float = 0.04) -> np.ndarray:
@@ -236,8 +255,9 @@ def _blend(source: np.ndarray, colour: np.ndarray, query: np.ndarray, reach: flo
     return out
 
 
-def _fold(s: _Surface, kind: str, colour: np.ndarray, lam: np.ndarray, out: np.ndarray, done: np.ndarray) -> None:
-    """Torso or limbs: the unseen angles are folded onto the seen ones, in the cylinder's chart; writes out and done."""
+def _fold(s: _Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray | None,
+          out: np.ndarray, behind: np.ndarray, done: np.ndarray) -> None:  # fmt: skip
+    """Torso or limbs: the unseen angles are folded onto the seen ones, in the cylinder's chart; writes the last 3."""
     sides = [i for i, p in enumerate(PARTS) if p.endswith(kind)]
     t, phi, radius = s.chart.T
     own_all = _of(s, kind)
@@ -266,17 +286,117 @@ def _fold(s: _Surface, kind: str, colour: np.ndarray, lam: np.ndarray, out: np.n
     folded = np.where(a > limit, limit - (reach - np.abs(beyond % (2 * reach) - reach)), a)
     twin = np.where(s.part == sides[-1], TWIN, 0.0)
     place = lambda x: np.stack([t, x * r, twin], 1)  # noqa: E731
-    here = place(np.sign(angle) * folded)[own_all]
-    tree, palette = place(angle)[source], colour[source]
-    result = _nearest(tree, palette, here)
+    chart, here, there = place(angle), place(np.sign(angle) * folded), place(-np.sign(angle) * folded)
     # opposite the camera the two halves meet: mix them
-    far = (a[own_all] > np.pi - SPINE) & (limit[own_all] < np.pi - SPINE)
-    if far.any():
-        there = place(-np.sign(angle) * folded)[own_all][far]
-        w = (0.5 * (1 - (np.pi - a[own_all][far]) / SPINE))[:, None]
-        result[far] = (1 - w) * result[far] + w * _nearest(tree, palette, there)
-    out[own_all] = result
+    share = np.where(limit < np.pi - SPINE, 0.5 * np.clip(1 - (np.pi - a) / SPINE, 0, 1), 0)
+    away = np.zeros(len(a)) if worn is None else np.clip((a - limit) / ROUND, 0, 1)
+
+    near = own_all & (away < 1)  # where a seen neighbour is as good as any
+    out[near] = _nearest(chart[source], colour[source], here[near])[0]
+    if (both := near & (share > 0)).any():
+        other = _nearest(chart[source], colour[source], there[both])[0]
+        out[both] += share[both, None] * (other - out[both])
     done |= own_all
+    if worn is None:
+        return
+
+    # the far side: what is worn there, and only of that
+    row = ((t - t[own_all].min()) / BIN).astype(int).clip(0)
+    weight = lam * np.where(a > limit - reach, 1, INNER)
+    source = pure if (pure := source & _pure(s, worn)).sum() >= 200 else source
+    cloth = _worn_behind(s, sides, row, weight, worn, source)
+    for c in np.unique(cloth[own_all]):
+        own = own_all & (cloth == c) & (away > 0)
+        palette = source & (worn == c) if c else source
+        even, level = _even(colour[palette], chart[palette], row[palette], weight[palette], row[own_all].max() + 1)
+        # where the one half is hidden the other has to do, and where both are, the mean of the height
+        first, close = _nearest(chart[palette], even, here[own])
+        first, rest = level[row[own]] + close * (first - level[row[own]]), 1 - (1 - share[own, None]) * close
+        more = rest[:, 0] > 1e-3
+        second, close = _nearest(chart[palette], even, there[own][more])
+        first[more] += close * rest[more] * (second - first[more])
+        out[own] += away[own, None] * (first - out[own])
+    behind[own_all & (away > 0.5)] = cloth[own_all & (away > 0.5)]
+
+
+def _pure(s: _Surface, worn: np.ndarray) -> np.ndarray:
+    """[N] texels with nothing but their own class around: at borders a parse is wrong by a pixel or two."""
+    size = s.texels.size
+    grid = np.zeros((2, size * size), np.uint8)
+    grid[0, s.texels.index] = worn
+    grid[1, s.texels.index] = np.where(worn > 0, 255 - worn, 0)
+    k = np.ones((3 + 2 * round(PURE * size),) * 2, np.uint8)
+    most, least = (cv2.dilate(g.reshape(size, size), k).reshape(-1)[s.texels.index] for g in grid)
+    return (worn > 0) & (most == worn) & (least == 255 - worn)
+
+
+def _even(
+    colour: np.ndarray, place: np.ndarray, row: np.ndarray, weight: np.ndarray, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The colours [M, 3] of one cloth at places [M, 3], to be shown elsewhere: without most of the light that falls on
+    their own place, and without what is odd (deep folds, what lies on the cloth or is next to it). Checks and small
+    prints stay: in them every colour is usual. And the cloth's mean colour at every height, [rows, 3]."""
+    _, column, twin = ((place - place.min(0)) / [1, BIN, TWIN]).round().astype(int).T
+    shape = (twin.max() + 1, rows, column.max() + 1)
+    cell = np.ravel_multi_index((twin, row, column), shape)
+    sums = np.stack([np.bincount(cell, w, np.prod(shape)).reshape(shape) for w in (*colour.T, np.ones(len(row)))])
+    around = gaussian_filter(sums, (0, 0, SHADE / BIN, SHADE / BIN))  # within a twin
+    here = (around[:3] / np.maximum(around[3], 1e-9)).reshape(3, -1)[:, cell].T
+    detail = colour - here
+    size = np.linalg.norm(detail, axis=1)
+    # all around a height, on both twins
+    heights = _along([np.bincount(row, weight * w, rows) for w in (*colour.T, size, np.ones(len(row)))], SHADE)
+    heights = (heights[:4] / np.maximum(heights[4], 1e-12)).T
+    level, usual = heights[:, :3], heights[:, 3]
+    detail *= np.minimum(1, ODD * usual[row] / np.maximum(size, 1e-6))[:, None]
+    return (level[row] + KEPT * (here - level[row]) + detail).astype(np.float32), level.astype(np.float32)
+
+
+def _along(x: Any, width: float) -> np.ndarray:
+    """[..., rows, ...] sums per height, smoothed over ``width`` metres, and over FAR where there are few."""
+    axis = 1
+    return sum(w * gaussian_filter1d(x, d / BIN, axis=axis) for d, w in ((width, 1), (4 * width, 0.2), (FAR, 1e-3)))
+
+
+def _worn_behind(
+    s: _Surface, sides: list[int], row: np.ndarray, weight: np.ndarray, worn: np.ndarray, source: np.ndarray
+) -> np.ndarray:
+    """[N] the class that the seen texels of a part vote for at a texel's height; 0 where they say nothing."""
+    names = [n for n in VOTE if (source & (worn == LABEL[n])).sum() >= 200]
+    if not names:
+        return np.zeros(len(row), np.uint8)
+    rows = row[np.isin(s.part, sides)].max() + 1
+    seen = np.zeros((len(sides), rows, len(names)))
+    for k, part in enumerate(sides):
+        for j, name in enumerate(names):
+            own = source & (s.part == part) & (worn == LABEL[name])
+            seen[k, :, j] = np.bincount(row[own], weight[own], rows)
+    seen = _along(seen + 0.5 * seen[::-1] * (len(sides) > 1), HEM)  # a limb's twin is dressed alike
+    sure = np.minimum(1, seen.sum(2) / np.median(seen.sum(2), 1, keepdims=True))
+    votes = seen * [OPEN if n == "outer" and len(sides) == 1 else VOTE[n] for n in names]
+    votes *= (sure / votes.sum(2))[..., None]
+    number, out = np.array([LABEL[n] for n in names], np.uint8), np.zeros(len(row), np.uint8)
+    for k, part in enumerate(sides):
+        chosen = number[_few_changes(votes[k], CHANGE)]
+        if len(sides) == 1 and (coat := np.flatnonzero(chosen == LABEL["outer"])).size:
+            chosen[coat[0] :] = LABEL["outer"]  # from its hem to the neck,
+            chosen[np.isin(chosen, [LABEL["upper"], LABEL["accessory"]])] = LABEL["outer"]  # and shirts are under it
+        own = s.part == part
+        out[own] = chosen[row[own]]
+    return out
+
+
+def _few_changes(score: np.ndarray, cost: float) -> np.ndarray:
+    """[R] the choices with the largest sum of score [R, C] less the cost of every change (Viterbi)."""
+    best, back = score[0], np.zeros(score.shape, int)
+    stay = np.arange(score.shape[1])
+    for i, now in enumerate(score[1:], 1):
+        back[i] = np.where(best >= best.max() - cost, stay, best.argmax())
+        best = np.maximum(best, best.max() - cost) + now
+    path = [int(best.argmax())]
+    for step in back[:0:-1]:
+        path.append(int(step[path[-1]]))
+    return np.array(path[::-1])
 
 
 def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
@@ -292,12 +412,15 @@ def _hair(s: _Surface, colour: np.ndarray, seen: np.ndarray, worn: np.ndarray | 
     return seen & s.skull & like & (~s.face_centre)
 
 
-def _membrane(body: Body, s: _Surface, colour: np.ndarray, seen: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """[N, 3] smooth correction that makes the borrowed colours meet the seen ones, dying out over FADE metres."""
+def _membrane(
+    body: Body, s: _Surface, colour: np.ndarray, seen: np.ndarray, alike: np.ndarray, guess: np.ndarray
+) -> np.ndarray:
+    """[N, 3] smooth correction that makes the borrowed colours meet the seen ones that are ``alike``, dying out over
+    FADE metres."""
     step = (colour - guess)[s.vertex_texel]
     # a large step is another material or a stray pixel, not light: it must not be spread
     limit = np.where(regions(body).face, 2 * LIGHT, LIGHT)  # a face is skin on both sides of a step
-    known = seen[s.vertex_texel] & (np.abs(step).max(1) < limit)
+    known = alike[s.vertex_texel] & (np.abs(step).max(1) < limit)
     # where two parts meet, or seen and unseen, with colours borrowed elsewhere, the correction has the opposite step
     edges, kind, g = _edges(body), _kinds(body), guess[s.vertex_texel].astype(np.float64)
     d = g[edges[:, 1]] - g[edges[:, 0]]
