@@ -10,12 +10,13 @@ import torch
 
 from dinar.body import Body
 from dinar.body.body import PARTS
+from dinar.body.regions import regions
 from dinar.fit.labels import LABEL
 from dinar.scene import orbit, rasterize
 from dinar.texture import gather, merge, merge_poisson, push_pull, restore, scatter, scatter_shot, shoot, texels
+from dinar.texture.fold import few_changes
 from dinar.texture.membrane import membrane
 from dinar.texture.occlusion import limb_colours, occlusion_outlines
-from dinar.texture.restore import _few_changes
 
 
 def test_scatter_is_algorithm_1() -> None:
@@ -150,12 +151,30 @@ def test_the_back_wears_what_is_worn_in_front(body: Body) -> None:
     assert red(restore(body, grid(rgb), grid(seen))).mean() < 0.9
 
 
+def test_hair_of_the_back_has_strands(body: Body) -> None:
+    """Of the contrast of the hair that is seen, none where it has none; and of its colour."""
+    t = texels(body.atlas, 256)
+    x = t.sample(body.v_template.numpy(), body.faces)
+    vertex = body.faces[t.face, t.barycentrics.argmax(1)]
+    back = (regions(body).skull & ~regions(body).face)[vertex] & (x[:, 2] < 0)
+    rng, seen, worn = np.random.default_rng(0), (x[:, 2] > 0.03), np.full(256 * 256, LABEL["hair"], np.uint8)
+    for contrast in (0.0, 0.1):
+        rgb = np.zeros((256 * 256, 3), np.float32)
+        rgb[t.index[seen]] = (0.5, 0.3, 0.1) * (1 + contrast * rng.standard_normal((seen.sum(), 1)))
+        lam = np.zeros(256 * 256, np.float32)
+        lam[t.index[seen]] = 1
+        out = restore(body, rgb.reshape(256, 256, 3), lam.reshape(256, 256), worn.reshape(256, 256))
+        hair = out.reshape(-1, 3)[t.index[back]]
+        np.testing.assert_allclose(hair.mean(0), (0.5, 0.3, 0.1), atol=0.03)
+        assert abs(hair[:, 0].std() / 0.5 - contrast) < 0.04
+
+
 def test_few_changes_is_the_best_of_all_paths() -> None:
     score = np.random.default_rng(0).random((6, 3))
     value = lambda p: score[np.arange(6), list(p)].sum() - 0.4 * np.count_nonzero(np.diff(p))  # noqa: E731
     best = max(itertools.product(range(3), repeat=6), key=value)
-    assert tuple(_few_changes(score, 0.4)) == best
-    assert len(set(_few_changes(score, 9.0))) == 1
+    assert tuple(few_changes(score, 0.4)) == best
+    assert len(set(few_changes(score, 9.0))) == 1
 
 
 def test_occlusion_outlines_follow_a_hand_before_the_belly(body: Body) -> None:

@@ -1,0 +1,108 @@
+"""What is known of every texel of the body at rest: where it is, which part it belongs to, and charts of the limbs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from ..body import Body
+from ..body.body import PARTS
+from ..body.regions import regions
+from .texels import Texels, texels
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Per-texel facts about the body's rest pose at one texture size; N texels."""
+
+    texels: Texels
+    x: np.ndarray  # [N, 3] rest position of the template, metres
+    part: np.ndarray  # [N] index into PARTS
+    face: np.ndarray  # [N] bool
+    face_centre: np.ndarray
+    crown: np.ndarray
+    skull: np.ndarray
+    cavity: np.ndarray
+    chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders
+    vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
+
+
+@lru_cache(maxsize=4)
+def surface(body: Body, size: int) -> Surface:
+    t = texels(body.atlas, size)
+    v = body.v_template.cpu().numpy()
+    x = t.sample(v, body.faces)
+    r = regions(body)
+    corner = t.barycentrics.argmax(1)
+    vertex = body.faces[t.face, corner]
+    part = body.vertex_part[vertex]
+    return Surface(
+        t, x, part, r.face[vertex], r.face_centre[vertex], r.crown[vertex], r.skull[vertex], r.cavity[vertex],
+        _cylinders(body, x, part), _vertex_texels(body, t, x),
+    )  # fmt: skip
+
+
+def _vertex_texels(body: Body, t: Texels, x: np.ndarray) -> np.ndarray:
+    """[V] the texel in which a vertex has most weight, so that both are of one part; else the nearest texel."""
+    v = body.v_template.cpu().numpy()
+    out = np.asarray(KDTree(x).query(v)[1])
+    corner = t.barycentrics.argmax(1)
+    weight = t.barycentrics[np.arange(len(x)), corner]
+    order = np.argsort(weight, kind="stable")
+    out[body.faces[t.face[order], corner[order]]] = order  # the heaviest comes last and stays
+    return out
+
+
+def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """[N, 3] charts of torso, limbs and head: metres along the axis, angle about it from the front, radius in metres.
+
+    The right limbs are mirrored to the left, so that twins share a chart; the torso's angle is signed.
+    """
+    joints = body.j_template.cpu().numpy().astype(np.float64)
+    out = np.zeros((len(x), 3), np.float32)
+    for kind, chain in (
+        ("torso", ("pelvis", "spine2", "spine3", "neck")),
+        ("arm", ("left_shoulder", "left_elbow", "left_wrist")),
+        ("leg", ("left_hip", "left_knee", "left_ankle")),
+    ):
+        own = np.isin(part, parts_of(kind))
+        q = x[own].astype(np.float64)
+        if kind != "torso":
+            q[:, 0] = np.abs(q[:, 0])
+        line = np.stack([joints[body.joint(n)] for n in chain])
+        start, d = line[:-1], np.diff(line, axis=0)
+        length = np.linalg.norm(d, axis=1)
+        d /= length[:, None]
+        along = ((q[:, None] - start) * d).sum(2)  # [n, segments]
+        low, high = np.zeros(len(length)), length.copy()
+        low[0], high[-1] = -1, 1  # the ends go on
+        foot = start + np.clip(along, low, high)[..., None] * d
+        k = np.linalg.norm(q[:, None] - foot, axis=2).argmin(1)
+        row = np.arange(len(q))
+        away = q - foot[row, k]
+        front = np.array([0, 0, 1.0]) - d[:, 2:] * d
+        front /= np.linalg.norm(front, axis=1, keepdims=True)
+        side = np.cross(d, front) * (-1 if kind != "torso" else 1)
+        phi = np.arctan2((away * side[k]).sum(1), (away * front[k]).sum(1))
+        t = (np.concatenate([[0], np.cumsum(length)[:-1]]))[k] + np.clip(along, low, high)[row, k]
+        out[own] = np.stack([t, phi, np.linalg.norm(away, axis=1)], 1)
+    # the head as a globe: metres from the crown down are negative, its angle is that of the torso
+    own, skull = np.isin(part, parts_of("head")), body.v_template.cpu().numpy()[regions(body).skull]
+    low, high = skull.min(0), skull.max(0)
+    q = x[own] - [0, high[1] - high[0], (low[2] + high[2]) / 2]
+    around = np.hypot(q[:, 0], q[:, 2])
+    out[own] = np.stack([-np.arctan2(around, q[:, 1]) * high[0], np.arctan2(q[:, 0], q[:, 2]), around], 1)
+    return out
+
+
+def parts_of(kind: str) -> list[int]:
+    """Indices into PARTS of a kind of part: "torso", "arm", "leg", "hand", "foot"; left before right."""
+    return [i for i, p in enumerate(PARTS) if p.endswith(kind)]
+
+
+def of_kind(s: Surface, kind: str) -> np.ndarray:
+    """[N] bool: texels of a kind of part, both sides."""
+    return np.isin(s.part, parts_of(kind))
