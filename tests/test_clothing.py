@@ -4,8 +4,10 @@ import numpy as np
 import torch
 
 from dinar.body import load_body
-from dinar.fit.clothing import UNSEEN, hold, in_front, outline_trust, vertex_classes
+from dinar.body.regions import regions
+from dinar.fit.clothing import UNSEEN, ears_under_hair, hold, in_front, outline_trust, vertex_classes
 from dinar.fit.labels import LABEL
+from dinar.fit.offsets import Silhouette, fit_offsets, flatten
 from dinar.scene import orbit, rasterize
 
 
@@ -39,3 +41,36 @@ def test_vertices_take_the_class_that_is_seen_and_lend_it_to_their_twins():
     k = hold(body, classes)
     assert k[classes == LABEL["face"]].mean() > 5 * k[classes == LABEL["upper"]].mean() and k.min() > 0.2
     assert torch.isfinite(torch.from_numpy(k)).all()
+
+
+def test_ears_are_under_hair_where_most_of_them_is_seen_as_hair():
+    body = load_body()
+    ears, left = regions(body).ears, body.v_template[:, 0].numpy() > 0
+    hair, face = LABEL["hair"], LABEL["face"]
+    worn = lambda l, r: np.where(ears, np.where(left, l, r), LABEL["upper"]).astype(np.uint8)  # noqa: E731
+    assert (ears_under_hair(body, [worn(hair, hair)]) == ears).all()
+    assert (ears_under_hair(body, [worn(hair, hair), worn(UNSEEN, UNSEEN)]) == ears).all()
+    assert not ears_under_hair(body, [worn(hair, hair), worn(face, face)]).any()  # a photo shows them
+    assert not ears_under_hair(body, [worn(UNSEEN, UNSEEN)]).any()
+    one = worn(hair, face)
+    one[np.flatnonzero(ears & ~left)[:40]] = hair
+    assert (ears_under_hair(body, [one]) == (ears & left)).all()
+    flat = flatten(body.v_template.numpy(), body.faces, ears)
+    assert (flat[~ears] == body.v_template.numpy()[~ears]).all()
+    wide = lambda v: np.abs(v[ears, 0]).max()  # noqa: E731
+    assert wide(flat) < wide(body.v_template.numpy()) - 0.008
+
+
+def test_offsets_flatten_ears_under_hair():
+    body = load_body()
+    betas, pose = torch.zeros(body.num_betas), torch.zeros(body.num_joints, 3)
+    v = body(betas[None]).vertices[0]
+    camera = orbit(v, 0, 0, 400, 400)
+    xy, depth = camera.project(v)
+    mask = rasterize(xy[None], depth[None], body.faces, 400, 400).mask[0].numpy()
+    at = lambda name: np.where(mask, LABEL[name], 0).astype(np.uint8)  # noqa: E731
+    D = {n: fit_offsets(body, betas, [Silhouette(mask, pose, torch.zeros(3), camera, labels=at(n))])
+         for n in ("hair", "face")}  # fmt: skip
+    ears = regions(body).ears
+    relief = lambda d: np.linalg.norm((v.numpy() + d)[ears] - flatten(v.numpy() + d, body.faces, ears)[ears], axis=1)  # noqa: E731
+    assert relief(D["hair"]).mean() < 0.4 * relief(D["face"]).mean()

@@ -17,7 +17,7 @@ from . import __version__
 from .avatar import Avatar
 from .body import Body, load_body
 from .errors import DinarError
-from .fit.clothing import hold, in_front, outline_trust, vertex_classes
+from .fit.clothing import in_front, outline_trust
 from .fit.fingers import fit_fingers, sharpen_face
 from .fit.hands import Landmarks, face_landmarks, hand_landmarks
 from .fit.keypoints import find_person, load_keypoints
@@ -118,12 +118,12 @@ def create(
 
     progress("fitting the clothes")
     silhouettes = [
-        Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front)
+        Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front, s.labels)
         for s, f in zip(subjects, found, strict=True)
     ]
     D = torch.zeros(body.num_vertices, 3)
     if offsets:
-        D = torch.from_numpy(fit_offsets(body, betas, silhouettes, stiffness=bare_skin(body, subjects, found)))
+        D = torch.from_numpy(fit_offsets(body, betas, silhouettes))
     lap("offsets")
 
     progress("sampling the texture")
@@ -238,16 +238,6 @@ def perceptual(progress: Callable[[str], None]) -> LPIPS | None:
     except DinarError as e:
         progress(f"refining without LPIPS: {e}")
         return None
-
-
-def bare_skin(body: Body, subjects: list[Subject], fits: list[Fit]) -> np.ndarray | None:
-    """[V] how much stiffer the offsets are where the photos show skin, and softer under hair; None without a parse."""
-    factors = []
-    for s, f in zip(subjects, fits, strict=True):
-        if s.labels is not None:
-            vertices = body(f.betas[None], f.pose[None], f.transl[None]).vertices[0]
-            factors.append(np.log(hold(body, vertex_classes(body, vertices, f.camera, s.labels))))
-    return np.exp(np.mean(factors, 0)) if factors else None
 
 
 def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion: bool, size: int = CROP) -> Shot:

@@ -7,7 +7,6 @@ import dataclasses
 import torch
 
 from ..body import Body
-from ..fit.clothing import hold, vertex_classes
 from ..fit.offsets import Silhouette, fit_offsets
 from .arrays import frontality
 from .views import Views
@@ -19,11 +18,8 @@ def dressed(views: Views, body: Body) -> Views:
     if fit.offsets is not None:
         return views
     k = int(frontality(views).argmax())
-    camera, stiffness = views.camera(k), None
-    if views.labels is not None:
-        bare = fit.select(torch.tensor([k])).posed(body).vertices[0]
-        stiffness = hold(body, vertex_classes(body, bare, camera, views.labels[k].numpy()))
-    shape = Silhouette((views.alpha[k] > 127).numpy(), fit.pose[k], fit.transl[k], camera)
-    D = fit_offsets(body, fit.betas, [shape], stiffness=stiffness)
+    labels = None if views.labels is None else views.labels[k].numpy()
+    shape = Silhouette((views.alpha[k] > 127).numpy(), fit.pose[k], fit.transl[k], views.camera(k), labels=labels)
+    D = fit_offsets(body, fit.betas, [shape])
     wider = dataclasses.replace(fit, offsets=torch.from_numpy(D))
     return dataclasses.replace(views, **{"params" if views.fitted is None else "fitted": wider})

@@ -25,7 +25,7 @@ import torch
 from .. import __version__
 from ..batch import photos_of
 from ..body import Body, load_body
-from ..create import Subject, bare_skin, read_subject
+from ..create import Subject, read_subject
 from ..errors import DinarError
 from ..files import replacing
 from ..fit.fingers import fit_fingers
@@ -146,8 +146,8 @@ def fit_chunk(
         if masks:
             with replacing(masks / f"{p.stem}.png") as temporary:
                 cv2.imwrite(str(temporary), (s.alpha * 255 + 0.5).astype(np.uint8))
-            silhouette = Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front)
-            D = fit_offsets(model, f.betas, [silhouette], stiffness=bare_skin(model, [s], [f]))
+            silhouette = Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front, s.labels)
+            D = fit_offsets(model, f.betas, [silhouette])
             with replacing(masks.parent / "offsets" / f"{p.stem}.npy") as temporary, temporary.open("wb") as file:
                 np.save(file, D.astype(np.float16))
         if each:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
 
 from ..body import Body
+from ..body.regions import regions
 from ..scene import Camera, rasterize
 from .labels import CLASSES, LABEL
 
@@ -17,6 +20,7 @@ TRUST = {
 }  # fmt: skip
 # How strongly offsets hold to the body, times the prior: skin is the body, hair and skirts are anything but.
 HOLD = {"skin": 40.0, "face": 100.0, "legwear": 8.0, "hair": 0.3, "hat": 0.3, "skirt": 0.5, "outer": 0.6}
+COVERED = 0.5  # share of an ear, and of both, that has to be hair or hat for the ear to be under it
 UNSEEN = 255
 
 
@@ -70,3 +74,14 @@ def hold(body: Body, classes: np.ndarray) -> np.ndarray:
                 np.add.at(count, body.faces[:, i], 1)
         log = total / count
     return np.exp(log)
+
+
+def ears_under_hair(body: Body, classes: Sequence[np.ndarray]) -> np.ndarray:
+    """[V] bool: ears that hair or a hat hides in every picture, of whose vertices ``classes`` [V] are."""
+    ears = regions(body).ears
+    sides = [ears & (body.v_template[:, 0].numpy() * sign > 0) for sign in (1, -1)]
+    told = np.array([[np.isin(w[e & (w != UNSEEN)], [LABEL["hair"], LABEL["hat"]]).mean() for e in sides]
+                     for w in classes if all((w[e] != UNSEEN).sum() > 20 for e in sides)])  # fmt: skip
+    if not len(told) or told.mean(1).min() < COVERED:  # where one is told to be bare, few hairs say little of the other
+        return np.zeros(body.num_vertices, bool)
+    return np.any([e for e, share in zip(sides, told.min(0), strict=True) if share > COVERED] or [ears & False], 0)

@@ -22,6 +22,7 @@ from ..body import Body, Posed
 from ..body.body import PARTS
 from ..body.regions import regions
 from ..scene import Camera, rasterize, signed_distance
+from .clothing import HOLD, ears_under_hair, hold, vertex_classes
 
 SIZE = 512  # pixels of the crop in which contours are matched
 REACH = 0.12  # metres searched on either side of the contour
@@ -41,21 +42,26 @@ class Silhouette:
     transl: Tensor  # [3]
     camera: Camera
     ignore: np.ndarray | None = None  # [H, W] bool: what hides the person there; the mask's edge beside it is none
+    labels: np.ndarray | None = None  # [H, W] uint8 classes of a parse: skin is the body, hair hides ears
 
 
 def fit_offsets(
     body: Body,
     betas: Tensor,  # [num_betas]
     silhouettes: list[Silhouette],
-    *,
-    stiffness: np.ndarray | None = None,  # [V] further factors, > 1 where the surface is bare skin
     iterations: int = 6,
 ) -> np.ndarray:
     """Offsets [V, 3] float32 in metres, to be added to the rest pose. About 0.7 s for one photo."""
-    rest = body.rest(betas[None])[0][0].numpy().astype(np.float64)
+    naked = body.rest(betas[None])[0][0].numpy().astype(np.float64)
+    free, ears = _stiffness(body), np.zeros(len(naked), bool)
+    if worn := [_worn(body, betas, s) for s in silhouettes if s.labels is not None]:
+        free = free * np.exp(np.mean([np.log(hold(body, w)) for w in worn], 0))
+        ears = ears_under_hair(body, worn)
+        free[ears] = HOLD["hair"]
+    sunk = flatten(naked, body.faces, ears) - naked  # under hair ears are bumps
+    rest = naked + sunk
     laplacian, mass = cotangent_laplacian(rest, body.faces)
     M, I = sp.diags(mass), sp.eye(len(rest))
-    free = _stiffness(body) if stiffness is None else _stiffness(body) * stiffness
     normals = _smooth_normals(rest, body.faces, laplacian, mass, 0.02)
     prior = MEMBRANE / DECAY**2
     mirror = I - sp.coo_matrix((np.ones(len(rest)), (np.arange(len(rest)), body.mirror)), shape=laplacian.shape)
@@ -68,7 +74,7 @@ def fit_offsets(
     views = [_View(body, betas, s) for s in silhouettes]
     along, loose = np.zeros(len(rest)), np.zeros((len(rest), 3))
     for it in range(iterations):
-        offsets = along[:, None] * normals + loose
+        offsets = sunk + along[:, None] * normals + loose
         matches = [v.match(offsets) for v in views]
         J = np.concatenate([m.jacobian for m in matches])  # [C, 3 corners, 3]
         tri, gap, weight = (np.concatenate([getattr(m, k) for m in matches]) for k in ("corners", "gap", "weight"))
@@ -91,7 +97,22 @@ def fit_offsets(
             H = (A.T @ sp.diags(weight) @ A + plate3).tocsr()
             x, _ = cg(H, A.T @ (weight * target), x0=loose.ravel(), M=precondition, rtol=1e-3, maxiter=60)
             loose = x.reshape(-1, 3)
-    return (along[:, None] * normals + loose).astype(np.float32)
+    return (sunk + along[:, None] * normals + loose).astype(np.float32)
+
+
+def _worn(body: Body, betas: Tensor, s: Silhouette) -> np.ndarray:
+    vertices = body(betas[None], s.pose[None], s.transl[None]).vertices[0]
+    return vertex_classes(body, vertices, s.camera, np.asarray(s.labels))
+
+
+def flatten(v: np.ndarray, faces: np.ndarray, patch: np.ndarray) -> np.ndarray:
+    """Vertices [V, 3] with the patch [V] bool as flat as what is around it allows (harmonic)."""
+    if not patch.any():
+        return v
+    L, _ = cotangent_laplacian(v, faces)
+    out, inner = v.copy(), L[patch]
+    out[patch] = factorise(inner[:, patch]).solve(-inner[:, ~patch] @ v[~patch])
+    return out
 
 
 @dataclass
