@@ -1,7 +1,7 @@
-"""What the diffusion makes of unseen texels: samplers and their steps, and what the mirrored condition is worth.
+"""What the diffusion makes of unseen texels: samplers and their steps, and what its additions are worth.
 
-    python benchmarks/inpainting.py --weights runs/inpainting/weights --data PEOPLE            # samplers
-    python benchmarks/inpainting.py --weights runs/inpainting/weights --data PEOPLE --mirror   # trains two denoisers
+    python benchmarks/inpainting.py --weights WEIGHTS --data PEOPLE                       # samplers
+    python benchmarks/inpainting.py --weights WEIGHTS --data PEOPLE --ablate residual     # trains two denoisers
 
 Of the last people of the set, which training keeps for validation: PSNR of the colours of T (eq. 6) against the
 texture merged from all views (eq. 5), over texels that the most frontal view does not show and others do; mean over
@@ -23,12 +23,12 @@ import torch
 from torch import Tensor
 
 from dinar.files import replacing
-from dinar.inpaint import inpaint
+from dinar.inpaint import filled, inpaint
 from dinar.learned import load_networks
 from dinar.nets.denoiser import Denoiser
 from dinar.nets.renderer import push_pull
 from dinar.nets.vqgan import VQGAN
-from dinar.texture.neural import FILL, SAMPLED, mirror
+from dinar.texture.neural import FILL, SAMPLED
 from dinar.train.inpainting import InpaintingStage
 from dinar.train.loop import train
 from dinar.train.people import open_people
@@ -77,21 +77,13 @@ def pushed(partial: Tensor) -> Tensor:
     return torch.cat([partial[:, :16], push_pull(partial[:, SAMPLED], partial[:, FILL]), partial[:, 19:]], 1)
 
 
-def mirrored(partial: Tensor) -> Tensor:
-    """The other half of the body where it is known, then push-pull."""
-    other, known = mirror(partial), partial[:, FILL]
-    rgb = torch.where(known > 0.5, partial[:, SAMPLED], other[:, SAMPLED])
-    either = torch.maximum(known, other[:, FILL])
-    return pushed(torch.cat([partial[:, :16], rgb, either, either], 1))
-
-
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--weights", type=Path, required=True, help="folder of a finished inpainting run")
     p.add_argument("--data", type=Path, nargs="+", required=True)
     p.add_argument("--people", type=int, default=8)
     p.add_argument("--seeds", type=int, default=2)
-    p.add_argument("--mirror", action="store_true", help="train a denoiser with and one without that condition")
+    p.add_argument("--ablate", choices=("mirror", "residual"), help="train a denoiser with and one without it")
     p.add_argument("--steps", type=int, default=1500, help="of these trainings")
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--threads", type=int, default=2)
@@ -106,11 +98,11 @@ def main() -> None:
     stage = InpaintingStage(c, people, a.weights)
     task = Task(stage)
     result: dict = {"people": a.people, "seeds": a.seeds, "threads": a.threads, "texture": networks.texture}
-    result["controls"] = {"push-pull": task.score(pushed), "mirror, push-pull": task.score(mirrored)}
+    result["controls"] = {"push-pull": task.score(pushed), "mirror, push-pull": task.score(filled)}
     print(json.dumps(result["controls"]), flush=True)
-    if a.mirror:
+    if a.ablate:
         for name, wanted in (("with", True), ("without", False)):
-            config: dict[str, Any] = {**networks.nets["denoiser"].config, "mirror": wanted}
+            config: dict[str, Any] = {**networks.nets["denoiser"].config, a.ablate: wanted}
             torch.manual_seed(0)
             stage.modules["denoiser"] = Denoiser(**config)
             stage.optimizers = stage._optimizers()
@@ -118,15 +110,15 @@ def main() -> None:
             if not train(stage, loop, run, {}, cpu=True):
                 raise SystemExit(130)
             trained = load_networks(run / "weights", ["denoiser"]).nets["denoiser"]
-            result[f"mirror: {name}"] = task.inpainted(cast(Denoiser, trained), "dpm++", 20, a.seeds)
-            print(name, result[f"mirror: {name}"], flush=True)
+            result[f"{a.ablate}: {name}"] = task.inpainted(cast(Denoiser, trained), "dpm++", 20, a.seeds)
+            print(name, result[f"{a.ablate}: {name}"], flush=True)
     else:
         denoiser = cast(Denoiser, networks.nets["denoiser"])
         for sampler, steps in SAMPLERS:
             result[f"{sampler} {steps}"] = task.inpainted(denoiser, sampler, steps, a.seeds)
             print(sampler, steps, result[f"{sampler} {steps}"], flush=True)
     a.out.mkdir(parents=True, exist_ok=True)
-    with replacing(a.out / ("mirror.json" if a.mirror else "samplers.json")) as temp:
+    with replacing(a.out / f"{a.ablate or 'samplers'}.json") as temp:
         temp.write_text(json.dumps(result, indent=1))
 
 

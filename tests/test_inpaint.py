@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinar.errors import DinarError
-from dinar.inpaint import SAMPLERS, blend, condition, denoise, inpaint, noise_schedule, resize
+from dinar.inpaint import SAMPLERS, blend, condition, denoise, filled, inpaint, noise_schedule, resize
 from dinar.nets.presets import build
 from dinar.nets.renderer import FastRenderer
 from dinar.texture import merge as numpy_merge
@@ -92,6 +92,37 @@ def test_condition() -> None:
     assert torch.equal(both[:, 7:13], other)
     assert torch.allclose(both[:, 13:], resize(T[:, FILL].flip(-1), 8))
     assert torch.equal(mirror(mirror(T)), T)
+
+
+def test_filled_takes_the_other_half_then_what_is_around() -> None:
+    torch.manual_seed(0)
+    T = torch.rand(1, 21, 32, 32)
+    T[:, 19:] = 0
+    T[:, 19:, :16, :16] = 1
+    T[:, SAMPLED] *= T[:, FILL]
+    out = filled(T)
+    assert torch.equal(out[:, :19, :16, :16], T[:, :19, :16, :16])
+    assert torch.equal(out[:, SAMPLED, :16, 16:], mirror(T)[:, SAMPLED, :16, 16:])
+    assert torch.equal(out[:, :16], T[:, :16]) and float(out[:, 19:].min()) == 1
+    assert out[:, SAMPLED, 16:].min() > 0.2 and out[:, SAMPLED, 16:].max() < 0.8  # smooth
+
+
+def test_a_denoiser_of_differences_starts_from_the_fill() -> None:
+    """One that knows nothing makes of any noise what the VQGAN makes of the filled texture."""
+    torch.manual_seed(0)
+    vqgan, denoiser = build("nano", "vqgan", size=32).eval(), build("nano", "denoiser", residual=True).eval()
+    denoiser.std.fill_(1e-6)
+    T = torch.rand(1, 21, 32, 32)
+    T[:, FILL] = (T[:, FILL] > 0.5).float()
+    _, restored = inpaint(vqgan, denoiser, T, (0, 1), steps=2)  # type: ignore[arg-type]
+    with torch.no_grad():
+        want = vqgan.decode(vqgan.encode(filled(T)))  # type: ignore[operator]
+    assert torch.allclose(restored, want.expand_as(restored), atol=1e-3)
+    with pytest.raises(AssertionError):
+        plain = build("nano", "denoiser", residual=False).eval()
+        plain.std.fill_(1e-6)
+        _, other = inpaint(vqgan, plain, T, (0, 1), steps=2)  # type: ignore[arg-type]
+        assert torch.allclose(other, want.expand_as(other), atol=1e-3)
 
 
 def test_blend_is_equation_6() -> None:

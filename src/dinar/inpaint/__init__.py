@@ -2,6 +2,7 @@
 
 from .blend import blend as blend
 from .condition import condition as condition
+from .condition import filled as filled
 from .condition import resize as resize
 from .inpaint import inpaint as inpaint
 from .sampler import SAMPLERS as SAMPLERS

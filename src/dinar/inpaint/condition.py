@@ -1,4 +1,5 @@
-"""What the denoiser is told: T_c^j ⊕ b(B_fill^j) (§3.3), and, beyond the paper, the same of the mirrored texture."""
+"""What the denoiser is told: T_c^j ⊕ b(B_fill^j) (§3.3), and, beyond the paper, the same of the mirrored texture; and
+what it may start from: a plain fill of the holes."""
 
 from __future__ import annotations
 
@@ -6,12 +7,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..texture.neural import FILL, mirror
+from ..nets.renderer import push_pull
+from ..texture.neural import FILL, GENERATED, SAMPLED, mirror
 
 
 def resize(mask: Tensor, size: int) -> Tensor:  # [B, 1, S, S] -> [B, 1, size, size]
     """b of §3.3: bilinear, as the paper says, so every fourth texel's neighbourhood is looked at."""
     return F.interpolate(mask.float(), size=(size, size), mode="bilinear", align_corners=False)
+
+
+def filled(partial: Tensor) -> Tensor:  # [B, 21, S, S] -> the same without holes
+    """Colours of the other half of the body where that is known, and from around where neither is."""
+    known, other = partial[:, FILL].clamp(0, 1), mirror(partial)
+    rgb = torch.where(known > 0.5, partial[:, SAMPLED], other[:, SAMPLED])
+    rgb = push_pull(rgb, torch.maximum(known, other[:, FILL].clamp(0, 1)))
+    return torch.cat([partial[:, GENERATED], rgb, torch.ones_like(known), torch.ones_like(known)], 1)
 
 
 def condition(

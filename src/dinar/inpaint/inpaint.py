@@ -11,7 +11,7 @@ from ..nets.denoiser import Denoiser
 from ..nets.vqgan import VQGAN
 from ..texture.neural import mirror
 from .blend import blend
-from .condition import condition
+from .condition import condition, filled
 from .sampler import denoise
 
 
@@ -27,13 +27,20 @@ def inpaint(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Tensor, Tensor]:
     """T [seeds, 21, S, S] of eq. 6, and T_res, as decoded."""
-    told = encode_condition(vqgan, denoiser, partial).expand(len(seeds), -1, -1, -1)
-    restored = vqgan.decode(denoise(denoiser, told, seeds, sampler, steps, progress)).float()
+    told, start = encode_condition(vqgan, denoiser, partial)
+    found = denoise(denoiser, told.expand(len(seeds), -1, -1, -1), seeds, sampler, steps, progress)
+    restored = vqgan.decode(start + found).float()
     return blend(restored, partial.expand(len(seeds), -1, -1, -1), inside), restored
 
 
-def encode_condition(vqgan: VQGAN, denoiser: Denoiser, partial: Tensor) -> Tensor:  # [B, 21, S, S]
-    """:func:`condition` through the VQGAN's encoder, in the denoiser's units."""
-    latents = denoiser.normal(vqgan.encode(partial).float())
-    mirrored = denoiser.normal(vqgan.encode(mirror(partial)).float()) if denoiser.config["mirror"] else None
-    return condition(partial, latents, mirrored)
+def encode_condition(vqgan: VQGAN, denoiser: Denoiser, partial: Tensor) -> tuple[Tensor, Tensor | float]:
+    """:func:`condition` of partial textures [B, 21, S, S] through the VQGAN's encoder, and the latents [B, 6, s, s]
+    from which the denoiser's are differences; 0 where they are none."""
+    if denoiser.config["residual"]:  # what it works on has other units than what it is told
+        start = vqgan.encode(filled(partial)).float()
+        told, normal = start, lambda latents: latents
+    else:
+        start, normal = 0.0, denoiser.normal
+        told = normal(vqgan.encode(partial).float())
+    mirrored = normal(vqgan.encode(mirror(partial)).float()) if denoiser.config["mirror"] else None
+    return condition(partial, told, mirrored), start

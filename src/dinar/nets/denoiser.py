@@ -13,8 +13,9 @@ from .pretrained import Network
 class Denoiser(Network):
     """diffusers' ``UNet2DModel`` with BigGAN's residual up- and downsampling and attention on all levels but the first.
 
-    It works on latents of unit variance: ``mean`` and ``std`` of the training latents are kept with the weights
-    (:meth:`normal`, :meth:`natural`). Untouched they are 0 and 1, which is the paper's setting.
+    It works on latents, or with ``residual`` on differences of them, of unit variance: ``mean`` and ``std`` of those it
+    was trained with are kept with the weights (:meth:`normal`, :meth:`natural`). Untouched they are 0 and 1, which is
+    the paper's setting.
     """
 
     mean: Tensor
@@ -30,6 +31,7 @@ class Denoiser(Network):
         groups: int = 32,
         mirror: bool = False,
         prediction: str = "epsilon",
+        residual: bool = False,
     ) -> None:
         """Args:
         latent: channels of the latents.
@@ -38,9 +40,11 @@ class Denoiser(Network):
         head: channels of an attention head; 0: 8 heads on the second level (the released system), so widths[1] / 8.
         mirror: the mirrored partial texture is another condition.
         prediction: what comes out: "epsilon", the noise (eq. 1), or "v_prediction" (Salimans and Ho 2022).
+        residual: the diffusion is of what a plain fill of the holes lacks (inpaint.filled), so that knowing nothing
+            means that fill, and not the mean of all people.
         """
         super().__init__(latent=latent, widths=list(widths), blocks=blocks, head=head, dropout=dropout, groups=groups,
-                         mirror=mirror, prediction=prediction)  # fmt: skip
+                         mirror=mirror, prediction=prediction, residual=residual)  # fmt: skip
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         n = len(widths)

@@ -32,7 +32,7 @@ PRESETS: dict[str, dict[str, Made]] = {
         "discriminator": (Discriminator, dict(size=128, width=2048, most=64)),
         "vqgan": (VQGAN, dict(widths=[16, 32, 48], blocks=1, codes=1024, groups=8, size=64)),
         "denoiser": (Denoiser, dict(widths=[32, 64, 96], blocks=1, head=16, dropout=0.1, groups=8, mirror=True,
-                               prediction="v_prediction")),
+                               prediction="v_prediction", residual=True)),
     },
     "base": {  # 12.5 M parameters without D: with the parser's they ship within 32 MiB of fp16
         "encoder": (Encoder, dict(size=256, width=4096, most=80, style=128)),
@@ -41,7 +41,7 @@ PRESETS: dict[str, dict[str, Made]] = {
         "discriminator": (Discriminator, dict(size=512, width=16384, most=256)),
         "vqgan": (VQGAN, dict(widths=[32, 48, 64], blocks=1, codes=2048, groups=16)),
         "denoiser": (Denoiser, dict(widths=[32, 48, 80], blocks=1, head=16, dropout=0.1, groups=16, mirror=True,
-                               prediction="v_prediction")),
+                               prediction="v_prediction", residual=True)),
     },
     "paper": {
         "encoder": (Encoder, {}), "generator": (Generator, {}), "renderer": (PaperRenderer, {}),

@@ -77,17 +77,21 @@ class InpaintingStage(AvatarStage):
                 x = self.people.views_of(w[0], w[1], bool(w[2]))
             return {n: torch.from_numpy(a)[None].to(state.device) for n, a in x.items()}
 
+        def latents(whole: Tensor, partial: Tensor) -> tuple[Tensor, Tensor]:
+            told, start = encode_condition(vqgan, denoiser, partial)
+            return vqgan.encode(whole).float() - start, told
+
         if state.step == 0 and bool((denoiser.std == 1).all()):  # never set: the first batch stands for all
-            wholes = [self.truth(nets, views(w))[0] for w in who] or [self.truth(nets, batch)[0]]
-            latents = vqgan.encode(torch.cat(wholes)).float()
-            denoiser.mean.copy_(latents.mean((0, 2, 3)))
-            denoiser.std.copy_(latents.std((0, 2, 3)).clamp(min=1e-3))
+            x = torch.cat([latents(w, t[0])[0] for w, t, _ in
+                           ([self.truth(nets, views(w)) for w in who] or [self.truth(nets, batch)])])  # fmt: skip
+            denoiser.mean.copy_(x.mean((0, 2, 3)))
+            denoiser.std.copy_(x.std((0, 2, 3)).clamp(min=1e-3))
             for t in (denoiser.mean, denoiser.std):
                 t.copy_(cast(Tensor, broadcast(t)))
 
         def task(whole: Tensor, partial: Tensor, known: Tensor) -> Task:
-            latents = denoiser.normal(vqgan.encode(whole).float())
-            return latents, encode_condition(vqgan, denoiser, partial), resize(known, latents.shape[-1])
+            x, told = latents(whole, partial)
+            return denoiser.normal(x), told, resize(known, x.shape[-1])
 
         if not who:
             whole, textures, known = self.truth(nets, batch)
@@ -106,7 +110,8 @@ class InpaintingStage(AvatarStage):
                 self.kept[w[:3]] = task(whole, textures[:, 0], known)
         found = [self.kept[w[:3]] for w in who]
         told = torch.stack([f[1][w[3] % len(f[1])] for f, w in zip(found, who, strict=True)])
-        return torch.cat([f[0] for f in found]), told, torch.cat([f[2] for f in found])
+        x = torch.stack([f[0][w[3] % len(f[0])] for f, w in zip(found, who, strict=True)])
+        return x, told, torch.cat([f[2] for f in found])
 
     def truth(self, nets: Nets, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """The merged texture with its gaps filled [B, 21, S, S], those of the views [V, B, 21, S, S], and where the
