@@ -13,7 +13,7 @@ from dinar.assets import asset
 from dinar.errors import DinarError
 from dinar.fit.blazepose import KEYPOINTS, Pose, Region
 from dinar.fit.hands import face_landmarks, hand_landmarks
-from dinar.fit.keypoints import find_people, find_person, load_keypoints, missing_parts
+from dinar.fit.keypoints import _framed, find_people, find_person, load_keypoints, missing_parts
 from dinar.fit.mask import person_mask
 from dinar.fit.photo import read_photo
 
@@ -217,6 +217,17 @@ def test_missing_parts():
     k = standing()
     k[[N["left_ankle"], N["left_knee"]], 3] = 0  # one side hidden: still a whole person
     assert missing_parts(pose_of(k), (500, 300)) == []
+
+
+def test_a_head_with_room_above_it_needs_no_face():
+    body = np.zeros((500, 300), np.float32)
+    body[30:460, 110:190] = 1
+    whole = replace(pose_of(standing()), segmentation=body)
+    assert _framed(whole)
+    assert not _framed(replace(whole, segmentation=body[28:]))  # the picture ends there
+    assert not _framed(replace(whole, region=Region(150, 260, 500, 1.4)))  # found lying
+    assert _framed(replace(whole, region=Region(150, 260, 500, 2 * np.pi)))
+    assert not _framed(replace(whole, segmentation=None)) and not _framed(replace(whole, segmentation=0 * body))
 
 
 OPENPOSE_25 = ["nose", None, "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow",
