@@ -160,8 +160,8 @@ def _even(
 
 def _along(x: Any, width: float) -> np.ndarray:
     """[..., rows, ...] sums per height, smoothed over ``width`` metres, and over FAR where there are few."""
-    return sum(w * gaussian_filter1d(x, d / BIN, axis=1, truncate=12.0)
-               for d, w in ((width, 1), (4 * width, 0.2), (FAR, 1e-3)))  # fmt: skip
+    near, wide, far = (gaussian_filter1d(x, d / BIN, axis=1, truncate=12.0) for d in (width, 4 * width, FAR))
+    return near + 0.2 * wide + 1e-3 * far
 
 
 def _worn_behind(

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.spatial import KDTree
 
 from ..body import Body
@@ -230,7 +230,7 @@ def _strands(s: Surface, colour: np.ndarray, hair: np.ndarray) -> np.ndarray:
     contrast = float(np.median(light[near].std(1) / np.maximum(light[near].mean(1), 0.05)))
     along, angle, _ = s.chart.T
     noise = np.random.default_rng(0).standard_normal((64, 720))
-    noise = gaussian_filter(noise, STRAND, mode=("nearest", "wrap"))
+    noise = gaussian_filter1d(gaussian_filter1d(noise, STRAND[0], 0), STRAND[1], 1, mode="wrap")
     at = np.stack([np.clip(-along / 0.005, 0, 63), (angle / (2 * np.pi) % 1) * 720])
     value = map_coordinates(noise / noise.std(), at, order=1, mode="grid-wrap")
     return (1 + min(contrast, MOST_CONTRAST) * value).astype(np.float32)
