@@ -59,11 +59,20 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     # the far side: what is worn there, and only of that
     row = ((g.chart[:, 0] - g.chart[own_all, 0].min()) / BIN).astype(int).clip(0)
     weight = lam * np.where(g.outer, 1, INNER)
-    source = pure if (pure := source & _pure(s, worn)).sum() >= 200 else source
-    cloth = _worn_behind(s, kind, row, weight, worn, source)
+    pure = _pure(s, worn)
+    source = source & pure if (source & pure).sum() >= 200 else source
+    voters = source.copy()
+    if kind == "torso":  # the hips are the legs': they say what the seat wears at their height
+        level = own_all & (np.abs(g.chart[:, 0]) < 0.05)
+        height = s.x[:, 1] - np.median(s.x[level, 1] - g.chart[level, 0]) - g.chart[own_all, 0].min()
+        hips = of_kind(s, "leg") & (lam > CONFIDENT) & pure & (height >= 0)
+        row[hips], weight[hips], voters = height[hips] // BIN, lam[hips], voters | hips
+        g.chart[hips] = 0  # nearest to nothing behind: of their colours only the mean of a height is used
+    cloth = _worn_behind(s, kind, row, weight, worn, voters)
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c) & (away > 0)
         palette = source & (worn == c) if c else source
+        palette = palette if palette.sum() >= 64 else voters & (worn == c)
         even, level = _even(colour[palette], g.chart[palette], row[palette], weight[palette], row[own_all].max() + 1)
         # where the one half is hidden the other has to do, and where both are, the mean of the height
         first, close = nearest(g.chart[palette], even, g.here[own])
@@ -165,17 +174,17 @@ def _along(x: Any, width: float) -> np.ndarray:
 
 
 def _worn_behind(
-    s: Surface, kind: str, row: np.ndarray, weight: np.ndarray, worn: np.ndarray, source: np.ndarray
+    s: Surface, kind: str, row: np.ndarray, weight: np.ndarray, worn: np.ndarray, voters: np.ndarray
 ) -> np.ndarray:
-    """[N] the class that the seen texels of a part vote for at a texel's height; 0 where they say nothing."""
-    names = [n for n in VOTE if (source & (worn == LABEL[n])).sum() >= 200]
+    """[N] the class that the voters [N] bool vote for at a texel's height; 0 where they say nothing."""
+    names = [n for n in VOTE if (voters & (worn == LABEL[n])).sum() >= 200]
     if not names:
         return np.zeros(len(row), np.uint8)
     sides, rows = parts_of(kind), row[of_kind(s, kind)].max() + 1
     seen = np.zeros((len(sides), rows, len(names)))
     for k, part in enumerate(sides):
         for j, name in enumerate(names):
-            own = source & (s.part == part) & (worn == LABEL[name])
+            own = voters & ((s.part == part) | (len(sides) == 1)) & (worn == LABEL[name])
             seen[k, :, j] = np.bincount(row[own], weight[own], rows)
     seen = _along(seen + 0.5 * seen[::-1] * (len(sides) > 1), HEM)  # a limb's twin is dressed alike
     total = seen.sum(2)
