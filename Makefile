@@ -25,7 +25,7 @@ demo: .venv/.done
 test: .venv/.done
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pyright
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --durations=10
 
 lint: .venv/.done
 	$(BIN)/python -m ruff check .

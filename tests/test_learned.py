@@ -17,6 +17,7 @@ from dinar.errors import DinarError
 from dinar.evaluate import iou
 from dinar.learned import (
     Networks,
+    Neural,
     Options,
     fine_layer,
     load_networks,
@@ -134,6 +135,20 @@ def test_what_cannot_be_used_is_refused(
         main(["create", str(demo_photo), "-o", str(tmp_path / "x.avatar"), "--weights", str(tmp_path / "none")])
     assert stop.value.code == 1 and "expected the weights folder" in capsys.readouterr().err
     assert not (tmp_path / "x.avatar").exists()
+
+
+def test_avatars_outlive_the_weights_they_were_made_with(
+    avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = shipped()
+    assert home is not None
+    neural = Neural(torch.rand(1, 21, 128, 128), None, load_networks(home, ["renderer"]).nets["renderer"], 256)
+    avatar.replace(neural=neural).save(tmp_path / "a.avatar")
+    assert Avatar.load(tmp_path / "a.avatar").neural is not None
+    monkeypatch.setattr("dinar.learned.neural.digest", lambda net: "those of a later version")
+    with pytest.warns(UserWarning, match="another version of dinar"):
+        later = Avatar.load(tmp_path / "a.avatar")
+    assert later.neural is None and np.array_equal(later.rgb, avatar.rgb)
 
 
 def test_shipped_weights() -> None:

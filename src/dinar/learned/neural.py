@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,8 +69,8 @@ def to_tensors(neural: Neural, rgb: Tensor) -> tuple[dict[str, Tensor], dict[str
     return out, about
 
 
-def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neural:
-    """The other way; a renderer that is neither in the file nor in this package is refused."""
+def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neural | None:
+    """The other way; None, and a warning, where the renderer is neither in the file nor in this package."""
     try:
         config = dict(about["renderer"])
         kind = {c.__name__: c for c in (FastRenderer, PaperRenderer)}[config.pop("network")]
@@ -84,8 +85,9 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
             home = shipped()
             loaded = load_renderer(home / "renderer") if home else None
             if loaded is None or digest(loaded) != about["weights"]:
-                raise DinarError(f"{path} was made with renderer {about['weights']}, which this dinar does not ship: "
-                                 "make it again with `dinar create`")  # fmt: skip
+                warnings.warn(f"{path} was made with the networks of another version of dinar: it is drawn without "
+                              "them; make it again with `dinar create`", stacklevel=3)  # fmt: skip
+                return None
             renderer = loaded
         texture = t["neural.texture"][None].float()
         fine = None
