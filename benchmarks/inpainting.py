@@ -53,13 +53,13 @@ class Task:
                 hidden = known * stage.inside * (1 - partial[:, FILL])
                 self.people.append((partial, whole, hidden > 0.5))
 
-    def score(self, fill: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """``fill``: [1, 21, S, S] -> [seeds, 21, S, S]."""
+    def score(self, fill: Callable[[Tensor], Tensor], told_truth: bool = False) -> dict[str, float]:
+        """``fill``: [1, 21, S, S], a partial texture or the truth -> [seeds, 21, S, S]."""
         psnr, spread, seconds = [], [], []
         for partial, whole, hidden in self.people:
             start = time.perf_counter()
             with torch.no_grad():
-                out = fill(partial)[:, SAMPLED].clamp(0, 1)
+                out = fill(whole if told_truth else partial)[:, SAMPLED].clamp(0, 1)
             seconds.append((time.perf_counter() - start) / len(out))
             error = ((out - whole[:, SAMPLED]).square() * hidden).sum((1, 2, 3)) / (3 * hidden.sum()).clamp(min=1)
             psnr.append(float((-10 * error.clamp(min=1e-8).log10()).mean()))
@@ -67,6 +67,11 @@ class Task:
             spread.append(float(deviation.sum() / (3 * hidden.sum()).clamp(min=1)))
         return {"psnr": round(float(np.mean(psnr)), 2), "spread": round(float(np.mean(spread)), 3),
                 "seconds": round(float(np.median(seconds)), 3)}  # fmt: skip
+
+    def coded(self) -> dict[str, float]:
+        """The truth through the VQGAN: what no denoiser can surpass."""
+        vqgan = cast(VQGAN, self.stage.nets(self.cpu)["vqgan"])
+        return self.score(lambda whole: vqgan.decode(vqgan.encode(whole)).float(), told_truth=True)
 
     def inpainted(self, denoiser: Denoiser, sampler: str, steps: int, seeds: int) -> dict[str, float]:
         vqgan = cast(VQGAN, self.stage.nets(self.cpu)["vqgan"])
@@ -98,7 +103,8 @@ def main() -> None:
     stage = InpaintingStage(c, people, a.weights)
     task = Task(stage)
     result: dict = {"people": a.people, "seeds": a.seeds, "threads": a.threads, "texture": networks.texture}
-    result["controls"] = {"push-pull": task.score(pushed), "mirror, push-pull": task.score(filled)}
+    result["controls"] = {"push-pull": task.score(pushed), "mirror, push-pull": task.score(filled),
+                          "the truth, coded": task.coded()}  # fmt: skip
     print(json.dumps(result["controls"]), flush=True)
     if a.ablate:
         for name, wanted in (("with", True), ("without", False)):

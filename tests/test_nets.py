@@ -100,6 +100,14 @@ def test_r1_is_half_the_squared_gradient() -> None:
 # ---- renderers -----------------------------------------------------------------------------------------------------
 
 
+def test_push_pull_takes_windows_of_any_shape() -> None:
+    """Drawing gives it the person's window, in steps of 64 pixels: halving may end at 8 by 9."""
+    for h in range(64, 833, 64):
+        for w in range(64, 833, 64):
+            filled = push_pull(torch.full((1, 1, h, w), 0.5), torch.ones(1, 1, h, w))
+            assert filled.shape == (1, 1, h, w) and torch.allclose(filled, torch.tensor(0.5))
+
+
 def test_push_pull_keeps_the_known_and_fills_constants() -> None:
     torch.manual_seed(0)
     known = (torch.rand(2, 1, 32, 64) > 0.8).float()

@@ -169,7 +169,7 @@ def push_pull(
     """Unknown pixels from a pyramid of averages of the known ones; known pixels stay as they are."""
     k = (known > 0.5).to(colour.dtype)
     levels = [(colour * k, k)]
-    while min(levels[-1][0].shape[2:]) % 2 == 0 and min(levels[-1][0].shape[2:]) > 4:
+    while all(n % 2 == 0 and n > 4 for n in levels[-1][0].shape[2:]):
         levels.append((F.avg_pool2d(levels[-1][0], 2), F.avg_pool2d(levels[-1][1], 2)))
     c, w = levels[-1]
     mean = c.mean((2, 3), keepdim=True) / (w.mean((2, 3), keepdim=True) + 1e-4)
