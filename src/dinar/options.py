@@ -55,9 +55,9 @@ class Create(Common):
     blend: Literal["softmax", "poisson"] = "softmax"
     """How several photos are merged."""
     learned: bool = False
-    """Neural texture and renderer; the default where the weights say that they are better, as the shipped ones do."""
+    """Neural texture and renderer; without this, where trained weights say that they are better."""
     classical: bool = False
-    """Without them: a textured mesh, drawn in a tenth of the time. What is exported is the same."""
+    """Never use networks for the texture. What is exported is the same with either."""
     weights: Path | None = None
     """Weights of the networks (RUN/weights of a training run); implies --learned."""
     neural: bool = True

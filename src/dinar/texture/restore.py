@@ -61,7 +61,8 @@ def restore(
     seen = seen & ~_not_skin(s, colour, seen, worn) & ~_stray(s, colour, seen, lam_small)
     guess, behind = _borrow(s, colour, seen, np.where(seen, lam_small, 0), worn)
     alike = seen if worn is None else seen & ((behind == 0) | (behind == worn))  # the same thing on both sides
-    guess = np.clip(guess + _membrane(body, s, colour, seen, alike, guess), 0, 1)
+    cloth = behind if worn is None else np.where(seen, worn, behind)
+    guess = np.clip(guess + _membrane(body, s, colour, seen, alike, cloth, guess), 0, 1)
 
     full = np.zeros((s.texels.size**2, 3), np.float32)
     full[s.texels.index] = guess
@@ -237,8 +238,9 @@ def _strands(s: Surface, colour: np.ndarray, hair: np.ndarray) -> np.ndarray:
 
 
 def _membrane(
-    body: Body, s: Surface, colour: np.ndarray, seen: np.ndarray, alike: np.ndarray, guess: np.ndarray
-) -> np.ndarray:
+    body: Body, s: Surface, colour: np.ndarray, seen: np.ndarray, alike: np.ndarray, cloth: np.ndarray,
+    guess: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """[N, 3] smooth correction that makes the borrowed colours meet the seen ones that are ``alike``, dying out over
     FADE metres."""
     step = (colour - guess)[s.vertex_texel]
@@ -251,7 +253,9 @@ def _membrane(
     hair = regions(body).skull & ~regions(body).face
     kind = kind + 1024 * seen[s.vertex_texel]
     differ = lambda x: x[edges[:, 0]] != x[edges[:, 1]]  # noqa: E731
-    meet = differ(kind) & ~differ(hair) & (np.abs(d).max(1) < 1.5 * LIGHT)
+    worn = cloth[s.vertex_texel]
+    hem = differ(worn) & (worn[edges] > 0).all(1)
+    meet = differ(kind) & ~differ(hair) & ~hem & (np.abs(d).max(1) < 1.5 * LIGHT)
     r = membrane(body, known, step, FADE, (edges[meet], d[meet]))
     corner = body.faces[s.texels.face]
     mine = corner[np.arange(len(corner)), s.texels.barycentrics.argmax(1)]
