@@ -23,10 +23,9 @@ import torch
 from torch import Tensor
 
 from dinar.files import replacing
-from dinar.inpaint import filled, inpaint
+from dinar.inpaint import complete, filled, inpaint
 from dinar.learned import load_networks
 from dinar.nets.denoiser import Denoiser
-from dinar.nets.renderer import push_pull
 from dinar.nets.vqgan import VQGAN
 from dinar.texture.neural import FILL, SAMPLED
 from dinar.train.inpainting import InpaintingStage
@@ -78,10 +77,6 @@ class Task:
         return self.score(lambda p: inpaint(vqgan, denoiser, p, range(seeds), self.stage.inside, sampler, steps)[0])
 
 
-def pushed(partial: Tensor) -> Tensor:
-    return torch.cat([partial[:, :16], push_pull(partial[:, SAMPLED], partial[:, FILL]), partial[:, 19:]], 1)
-
-
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--weights", type=Path, required=True, help="folder of a finished inpainting run")
@@ -103,8 +98,8 @@ def main() -> None:
     stage = InpaintingStage(c, people, a.weights)
     task = Task(stage)
     result: dict = {"people": a.people, "seeds": a.seeds, "threads": a.threads, "texture": networks.texture}
-    result["controls"] = {"push-pull": task.score(pushed), "mirror, push-pull": task.score(filled),
-                          "the truth, coded": task.coded()}  # fmt: skip
+    plain = task.score(lambda p: complete(p, p[:, FILL]))
+    result["controls"] = {"push-pull": plain, "mirror, push-pull": task.score(filled), "the truth, coded": task.coded()}
     print(json.dumps(result["controls"]), flush=True)
     if a.ablate:
         for name, wanted in (("with", True), ("without", False)):

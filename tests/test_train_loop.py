@@ -133,3 +133,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
     file.write_bytes(b"not a checkpoint")
     with pytest.raises(DinarError, match="delete it"):
         restore(None, file)  # type: ignore[arg-type]
+    for other, what in ([torch.zeros(2)], "list"), ({"format": 0}, "0"):  # something else that torch has saved
+        torch.save(other, file)
+        with pytest.raises(DinarError, match=f"expected a checkpoint of format .*, got {what}"):
+            restore(None, file)  # type: ignore[arg-type]

@@ -85,6 +85,7 @@ class Dists:
 
     def __init__(self, device: str = "cpu", short_side: int | None = 256) -> None:
         self.net, self.device, self.short_side = backbone("vgg", str(device)), str(device), short_side
+        # tensors only; the asset's hash is pinned
         weights = torch.load(asset("dists.pt"), map_location=device, weights_only=True)
         alpha, beta = (weights[k].flatten() for k in ("alpha", "beta"))
         total, channels = alpha.sum() + beta.sum(), (3, 64, 128, 256, 512, 512)

@@ -82,6 +82,8 @@ def ears_under_hair(body: Body, classes: Sequence[np.ndarray]) -> np.ndarray:
     sides = [ears & (body.v_template[:, 0].numpy() * sign > 0) for sign in (1, -1)]
     told = np.array([[np.isin(w[e & (w != UNSEEN)], [LABEL["hair"], LABEL["hat"]]).mean() for e in sides]
                      for w in classes if all((w[e] != UNSEEN).sum() > 20 for e in sides)])  # fmt: skip
-    if not len(told) or told.mean(1).min() < COVERED:  # where one is told to be bare, few hairs say little of the other
-        return np.zeros(body.num_vertices, bool)
-    return np.any([e for e, share in zip(sides, told.min(0), strict=True) if share > COVERED] or [ears & False], 0)
+    covered = np.zeros_like(ears)
+    if len(told) and told.mean(1).min() >= COVERED:  # where one is told to be bare, few hairs say little of the other
+        for ear, share in zip(sides, told.min(0), strict=True):
+            covered |= ear & (share > COVERED)
+    return covered

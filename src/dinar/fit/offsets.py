@@ -51,7 +51,7 @@ def fit_offsets(
     silhouettes: list[Silhouette],
     iterations: int = 6,
 ) -> np.ndarray:
-    """Offsets [V, 3] float32 in metres, to be added to the rest pose. About 0.7 s for one photo."""
+    """Offsets [V, 3] float32 in metres, to be added to the rest pose; 1.5 s for a photo (benchmarks/create.py)."""
     naked = body.rest(betas[None])[0][0].numpy().astype(np.float64)
     free, ears = _stiffness(body), np.zeros(len(naked), bool)
     if worn := [_worn(body, betas, s) for s in silhouettes if s.labels is not None]:

@@ -16,12 +16,18 @@ def resize(mask: Tensor, size: int) -> Tensor:  # [B, 1, S, S] -> [B, 1, size, s
     return F.interpolate(mask.float(), size=(size, size), mode="bilinear", align_corners=False)
 
 
+def complete(texture: Tensor, known: Tensor) -> Tensor:  # [B, 21, S, S], [B, 1, S, S] in [0, 1]
+    """Without holes: colours from around them, and masks that say that everything is known."""
+    rgb = push_pull(texture[:, SAMPLED], known)
+    return torch.cat([texture[:, GENERATED], rgb, torch.ones_like(texture[:, 19:])], 1)
+
+
 def filled(partial: Tensor) -> Tensor:  # [B, 21, S, S] -> the same without holes
     """Colours of the other half of the body where that is known, and from around where neither is."""
     known, other = partial[:, FILL].clamp(0, 1), mirror(partial)
     rgb = torch.where(known > 0.5, partial[:, SAMPLED], other[:, SAMPLED])
-    rgb = push_pull(rgb, torch.maximum(known, other[:, FILL].clamp(0, 1)))
-    return torch.cat([partial[:, GENERATED], rgb, torch.ones_like(known), torch.ones_like(known)], 1)
+    both = torch.cat([partial[:, GENERATED], rgb, partial[:, 19:]], 1)
+    return complete(both, torch.maximum(known, other[:, FILL].clamp(0, 1)))
 
 
 def condition(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DinarError
+from ..inpaint import complete
 from ..learned import encode, load_networks, save_networks
 from ..nets.discriminator import fool, r1, tell
 from ..nets.perceptual import LPIPS
@@ -214,12 +215,6 @@ def _merged(*views: tuple[Tensor, Partial]) -> tuple[Tensor, Tensor]:
     """Eq. 5 of textures [B, C, S, S], and where it is known [B, 1, S, S]."""
     texture, _ = merge(torch.stack([t for t, _ in views]), torch.stack([p.lam * p.fill for _, p in views]))
     return texture, torch.stack([p.fill for _, p in views]).amax(0)
-
-
-def complete(texture: Tensor, known: Tensor) -> Tensor:  # [B, 21, S, S], [B, 1, S, S] in [0, 1]
-    """Without holes: colours from around them, and masks that say that everything is known."""
-    rgb = push_pull(texture[:, SAMPLED], known)
-    return torch.cat([texture[:, :16], rgb, torch.ones_like(texture[:, 19:])], 1)
 
 
 def measures(rgb: Tensor, alpha: Tensor, batch: dict[str, Tensor]) -> dict[str, float]:

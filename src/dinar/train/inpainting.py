@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from accelerate.utils import broadcast
 from torch import Tensor
 
-from ..inpaint import inpaint, resize
+from ..inpaint import complete, inpaint, resize
 from ..inpaint.inpaint import encode_condition
 from ..inpaint.sampler import STEPS, noise_schedule
 from ..nets.denoiser import Denoiser
 from ..nets.vqgan import VQGAN
 from ..texture.neural import SAMPLED, merge
 from ..texture.texels import texels
-from .avatar import AvatarStage, Nets, complete, measures, network, strip
+from .avatar import AvatarStage, Nets, measures, network, strip
 from .loop import State
 from .losses import over
 

@@ -176,8 +176,9 @@ def restore(state: State, path: Path) -> None:
         content = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, no code
     except (RuntimeError, pickle.UnpicklingError, EOFError) as e:
         raise DinarError(f"{path} is damaged or no checkpoint of dinar: delete it, or give another --run") from e
-    if content.get("format") != FORMAT:
-        raise DinarError(f"{path}: expected a checkpoint of format {FORMAT}, got {content.get('format')}")
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    if found != FORMAT:
+        raise DinarError(f"{path}: expected a checkpoint of format {FORMAT}, got {found}")
     try:
         for k in state.stage.modules:
             state.plain(k).load_state_dict(content["modules"][k])
