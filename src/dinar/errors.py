@@ -1,5 +1,26 @@
 """The one exception that users see: a line that says what was expected, what came, and what to do."""
 
+from __future__ import annotations
+
+MAX_MESSAGE = 300  # characters; about four lines of a terminal
+
+
+def escape(text: object, limit: int = MAX_MESSAGE) -> str:
+    """Text as one line that a terminal can show, at most ``limit`` characters long.
+
+    Everything that is not printable (control characters, line ends, marks of direction, lone surrogates of file names)
+    is written as Python would write it, as in ``\\x1b``; of longer texts the middle is left out. Escaping twice changes
+    nothing.
+    """
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+    if len(line) > limit:
+        tail = limit // 3  # the end says what to do
+        line = line[: limit - tail - 3] + "..." + line[-tail:]
+    return line
+
 
 class DinarError(Exception):
     """Bad input or a missing resource. The command line prints the message and exits with status 1."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(escape(message))
