@@ -3,8 +3,13 @@
 # make nano                  the learned avatar from nothing: data, four small stages, an avatar, figures
 # make quality               how good avatars are, on generated people and photos, into out/quality
 # They make a virtual environment in .venv first; nothing else has to be installed by hand.
+#
+# On Linux, PyPI's torch brings gigabytes of CUDA libraries. Without an NVIDIA GPU, install the CPU build:
+#   make TORCH_INDEX=https://download.pytorch.org/whl/cpu demo
+# On macOS and Windows PyPI's torch is the CPU build already.
 
 PYTHON ?= python3
+TORCH_INDEX ?=
 BIN := .venv/bin
 PHOTO ?=
 
@@ -15,7 +20,7 @@ setup: .venv/.done
 .venv/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("dinar needs Python 3.10 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
 	touch $@
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 
 import dinar
 from dinar.body import load_body
+from dinar.cores import physical_cores
 from dinar.create import Work
 from dinar.errors import DinarError
 from dinar.evaluate import iou, ms_ssim, psnr
@@ -124,7 +124,7 @@ def main() -> None:
     p.add_argument("--limit", type=int)
     p.add_argument("--redo", action="store_true")
     a = p.parse_args()
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # as the command line does
+    torch.set_num_threads(physical_cores())  # as the command line does
     names = a.list.read_text().split()[: a.limit]
     (a.out / "strips").mkdir(parents=True, exist_ok=True)
     bags = bag_labels(a.labels) if a.labels else []

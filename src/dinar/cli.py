@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import tyro
 
+from .cores import physical_cores
 from .errors import DinarError
 from .options import (
     Animate,
@@ -52,8 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         import torch
 
-        # Logical cores share their arithmetic units, and torch's threads spin while they wait: one a real core.
-        torch.set_num_threads(command.threads or max(1, (os.cpu_count() or 2) // 2))
+        torch.set_num_threads(command.threads or physical_cores())
         {
             Create: _create,
             Batch: _batch,

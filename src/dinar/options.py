@@ -21,7 +21,7 @@ class Common:
     body_path: Path | None = None
     """SMPLX_*.npz."""
     threads: int = 0
-    """CPU threads; 0: one for each two logical cores."""
+    """CPU threads; 0: one for each physical core."""
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -137,7 +137,7 @@ class Synthesize:
     device: str = "cpu"
     """cpu or cuda."""
     threads: int = 0
-    """CPU threads of a process; 0: half the logical cores."""
+    """CPU threads of a process; 0: one for each physical core."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -205,7 +205,7 @@ class Train:
     dry_run: bool = False
     """Say what would be done, and fetch one batch."""
     threads: int = 0
-    """CPU threads; 0: one for each two logical cores."""
+    """CPU threads; 0: one for each physical core."""
     debug: bool = False
     """Show the traceback of an error."""
 

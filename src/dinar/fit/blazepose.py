@@ -7,7 +7,6 @@ searched in tiles, and the region is refined until it stays where it is.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 
 from ..assets import asset
+from ..cores import physical_cores
 from ..errors import DinarError
 
 KEYPOINTS = (
@@ -88,10 +88,10 @@ class Net:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as e:
-            raise DinarError("finding keypoints needs the package ai-edge-litert (pip install ai-edge-litert); where "
-                             "it has no wheel, give your own: --keypoints FILE --mask FILE") from e  # fmt: skip
+            raise DinarError("the package ai-edge-litert is needed to find keypoints: pip install ai-edge-litert, or "
+                             "give your own with --keypoints FILE --mask FILE") from e  # fmt: skip
         self._lock = Lock()  # interpreters keep their tensors: one call at a time
-        self._net = Interpreter(str(path), num_threads=min(4, os.cpu_count() or 1))
+        self._net = Interpreter(str(path), num_threads=min(4, physical_cores()))
         self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]
         self._outputs = self._net.get_output_details()
