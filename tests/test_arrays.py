@@ -103,8 +103,9 @@ def test_npy_files_are_held_to_the_same(tmp_path: Path) -> None:
     assert np.array_equal(read_npy(tmp_path / "a.npy", TABLE["pose"]), POSE)
     for data, reason in (((tmp_path / "a.npy").read_bytes()[:-1], "cut short"), (b"", "damaged"),
                          (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1<<40,), }"), "damaged"),
-                         (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999,), }"), "at most 1 GiB"),
-                         (npy("{'descr': 'O', 'fortran_order': False, 'shape': (1,), }"), "Python objects")):  # fmt: skip
+                         (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999,), }"), "at most 1 GiB"),
+                         (npy("{'descr': 'O', 'fortran_order': False, 'shape': (1,), }"), "Python objects"),
+                         ):  # fmt: skip
         with pytest.raises(DinarError, match=reason):
             read_npy(data)
 

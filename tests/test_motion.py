@@ -4,7 +4,6 @@ import io
 import json
 import os
 import pickle
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from dinar.body.bvh import parse_bvh
 from dinar.body.hands import relaxed_hands
 from dinar.body.joint_names import joint_roles
 from dinar.body.motion import Motion, canonical_pose, from_orientations, lowest, retarget, to_t_pose
-from dinar.body.pickles import read_pickle
 from dinar.body.procedural import MOTIONS, motion
 from dinar.body.readers import load_motion
 from dinar.body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -605,20 +603,6 @@ def test_a_hostile_pickle_does_not_run(tmp_path: Path, key: str) -> None:
     with pytest.raises(DinarError):
         load_motion(tmp_path / "evil.npz")
     assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_pickles_of_plain_data_are_read_as_they_are(protocol: int) -> None:
-    data = {
-        "a": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "b": np.float32(2.5),
-        "c": [np.arange(3, dtype=">i4"), "x"], "d": OrderedDict(names=np.array(["ab", "c"])), "e": np.zeros((0, 3)),
-        "f": {1, 2}, "g": np.array([True, False]),
-    }  # fmt: skip
-    got = read_pickle(pickle.dumps(data, protocol=protocol))
-    for k in ("a", "b", "e", "g"):
-        np.testing.assert_array_equal(got[k], data[k])
-    np.testing.assert_array_equal(got["c"][0], [0, 1, 2])
-    assert got["f"] == {1, 2} and list(got["d"]["names"]) == ["ab", "c"]
 
 
 def npz(**arrays: object) -> bytes:
