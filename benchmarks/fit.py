@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from dinar.body import load_body
-from dinar.create import read_subject
 from dinar.evaluate import iou
 from dinar.fit import smplify
+from dinar.subject import read_subject
 from photos import lean, silhouette
 
 

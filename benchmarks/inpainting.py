@@ -23,11 +23,12 @@ import torch
 from torch import Tensor
 
 from dinar.files import replacing
-from dinar.inpaint import complete, filled, inpaint
-from dinar.learned import load_networks
 from dinar.nets.denoiser import Denoiser
 from dinar.nets.vqgan import VQGAN
-from dinar.texture.neural import FILL, SAMPLED
+from dinar.neural.condition import complete, filled
+from dinar.neural.inpaint import inpaint
+from dinar.neural.texture import FILL, SAMPLED
+from dinar.neural.weights import load_networks
 from dinar.train.inpainting import InpaintingStage
 from dinar.train.loop import train
 from dinar.train.people import open_people

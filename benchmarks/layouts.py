@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 
 from dinar.files import replacing
-from dinar.learned import save_networks
 from dinar.nets.costs import gmacs
 from dinar.nets.presets import build
 from dinar.nets.renderer import PaperRenderer
+from dinar.neural.weights import save_networks
 from dinar.train.presets import PRESETS
 from dinar.train.stages import train
 

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 from dinar import Avatar, create
-from dinar.create import read_subject
 from dinar.errors import DinarError
 from dinar.files import replacing
-from dinar.fit.offsets import crop_box, warp_crop
 from dinar.nets.perceptual import LPIPS
+from dinar.scene.crop import crop_box, warp_crop
+from dinar.subject import read_subject
 from dinar.train.parser import validation_names
 
 SIDES, TILE = (0, 60, 180), 320

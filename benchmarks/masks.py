@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dinar.create import read_subject
 from dinar.errors import DinarError
 from dinar.evaluate import iou
+from dinar.subject import read_subject
 from photos import bag_labels
 
 

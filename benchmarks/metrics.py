@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dinar.create import read_subject
-from dinar.data.synthetic import Synthetic
 from dinar.evaluate.features import backbone
 from dinar.evaluate.metrics import METRICS, Measures
 from dinar.files import replacing
-from dinar.fit.offsets import crop_box, warp_crop
+from dinar.scene.crop import crop_box, warp_crop
+from dinar.subject import read_subject
+from dinar.synthetic.source import Synthetic
 
 Picture = tuple[np.ndarray, np.ndarray]  # straight colour [H, W, 3] and alpha [H, W], float32 in [0, 1]
 DEMO = Path(__file__).parents[1] / "src" / "dinar" / "data" / "demo.jpg"

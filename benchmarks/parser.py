@@ -20,12 +20,12 @@ import torch
 from dinar.data.ccp import ccp_classes, labelled_pose, read_ccp_labels
 from dinar.errors import DinarError
 from dinar.evaluate import iou
-from dinar.fit.crop import person_affine, warp
-from dinar.fit.keypoints import find_person
-from dinar.fit.labels import CLASSES, LABEL, palette
-from dinar.fit.mask import person_mask
-from dinar.fit.parse import WEIGHTS, class_probabilities, load_parser, parse_person
-from dinar.fit.photo import read_photo
+from dinar.labels import CLASSES, LABEL, palette
+from dinar.photo.image import read_photo
+from dinar.photo.mask import person_mask
+from dinar.photo.parser_input import person_affine, warp
+from dinar.photo.parsing import WEIGHTS, class_probabilities, load_parser, parse_person
+from dinar.photo.person import find_person
 from dinar.train.parser import validation_names
 
 NOT_PERSON = (LABEL["background"], LABEL["bag"])

@@ -23,10 +23,10 @@ from dinar.cores import physical_cores
 from dinar.create import Work
 from dinar.errors import DinarError
 from dinar.evaluate import iou, ms_ssim, psnr
-from dinar.fit.offsets import crop_box, warp_crop
 from dinar.fit.smplify import is_standing
 from dinar.preview import new_pose, outlines
 from dinar.scene import rasterize
+from dinar.scene.crop import crop_box, warp_crop
 from dinar.scene.textured import over, to_uint8
 
 SIZE, TILE = 512, 320

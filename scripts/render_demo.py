@@ -30,10 +30,10 @@ from scipy.sparse.csgraph import connected_components
 from torch.nn.functional import normalize
 
 from dinar.body import load_body
-from dinar.data.synthetic.makehuman import HM08, read_asset, read_obj, read_texture
 from dinar.errors import DinarError
-from dinar.fit.keypoints import find_person
+from dinar.photo.person import find_person
 from dinar.scene import Camera, Fragments, interpolate, look_at, rasterize, vertex_normals
+from dinar.synthetic.base.makehuman import HM08, read_asset, read_obj, read_texture
 
 HEIGHT, WIDTH, SAMPLES = 1280, 960, 3  # samples per axis and pixel
 FOCAL = 1.3  # image heights: what dinar's fit assumes of a photo

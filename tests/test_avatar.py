@@ -10,8 +10,8 @@ import torch
 import dinar
 from dinar.avatar import Avatar
 from dinar.evaluate import iou, psnr
-from dinar.fit.offsets import crop_box, warp_crop
 from dinar.preview import preview
+from dinar.scene.crop import crop_box, warp_crop
 from dinar.scene.textured import over
 
 

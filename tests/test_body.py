@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dinar.body import Body, load_body
-from dinar.body.body import _load_bundle
+from dinar.body.load import _load_bundle
 from dinar.body.rotation import (
     axis_angle_to_matrix,
     kabsch,

@@ -149,7 +149,7 @@ def variants(demo: Path, tmp: Path) -> dict[str, Path]:
 
 
 def test_unusual_photos_give_the_same_person(demo_photo, tmp_path, pose_network) -> None:
-    from dinar.create import read_subject
+    from dinar.subject import read_subject
 
     plain = read_subject(demo_photo)
     for name, path in variants(demo_photo, tmp_path).items():
@@ -161,7 +161,7 @@ def test_unusual_photos_give_the_same_person(demo_photo, tmp_path, pose_network)
 
 
 def test_several_people_and_choosing_one(demo_photo, tmp_path, pose_network, capsys) -> None:
-    from dinar.create import read_subject
+    from dinar.subject import read_subject
 
     im = photo(demo_photo)
     two = np.concatenate([im, im[:, ::-1]], 1)
@@ -176,8 +176,8 @@ def test_several_people_and_choosing_one(demo_photo, tmp_path, pose_network, cap
 
 def test_a_label_map_as_mask(demo_photo, tmp_path, pose_network, capsys, monkeypatch) -> None:
     """Its classes reach the fit and the texture; the command line hands it on, and says in one line what is wrong."""
-    from dinar.create import read_subject
-    from dinar.fit.labels import LABEL
+    from dinar.labels import LABEL
+    from dinar.subject import read_subject
 
     cut = read_subject(demo_photo).alpha > 0.5
     atr = np.where(cut, 4, 0).astype(np.uint8)  # all upper clothes,
@@ -196,7 +196,8 @@ def test_a_label_map_as_mask(demo_photo, tmp_path, pose_network, capsys, monkeyp
     assert ((worn.labels == LABEL["bag"]) == (atr == 16))[cut].mean() > 0.97
 
     asked: dict = {}
-    monkeypatch.setattr(sys.modules["dinar.create"], "create", lambda photos, **k: asked.update(k) or sys.exit(0))
+    command = sys.modules["dinar.commands.create"]
+    monkeypatch.setattr(command, "create", lambda photos, **k: asked.update(k) or sys.exit(0))
     argv = ("create", demo_photo, "-o", tmp_path / "x.avatar", "--mask", tmp_path / "atr.png")
     run(capsys, *argv, "--mask-convention", "atr", "--keep-accessories")
     assert asked["mask_convention"] == "atr" and asked["keep_accessories"] and asked["masks"] == [tmp_path / "atr.png"]

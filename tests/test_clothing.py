@@ -6,8 +6,8 @@ import torch
 from dinar.body import load_body
 from dinar.body.regions import regions
 from dinar.fit.clothing import UNSEEN, ears_under_hair, hold, in_front, outline_trust, vertex_classes
-from dinar.fit.labels import LABEL
 from dinar.fit.offsets import Silhouette, fit_offsets, flatten
+from dinar.labels import LABEL
 from dinar.scene import orbit, rasterize
 
 

@@ -16,11 +16,8 @@ import torch
 from dinar.body import Body
 from dinar.body.smplx import load_smplx
 from dinar.cli import main
-from dinar.create import Subject
-from dinar.data import Params, Views
 from dinar.data import frames as frames_module
 from dinar.data import prepare as prepare_module
-from dinar.data.arrays import frontality
 from dinar.data.augment import augment, flip, jitter_camera, shift_colours, turn_camera
 from dinar.data.dressing import dressed
 from dinar.data.folder import Folder, encode, people_in, start_set, write_views
@@ -29,11 +26,13 @@ from dinar.data.photos import Photos, load_fits
 from dinar.data.prepare import prepare
 from dinar.data.release import Released
 from dinar.data.shards import Shards, open_set, write_shard
-from dinar.data.views import DEPTH_UNIT, Source, concatenate, project
 from dinar.errors import DinarError
-from dinar.fit.labels import CLASSES
 from dinar.fit.smplify import Fit, View, photo_camera
+from dinar.labels import CLASSES
+from dinar.neural.arrays import frontality
 from dinar.scene import interpolate, orbit, vertex_normals
+from dinar.subject import Subject
+from dinar.views import DEPTH_UNIT, Params, Source, Views, concatenate, project
 from test_smplx import model, save
 
 SIZE = 96

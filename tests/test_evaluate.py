@@ -16,16 +16,17 @@ import torch
 from dinar.avatar import Avatar
 from dinar.body import Body
 from dinar.cli import main
+from dinar.commands import evaluate as commands
+from dinar.commands.evaluate import ablation
 from dinar.create import create
-from dinar.data import Params, Views
 from dinar.data.folder import start_set, write_views
 from dinar.errors import DinarError
-from dinar.evaluate import commands, people, published
-from dinar.evaluate.commands import ablation
+from dinar.evaluate import people, published
 from dinar.evaluate.people import BACK, NEAR, POSED, SAME, SIDE, angles_to, choose_input, new_pose
 from dinar.evaluate.protocol import Protocol, on_background
 from dinar.fit.smplify import View, load_fit
 from dinar.scene import orbit
+from dinar.views import Params, Views
 
 SIZE = 192  # MS-SSIM needs 176
 AZIMUTHS = (90, 0, 40, 180, 10)  # the second is the most frontal; the last stands in another pose

@@ -11,9 +11,10 @@ import torch
 
 from dinar.body import Body
 from dinar.errors import DinarError
-from dinar.fit.offsets import Silhouette, crop_box, fit_offsets, warp_crop
+from dinar.fit.offsets import Silhouette, fit_offsets
 from dinar.fit.smplify import LANDMARKS, Fit, View, fit_body, is_standing, load_fit, photo_camera
 from dinar.scene import Camera, rasterize
+from dinar.scene.crop import crop_box, warp_crop
 
 H, W = 720, 480
 
@@ -141,7 +142,7 @@ def test_fingers_follow_the_hand_landmarks(body: Body) -> None:
     """Landmarks taken from a fist bring the relaxed hand close to that fist; the other hand stays."""
     from dinar.body.hands import relaxed_hands
     from dinar.fit.fingers import FINGERS, fit_fingers
-    from dinar.fit.hands import Landmarks
+    from dinar.photo.landmarks import Landmarks
 
     _, pose, _ = subject(body, 0)
     relaxed = pose + relaxed_hands(body)

@@ -9,14 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinar.errors import DinarError
-from dinar.inpaint import SAMPLERS, blend, condition, denoise, filled, inpaint, noise_schedule, resize
 from dinar.nets.presets import build
 from dinar.nets.renderer import FastRenderer
+from dinar.neural import texture as neural
+from dinar.neural.blend import blend
+from dinar.neural.condition import condition, filled, resize
+from dinar.neural.inpaint import inpaint
+from dinar.neural.refine import Refinement, match_colours, refine
+from dinar.neural.sampler import SAMPLERS, denoise, noise_schedule
+from dinar.neural.texture import FILL, SAMPLED, Fine, Partial, compose, mirror, rasterise, sample
 from dinar.texture import merge as numpy_merge
-from dinar.texture import neural
 from dinar.texture import scatter as numpy_scatter
-from dinar.texture.neural import FILL, SAMPLED, Fine, Partial, compose, mirror, rasterise, sample
-from dinar.texture.refine import Refinement, match_colours, refine
 
 # ---- textures ------------------------------------------------------------------------------------------------------
 

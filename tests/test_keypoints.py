@@ -11,11 +11,11 @@ import pytest
 
 from dinar.assets import asset
 from dinar.errors import DinarError
-from dinar.fit.blazepose import KEYPOINTS, Pose, Region
-from dinar.fit.hands import face_landmarks, hand_landmarks
-from dinar.fit.keypoints import _framed, find_people, find_person, load_keypoints, missing_parts
-from dinar.fit.mask import person_mask
-from dinar.fit.photo import read_photo
+from dinar.photo.blazepose import KEYPOINTS, Pose, Region
+from dinar.photo.image import read_photo
+from dinar.photo.landmarks import face_landmarks, hand_landmarks
+from dinar.photo.mask import person_mask
+from dinar.photo.person import _framed, find_people, find_person, load_keypoints, missing_parts
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "ccp"
 N = {name: i for i, name in enumerate(KEYPOINTS)}

@@ -13,14 +13,14 @@ from dinar.cli import main
 from dinar.data.ccp import ccp_classes, face_region
 from dinar.data.parsing import ParsingSet, Sample, augment, tensors
 from dinar.errors import DinarError
-from dinar.fit.blazepose import KEYPOINTS
-from dinar.fit.crop import heatmaps, person_affine, warp
-from dinar.fit.keypoints import find_person
-from dinar.fit.labels import CLASSES, CONVENTIONS, IGNORE, LABEL, to_classes, write_labels
-from dinar.fit.matting import EPSILON, guided, vote
-from dinar.fit.parse import WEIGHTS, load_parser, parse_from_labels, parse_person, read_label_map, refine
-from dinar.fit.photo import read_photo
+from dinar.labels import CLASSES, CONVENTIONS, IGNORE, LABEL, to_classes, write_labels
 from dinar.nets.parser import HEATMAPS, Parser
+from dinar.photo.blazepose import KEYPOINTS
+from dinar.photo.image import read_photo
+from dinar.photo.matting import EPSILON, guided, vote
+from dinar.photo.parser_input import heatmaps, person_affine, warp
+from dinar.photo.parsing import WEIGHTS, load_parser, parse_from_labels, parse_person, read_label_map, refine
+from dinar.photo.person import find_person
 from dinar.train.parser import ParserStage, losses, train, validation_names
 from dinar.train.presets import PRESETS
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from dinar.errors import DinarError
-from dinar.fit.mask import load_mask
-from dinar.fit.photo import read_photo
+from dinar.photo.image import read_photo
+from dinar.photo.mask import load_mask
 
 W, H = 192, 160
 
@@ -217,7 +217,7 @@ from PIL import Image
 if sys.argv[1] == "make":
     Image.new({mode!r}, (12000, 12000), (9, 99, 199)).save({name!r}, compress_level=1)
 else:
-    from dinar.fit.photo import read_photo
+    from dinar.photo.image import read_photo
     photo = read_photo({name!r})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
     print(*photo.rgb.shape, peak // 1024)

@@ -9,9 +9,9 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+from dinar.pickles import Sparse, read_pickle
 
-from dinar.body import pickles
-from dinar.body.pickles import Sparse, read_pickle
+from dinar import pickles
 from dinar.errors import DinarError
 
 

@@ -12,13 +12,12 @@ import torch
 from accelerate import Accelerator
 
 from dinar.body import Body
-from dinar.data.views import Views
 from dinar.errors import DinarError
-from dinar.inpaint.inpaint import encode_condition
-from dinar.learned import load_networks, save_networks
 from dinar.nets.presets import build
 from dinar.nets.vqgan import VQGAN
-from dinar.texture.neural import sample
+from dinar.neural.inpaint import encode_condition
+from dinar.neural.texture import sample
+from dinar.neural.weights import load_networks, save_networks
 from dinar.train import presets
 from dinar.train.avatar import AvatarStage
 from dinar.train.compression import CompressionStage
@@ -27,6 +26,7 @@ from dinar.train.inpainting import InpaintingStage
 from dinar.train.loop import State, train
 from dinar.train.losses import cut, dice, over, random_crop, reconstruction, texture_loss
 from dinar.train.people import People, frontality, holes, mirrored, view_arrays
+from dinar.views import Views
 from test_data import person
 
 SIZE = 64

@@ -9,18 +9,18 @@ import torch
 
 from dinar.body import load_body
 from dinar.data.folder import Folder
-from dinar.data.synthetic import Synthetic
-from dinar.data.synthetic.drape import hang_up, settle
-from dinar.data.synthetic.dress import hem_snap
-from dinar.data.synthetic.export import contact_sheet, synthesize
-from dinar.data.synthetic.garments import Spec
-from dinar.data.synthetic.nearest import nearest
-from dinar.data.synthetic.render import render
-from dinar.data.synthetic.surfaces import load_surfaces, loop_subdivision, normals_of
-from dinar.data.views import project
 from dinar.errors import DinarError
-from dinar.fit.labels import LABEL
+from dinar.labels import LABEL
 from dinar.scene import vertex_normals
+from dinar.synthetic.base.nearest import nearest
+from dinar.synthetic.base.surfaces import load_surfaces, loop_subdivision, normals_of
+from dinar.synthetic.export import contact_sheet, synthesize
+from dinar.synthetic.garments.drape import hang_up, settle
+from dinar.synthetic.garments.dress import hem_snap
+from dinar.synthetic.garments.garments import Spec
+from dinar.synthetic.render.render import render
+from dinar.synthetic.source import Synthetic
+from dinar.views import project
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_skin_that_pokes_through_is_found(source, monkeypatch):
         standing.vertices = standing.vertices + n * vertex_normals(standing.vertices, figure.faces)
         return render(figure, standing, *more)
 
-    monkeypatch.setattr("dinar.data.synthetic.source.render", swollen)
+    monkeypatch.setattr("dinar.synthetic.source.render", swollen)
     assert share() > 3e-3
 
 

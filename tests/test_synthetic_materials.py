@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from dinar.data.synthetic.background import render_place, sample_background, sample_place
-from dinar.data.synthetic.colours import sample_palette, to_srgb
-from dinar.data.synthetic.fabric import USES, Fabric, Points, sample_fabric, shade_fabric
-from dinar.data.synthetic.photograph import photograph
-from dinar.data.synthetic.swatches import MAKERS
 from dinar.errors import DinarError
 from dinar.scene import look_at
+from dinar.synthetic.base.colours import sample_palette, to_srgb
+from dinar.synthetic.garments.fabric import USES, Fabric, Points, sample_fabric, shade_fabric
+from dinar.synthetic.garments.swatches import MAKERS
+from dinar.synthetic.render.background import render_place, sample_background, sample_place
+from dinar.synthetic.render.photograph import photograph
 
 SIZE = 96
 

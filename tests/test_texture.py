@@ -11,7 +11,7 @@ import torch
 from dinar.body import Body
 from dinar.body.body import PARTS
 from dinar.body.regions import regions
-from dinar.fit.labels import LABEL
+from dinar.labels import LABEL
 from dinar.scene import orbit, rasterize
 from dinar.texture import gather, merge, merge_poisson, push_pull, restore, scatter, scatter_shot, shoot, texels
 from dinar.texture.fold import few_changes

@@ -5,9 +5,8 @@ avatar = dinar.create("photo.jpg")
 avatar.save("me.avatar")
 """
 
-__version__ = "0.1.0.dev0"
-
 from .errors import DinarError as DinarError
+from .version import __version__ as __version__
 
 try:
     from .avatar import Avatar as Avatar

@@ -23,7 +23,8 @@ from .body.motion import Motion, retarget
 from .body.readers import load_motion
 from .errors import DinarError
 from .files import replacing
-from .learned import Neural, draw, from_tensors, to_tensors
+from .neural.avatar import Neural, from_tensors, to_tensors
+from .neural.render import draw
 from .scene import Camera, orbit
 from .scene.textured import render_textured
 

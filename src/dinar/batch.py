@@ -13,27 +13,8 @@ import torch
 from .create import create
 from .errors import DinarError
 from .files import replacing
+from .photo.image import photos_of
 from .preview import preview, write_image
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-
-
-def photos_of(sources: Sequence[Path]) -> list[Path]:
-    """Files as they are, the pictures of folders, and the lines of ``.txt`` lists; duplicate names are refused."""
-    out: list[Path] = []
-    for s in sources:
-        if s.is_dir():
-            out += sorted(p for p in s.iterdir() if p.suffix.lower() in SUFFIXES)
-        elif s.suffix.lower() == ".txt" and s.is_file():
-            out += [Path(line.strip()) for line in s.read_text().splitlines() if line.strip()]
-        else:
-            out.append(s)
-    names = [p.stem for p in out]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise DinarError(f"two photos are called {twice[0]}: avatars are named after their photos; rename one")
-    if not out:
-        raise DinarError("expected photos, folders of photos or .txt lists, found no photo in them")
-    return out
 
 
 def make_one(photo: Path, folder: Path) -> str | None:

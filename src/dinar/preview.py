@@ -13,8 +13,8 @@ from .body.motion import retarget
 from .body.readers import load_motion
 from .create import Work
 from .files import replacing
-from .fit.offsets import crop_box, warp_crop
 from .scene import rasterize
+from .scene.crop import crop_box, warp_crop
 from .scene.textured import over, to_uint8
 
 TILE = 640

@@ -2,4 +2,4 @@
 
 from .body import Body as Body
 from .body import Posed as Posed
-from .body import load_body as load_body
+from .load import load_body as load_body

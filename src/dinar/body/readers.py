@@ -1,7 +1,7 @@
 """Motion files -> :class:`~dinar.body.motion.Motion`. The content decides how a file is read, not its name.
 
 AMASS, SMPL-X and SMPL npz, SMPLify-X results, rotation-matrix outputs (4D-Humans, WHAM), AIST++, BVH, DeepMimic clips.
-Whatever cannot be a motion is refused with the reason; pickles are read by :mod:`dinar.body.pickles` only.
+Whatever cannot be a motion is refused with the reason; pickles are read by :mod:`dinar.pickles` only.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from ..errors import DinarError
+from ..pickles import read_pickle
 from .bvh import read_bvh
 from .motion import Motion, from_orientations, rotation_between
-from .pickles import read_pickle
 from .rotation import axis_angle_to_matrix, matrix_to_quaternion, quaternion_to_matrix, slerp
 from .skeleton import BODY, HANDS, LEG, PARENT
 

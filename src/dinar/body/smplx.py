@@ -14,9 +14,9 @@ from scipy.spatial import KDTree
 
 from ..assets import cache_dir
 from ..errors import DinarError
+from ..pickles import Sparse, read_pickle
 from .atlas import Atlas
 from .body import Body
-from .pickles import Sparse, read_pickle
 from .skeleton import SMPLX
 
 SHAPE_SPACE = 300  # files of version 1.1: 300 shape components, then 100 of expression; version 1.0: 10 and 10

@@ -1,5 +1,1 @@
-"""People to learn from: views of one person with everything known about them, from wherever they come (§4.2)."""
-
-from .views import Params, Source, Views
-
-__all__ = ["Params", "Source", "Views"]
+"""Sets of views of people: readers, augmentation, photos with fits (§4.2)."""

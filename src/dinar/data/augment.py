@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..body import Body
 from ..body.rotation import axis_angle_to_matrix
-from .views import Params, Views
+from ..views import Params, Views
 
 # Shift of colours between two cameras that see the same clothes: standard deviations.
 GAIN, TINT, GAMMA, SATURATION = 0.1, 0.04, 0.1, 0.12

@@ -18,9 +18,9 @@ import numpy as np
 
 from ..errors import DinarError
 from ..files import replacing
-from ..fit.blazepose import KEYPOINTS, Pose
-from ..fit.keypoints import find_people
-from ..fit.labels import CONVENTIONS, LABEL, to_classes
+from ..labels import CONVENTIONS, LABEL, to_classes
+from ..photo.blazepose import KEYPOINTS, Pose
+from ..photo.person import find_people
 
 _N = {name: i for i, name in enumerate(KEYPOINTS)}
 SMALL = 0.0015  # of the height squared: larger "accessories" are never jewellery

@@ -8,8 +8,8 @@ import torch
 
 from ..body import Body
 from ..fit.offsets import Silhouette, fit_offsets
-from .arrays import frontality
-from .views import Views
+from ..neural.arrays import frontality
+from ..views import Views
 
 
 def dressed(views: Views, body: Body) -> Views:

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from ..errors import DinarError
 from ..files import replacing
-from .views import DEPTH_UNIT, Params, Views
+from ..views import DEPTH_UNIT, Params, Views
 
 FORMAT, VERSION = "dinar-views", 1
 JPEG = 95  # quality, without chroma subsampling; 0 writes png

@@ -27,18 +27,18 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 
-from ..batch import SUFFIXES
 from ..body import Body, load_body
-from ..body.pickles import read_pickle
-from ..create import Subject, read_subject
 from ..errors import DinarError
 from ..files import replacing
 from ..fit.fingers import fit_fingers
 from ..fit.smplify import fit_body
+from ..photo.image import SUFFIXES
+from ..pickles import read_pickle
+from ..subject import Subject, read_subject
+from ..views import Views, concatenate
 from .dressing import dressed
 from .folder import people_in, start_set, write_views
 from .photos import body_keypoints, crop_view
-from .views import Views, concatenate
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 MASKS = ("mask", "masks", "segm", "alpha")

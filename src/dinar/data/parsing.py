@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from ..errors import DinarError
-from ..fit.crop import heatmaps, person_affine, warp
-from ..fit.labels import IGNORE
+from ..labels import IGNORE
+from ..photo.parser_input import heatmaps, person_affine, warp
 
 IN_MEMORY = 2000  # pictures: smaller sets are decoded once and kept
 

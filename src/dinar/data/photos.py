@@ -27,13 +27,13 @@ import torch
 from ..body import Body, load_body
 from ..errors import DinarError
 from ..files import replacing
-from ..fit.labels import CLASSES
-from ..fit.mask import load_mask
-from ..fit.offsets import warp_crop
-from ..fit.photo import read_photo
 from ..fit.smplify import LANDMARKS, Fit, photo_camera
+from ..labels import CLASSES
+from ..photo.image import read_photo
+from ..photo.mask import load_mask
+from ..scene.crop import warp_crop
 from ..scene.textured import to_uint8
-from .views import Params, Views
+from ..views import Params, Views
 
 FORMAT, VERSION = "dinar-photos", 1
 MARGIN = 1.2  # side of the square crop over the person's box (the released system's)
@@ -240,7 +240,7 @@ class Photos:
         labels = self._labels(path.stem, photo.rgb.shape[:2])
         if mask.is_file():
             return photo.rgb, load_mask(mask, photo.rgb.shape), labels
-        from ..create import read_subject
+        from ..subject import read_subject
 
         s = read_subject(path, int(self.fits.person[i, 0]))
         return s.rgb, s.alpha, labels

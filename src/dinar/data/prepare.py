@@ -22,16 +22,16 @@ import cv2
 import numpy as np
 import torch
 
-from .. import __version__
-from ..batch import photos_of
 from ..body import Body, load_body
-from ..create import Subject, read_subject
 from ..errors import DinarError
 from ..files import replacing
 from ..fit.fingers import fit_fingers
 from ..fit.offsets import Silhouette, fit_offsets
 from ..fit.smplify import Fit, fit_body
+from ..photo.image import photos_of
 from ..scene import rasterize
+from ..subject import Subject, read_subject
+from ..version import __version__
 from .photos import VERSION, PhotoFits, merge_fits, read_fits
 
 CHUNK = 16  # photos; larger batches are hardly faster

@@ -26,15 +26,15 @@ from torch import Tensor
 
 from ..body import Body
 from ..body.hands import relaxed_hands
-from ..body.pickles import read_pickle
 from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from ..body.skeleton import BODY, HANDS
 from ..errors import DinarError
-from ..fit.photo import read_image, read_photo
 from ..fit.smplify import Fit
+from ..photo.image import read_image, read_photo
+from ..pickles import read_pickle
 from ..scene import Camera
+from ..views import Views
 from .photos import crop_view
-from .views import Views
 
 FOCAL = 5000.0  # pixels
 _TO_WORLD = torch.diag(torch.tensor([1.0, -1, -1]))  # camera axes -> y up

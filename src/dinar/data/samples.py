@@ -6,10 +6,10 @@ import numpy as np
 
 from ..body import load_body
 from ..errors import DinarError
-from ..fit.blazepose import KEYPOINTS
 from ..fit.smplify import LANDMARKS
+from ..photo.blazepose import KEYPOINTS
+from ..views import Source
 from .parsing import Sample
-from .views import Source
 
 
 class ViewSamples:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ..errors import DinarError
 from ..files import replacing
+from ..views import Views
 from .folder import JPEG, Folder, decode, encode, read_arrays, read_header
-from .views import Views
 
 
 def shard_path(folder: str | Path, k: int) -> Path:

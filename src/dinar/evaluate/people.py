@@ -30,17 +30,18 @@ import torch.nn.functional as F
 
 from ..body import Body, load_body
 from ..body.rotation import axis_angle_to_matrix
-from ..create import create, read_subject
-from ..data.arrays import face_boxes, frontality
-from ..data.views import Params, Source, Views
+from ..create import create
 from ..errors import DinarError
 from ..files import replacing
 from ..fit.fingers import fit_fingers
-from ..fit.labels import LABEL
 from ..fit.smplify import Fit, fit_body
-from ..learned import load_networks, open_networks, shipped
+from ..labels import LABEL
+from ..neural.arrays import face_boxes, frontality
+from ..neural.weights import load_networks, open_networks, shipped
 from ..preview import write_image
 from ..scene.textured import to_uint8
+from ..subject import read_subject
+from ..views import Params, Source, Views
 from .metrics import Measures
 from .protocol import Protocol, box_of, cut, face_in, on_background
 

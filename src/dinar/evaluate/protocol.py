@@ -16,11 +16,11 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from .. import __version__
 from ..errors import DinarError
 from ..files import replacing
-from ..fit.offsets import crop_box, warp_crop
+from ..scene.crop import crop_box, warp_crop
 from ..scene.textured import over, to_uint8
+from ..version import __version__
 from .metrics import METRICS
 
 MARGIN = 0.06  # of the person's longer side, around them in `crop="person"`

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..batch import SUFFIXES
 from ..errors import DinarError
 from ..files import replacing
-from ..fit.mask import load_mask
-from ..fit.photo import read_image
+from ..photo.image import SUFFIXES, read_image
+from ..photo.mask import load_mask
 from .people import measure, picture_path, read_record, write_picture
 from .protocol import Protocol, box_of, cut
 

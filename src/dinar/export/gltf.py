@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from .. import __version__
 from ..body import Body
 from ..errors import DinarError
+from ..version import __version__
 from .animation import Clip as Clip
 from .animation import Rig, animation, floats, joint_nodes
 from .glb import ARRAY_BUFFER, Glb

@@ -1,0 +1,1 @@
+"""The body and its clothes fitted to a photo (§4.1)."""

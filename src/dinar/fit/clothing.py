@@ -10,8 +10,8 @@ import torch
 
 from ..body import Body
 from ..body.regions import regions
+from ..labels import CLASSES, LABEL
 from ..scene import Camera, rasterize
-from .labels import CLASSES, LABEL
 
 # How much the outline of a class is the body's own: weights of the contour term of the fit.
 TRUST = {

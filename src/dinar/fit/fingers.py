@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ..body import Body
 from ..body.hands import relaxed_hands
-from .hands import Landmarks
+from ..photo.landmarks import Landmarks
 from .smplify import Fit
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")

@@ -15,13 +15,15 @@ import cv2
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
+from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
 from ..body import Body, Posed
 from ..body.body import PARTS
 from ..body.regions import regions
 from ..scene import Camera, rasterize, signed_distance
+from ..scene.crop import crop_box, crop_to, warp_crop
+from ..scene.laplacian import cotangent_laplacian, factorise
 from .clothing import HOLD, ears_under_hair, hold, vertex_classes
 
 SIZE = 512  # pixels of the crop in which contours are matched
@@ -204,51 +206,14 @@ def _gradient(distance: np.ndarray) -> np.ndarray:
     return g / (np.linalg.norm(g, axis=-1, keepdims=True) + 1e-9)
 
 
-def crop_to(camera: Camera, mask: np.ndarray, size: int, margin: float = 0.06) -> tuple[Camera, np.ndarray]:
-    """A square crop around the mask: its camera and the mask [size, size] bool in it."""
-    box = crop_box(mask, size, margin)
-    return camera.crop(*box, size, size), warp_crop(mask.astype(np.float32), box, size, 0.0) > 0.5
 
 
-def crop_box(mask: np.ndarray, size: int, margin: float = 0.06) -> tuple[float, float, float]:
-    """(x0, y0, scale) of the square around the mask, ``margin`` of its longer side on each side."""
-    ys, xs = np.nonzero(mask)
-    side = max(np.ptp(xs), np.ptp(ys), 1) * (1 + 2 * margin)
-    return float((xs.min() + xs.max() + 1 - side) / 2), float((ys.min() + ys.max() + 1 - side) / 2), size / side
 
 
-def warp_crop(image: np.ndarray, box: tuple[float, float, float], size: int, border: float) -> np.ndarray:
-    """Resample an image [H, W(, C)] float32 to the square ``box`` of :func:`crop_box`: [size, size(, C)]."""
-    x0, y0, k = box
-    # between pixel edges, as cameras count; cv2 counts between pixel centres
-    A = np.array([[k, 0, -x0 * k + 0.5 * k - 0.5], [0, k, -y0 * k + 0.5 * k - 0.5]])
-    if k < 0.8:
-        image = cv2.GaussianBlur(image, (0, 0), max(0.4 / k, 0.3))
-    flags = cv2.INTER_CUBIC if k > 1 else cv2.INTER_LINEAR
-    return cv2.warpAffine(image, A, (size, size), flags=flags, borderValue=(border,) * 4)
 
 
-def factorise(A) -> SuperLU:
-    """SuperLU of a symmetric positive definite matrix, with the ordering that suits it (3 times less fill)."""
-    return splu(A.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
 
-def cotangent_laplacian(v: np.ndarray, faces: np.ndarray) -> tuple[sp.csc_matrix, np.ndarray]:
-    """Positive semi-definite cotangent Laplacian [V, V] (weights clamped to stay positive) and lumped mass [V]."""
-    rows, cols, vals = [], [], []
-    for a in range(3):
-        i, j, k = faces[:, a], faces[:, (a + 1) % 3], faces[:, (a + 2) % 3]
-        u, w = v[i] - v[k], v[j] - v[k]
-        cot = (u * w).sum(1) / np.maximum(np.linalg.norm(np.cross(u, w), axis=1), 1e-9)
-        c = np.clip(cot, 0.02, 10) / 2
-        rows += [i, j]
-        cols += [j, i]
-        vals += [c, c]
-    n = len(v)
-    W = sp.coo_matrix((np.concatenate(vals), (np.concatenate(rows), np.concatenate(cols))), shape=(n, n)).tocsr()
-    area = np.linalg.norm(np.cross(v[faces[:, 1]] - v[faces[:, 0]], v[faces[:, 2]] - v[faces[:, 0]]), axis=1) / 2
-    mass = np.bincount(faces.ravel(), np.repeat(area / 3, 3), minlength=n)
-    return (sp.diags(np.asarray(W.sum(1)).ravel()) - W).tocsc(), np.maximum(mass, 1e-7)
 
 
 def _smooth_normals(v: np.ndarray, faces: np.ndarray, L: sp.csc_matrix, mass: np.ndarray, length: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import DinarError
-from ..fit.labels import CLASSES
+from ..labels import CLASSES
 from .pretrained import Network
 
 # kernel, stride, expansion, channels, blocks: table 1 of the EfficientNet paper; Lite keeps the stem at 32.

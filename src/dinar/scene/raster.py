@@ -12,7 +12,6 @@ image's origin, or not finite; so are triangles without area.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,23 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import DinarError
-
-GUARD = 32768.0  # pixels: float32 still resolves 1/256 there, and edge products stay under 2^51
-FAR = 1e9  # metres: inverse depth times inverse area stays a normal float32
-
-
-@dataclass
-class Fragments:
-    """What is seen at each pixel centre."""
-
-    face: Tensor  # [B, H, W] int32, -1 where nothing
-    barycentrics: Tensor  # [B, H, W, 3] float32 in [0, 1], perspective-correct, sum 1; 0 where nothing
-    depth: Tensor  # [B, H, W] float32 camera z in metres, inf where nothing
-
-    @property
-    def mask(self) -> Tensor:
-        """[B, H, W] bool, True where a face is seen."""
-        return self.face >= 0
+from .fragments import GUARD, Fragments
 
 
 def rasterize(

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DinarError
-from .interpolate import face_index
-from .raster import GUARD, Fragments
+from .fragments import GUARD, Fragments, face_index
 
 
 def soft_silhouette(

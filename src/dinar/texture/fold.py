@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from scipy.spatial import KDTree
 
-from ..fit.labels import LABEL
+from ..labels import LABEL
 from .surface import Surface, of_kind, parts_of
 
 CONFIDENT = 0.35  # λ from which a texel may be a source for others

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..body import Body
-from ..fit.offsets import cotangent_laplacian, factorise
+from ..scene.laplacian import cotangent_laplacian, factorise
 
 
 def membrane(

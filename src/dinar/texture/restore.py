@@ -20,7 +20,7 @@ from ..body import Body
 from ..body.body import PARTS
 from ..body.regions import regions
 from ..errors import DinarError
-from ..fit.labels import LABEL
+from ..labels import LABEL
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest
 from .membrane import membrane

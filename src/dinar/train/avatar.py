@@ -17,15 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DinarError
-from ..inpaint import complete
-from ..learned import encode, load_networks, save_networks
 from ..nets.discriminator import fool, r1, tell
 from ..nets.perceptual import LPIPS
 from ..nets.presets import build
 from ..nets.pretrained import Network
 from ..nets.renderer import push_pull
 from ..nets.vqgan import VQGAN
-from ..texture.neural import SAMPLED, Fine, Partial, merge, rasterise, sample
+from ..neural.condition import complete
+from ..neural.encode import encode
+from ..neural.texture import SAMPLED, Fine, Partial, merge, rasterise, sample
+from ..neural.weights import load_networks, save_networks
 from . import presets
 from .loop import State
 from .losses import over, reconstruction, texture_loss

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from accelerate.utils import broadcast
 from torch import Tensor
 
-from ..inpaint import complete, inpaint, resize
-from ..inpaint.inpaint import encode_condition
-from ..inpaint.sampler import STEPS, noise_schedule
 from ..nets.denoiser import Denoiser
 from ..nets.vqgan import VQGAN
-from ..texture.neural import SAMPLED, merge
+from ..neural.condition import complete, resize
+from ..neural.inpaint import encode_condition, inpaint
+from ..neural.sampler import STEPS, noise_schedule
+from ..neural.texture import SAMPLED, merge
 from ..texture.texels import texels
 from .avatar import AvatarStage, Nets, measures, network, strip
 from .loop import State

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from ..data.parsing import Samples, augment, crop, tensors
 from ..errors import DinarError
-from ..fit.crop import person_affine
-from ..fit.labels import CLASSES, IGNORE, LABEL, palette
+from ..labels import CLASSES, IGNORE, LABEL, palette
 from ..nets.parser import Parser
+from ..photo.parser_input import person_affine
 from . import presets
 from .loop import State
 

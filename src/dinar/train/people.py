@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from ..body import Body, load_body
-from ..data.arrays import frontality, mirrored, view_arrays
 from ..data.augment import augment
 from ..data.dressing import dressed
-from ..data.views import Source, Views
 from ..errors import DinarError
+from ..neural.arrays import frontality, mirrored, view_arrays
+from ..views import Source, Views
 
 HOLES = 0.4  # of the known texels, on average, that are hidden where input and target are the same picture
 
@@ -156,7 +156,7 @@ def open_people(
     folder of photos and its set (``dinar fit``), and the word ``synthetic`` for endless people made on the way."""
     from ..data.photos import Photos
     from ..data.shards import open_set
-    from ..data.synthetic import Synthetic
+    from ..synthetic.source import Synthetic
 
     sources: list[Source] = []
     for path in data:

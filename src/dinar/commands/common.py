@@ -1,0 +1,79 @@
+"""What the commands share: options, progress, opening of bodies and avatars."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ..avatar import Avatar
+from ..body import Body, load_body
+from ..body.motion import retarget
+from ..body.readers import load_motion
+from ..export import write_video
+from ..scene.textured import over, to_uint8
+
+Path1 = Annotated[Path, tyro.conf.Positional]
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+@dataclass
+class Common:
+    """Options that every command has."""
+
+    body: Literal["anny", "smplx"] = "anny"
+    """Body model; `smplx` needs --body-path with your licensed file."""
+    body_path: Path | None = None
+    """SMPLX_*.npz."""
+    threads: int = 0
+    """CPU threads; 0: one for each physical core."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+def open_body(c: Common) -> Body:
+    return load_body(c.body, c.body_path)
+
+
+def open_avatar(c: Common, path: Path) -> Avatar:
+    return Avatar.load(path, None if c.body == "anny" else open_body(c))
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def first_pose(avatar: Avatar, name: str | None):
+    """Pose [J, 3] of a static pose or of the first frame of a motion; None: the avatar's own."""
+    return None if name is None else retarget(load_motion(name), avatar.body, betas=avatar.betas)[0][0]
+
+
+@contextmanager
+def progress_bar(what: str, lines: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; elsewhere nothing, or with ``lines`` a line for each step."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if bar.disable and lines:
+                say(f"{done}/{total}")
+
+        yield show
+
+
+def write_frames(out: Path, frames: Iterable, fps: float, total: int) -> None:
+
+    opaque = out.suffix.lower() == ".mp4"
+    pictures = (to_uint8(over(f) if opaque else f) for f in frames)
+    write_video(out, pictures, fps, total, progress=sys.stderr.isatty())

@@ -1,0 +1,29 @@
+"""`dinar export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..files import check_writable
+from .common import Common, Output, Path1, open_avatar, say
+
+
+@dataclass
+class Export(Common):
+    """Write a rigged GLB (or .vrm) for Blender, Unity, Unreal, the web."""
+
+    avatar: Path1 = Path()
+    out: Output = Path("avatar.glb")
+    motion: list[str] = field(default_factory=lambda: ["idle", "walk", "wave"])
+    """Motions to include as clips; names or files."""
+    expressions: bool = True
+    """Include facial expressions as morph targets."""
+    unlit: bool = True
+    """Show the texture as photographed; the photo's light is in it already."""
+
+
+def run(c: Export) -> None:
+    check_writable(c.out)
+    open_avatar(c, c.avatar).export(c.out, c.motion, expressions=c.expressions, unlit=c.unlit)
+    say(f"{c.out}: {c.out.stat().st_size / 2**20:.1f} MiB")

@@ -1,0 +1,66 @@
+"""`dinar segment`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from ..errors import DinarError
+from ..files import check_writable, replacing
+from ..labels import write_labels
+from ..photo.image import read_photo
+from ..photo.parsing import parse_from_labels, parse_person, read_label_map
+from ..photo.person import find_person, load_keypoints
+from .common import Common, Output, Path1, say
+
+
+@dataclass
+class Segment(Common):
+    """Cut the person out of a photo: a soft mask without bags and other people, and what every pixel is."""
+
+    photo: Path1 = Path()
+    out: Output = Path("mask.png")
+    """Grey png of the photo's size, white = the person."""
+    labels: Path | None = None
+    """Also write the classes: a png of label numbers with a palette (dinar.labels.CLASSES)."""
+    keep_accessories: bool = False
+    """Count bags and held things as the person."""
+    person: int | None = None
+    """Which person, counted from the left; default: the largest, most central."""
+    keypoints: Path | None = None
+    """Your own keypoints: OpenPose json, or npz with 33 or 17 points."""
+    label_map: Path | None = None
+    """A label map of Graphonomy, SCHP, ... in the parser's place."""
+    convention: Literal["graphonomy", "cihp", "lip", "atr", "ccp", "dinar"] = "graphonomy"
+    """Whose labels --label-map has."""
+
+
+def run(c: Segment) -> None:
+
+    for path in (c.out, c.labels):
+        if path is not None:
+            check_writable(path)
+            if path.suffix.lower() != ".png":
+                raise DinarError(f"expected a .png to write, got {path}")
+    photo, soft, classes = read_photo(c.photo), None, None
+    if c.label_map:
+        classes = read_label_map(c.label_map, photo.rgb.shape, c.convention)
+    if c.keypoints:
+        keypoints = load_keypoints(c.keypoints, photo.scale).keypoints
+    else:
+        found = find_person(photo.rgb, c.person, None if classes is None else classes > 0, str(c.photo))
+        keypoints, soft = found.pose.keypoints, found.mask_soft
+    if classes is not None:
+        parse = parse_from_labels(photo.rgb, keypoints, classes, c.keep_accessories)
+    else:
+        parse = parse_person(photo.rgb, keypoints, c.keep_accessories, coarse=soft)
+    with replacing(c.out) as temp:
+        alpha = cv2.resize(parse.alpha, photo.original_size, interpolation=cv2.INTER_LINEAR)
+        cv2.imwrite(str(temp), np.rint(alpha * 255).astype(np.uint8))
+    if c.labels:
+        write_labels(c.labels, cv2.resize(parse.labels, photo.original_size, interpolation=cv2.INTER_NEAREST))
+    say(f"wrote {c.out}" + (f" and {c.labels}" if c.labels else ""))

@@ -1,0 +1,123 @@
+"""Fitted photos to a neural texture (§3.1, §3.3, §3.4): encode, merge, restore, refine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..body import Body
+from ..errors import DinarError
+from ..fit.smplify import Fit
+from ..nets.denoiser import Denoiser
+from ..nets.pretrained import Network
+from ..nets.vqgan import VQGAN
+from ..scene.crop import crop_box, warp_crop
+from ..texture.texels import texels
+from ..views import Params, Views
+from .arrays import view_arrays
+from .avatar import Neural
+from .blend import blend
+from .inpaint import inpaint
+from .refine import Refinement, refine
+from .texture import GENERATED, Fine, Partial, compose, merge, sample
+from .weights import Networks
+
+MARGIN = 0.06  # empty border around the person in what the networks see, a share of the person's longer side
+
+
+@dataclass
+class Options:
+    """The switches of table 2, and what to do about the rest."""
+
+    neural: bool = True  # the 16 generated channels; off: zeros
+    rgb: bool = True  # the colours sampled from the photo; off: zeros
+    inpaint: bool = True  # diffusion, where it is trained; off: holes stay
+    refine: bool = True  # app. B
+    seed: int = 0  # of the diffusion: another seed, another back
+    steps: int | None = None  # of the sampler
+    refinement: Refinement = field(default_factory=lambda: Refinement(adversarial=0.0))
+
+
+def make_neural(
+    body: Body,
+    networks: Networks,
+    photos: Sequence[tuple[np.ndarray, np.ndarray]],  # rgb [H, W, 3] uint8, alpha [H, W] float32
+    fits: Sequence[Fit],
+    offsets: Tensor | None = None,  # [V, 3] metres at rest, to the clothes
+    fine: Fine | None = None,
+    options: Options | None = None,
+    perceptual: nn.Module | None = None,  # LPIPS, for the refinement
+    progress: Callable[[str], None] = lambda _: None,
+    lap: Callable[[str], None] = lambda _: None,  # told what has just been done, for a clock
+) -> tuple[Neural, list[str]]:
+    """The neural texture of a person, and the names of the parts that were used."""
+    o, nets, used = options or Options(), networks.nets, []
+    device = next(nets["renderer"].parameters()).device
+    views = [as_views(body, *p, f, networks.size, offsets) for p, f in zip(photos, fits, strict=True)]
+    batches = [{k: torch.from_numpy(x).to(device) for k, x in view_arrays(v, body, networks.size).items()
+                if k != "front"} for v in views]  # fmt: skip
+    with torch.no_grad():
+        made = [encode(nets, b, networks.texture) for b in batches]
+    textures = torch.stack([t for t, _ in made])
+    lam = torch.stack([p.lam * p.fill for _, p in made])
+    partial, lam = merge(textures, lam) if len(made) > 1 else (textures[0], lam[0])
+    used.append("encoder")
+    lap("encode")
+    if not o.rgb:
+        partial, fine = torch.cat([partial[:, GENERATED], torch.zeros_like(partial[:, 16:])], 1), None
+    if not o.neural:
+        partial = torch.cat([torch.zeros_like(partial[:, GENERATED]), partial[:, 16:]], 1)
+    inside = torch.from_numpy(texels(body.atlas, networks.texture).inside).to(device)
+    mix: Callable[[Tensor, Tensor], Tensor] = lambda _, part: part  # noqa: E731
+    restored = whole = partial
+    if o.inpaint and "denoiser" in nets and "vqgan" in nets:
+        progress("imagining what the photo does not show")
+        whole, restored = inpaint(cast(VQGAN, nets["vqgan"]), cast(Denoiser, nets["denoiser"]), partial, (o.seed,),
+                                  inside, steps=o.steps)  # fmt: skip
+        mix = lambda res, part: blend(res, part, inside)  # noqa: E731
+        used.append("diffusion")
+        lap("inpaint")
+    if o.refine and o.rgb:
+        progress("refining the colours")
+        b = batches[0]
+        whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["drawn"], b["cover"],
+                                b["rgb"], b["mask"], perceptual, None, fine, o.refinement)  # fmt: skip
+        used.append("refinement" if perceptual is not None else "refinement without LPIPS")
+        lap("refine")
+    most = float(whole.abs().max())
+    if most > torch.finfo(torch.float16).max:
+        raise DinarError(f"expected generated channels that fit into fp16, got up to {most:.0f}: the generator of "
+                         "these weights has run away; train it again (losses.scale in train/presets.py)")  # fmt: skip
+    if fine is not None:  # as the file keeps them, so that a saved avatar looks like the one that was made
+        fine = Fine((fine.rgb * 255).round() / 255, fine.known)
+    return Neural(whole.half().float(), fine, nets["renderer"], networks.size), [*used, "renderer"]
+
+
+def encode(
+    nets: dict[str, nn.Module] | dict[str, Network],
+    view: dict[str, Tensor],  # arrays of data.arrays.view_arrays
+    size: int,  # texels a side
+    noise: Tensor | None = None,  # [B, 1, n, n] for the encoder; None: zeros
+) -> tuple[Tensor, Partial]:
+    """T^j = T_gen ⊕ T_rgb ⊕ B_smp ⊕ B_fill [B, 21, S, S] of single views (eq. 2)."""
+    generated = nets["generator"](nets["encoder"](view["rgb"], view["mask"], noise))
+    part = sample(view["rgb"], view["mask"], view["uv"], view["body"], view["facing"], size)
+    return compose(generated, part), part
+
+
+def as_views(body: Body, rgb: np.ndarray, alpha: np.ndarray, fit: Fit, size: int, offsets: Tensor | None = None
+             ) -> Views:  # fmt: skip
+    """A photo and its fit as training sees people: the square around the person, at the networks' size."""
+    box = crop_box(alpha > 0.5, size, MARGIN)
+    camera = fit.camera.crop(*box, size, size)
+    picture = warp_crop(rgb.astype(np.float32), box, size, 255.0)
+    mask = warp_crop(alpha.astype(np.float32), box, size, 0.0)
+    to8 = lambda x: torch.from_numpy(np.rint(x).clip(0, 255).astype(np.uint8))[None]  # noqa: E731
+    return Views(to8(picture), to8(mask * 255), camera.K[None], camera.T_cam_world[None],
+                 Params(fit.betas, fit.pose[None], fit.transl[None], offsets=offsets),
+                 body=body.name).check()  # fmt: skip

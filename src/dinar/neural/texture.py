@@ -1,0 +1,143 @@
+"""The neural texture of §3.1 on any device, in batches: made from pictures, merged, rasterised, with gradients.
+
+T = T_gen ⊕ T_rgb ⊕ B_smp ⊕ B_fill (eq. 2), [B, 21, S, S]. :func:`scatter` and :func:`merge` are the twins of the numpy
+functions of the same names in :mod:`.sample` and :mod:`.merge`.
+
+The RGB layer may be finer than the rest (``rgb_size``): a :class:`Fine` layer [B, 3, n, n] takes the place of the
+channels of T where it is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..texture.merge import SHARPNESS
+from ..texture.sample import ERODE
+
+GENERATED, SAMPLED, SMP, FILL = slice(0, 16), slice(16, 19), slice(19, 20), slice(20, 21)
+CHANNELS = 21
+
+
+@dataclass
+class Partial:
+    """What pictures show of the surface."""
+
+    rgb: Tensor  # [B, 3, S, S] in [0, 1], 0 where B_fill is 0
+    smp: Tensor  # [B, 1, S, S] {0, 1} B_smp: texels that a pixel hits
+    fill: Tensor  # [B, 1, S, S] {0, 1} B_fill: those, and their neighbours
+    lam: Tensor  # [B, 1, S, S] in [0, 1] λ of §3.2: how frontally a texel was seen
+
+
+@dataclass
+class Fine:
+    """The sampled colours at a higher resolution than the neural channels."""
+
+    rgb: Tensor  # [B, 3, n, n] in [0, 1]
+    known: Tensor  # [B, 1, n, n] in [0, 1]
+
+
+def scatter(
+    values: Tensor,  # [B, C, H, W]
+    uv: Tensor,  # [B, 2, H, W] in [0, 1]
+    on: Tensor,  # [B, 1, H, W] bool, the pixels that count
+    size: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Algorithm 1: T [B, C, S, S], B_smp and B_fill [B, 1, S, S] float.
+
+    Pixels add their value to the 3×3 texels around their UV, T = T / C; exact hits overwrite, the last one winning.
+    """
+    b, c = values.shape[:2]
+    texel = (uv.float() * size).long().clamp(0, size - 1)
+    image, y, x = on[:, 0].nonzero(as_tuple=True)
+    picked = values.permute(0, 2, 3, 1)[image, y, x].float()
+    tx, ty = texel.permute(0, 2, 3, 1)[image, y, x].unbind(-1)
+    counted = torch.cat([picked, torch.ones_like(picked[:, :1])], 1)
+    total = picked.new_zeros(b * size * size, c + 1)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            i, j = ty + dy, tx + dx
+            ok = (i >= 0) & (i < size) & (j >= 0) & (j < size)
+            total.index_add_(0, ((image * size + i) * size + j)[ok], counted[ok])
+    count = total[:, c:]
+    texture = total[:, :c] / count.clamp(min=1)
+    exact = (image * size + ty) * size + tx
+    last = torch.full((b * size * size,), -1, device=exact.device)
+    last = last.scatter_reduce(0, exact, torch.arange(len(exact), device=exact.device), "amax")
+    hit = last >= 0
+    texture = torch.where(hit[:, None], picked[last.clamp(min=0)], texture) if len(picked) else texture
+    grid = lambda t: t.float().view(b, size, size, -1).permute(0, 3, 1, 2)  # noqa: E731
+    return grid(texture), grid(hit), grid(count > 0)
+
+
+def sample(
+    rgb: Tensor,  # [B, 3, H, W] in [0, 1]
+    mask: Tensor,  # [B, 1, H, W] in [0, 1], the person
+    uv: Tensor,  # [B, 2, H, W] in [0, 1], the UV render
+    body: Tensor,  # [B, 1, H, W] {0, 1}, where the UV render is; 0 on occlusion outlines (§3.5)
+    facing: Tensor,  # [B, 1, H, W] in [0, 1], cosine between normal and direction to the camera
+    size: int = 256,
+) -> Partial:
+    """The partial texture of pictures: algorithm 1 on the pixels that are surely the person."""
+    k = max(1, round(ERODE * rgb.shape[-1]))
+    core = 1 - F.max_pool2d(1 - (mask > 0.5).float(), 2 * k + 1, 1, k)
+    t, smp, fill = scatter(torch.cat([rgb, facing], 1), uv, (core > 0.5) & (body > 0.5), size)
+    return Partial(t[:, :3], smp, fill, t[:, 3:])
+
+
+def compose(generated: Tensor, part: Partial) -> Tensor:  # [B, 16, S, S] -> [B, 21, S, S]
+    """Eq. 2."""
+    return torch.cat([generated, part.rgb.to(generated.dtype), part.smp, part.fill], 1)
+
+
+def merge(
+    textures: Tensor,  # [views, ..., C, S, S]
+    lam: Tensor,  # [views, ..., 1, S, S] in [0, 1]; 0 where a view does not see the texel
+    sharpness: float = SHARPNESS,
+) -> tuple[Tensor, Tensor]:
+    """Eq. 5: T = Σ Tⁱ wⁱ, w = softmax(λ/τ) over the views that see a texel; where none does, the plain mean, so that
+    the generated channels are never 0. Returns T and the largest λ."""
+    seen = lam > 0
+    weight = torch.where(seen | ~seen.any(0, keepdim=True), sharpness * lam, -torch.inf).softmax(0)
+    return (textures * weight).sum(0), lam.amax(0)
+
+
+def rasterise(
+    texture: Tensor,  # [B, 21, S, S]
+    uv: Tensor,  # [B, 2, H, W] in [0, 1], the UV render
+    body: Tensor,  # [B, 1, H, W] {0, 1}
+    fine: Fine | None = None,
+) -> Tensor:  # [B, 21, H, W], 0 outside the body
+    """R(T, M, C): the texture, bilinear, at every pixel of the UV render."""
+    return torch.cat([_look(texture[:, GENERATED], uv) * body, colours(texture, uv, body, fine)], 1)
+
+
+def colours(
+    texture: Tensor,  # [B, 21, S, S]
+    uv: Tensor,  # [B, 2, H, W]
+    body: Tensor,  # [B, 1, H, W]
+    fine: Fine | None = None,
+) -> Tensor:  # [B, 5, H, W]
+    """T_rgb ⊕ B_smp ⊕ B_fill of :func:`rasterise` alone. Colours are averaged over the known texels, so that none fade
+    where the known part ends."""
+    rgb, smp, known = texture[:, 16:].split([3, 1, 1], 1)
+    known = known.clamp(0, 1)
+    rgb, smp, known = _look(torch.cat([rgb * known, smp, known], 1), uv).split([3, 1, 1], 1)
+    rgb = rgb / known.clamp(min=0.05)
+    if fine is not None:
+        sharp, share = _look(torch.cat([fine.rgb * fine.known, fine.known], 1), uv).split([3, 1], 1)
+        rgb, known = rgb * (1 - share) + sharp, torch.maximum(known, share)
+    return torch.cat([rgb.clamp(0, 1), smp, known], 1) * body
+
+
+def _look(texture: Tensor, uv: Tensor) -> Tensor:
+    grid = uv.float().permute(0, 2, 3, 1) * 2 - 1
+    return F.grid_sample(texture.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def mirror(texture: Tensor) -> Tensor:  # [..., S, S] -> the same surface of the other half of the body
+    """The atlas is symmetric about u = 0.5."""
+    return texture.flip(-1)

@@ -1,0 +1,1 @@
+"""A photo read: image file, keypoints, landmarks, person mask, parse."""

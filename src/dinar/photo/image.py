@@ -1,0 +1,199 @@
+"""Read a photo as people have it: any common format, orientation, depth and colour space -> 8-bit sRGB.
+
+Everything that cannot be used is refused here with one sentence, before any model runs.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from ..errors import DinarError
+
+MAX_PIXELS = 200_000_000  # refused above; 12,000 x 12,000 fits
+MAX_SIDE = 2048  # working size: the person is cropped to 1,024 px at most later
+MIN_LONG, MIN_SHORT = 128, 48  # smaller images cannot hold a person of 96 px
+# Not EPS, PDF and the like, which Pillow hands to other programs.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
+_TURN = {  # EXIF orientation: what makes it upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_open_lock = Lock()
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo at working size, upright, in sRGB."""
+
+    rgb: np.ndarray  # [H, W, 3] uint8 sRGB, white where alpha is 0
+    alpha: np.ndarray | None  # [H, W] float32 in [0, 1] when the file is a cut-out, else None
+    path: Path
+    original_size: tuple[int, int]  # (width, height) of the upright file, pixels
+    scale: float  # working pixels per original pixel, <= 1
+
+
+def read_photo(path: str | Path, max_side: int = MAX_SIDE) -> Photo:
+    """Read an image file, reduced so that its longer side is at most ``max_side`` pixels."""
+    path = Path(path)
+    upright, size = _read(path, max_side)
+    if max(size) < MIN_LONG or min(size) < MIN_SHORT:
+        raise DinarError(f"{path} is too small: {size[0]} x {size[1]} px; expected at least {MIN_LONG} px on the "
+                         f"longer and {MIN_SHORT} px on the shorter side")  # fmt: skip
+    rgb, alpha = _split(upright)
+    return Photo(rgb, alpha, path, size, max(rgb.shape[:2]) / max(size))
+
+
+def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
+    """Like :func:`read_photo` for any image, of any size: upright, in mode RGB (sRGB) or RGBA."""
+    return _read(Path(path), max_side)[0]
+
+
+def _read(path: Path, max_side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """The upright image at working size, and the width and height of the upright file."""
+    with _open(path) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise DinarError(f"{path} is too large: {width} x {height} px; expected at most "
+                             f"{MAX_PIXELS // 1_000_000} megapixels. Scale it down first")  # fmt: skip
+        try:
+            upright, turned = _upright(image, max_side)
+        except MemoryError as e:
+            raise DinarError(f"{path}: not enough memory for {width} x {height} px. Scale it down first") from e
+        except _BROKEN as e:
+            raise DinarError(f"{path} is damaged or truncated ({e}): expected a complete image file") from e
+    return upright, (height, width) if turned else (width, height)
+
+
+def _open(path: Path) -> Image.Image:
+    """Open the file and read its header, or say in one sentence why not."""
+    if not path.exists():
+        raise DinarError(f"{path} does not exist: expected an image file")
+    if path.is_dir():
+        raise DinarError(f"{path} is a folder: expected an image file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as e:
+        raise DinarError(f"{path} cannot be read: {e.strerror or e}") from e
+    if not head:
+        raise DinarError(f"{path} is empty: expected an image file")
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
+        raise DinarError(f"{path} is a HEIC photo, which dinar does not read: "
+                         "export it as JPEG or PNG first (or set the phone's camera to 'Most compatible')")  # fmt: skip
+    with _open_lock:  # Pillow's limit is a module variable; ours is checked by the caller, with a clearer message
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            Image.init()
+            return Image.open(path, formats=[f for f in _FORMATS if f in Image.OPEN])
+        except UnidentifiedImageError as e:
+            raise DinarError(f"{path} is not an image that dinar reads: expected JPEG, PNG, WebP, TIFF or BMP") from e
+        except _BROKEN as e:
+            raise DinarError(f"{path} is damaged ({e}): expected a complete image file") from e
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _upright(image: Image.Image, max_side: int) -> tuple[Image.Image, bool]:
+    """The first frame at working size, upright, in mode RGB (sRGB) or RGBA; and whether width and height swapped."""
+    if image.format in ("JPEG", "MPO"):  # decode at 1/2, 1/4 or 1/8, never below twice the working size
+        factor = max(image.size) / (2 * max_side)
+        if factor >= 2:
+            image.draft(None, (int(image.width / factor), int(image.height / factor)))
+    image.load()
+    profile = image.info.get("icc_profile")
+    orientation = image.getexif().get(ExifTags.Base.Orientation)  # after load: PNGs may have it at the end
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        image = _to_8_bit(image)
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
+        image = image.convert("RGB")
+    if (by := max(image.size) // (2 * max_side)) >= 2:
+        image = image.reduce(by)
+    if max(image.size) > max_side:
+        k = max_side / max(image.size)
+        size = max(1, round(image.width * k)), max(1, round(image.height * k))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    image = _to_srgb(image, profile)
+    if orientation in _TURN:
+        image = image.transpose(_TURN[orientation])
+    return image, orientation in (5, 6, 7, 8)
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, or float, scaled (not clipped) to 8 bits."""
+    a = np.asarray(image)
+    if a.dtype.kind == "f":
+        top = 1.0 if np.nanmax(a) <= 1 else 255.0 if np.nanmax(a) <= 255 else 65535.0
+    else:
+        top = 65535.0 if image.mode != "I" or a.max() <= 65535 else float(2**31 - 1)
+    out = np.empty(a.shape, np.uint8)
+    for y in range(0, len(a), 256):  # in bands: a float copy of a large image would not fit
+        band = np.nan_to_num(a[y : y + 256].astype(np.float32))
+        out[y : y + 256] = np.clip(band * (255 / top) + 0.5, 0, 255).astype(np.uint8)
+    return Image.fromarray(out)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """To RGB through the embedded ICC profile where there is a usable one. Alpha is kept."""
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    colour = image.convert("RGB") if alpha else image
+    out = None
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            out = ImageCms.profileToProfile(colour, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, *_BROKEN):
+            out = None  # a damaged profile, or one of another colour space than the pixels
+    out = out or colour.convert("RGB")
+    if alpha:
+        out.putalpha(alpha)
+    return out
+
+
+def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """RGB, and alpha where it cuts something out: not opaque (almost) everywhere, not transparent everywhere."""
+    a = np.array(image)
+    if a.shape[2] == 3:
+        return a, None
+    rgb, alpha = np.ascontiguousarray(a[..., :3]), a[..., 3]
+    opaque = (alpha > 127).mean()
+    if opaque > 0.98 or opaque == 0:  # rounded corners of screenshots; writers that leave alpha at 0
+        return rgb, None
+    rgb[alpha == 0] = 255  # what lies under full transparency is arbitrary
+    return rgb, alpha.astype(np.float32) / 255
+
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
+
+def photos_of(sources: Sequence[Path]) -> list[Path]:
+    """Files as they are, the pictures of folders, and the lines of ``.txt`` lists; duplicate names are refused."""
+    out: list[Path] = []
+    for s in sources:
+        if s.is_dir():
+            out += sorted(p for p in s.iterdir() if p.suffix.lower() in SUFFIXES)
+        elif s.suffix.lower() == ".txt" and s.is_file():
+            out += [Path(line.strip()) for line in s.read_text().splitlines() if line.strip()]
+        else:
+            out.append(s)
+    names = [p.stem for p in out]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise DinarError(f"two photos are called {twice[0]}: avatars are named after their photos; rename one")
+    if not out:
+        raise DinarError("expected photos, folders of photos or .txt lists, found no photo in them")
+    return out

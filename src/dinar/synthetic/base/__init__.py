@@ -1,0 +1,1 @@
+"""What garments are made from: colours, noise, surfaces of the hm08 mesh."""

@@ -1,0 +1,109 @@
+"""Generated people on disk: a multi-view folder or shards, resumable; and contact sheets to look at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ..body import load_body
+from ..data.dressing import dressed
+from ..data.folder import start_set, write_views
+from ..data.shards import shard_path, write_shard
+from ..errors import DinarError
+from ..files import replacing
+from .source import Synthetic
+
+
+def synthesize(
+    source: Synthetic,
+    out: Path,
+    people: int,
+    *,
+    per_shard: int = 0,  # people in each tar; 0: a folder of folders
+    jobs: int = 1,  # processes
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Write people 0 .. people - 1; those that are there are left alone. Returns how many were made."""
+    if people < 1 or jobs < 1:
+        raise DinarError(f"expected at least one person and one process, got {people} people, {jobs} jobs")
+    made = {k: v for k, v in vars(source).items() if k in {f.name for f in dataclasses.fields(source)}}
+    made = {k: made[k] for k in ("seed", "views_per_person", "background")}
+    made |= {k: bool(getattr(source, k)) for k in ("assets", "motions", "backgrounds")}
+    layout = {"layout": "shards", "per_shard": per_shard} if per_shard else {}
+    start_set(out, source.body, (source.size, source.size), generator=made, **layout)
+    if per_shard:
+        todo = [k for k in range(-(-people // per_shard)) if not shard_path(out, k).exists()]
+        work = [(source, out, k, range(k * per_shard, min(people, (k + 1) * per_shard))) for k in todo]
+    else:
+        done = {p.name for p in out.iterdir() if (p / "views.npz").is_file()}
+        todo = [i for i in range(people) if f"{source.seed}-{i:06d}" not in done]
+        work = [(source, out, None, range(i, i + 1)) for i in todo]
+    total, count = sum(len(w[3]) for w in work), 0
+    progress(0, total)
+    for n in _each(work, jobs):
+        count += n
+        progress(count, total)
+    return count
+
+
+def _each(work: list, jobs: int) -> Iterator[int]:
+    if jobs == 1 or len(work) < 2:
+        yield from map(_write, work)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread) as pool:
+        yield from pool.map(_write, work)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _write(job: tuple[Synthetic, Path, int | None, range]) -> int:
+    source, out, shard, people = job
+    body = load_body(source.body)  # type: ignore[arg-type]
+    views = (dressed(source.views(i).to("cpu"), body) for i in people)
+    if shard is None:
+        for v in views:
+            write_views(out, v)
+    else:
+        write_shard(out, shard, views)
+    return len(people)
+
+
+def contact_sheet(
+    source: Synthetic,
+    out: Path,
+    people: int = 64,
+    tile: int = 256,  # pixels a side of a person in the sheet
+    columns: int = 8,
+    first: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Front and back of random people side by side: a person in each pair of tiles."""
+    rows, row = [], []
+    for k, i in enumerate(range(first, first + people)):
+        two = source.front_and_back(i)
+        row.append(np.concatenate([_shrunk(im, tile) for im in two], 1))
+        if len(row) == columns:
+            rows, row = [*rows, np.concatenate(row, 1)], []
+        progress(k + 1, people)
+    if row:
+        row += [np.zeros_like(row[0])] * (columns - len(row))
+        rows.append(np.concatenate(row, 1))
+    with replacing(out) as temporary:
+        quality = [] if out.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 88]
+        cv2.imwrite(str(temporary), np.concatenate(rows)[..., ::-1], quality)
+
+
+def _shrunk(image: np.ndarray, tile: int) -> np.ndarray:
+    """The middle of a picture, higher than wide."""
+    h, w = image.shape[:2]
+    middle = image[:, w // 5 : w - w // 5]
+    return cv2.resize(middle, (round(tile * middle.shape[1] / h), tile), interpolation=cv2.INTER_AREA)

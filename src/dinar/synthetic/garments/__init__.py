@@ -1,0 +1,1 @@
+"""Outfits: patterns, fabrics, draping, the dressed mesh."""

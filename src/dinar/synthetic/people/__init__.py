@@ -1,0 +1,1 @@
+"""Random people: shape, skin, hair, accessories, poses, cameras."""

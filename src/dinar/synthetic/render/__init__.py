@@ -1,0 +1,1 @@
+"""Light, materials, backgrounds, pictures."""
