@@ -9,10 +9,10 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from dinar.pickles import Sparse, read_pickle
 
 from dinar import pickles
 from dinar.errors import DinarError
+from dinar.pickles import Sparse, read_pickle
 
 
 @pytest.mark.parametrize("protocol", range(6))
