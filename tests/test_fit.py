@@ -12,41 +12,15 @@ import torch
 from dinar.body import Body
 from dinar.errors import DinarError
 from dinar.fit.offsets import Silhouette, fit_offsets
-from dinar.fit.smplify import LANDMARKS, Fit, View, fit_body, is_standing, load_fit, photo_camera
-from dinar.scene import Camera, rasterize
+from dinar.fit.smplify import Fit, fit_body, is_standing, load_fit, photo_camera
 from dinar.scene.crop import crop_box, warp_crop
-
-H, W = 720, 480
-
-
-def silhouette(body: Body, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
-    xy, depth = camera.project(vertices)
-    return rasterize(xy[None], depth[None], body.faces, camera.height, camera.width).face[0].numpy() >= 0
-
-
-def subject(body: Body, yaw: float, arms: float = -0.35, noise: float = 0.0) -> tuple[View, torch.Tensor, torch.Tensor]:
-    """A known person in front of the camera, as landmarks and mask: view, pose, joints [J, 3]."""
-    pose = torch.zeros(1, body.num_joints, 3)
-    pose[0, 0, 1] = np.deg2rad(yaw)
-    pose[0, body.joint("left_shoulder"), 2], pose[0, body.joint("right_shoulder"), 2] = arms, -arms
-    betas = torch.zeros(1, body.num_betas)
-    betas[0, :3] = torch.tensor([0.5, -0.5, 0.3])
-    camera = photo_camera(H, W)
-    posed = body(betas, pose, torch.tensor([[0.0, 0.05, -2.7]]))
-    points = body.keypoints(posed)[0]
-    xy, _ = camera.project(points)
-    keypoints, world = np.zeros((33, 4), np.float32), np.zeros((33, 3), np.float32)
-    rng = np.random.default_rng(0)
-    for i, (name, _) in LANDMARKS.items():
-        k = body.keypoint_index(name)
-        keypoints[i] = *(xy[k].numpy() + noise * rng.normal(size=2)), 0, 1
-        world[i] = points[k].numpy() * [1, -1, -1]
-    return View(keypoints, world, silhouette(body, posed.vertices[0], camera), H, W), pose[0], posed.joints[0]
+from known_body import BETAS, TRANSL, H, W, silhouette, subject
 
 
 @pytest.mark.parametrize("yaw", [0, 90, 180])
 def test_fit_finds_a_known_body(body: Body, yaw: float) -> None:
-    view, _, joints = subject(body, yaw, noise=1.0)
+    view, _, truth = subject(body, yaw, noise=1.0)
+    joints = truth.joints[0]
     fit = fit_body(body, [view])[0]
     posed = body(fit.betas[None], fit.pose[None], fit.transl[None])
     found = posed.joints[0]
@@ -85,8 +59,8 @@ def test_standing(body: Body) -> None:
 def test_offsets_widen_to_a_coat(body: Body) -> None:
     view, pose, _ = subject(body, 0)
     camera = photo_camera(H, W)
-    betas, transl = torch.zeros(body.num_betas), torch.tensor([0.0, 0.05, -2.7])
-    betas[:3] = torch.tensor([0.5, -0.5, 0.3])
+    betas, transl = torch.zeros(body.num_betas), TRANSL
+    betas[:3] = BETAS
     coat = cv2.dilate(view.mask.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
     D = fit_offsets(body, betas, [Silhouette(coat, pose, transl, camera)])
     mesh = silhouette(
@@ -103,9 +77,9 @@ def test_offsets_widen_to_a_coat(body: Body) -> None:
 def test_offsets_leave_a_matching_body_alone(body: Body) -> None:
     view, pose, _ = subject(body, 0)
     betas = torch.zeros(body.num_betas)
-    betas[:3] = torch.tensor([0.5, -0.5, 0.3])
-    mask = view.mask
-    D = fit_offsets(body, betas, [Silhouette(mask, pose, torch.tensor([0.0, 0.05, -2.7]), photo_camera(H, W))])
+    betas[:3] = BETAS
+    assert view.mask is not None
+    D = fit_offsets(body, betas, [Silhouette(view.mask, pose, TRANSL, photo_camera(H, W))])
     assert np.quantile(np.abs(D), 0.99) < 0.01
 
 

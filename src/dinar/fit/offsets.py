@@ -32,7 +32,8 @@ ROBUST = 0.08  # metres at which a match counts half
 MEMBRANE, DECAY = 0.02, 0.3  # smoothness of the scalar offset; length in metres over which it dies out
 PLATE = 3e-5  # smoothness of the free offsets
 SYMMETRY = 0.3  # coupling of the left and the right half
-STIFFNESS = {"hand": 300.0, "foot": 4.0}  # times the zero prior; cavities 1e4, face 300, ears 30
+MOST_IN, MOST_OUT = 0.04, 0.15  # metres that the scalar offset may go
+STIFFNESS = {"hand": 300.0, "foot": 4.0, "face": 300.0, "ears": 30.0, "cavity": 1e4}  # times the zero prior
 
 
 @dataclass
@@ -89,7 +90,7 @@ def fit_offsets(
             target = gap + (j * along[tri]).sum(1)
             H = (A.T @ sp.diags(weight) @ A + scalar_system).tocsr()
             along, _ = cg(H, A.T @ (weight * target), x0=along, M=scalar_precondition, rtol=1e-3, maxiter=60)
-            along = np.clip(along, -0.04, 0.15)
+            along = np.clip(along, -MOST_IN, MOST_OUT)
         else:
             columns = tri[:, :, None] * 3 + np.arange(3)
             A = sp.coo_matrix(
@@ -232,11 +233,11 @@ def _stiffness(body: Body) -> np.ndarray:
     """[V] how strongly each vertex is held to the body."""
     k = np.ones(body.num_vertices)
     for i, part in enumerate(PARTS):
-        for key, value in STIFFNESS.items():
+        for key in ("hand", "foot"):
             if key in part:
-                k[body.vertex_part == i] = value
+                k[body.vertex_part == i] = STIFFNESS[key]
     r = regions(body)
-    k[r.face] = 300
-    k[r.ears] = np.maximum(k[r.ears], 30)
-    k[r.cavity] = 1e4
+    k[r.face] = STIFFNESS["face"]
+    k[r.ears] = np.maximum(k[r.ears], STIFFNESS["ears"])
+    k[r.cavity] = STIFFNESS["cavity"]
     return k

@@ -48,9 +48,15 @@ MAIN = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # the twelve large join
 # Standard deviations of the pose prior, radians.
 SIGMA = {"spine": 0.15, "neck": 0.2, "head": 0.3, "collar": 0.15, "shoulder": 0.9, "elbow": 0.25, "wrist": 0.35,
          "hip": 0.9, "knee": 0.15, "ankle": 0.3}  # fmt: skip
-UPRIGHT = 8.0  # weight of the upright and knee priors of standing people (benchmarks/fit.py)
-REMATCH = 4  # steps between searches for the vertex nearest to each contour point
 HINGE = 1.0  # ... and of knees and elbows about their hinge
+KEYPOINTS = 400.0  # weight of the 2D errors, in squared person heights, against the limbs' directions
+LIMIT = 10.0  # weight of knees and elbows beyond their limits
+UPRIGHT = 8.0  # weight of the upright and knee priors of standing people (docs/fit.md)
+KNEES = 0.3  # share of it for bent knees, radians against slopes
+LEAN = 0.17  # depth over height by which BlazePose's standing people lean (docs/fit.md)
+COVER, COVER_SIGMA = 4000.0, 0.1  # weight of vertices outside the mask; person heights at which one counts half
+CONTOUR, CONTOUR_SIGMA = 1500.0, 0.04  # likewise of contour points without a vertex nearby
+REMATCH = 4  # steps between searches for the vertex nearest to each contour point
 JOINTS = (
     "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
     "spine3", "neck", "left_collar", "right_collar", "head", "left_shoulder", "right_shoulder", "left_elbow",
@@ -248,7 +254,7 @@ class _Problem:
         for k, (j, axis, lo, hi) in enumerate(self.hinges):
             bend = self.pose[:, j] @ axis
             across = self.pose[:, j].square().sum(1) - bend.square()
-            sigma = 0.15 if k % 2 == 0 else SIGMA["elbow"]
+            sigma = SIGMA["knee" if k % 2 == 0 else "elbow"]
             prior = prior + bend.square() / HINGE**2 + across / sigma**2
             limit = limit + F.relu(lo - bend).square() + F.relu(bend - hi).square()
             if k % 2 == 0:
@@ -288,26 +294,26 @@ class _Problem:
         J = self.body.keypoints(posed)[:, self.rows]
         h = self.height[:, None]
         r2 = (self.project(J) - self.x2).square().sum(-1) / h**2
-        total = 400 * (self.weight * _geman_mcclure(r2, w["sigma"])).sum()
+        total = KEYPOINTS * (self.weight * _geman_mcclure(r2, w["sigma"])).sum()
         limbs = F.normalize(J[:, self.b] - J[:, self.a], dim=-1)
         total = total + w["limbs"] * (self.limb_weight * (1 - (limbs * self.limb_target).sum(-1))).sum()
         prior, limit, knees = self.pose_cost()
-        total = total + (w["pose"] * prior + 10 * limit + w["upright"] * 0.3 * knees).sum()
+        total = total + (w["pose"] * prior + LIMIT * limit + w["upright"] * KNEES * knees).sum()
         total = total + w["shape"] * self.betas.square().sum() * len(self.views) / len(self.betas)
         total = total + w["upright"] * (self.standing * self._lean(J)).sum()
         if w["silhouette"]:
             x = self.project(posed.vertices)
             grid = x / self.centre[:, None] - 1
             d = F.grid_sample(self.field, grid[:, None], align_corners=False, padding_mode="border")[:, 0, 0]
-            total = total + w["silhouette"] * 4000 * _geman_mcclure(d.square(), 0.1).mean(1).sum()
+            total = total + w["silhouette"] * COVER * _geman_mcclure(d.square(), COVER_SIGMA).mean(1).sum()
             # nearest vertex by index, now and then, and a differentiable distance to it
             if self.step % REMATCH == 0:
                 with torch.no_grad():
                     self.near = torch.cdist(self.contour, x).argmin(2)
             near = self.near
             gap = (x.gather(1, near[..., None].expand(-1, -1, 2)) - self.contour).square().sum(-1) / h**2
-            cost = (_geman_mcclure(gap, 0.04) * self.contour_weight).sum(1) * self.has_mask
-            total = total + w["silhouette"] * 1500 * cost.sum()
+            cost = (_geman_mcclure(gap, CONTOUR_SIGMA) * self.contour_weight).sum(1) * self.has_mask
+            total = total + w["silhouette"] * CONTOUR * cost.sum()
         return total
 
     def _lean(self, J: Tensor) -> Tensor:
@@ -385,7 +391,7 @@ def _person_height(v: View) -> float:
     return float(max(np.ptp(y), 1.0))
 
 
-def _unlean(v: View, shear: float = 0.17) -> np.ndarray:
+def _unlean(v: View) -> np.ndarray:
     """World landmarks [33, 3] of a standing person with BlazePose's lean taken out: a shear of depth with height,
     in proportion to how frontal the person is (measured: FINDINGS in ``docs/fit.md``). Zeros if unknown."""
     if v.world is None:
@@ -393,5 +399,5 @@ def _unlean(v: View, shear: float = 0.17) -> np.ndarray:
     w = v.world.copy()
     if is_standing(v.keypoints):
         yaw = np.arctan2(w[11, 2] - w[12, 2], w[11, 0] - w[12, 0])
-        w[:, 2] -= shear * max(0.0, np.cos(yaw)) * (w[:, 1] - (w[23, 1] + w[24, 1]) / 2)
+        w[:, 2] -= LEAN * max(0.0, np.cos(yaw)) * (w[:, 1] - (w[23, 1] + w[24, 1]) / 2)
     return w

@@ -1,0 +1,156 @@
+"""Change tuned constants one at a time and run the tests meant for each: every change has to fail one.
+
+    python scripts/mutate.py                 # all of the table: a few seconds a row
+    python scripts/mutate.py --only UPRIGHT  # rows of one constant
+
+The changes are made in a temporary copy of the package. A change is caught when a test fails, missed when all pass or
+skip. Exit status: 0 if every change is caught, 1 if one is missed or the unchanged package fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Change(NamedTuple):
+    module: str  # below dinar
+    constant: str
+    value: str  # Python, evaluated right after the constant's own assignment
+    test: str  # node id below tests/
+
+
+def changes(module: str, tests: str, *rows: tuple[str, str, str]) -> list[Change]:
+    """Rows (constant, value, test) of one module whose tests are in one file."""
+    return [Change(module, constant, value, f"{tests}::{test}") for constant, value, test in rows]
+
+
+CHANGES = [
+    *changes(
+        "fit.smplify",
+        "test_tuned_fit.py",
+        ("UPRIGHT", "0.0", "test_standing_people_are_fitted_upright"),
+        ("KNEES", "0.0", "test_knees_of_standing_people_are_straight"),
+        ("LIMIT", "0.0", "test_joints_do_not_bend_beyond_their_limits"),
+        ("HINGE", "HINGE / 5", "test_elbows_bend_freely_within_their_limits"),
+        ("KEYPOINTS", "KEYPOINTS / 10", "test_keypoints_are_met"),
+        ("LANDMARKS", "{k: (name, 1.0) for k, (name, _) in LANDMARKS.items()}", "test_large_joints_count_more"),
+        ("CONTOUR", "0.0", "test_the_body_widens_to_the_mask"),
+        ("CONTOUR_SIGMA", "CONTOUR_SIGMA / 4", "test_the_body_widens_to_the_mask"),
+        ("COVER", "0.0", "test_limbs_without_keypoints_move_into_the_mask"),
+        ("COVER_SIGMA", "COVER_SIGMA / 10", "test_limbs_without_keypoints_move_into_the_mask"),
+    ),
+    *changes(
+        "fit.offsets",
+        "test_tuned_fit.py",
+        ("REACH", "REACH / 4", "test_the_edge_of_a_wide_coat_is_found"),
+        ("ROBUST", "ROBUST / 4", "test_far_edges_count_but_less"),
+        ("ROBUST", "ROBUST * 100", "test_far_edges_count_but_less"),
+        ("SYMMETRY", "0.0", "test_the_hidden_half_is_as_wide_as_the_seen_one"),
+        ("MEMBRANE", "MEMBRANE * 10", "test_the_hidden_half_is_as_wide_as_the_seen_one"),
+        ("DECAY", "DECAY / 3", "test_the_front_of_a_coat_widens_with_its_edge"),
+        ("PLATE", "PLATE / 1000", "test_offsets_are_smoother_than_the_edge"),
+        ("STIFFNESS", 'STIFFNESS | {"hand": 1.0}', "test_hands_and_faces_keep_their_shape"),
+        ("STIFFNESS", 'STIFFNESS | {"face": 1.0}', "test_hands_and_faces_keep_their_shape"),
+        ("STIFFNESS", 'STIFFNESS | {"cavity": 1.0}', "test_hands_and_faces_keep_their_shape"),
+    ),
+]  # fmt: skip
+
+
+def source(module: str, package: Path = ROOT / "src" / "dinar") -> Path:
+    return package.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def last_line(text: str, constant: str) -> int:
+    """The number of the line on which the module's assignment to a constant ends; 0: there is none."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(n, ast.Name) and n.id == constant for t in targets for n in ast.walk(t)):
+                return node.end_lineno or 0
+    return 0
+
+
+def changed(text: str, change: Change) -> str:
+    """The module's source with the constant assigned again after its own assignment."""
+    lines = text.splitlines(keepends=True)
+    at = last_line(text, change.constant)
+    if not at:
+        raise SystemExit(f"{change.module} assigns no {change.constant}: correct the table in {Path(__file__).name}")
+    return "".join([*lines[:at], f"{change.constant} = {change.value}\n", *lines[at:]])
+
+
+def copy_package(to: Path) -> Path:
+    """The package at ``to``/dinar: its modules as copies, its data as links where the system has them."""
+
+    def link(a: str, b: str) -> None:
+        if not a.endswith(".py"):
+            try:
+                os.symlink(a, b)
+                return
+            except OSError:
+                pass
+        shutil.copyfile(a, b)
+
+    ignore = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(ROOT / "src" / "dinar", to / "dinar", ignore=ignore, copy_function=link))
+
+
+def run(copy: Path, tests: list[str]) -> tuple[int, str]:
+    """pytest's exit status and output, for tests that import the copy."""
+    env = os.environ | {"PYTHONPATH": str(copy.parent), "PYTHONPYCACHEPREFIX": str(copy.parent / "pyc")}
+    command = [sys.executable, "-m", "pytest", "-x", "--tb=line", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    ids = [f"tests/{t}" for t in dict.fromkeys(tests)]
+    done = subprocess.run([*command, *ids], cwd=ROOT, env=env, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Check that the tests notice changes of tuned constants.")
+    parser.add_argument("--only", metavar="NAME", help="rows of this constant, or of this module")
+    only = parser.parse_args().only
+    rows = [c for c in CHANGES if only in (None, c.constant, c.module)]
+    if not rows:
+        raise SystemExit(f"no row of {only}: expected a constant or a module of the table")
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copy_package(Path(folder))
+        status, said = run(copy, [c.test for c in rows])
+        if status or str(copy) not in said_location(copy):
+            print(said)
+            raise SystemExit("the tests fail without a change, or do not import the copy")
+        print(f"unchanged: {said.strip().splitlines()[-1]}", flush=True)
+        for c in rows:
+            path = source(c.module, copy)
+            text = path.read_text(encoding="utf-8")
+            path.write_text(changed(text, c), encoding="utf-8")
+            status, said = run(copy, [c.test])
+            path.write_text(text, encoding="utf-8")
+            verdict = {0: "MISSED", 1: "caught"}.get(status, "ERROR")  # 1: a test failed; others: pytest could not run
+            missed += verdict != "caught"
+            failed = re.findall(r"^(?:FAILED|ERROR) \S*?::(\w+)", said, re.M)
+            print(f"{verdict}  {c.module + '.' + c.constant:34} {c.value:40} {failed[0] if failed else ''}", flush=True)
+            if verdict == "ERROR":
+                print(said)
+    print(f"{len(rows) - missed} of {len(rows)} changes caught")
+    return 1 if missed else 0
+
+
+def said_location(copy: Path) -> str:
+    env = os.environ | {"PYTHONPATH": str(copy.parent), "PYTHONPYCACHEPREFIX": str(copy.parent / "pyc")}
+    code = "import dinar; print(dinar.__file__)"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
