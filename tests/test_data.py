@@ -467,6 +467,9 @@ def test_frames_of_people(fakes: None, tmp_path: Path) -> None:
     (root / "bob/camera.pkl").write_bytes(pickle.dumps({"camera_f": np.array([700.0, 700])}, 2))
     clips = find_clips(root)
     assert [(c.name, c.source.name) for c in clips] == [("anna", "images"), ("bob", "bob.mp4"), ("crowd-bad", "bad")]
+    shutil.copy(root / "bob/bob.mp4", root / "other.mp4")
+    assert [c.name for c in find_clips(root / "other.mp4")] == ["other"]  # one video alone
+    (root / "other.mp4").unlink()
     assert clips[0].masks == root / "anna/masks" and clips[1].camera == root / "bob/camera.pkl"
     pictures = list(read_frames(clips[1].source, 4, tmp_path))
     assert [n for n, _ in pictures] == ["00000", "00003", "00006", "00009"]

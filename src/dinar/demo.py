@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 from .body.readers import load_motion
@@ -14,6 +13,7 @@ from .export import write_video
 from .preview import preview, write_image
 from .scene.textured import over, to_uint8
 
+PHOTO = Path(__file__).parent / "data" / "demo.jpg"  # a rendered person
 SIZE, FPS = 640, 30
 
 
@@ -24,11 +24,7 @@ def demo(photo: Path | None, folder: Path, say: Callable[[str], None]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise DinarError(f"cannot write into {folder}: {e.strerror}") from e
-    if photo is None:
-        with resources.as_file(resources.files("dinar") / "data" / "demo.jpg") as shipped:
-            avatar = create(shipped, progress=lambda s: say(f"  {s}"))
-    else:
-        avatar = create(photo, progress=lambda s: say(f"  {s}"))
+    avatar = create(photo or PHOTO, progress=lambda s: say(f"  {s}"))
     avatar.save(folder / "me.avatar")
     write_image(folder / "preview.png", preview(avatar, avatar.work))
     say("  turntable")

@@ -78,7 +78,7 @@ def find_clips(root: Path) -> list[Clip]:
         label = home if p.is_dir() else p.with_suffix("")
         if p.is_file() and label.name == home.name and home != root.parent:
             label = home  # female-1/female-1.mp4
-        path = label.relative_to(root) if label not in (root, root.parent) else Path(root.stem)
+        path = Path(root.stem) if root.is_file() or label in (root, root.parent) else label.relative_to(root)
         name = re.sub(r"[^\w-]+", "-", str(path)).strip("-") or root.stem
         masks = next((d for where in (p, home) for m in MASKS if (d := where / m).is_dir()), None)
         camera = home / "camera.pkl"
