@@ -6,8 +6,8 @@ Without photos, a generated person is used.
 import sys
 
 import dinar
-from dinar.data.synthetic import Synthetic
 from dinar.preview import write_image
+from dinar.synthetic.source import Synthetic
 
 photos = sys.argv[1:]
 if not photos:

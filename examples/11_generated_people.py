@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dinar.data.synthetic import Synthetic
 from dinar.preview import write_image
+from dinar.synthetic.source import Synthetic
 
 people = Synthetic(seed=1, size=256, views_per_person=4)  # endless: person i follows from the seed and i
 v = people.views(0)  # rgb [N, H, W, 3], alpha [N, H, W], K, T_cam_world, params, labels, normals, depth

@@ -6,10 +6,10 @@
 import numpy as np
 
 import dinar
-from dinar.data.synthetic import Synthetic
 from dinar.evaluate import iou, psnr
 from dinar.preview import write_image
 from dinar.scene.textured import over
+from dinar.synthetic.source import Synthetic
 
 v = Synthetic(seed=7, size=512, views_per_person=3).views(0)
 write_image("person.png", v.rgb[0].numpy())
