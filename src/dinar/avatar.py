@@ -22,13 +22,14 @@ from .body import Body, load_body
 from .body.motion import Motion, retarget
 from .body.readers import load_motion
 from .errors import DinarError
-from .files import replacing
+from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
 from .neural.render import draw
 from .scene import Camera, orbit
 from .scene.textured import render_textured
 
 FORMAT, VERSION = "dinar-avatar", 1
+SUFFIXES = (".avatar",)
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Avatar:
     camera: Camera  # of the (first) photo, whole picture
     meta: dict[str, Any] = field(default_factory=dict)  # json: photos, version, options, measures
     neural: Neural | None = None  # neural texture and renderer: pictures are drawn with them, exports use ``rgb``
+    inputs: tuple[Path, ...] = field(default=(), repr=False)  # the files it was read from: never written to
     work: Any = field(default=None, repr=False)  # what `create` found on the way (dinar.create.Work); not saved
 
     # ---- pictures ------------------------------------------------------------------------------------------------
@@ -112,7 +114,9 @@ class Avatar:
     ) -> None:
         """Write a rigged ``.glb`` (or ``.vrm``) with baked texture, named joints, expressions and motion clips."""
         from .export import Clip, write_glb
+        from .export.glb import SUFFIXES
 
+        check_output(path, (*self.inputs, *(m for m in motions if not isinstance(m, Motion))), SUFFIXES)
         clips = []
         for m in motions:
             motion = m if isinstance(m, Motion) else load_motion(m)
@@ -127,6 +131,7 @@ class Avatar:
 
     def save(self, path: str | Path) -> None:
         """Write one ``.avatar`` file; a failure leaves nothing behind. The same avatar gives the same bytes."""
+        check_output(path, self.inputs, SUFFIXES)
         header = {
             "format": FORMAT, "version": VERSION, "body": self.body.name, "vertices": self.body.num_vertices,
             "atlas": self.body.atlas.hash, "renderer": "mesh" if self.neural is None else "neural",
@@ -182,7 +187,7 @@ class Avatar:
         )
         neural = from_tensors(t, header["neural"], path) if "neural" in header else None
         return cls(body, t["betas"], t["offsets"].float(), t["rgb"].numpy(), t["lam"].numpy(), t["pose"], t["transl"],
-                   camera, header.get("meta", {}), neural)  # fmt: skip
+                   camera, header.get("meta", {}), neural, (path.absolute(),))  # fmt: skip
 
     def replace(self, **changes: Any) -> Avatar:
         """A copy with some fields changed."""

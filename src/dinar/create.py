@@ -141,7 +141,8 @@ def create(
     if learnt:
         meta["learned"] = {"parts": used, "neural": neural, "rgb": rgb, "unseen": unseen, "seed": seed}
     avatar = Avatar(body, betas, D, (whole * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
-                    first.pose, first.transl, first.camera, meta, learnt)  # fmt: skip
+                    first.pose, first.transl, first.camera, meta, learnt,
+                    tuple(Path(p).absolute() for p in (*paths, *masks, *keypoints, *fits)))  # fmt: skip
     avatar.work = Work(subjects, found, shots, clock)
     return avatar
 

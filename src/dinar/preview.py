@@ -12,7 +12,7 @@ from .avatar import Avatar
 from .body.motion import retarget
 from .body.readers import load_motion
 from .create import Work
-from .files import replacing
+from .files import PICTURES, check_output, replacing
 from .scene import rasterize
 from .scene.crop import crop_box, warp_crop
 from .scene.textured import over, to_uint8
@@ -62,5 +62,6 @@ def _label(image: np.ndarray, text: str) -> np.ndarray:
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write [H, W, 3 or 4] uint8 as png or jpg, by the suffix; whole or not at all."""
+    check_output(path, suffixes=PICTURES)
     with replacing(path) as temporary:
         iio.imwrite(temporary, image)

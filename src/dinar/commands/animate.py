@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..body.readers import load_motion
-from ..files import check_writable
-from .common import Common, Output, Path1, open_avatar, write_frames
+from ..export.video import check_video
+from .common import Common, Output, Path1, given_files, open_avatar, write_frames
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Animate(Common):
 
 def run(c: Animate) -> None:
 
-    check_writable(c.out)
+    check_video(c.out, [c.avatar, *given_files(c.motion)])
     avatar = open_avatar(c, c.avatar)
     motion = load_motion(c.motion).resampled(c.fps)
     repeat = c.repeat if motion.loop else 1

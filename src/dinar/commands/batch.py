@@ -10,6 +10,7 @@ import tyro
 
 from ..batch import batch
 from ..errors import DinarError
+from ..files import check_output
 from .common import Common, Output, say
 
 
@@ -31,5 +32,6 @@ def run(c: Batch) -> None:
         raise DinarError("batch makes avatars with the default body only")
     if not c.photos:
         raise DinarError("expected photos: dinar batch FOLDER -o avatars")
+    check_output(c.out, folder=True)
     if failed := batch(c.photos, c.out, c.jobs, say):
         raise DinarError(f"{len(failed)} photos failed; {c.out / 'failed.json'} says why")

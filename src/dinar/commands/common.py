@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,11 @@ def open_body(c: Common) -> Body:
 
 def open_avatar(c: Common, path: Path) -> Avatar:
     return Avatar.load(path, None if c.body == "anny" else open_body(c))
+
+
+def given_files(*names: str | Path | None) -> list[Path]:
+    """The options that name a file or folder: a motion may be the name of a shipped one."""
+    return [Path(n) for n in names if n is not None and os.path.exists(n)]
 
 
 def say(text: str) -> None:

@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from ..avatar import SUFFIXES
 from ..create import create
 from ..errors import DinarError
-from ..files import check_writable
+from ..files import PICTURES, check_outputs
 from ..preview import preview, write_image
-from .common import Common, Output, open_body, say
+from .common import Common, Output, given_files, open_body, say
 
 
 @dataclass
@@ -69,8 +70,9 @@ def run(c: Create) -> None:
     if not c.photos:
         raise DinarError("expected a photo: dinar create PHOTO [PHOTO ...] -o me.avatar")
     sheet = c.out.with_suffix(".preview.png")
-    for p in (c.out, *([sheet] if c.preview else []), *([c.save_fit] if c.save_fit else [])):
-        check_writable(p)
+    outputs = [(c.out, SUFFIXES), *[(sheet, PICTURES)] * c.preview]
+    outputs += [(c.save_fit, (".npz",))] if c.save_fit else []
+    check_outputs(outputs, given_files(*c.photos, *c.mask, *c.keypoints, *c.fit, c.body_path))
     if c.classical and (c.learned or c.weights):
         raise DinarError("expected --classical, or --learned with or without --weights, got both")
     start = time.perf_counter()

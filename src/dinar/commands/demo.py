@@ -9,7 +9,8 @@ from typing import Annotated
 import tyro
 
 from ..demo import demo
-from .common import Common, Output, say
+from ..files import check_output
+from .common import Common, Output, given_files, say
 
 
 @dataclass
@@ -22,4 +23,5 @@ class Demo(Common):
 
 def run(c: Demo) -> None:
 
+    check_output(c.out, given_files(c.photo), folder=True)
     demo(c.photo, c.out, say)

@@ -22,12 +22,12 @@ from ..evaluate.people import run as run_people
 from ..evaluate.protocol import Protocol, metric_names
 from ..evaluate.renders import score
 from ..evaluate.report import ablation_table, summarise, views_table, write_report
-from ..files import replacing
+from ..files import check_output, replacing
 from ..neural.weights import shipped
 from ..photo.image import SUFFIXES
 from ..synthetic.source import Synthetic
 from ..views import Source
-from .common import Common, Output, Path1, progress_bar, say
+from .common import Common, Output, Path1, given_files, progress_bar, say
 
 OFF = {"occlusion": False, "refine": False}
 HELD_OUT = 230309375  # seed of generated people that are evaluated on; training takes small ones
@@ -153,6 +153,10 @@ def run(c: Evaluate) -> None:
 
 def evaluate(c: EvaluateCommon, progress: Progress = lambda done, total: None) -> Results:
     """Run one of the commands."""
+    data = [c.pred, c.truth, c.masks, c.pred_masks] if isinstance(c, EvaluateRenders) else []
+    data += [c.weights] if isinstance(c, EvaluateAvatars) else []
+    data += [c.data] if isinstance(c, EvaluateSequence | EvaluateViews | EvaluateAblation) else []
+    check_output(c.out, given_files(*data), folder=True)
     if isinstance(c, EvaluateSequence):
         return evaluate_sequence(c, progress)
     if isinstance(c, EvaluateViews):

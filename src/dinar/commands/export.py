@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..files import check_writable
-from .common import Common, Output, Path1, open_avatar, say
+from ..export.glb import SUFFIXES
+from ..files import check_output
+from .common import Common, Output, Path1, given_files, open_avatar, say
 
 
 @dataclass
@@ -24,6 +25,6 @@ class Export(Common):
 
 
 def run(c: Export) -> None:
-    check_writable(c.out)
+    check_output(c.out, [c.avatar, *given_files(*c.motion)], SUFFIXES)
     open_avatar(c, c.avatar).export(c.out, c.motion, expressions=c.expressions, unlit=c.unlit)
     say(f"{c.out}: {c.out.stat().st_size / 2**20:.1f} MiB")

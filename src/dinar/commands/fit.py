@@ -11,6 +11,7 @@ import tyro
 from ..data.frames import import_people
 from ..data.prepare import describe, prepare
 from ..errors import DinarError
+from ..files import check_output
 from .common import Common, Output, progress_bar, say
 
 
@@ -40,6 +41,7 @@ def run(c: Fit) -> None:
         raise DinarError("expected photos: dinar fit FOLDER -o fits" + (", or one folder of videos" * bool(c.frames)))
     if not 64 <= c.size <= 4096:
         raise DinarError(f"expected --size between 64 and 4096, got {c.size}")
+    check_output(c.out, folder=True)
     body = (c.body, c.body_path)
     with progress_bar("fitting", lines=True) as show:
         if c.frames:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import DinarError
-from ..files import check_writable
+from ..files import PICTURES, check_output
 from ..preview import write_image
 from ..scene import orbit
 from ..scene.textured import over, to_uint8
-from .common import Common, Output, Path1, first_pose, open_avatar
+from .common import Common, Output, Path1, first_pose, given_files, open_avatar
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Render(Common):
 
 def run(c: Render) -> None:
 
-    check_writable(c.out)
+    check_output(c.out, [c.avatar, *given_files(c.pose)], PICTURES)
     if not 16 <= c.size <= 8192:
         raise DinarError(f"expected --size between 16 and 8192, got {c.size}")
     avatar = open_avatar(c, c.avatar)

@@ -9,13 +9,12 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..errors import DinarError
-from ..files import check_writable, replacing
+from ..files import check_outputs, replacing
 from ..labels import write_labels
 from ..photo.image import read_photo
 from ..photo.parsing import parse_from_labels, parse_person, read_label_map
 from ..photo.person import find_person, load_keypoints
-from .common import Common, Output, Path1, say
+from .common import Common, Output, Path1, given_files, say
 
 
 @dataclass
@@ -41,11 +40,8 @@ class Segment(Common):
 
 def run(c: Segment) -> None:
 
-    for path in (c.out, c.labels):
-        if path is not None:
-            check_writable(path)
-            if path.suffix.lower() != ".png":
-                raise DinarError(f"expected a .png to write, got {path}")
+    outputs = [(p, (".png",)) for p in (c.out, c.labels) if p is not None]
+    check_outputs(outputs, given_files(c.photo, c.keypoints, c.label_map))
     photo, soft, classes = read_photo(c.photo), None, None
     if c.label_map:
         classes = read_label_map(c.label_map, photo.rgb.shape, c.convention)

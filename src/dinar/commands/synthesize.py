@@ -8,10 +8,10 @@ from typing import Annotated
 
 import tyro
 
-from ..files import check_writable
+from ..files import PICTURES, check_output
 from ..synthetic.export import contact_sheet, synthesize
 from ..synthetic.source import Synthetic
-from .common import progress_bar, say
+from .common import given_files, progress_bar, say
 
 
 @dataclass
@@ -52,12 +52,13 @@ class Synthesize:
 
 def run(c: Synthesize) -> None:
 
+    given = given_files(c.assets, c.motions, c.backgrounds)
+    check_output(c.out, given, PICTURES if c.sheet else (), folder=not c.sheet)
     text = lambda p: None if p is None else str(p)  # noqa: E731
     source = Synthetic(c.seed, c.size, c.views, c.people, text(c.assets), text(c.motions), text(c.backgrounds),
                        not c.plain, c.device)  # fmt: skip
     with progress_bar("people") as show:
         if c.sheet:
-            check_writable(c.out)
             contact_sheet(source, c.out, c.people, progress=show)
             say(f"{c.out}: {c.people} people, front and back")
         else:

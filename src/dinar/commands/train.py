@@ -12,9 +12,11 @@ from typing import Annotated, Literal
 import tyro
 
 from ..errors import DinarError
+from ..files import check_output
 from ..train import stages
 from ..train.parser import train as train_parser
 from ..train.presets import PRESETS
+from .common import given_files
 
 
 @dataclass
@@ -66,6 +68,7 @@ class Train:
 
 def run(c: Train) -> None:
 
+    check_output(c.run, given_files(*c.data, c.init), folder=True)
     start = train_parser if c.stage == "parser" else partial(stages.train, c.stage)
 
     def given(*names: str) -> dict:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import check_writable
-from .common import Common, Output, Path1, first_pose, open_avatar, write_frames
+from ..export.video import check_video
+from .common import Common, Output, Path1, first_pose, given_files, open_avatar, write_frames
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Turntable(Common):
 
 
 def run(c: Turntable) -> None:
-    check_writable(c.out)
+    check_video(c.out, [c.avatar, *given_files(c.pose)])
     avatar = open_avatar(c, c.avatar)
     n = max(2, round(c.seconds * c.fps))
     write_frames(c.out, avatar.turntable(n, c.size, first_pose(avatar, c.pose)), c.fps, n)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..errors import DinarError
-from ..files import replacing
+from ..files import check_output, replacing
 from ..nets.renderer import CHANNELS, Renderer, folded
 
 INPUTS, OUTPUTS = ("texture", "uv", "mask"), ("rgb", "alpha")
@@ -29,6 +29,7 @@ Run = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarra
 
 def export_renderer(renderer: Renderer, path: str | Path, size: int | tuple[int, int] = 512) -> None:
     """Write θ for pictures of ``size`` (one side, or height and width; multiples of 32)."""
+    check_output(path, suffixes=(".onnx",))
     h, w = (size, size) if isinstance(size, int) else size
     if h % 32 or w % 32:
         raise DinarError(f"expected a height and width that are multiples of 32, got {h} x {w}")

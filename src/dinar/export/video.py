@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -15,16 +15,18 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DinarError
-from ..files import replacing
+from ..files import check_output, replacing
 
 _MP4 = (
     "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264", "-crf", "18",
     "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-movflags", "+faststart",
 )  # fmt: skip
+_NUMBERED = re.compile(r"[^%]*%0?\d{0,2}d[^%]*")
 _GIF = (
     "-filter_complex",
     "[0:v]split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4",
 )
+_OPTIONS = {".mp4": _MP4, ".gif": _GIF}  # of ffmpeg, by suffix
 
 
 def write_video(
@@ -45,16 +47,14 @@ def write_video(
     if not (fps > 0 and math.isfinite(fps)):
         raise DinarError(f"expected a frame rate above 0, got {fps}")
     checked = _progress(_checked(frames), total, path.name) if progress else _checked(frames)
-    suffix = path.suffix.lower()
-    if suffix in (".mp4", ".gif"):
-        with replacing(path) as temp:
-            return _encode(temp, checked, fps, _MP4 if suffix == ".mp4" else _GIF)
-    if suffix == ".png" and re.fullmatch(r"[^%]*%0?\d*d[^%]*", path.name):
+    check_video(path)
+    if path.suffix:
         folder, pattern = path.parent, path.name
-    elif suffix == "":
-        folder, pattern = path, "%04d.png"
     else:
-        raise DinarError(f"expected a name like x.mp4, x.gif, x_%04d.png or a folder, got {path.name}")
+        folder, pattern = path, "%04d.png"
+    if path.suffix.lower() in _OPTIONS:
+        with replacing(path) as temp:
+            return _encode(temp, checked, fps, _OPTIONS[path.suffix.lower()])
     with replacing(folder, folder=True) as temp:
         n = 0
         for frame in checked:
@@ -63,6 +63,18 @@ def write_video(
         if not n:
             raise DinarError("expected at least one frame, got none")
         return n
+
+
+def check_video(path: str | Path, inputs: Sequence[str | Path] = ()) -> None:
+    """Refuse what :func:`write_video` cannot write, and what would replace an input, before the work begins."""
+    path = Path(path)
+    numbered = path.suffix.lower() == ".png" and _NUMBERED.fullmatch(path.name)
+    if path.suffix and not numbered and path.suffix.lower() not in _OPTIONS:
+        raise DinarError(f"expected a name like x.mp4, x.gif, x_%04d.png or a folder, got {path.name}")
+    if numbered:
+        check_output(path.parent, folder=True)
+    else:
+        check_output(path, inputs, folder=not path.suffix)
 
 
 def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

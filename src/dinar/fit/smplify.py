@@ -26,7 +26,7 @@ from ..body import Body
 from ..body.hands import relaxed_hands
 from ..body.rotation import kabsch, matrix_to_axis_angle
 from ..errors import DinarError
-from ..files import replacing
+from ..files import check_output, replacing
 from ..scene import Camera
 
 FOCAL = 1.3  # times the longer image side; a phone held at 3-4 m
@@ -89,6 +89,7 @@ class Fit:
 
     def save(self, path: str | Path) -> None:
         """Write an npz that ``--fit`` takes."""
+        check_output(path, suffixes=(".npz",))
         arrays = {"betas": self.betas, "pose": self.pose, "transl": self.transl, "K": self.camera.K,
                   "T_cam_world": self.camera.T_cam_world}  # fmt: skip
         with replacing(path) as temporary:
