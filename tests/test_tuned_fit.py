@@ -1,4 +1,4 @@
-"""Tuned constants of the body fit and the offsets: each test fails when its constant is changed (scripts/mutate.py)."""
+"""Tuned constants of the body fit and the offsets: each has a test that fails when it is changed."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ import scipy.sparse as sp
 from ..body import Body
 from ..scene.laplacian import cotangent_laplacian, factorise
 
+PULL = 300.0  # weight of known values against cotangent weights of about 1: they are kept to within a per cent
+
 
 def membrane(
     body: Body,
@@ -20,7 +22,7 @@ def membrane(
 ) -> np.ndarray:
     """[V, C] that equals the values where known and is smooth elsewhere, but for wanted steps across cuts."""
     L, mass = _operators(body)
-    pull = known * 300.0  # cotangent weights are about 1: the values are kept to within a per cent
+    pull = known * PULL
     b = pull[:, None] * value * known[:, None]
     if cuts is not None and len(cuts[0]):
         (i, j), step = cuts[0].T, cuts[1]

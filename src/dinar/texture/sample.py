@@ -18,6 +18,7 @@ from ..scene import Camera, interpolate, rasterize, vertex_normals
 from .texels import Texels
 
 GRAZING = 0.2  # cosine to the camera under which a texel shows more of its neighbours than of itself
+BEHIND = 0.012  # metres behind the visible surface that still count as seen
 ERODE = 2 / 512  # of the crop: pixels at the mask's edge mix with the background (+2.6 dB on unseen sides)
 
 
@@ -94,12 +95,7 @@ def scatter_shot(shot: Shot, size: int = 256) -> tuple[np.ndarray, np.ndarray, n
     return t[..., :3], sampled, filled, t[..., 3]
 
 
-def gather(
-    body: Body,
-    shot: Shot,
-    texels: Texels,
-    tolerance: float = 0.012,  # metres behind the visible surface that still count as seen
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def gather(body: Body, shot: Shot, texels: Texels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Look every texel up in the shot: RGB [N, 3] float32, λ [N] float32, 0 where the texel is not seen, and the
     class [N] uint8 there (0: not seen, or no parse)."""
     v = shot.vertices
@@ -115,7 +111,7 @@ def gather(
     inside = (px >= 0).all(1) & (px[:, 0] < wd) & (px[:, 1] < h)
     px = np.clip(px, 0, [wd - 1, h - 1])
     near = shot.depth[px[:, 1], px[:, 0]]
-    seen = inside & shot.usable[px[:, 1], px[:, 0]] & (z < near + tolerance) & (lam > GRAZING)
+    seen = inside & shot.usable[px[:, 1], px[:, 0]] & (z < near + BEHIND) & (lam > GRAZING)
     lam = np.where(seen, lam, 0).astype(np.float32)
     classes = np.zeros(len(lam), np.uint8) if shot.labels is None else shot.labels[px[:, 1], px[:, 0]] * seen
     return sample_bilinear(shot.rgb, xy), lam, classes

@@ -1,0 +1,223 @@
+"""Tuned constants of sampling, merging and restoring: each has a test that fails when it is changed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import KDTree
+
+from dinar.body import Body
+from dinar.body.body import PARTS
+from dinar.body.regions import regions
+from dinar.labels import LABEL
+from dinar.scene import Fragments, interpolate, orbit, rasterize, vertex_normals
+from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
+from dinar.texture.occlusion import occlusion_outlines
+
+SIZE = 256
+
+# ---- sampling ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shot(body: Body) -> SimpleNamespace:
+    """A photo of a hand before the belly: limbs painted by part, on a red background of which
+    the mask holds a pixel. ``colour`` [V, 3] is the truth."""
+    pose = torch.zeros(1, body.num_joints, 3)
+    pose[0, body.joint("left_shoulder")] = torch.tensor([0.0, -0.3, -0.5])
+    pose[0, body.joint("left_elbow")] = torch.tensor([-1.1, -1.0, 0.1])
+    vertices = body(torch.zeros(1, 4), pose).vertices[0]
+    camera = orbit(vertices, 0, height=512, width=512)
+    xy, depth = camera.project(vertices)
+    f = rasterize(xy[None], depth[None], body.faces, 512, 512)
+    colour = torch.zeros(body.num_vertices, 3)
+    colour[:, 1] = torch.from_numpy(np.isin(body.vertex_part, part_numbers("arm", "hand"))).float()
+    colour[:, 2] = 0.5 + 0.5 * torch.sin(300 * body.v_template[:, 2])
+    on = f.face[0].numpy() >= 0
+    picture = np.where(on[..., None], interpolate(f, colour, body.faces)[0].numpy(), (1, 0, 0)).astype(np.float32)
+    mask = cv2.dilate(on.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    s = shoot(body, vertices, camera, picture, mask)
+    t = texels(body.atlas, SIZE)
+    rgb, lam, _ = gather(body, s, t)
+    return SimpleNamespace(shot=s, fragments=f, rgb=rgb, seen=lam > 0, truth=t.sample(colour.numpy(), body.faces))
+
+
+def part_numbers(*ends: str) -> list[int]:
+    return [i for i, p in enumerate(PARTS) if p.endswith(ends)]
+
+
+def test_the_edge_of_the_mask_is_not_sampled(shot) -> None:
+    assert (shot.rgb[shot.seen, 0] > 0.3).mean() < 0.001
+
+
+def test_what_an_arm_hides_is_not_sampled(shot) -> None:
+    assert (np.abs(shot.rgb - shot.truth)[shot.seen, 1] > 0.5).mean() < 0.001
+
+
+def test_slanted_texels_are_not_sampled(shot) -> None:
+    assert np.quantile(np.abs(shot.rgb - shot.truth)[shot.seen, 2], 0.95) < 0.27
+
+
+def test_strips_along_occlusions_are_not_sampled(body: Body, shot) -> None:
+    arm = interpolate(shot.fragments, shot_parts(body, "left_arm", "left_hand"), body.faces)[0, ..., 0].numpy() > 0.5
+    outlines = occlusion_outlines(body, shot.fragments)
+    on = shot.fragments.face[0].numpy() >= 0
+    before = cv2.dilate(arm.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    torso = interpolate(shot.fragments, shot_parts(body, "torso"), body.faces)[0, ..., 0].numpy() > 0.99
+    strip = before & torso & on & (cv2.dilate((~on).astype(np.uint8), np.ones((15, 15))) == 0)
+    assert strip.sum() > 100 and outlines[strip].mean() > 0.9
+
+
+def test_depth_steps_within_a_limb_are_outlines(body: Body) -> None:
+    """A forearm before its upper arm: one colour, a step of 12 cm. Steps of 3 cm are the limb's own form."""
+    face = np.flatnonzero((body.vertex_part[body.faces] == PARTS.index("left_arm")).all(1))[0]
+    depth = torch.full((1, 128, 128), 3.0)
+    depth[0, 64:] -= 0.12
+    depth[0, :, 64:] -= 0.03
+    f = Fragments(torch.full((1, 128, 128), int(face), dtype=torch.int32), torch.full((1, 128, 128, 3), 1 / 3), depth)
+    outlines = occlusion_outlines(body, f)
+    assert outlines[62:66, 10:50].all() and not outlines[10:50, 62:66].any()
+
+
+def shot_parts(body: Body, *names: str) -> torch.Tensor:
+    return torch.from_numpy(np.isin(body.vertex_part, [PARTS.index(n) for n in names]))[:, None].float()
+
+
+# ---- merging and spreading -----------------------------------------------------------------------------------------
+
+
+def test_the_view_that_sees_a_texel_best_decides() -> None:
+    views = np.array([[[1.0]], [[0.0]]])
+    assert merge(views, np.array([[0.9], [0.4]]))[0].item() > 0.98  # frontal against slanted
+    assert 0.5 < merge(views, np.array([[0.9], [0.88]]))[0].item() < 0.65  # as good as equal: no seam
+
+
+@pytest.fixture(scope="module")
+def rest(body: Body) -> SimpleNamespace:
+    """Texels of the body at rest: place, normal, part, and how frontally a camera before it sees them."""
+    t = texels(body.atlas, SIZE)
+    normal = t.sample(vertex_normals(body.v_template[None], body.faces)[0].numpy(), body.faces)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    vertex = body.faces[t.face, t.barycentrics.argmax(1)]
+    names = ("head", "torso", "arm", "hand", "leg", "foot")
+    part = {k: np.isin(body.vertex_part[vertex], part_numbers(k)) for k in names}
+    return SimpleNamespace(t=t, x=t.sample(body.v_template.numpy(), body.faces), normal=normal, vertex=vertex, **part)
+
+
+def test_a_step_between_views_fades_over_decimetres(body: Body, rest) -> None:
+    grey = np.stack([np.full((len(rest.x), 3), c, np.float32) for c in (0.4, 0.6)])
+    z = rest.x[:, 1] - rest.x[rest.torso, 1].mean()
+    out, _ = merge_poisson(body, rest.t, grey, np.stack([np.clip(0.5 + z, 0.01, 1), np.clip(0.5 - z, 0.01, 1)]))
+    shift = lambda low, high: np.abs(out[rest.torso & (z > low) & (z < high), 0] - 0.4).mean()  # noqa: E731
+    assert shift(0.04, 0.06) > 0.08 and shift(0.2, 0.3) < 0.06
+
+
+# ---- restoring: one person whose back is known ---------------------------------------------------------------------
+
+RED, WHITE, BLUE, SAND, BAND = (0.6, 0.2, 0.2), (0.85, 0.85, 0.85), (0.25, 0.3, 0.5), (0.5, 0.3, 0.25), (0.1, 0.8, 0.1)
+
+
+@pytest.fixture(scope="module")
+def restored(body: Body, rest) -> SimpleNamespace:
+    """Somebody in an open red coat over a white shirt and in trousers with one blue and one sand-coloured leg, lit from
+    the left, with coarse hair, a blue bag that is larger than its label, a green band around the thighs, a dark fold in
+    the trousers, and green background at the edge of the coat; the right arm is hidden. Colours [N, 3] at the texels.
+    """
+    x, y, _ = rest.x.T
+    lam = np.clip(rest.normal[:, 2], 0, 1)
+    rgb, worn = np.zeros_like(rest.x), np.zeros(len(x), np.uint8)
+    height = (y - y[rest.torso].min()) / np.ptp(y[rest.torso])
+    light = 0.12 * np.clip(x / 0.15, -1, 1)[:, None]
+    hip, knee = (float(body.j_template[body.joint(f"left_{n}"), 1]) for n in ("hip", "knee"))
+    middle, skull = (hip + knee) / 2, (regions(body).skull & ~regions(body).face)[rest.vertex]
+    fold = rest.leg & (np.abs(np.abs(x) - 0.09) < 0.006) & (y < middle - 0.08) & (y > knee)
+    edge = (lam > 0) & (lam < 0.3) & rest.torso & (x > 0.1) & (np.abs(height - 0.5) < 0.06)
+    bag = rest.torso & (np.abs(height - 0.35) < 0.115) & (x < -0.068)
+    for where, name, colour in (
+        (rest.head | rest.hand, "face", (0.8, 0.6, 0.5)), (rest.torso | rest.arm, "outer", RED + light),
+        (rest.leg | rest.foot, "lower", BLUE + light), ((rest.leg | rest.foot) & (x < 0), "lower", SAND + light),
+        (rest.torso & (np.abs(x) < 0.11), "upper", WHITE + light),
+        (rest.leg & (np.abs(y - middle) < 0.055), "accessory", BAND),
+        (skull, "hair", (0.4, 0.25, 0.15) * (1 + 0.35 * np.random.default_rng(0).standard_normal((len(x), 1)))),
+    ):  # fmt: skip
+        rgb[where], worn[where] = np.broadcast_to(colour, rgb.shape)[where], LABEL[name]
+    rgb[fold], rgb[bag], rgb[edge] = 0.02, (0.1, 0.1, 0.9), (0.1, 0.9, 0.1)
+    worn[bag & (np.abs(height - 0.35) < 0.09) & (x < -0.08)] = LABEL["bag"]
+    lam[rest.arm & (x < 0)] = 0
+    seen = lam > 0
+    grids = [np.zeros((SIZE * SIZE, *a.shape[1:]), a.dtype) for a in (rgb, lam, worn)]
+    for grid, a in zip(grids, (rgb, lam, worn), strict=True):
+        grid[rest.t.index[seen]] = a[seen]
+    out = restore(body, *(g.reshape(SIZE, SIZE, *g.shape[1:]) for g in grids)).reshape(-1, 3)[rest.t.index]
+    behind = ~seen & (rest.normal[:, 2] < -0.3)
+    return SimpleNamespace(
+        out=out, x=x, edge=edge, back=rest.torso & behind & (height > 0.35) & (height < 0.95),
+        thigh=rest.leg & behind & (y < hip - 0.02) & (y > knee), hair=skull & ~seen & (rest.x[:, 2] < -0.02),
+        arm=rest.arm & (x < 0), side=rest.torso & (height > 0.4) & (height < 0.6) & (x > 0.05),
+        shown=seen & (lam > 0.25) & (lam < 0.5), turned=~seen & (rest.normal[:, 2] > -0.3),
+    )  # fmt: skip
+
+
+def test_an_open_coat_is_closed_behind(restored) -> None:
+    r = restored
+    assert (np.abs(r.out[r.back] - RED).max(1) < 0.2).mean() > 0.98
+
+
+def test_nothing_of_a_bag_comes_on_the_back(restored) -> None:
+    assert np.quantile(restored.out[restored.back, 2] - restored.out[restored.back, 0], 0.99) < -0.22
+
+
+def test_background_at_the_edge_is_replaced(restored) -> None:
+    assert (restored.out[restored.edge, 1] > 0.5).mean() < 0.15
+
+
+def test_a_band_in_front_does_not_go_all_around(restored) -> None:
+    assert (np.abs(restored.out[restored.thigh] - BAND).max(1) > 0.2).all()
+
+
+def test_legs_take_the_colour_of_their_own_front(restored) -> None:
+    r = restored
+    bluer = r.out[:, 2] > r.out[:, 0]
+    assert bluer[r.thigh & (r.x > 0)].mean() > 0.99 and bluer[r.thigh & (r.x < 0)].mean() < 0.01
+
+
+def test_dark_folds_are_not_copied(restored) -> None:
+    assert np.quantile(restored.out[restored.thigh].sum(1), 0.01) > 0.3
+
+
+def test_light_is_copied_in_part(restored) -> None:
+    r = restored
+    left, right = (r.out[r.back & (np.sign(r.x) == sign) & (np.abs(r.x) > 0.08), 0].mean() for sign in (1, -1))
+    assert 0.045 < left - right < 0.072
+
+
+def test_halves_are_mixed_at_the_spine(restored) -> None:
+    r = restored
+    left, right = (r.out[r.back & (r.x * sign > 0) & (r.x * sign < 0.015), 0].mean() for sign in (1, -1))
+    assert abs(left - right) < 0.03
+
+
+def test_no_seam_where_the_seen_ends(restored) -> None:
+    r = restored
+    seam = r.out[r.side & r.shown, 0].mean() - r.out[r.side & r.turned, 0].mean()
+    assert seam < 0.025
+
+
+def test_light_on_the_body_does_not_reach_a_hidden_arm(restored) -> None:
+    assert restored.out[restored.arm, 0].mean() > 0.64
+
+
+def test_hair_behind_has_strands_of_limited_contrast(restored) -> None:
+    hair = restored.out[restored.hair]
+    assert 0.05 < hair.mean(1).std() / hair.mean() < 0.16
+
+
+def test_strands_run_from_the_crown_down(rest, restored) -> None:
+    place, hair = rest.x[restored.hair], restored.out[restored.hair]
+    tree = KDTree(place)
+    change = lambda *step: np.abs(hair - hair[tree.query(place + step)[1]]).mean()  # noqa: E731
+    assert change(0, 0.012, 0) < 0.8 * change(0.012, 0, 0)
