@@ -122,8 +122,11 @@ def test_special_files_are_not_opened(tmp_path: Path) -> None:
 
 def test_lists_from_elsewhere_are_held_to_the_same_table() -> None:
     assert check_arrays("a.json", {"pose": POSE.tolist(), "more": None}, TABLE)["pose"].dtype == np.float32
+    stacked = check_arrays("a.pkl", {"pose": [np.ones(3), np.ones(3)]}, TABLE)["pose"]
+    assert stacked.shape == (2, 3)
     for pose, reason in (([[1, 2, 3], [4]], "a list that is no array"), ([["a", "b", "c"]], "got text"),
-                         ([[10**400, 0, 0]], "Python objects|no array"), ({"x": 1}, "Python objects")):  # fmt: skip
+                         ([[10**400, 0, 0]], "no array"), ({"x": 1}, "no array"),
+                         (["x" * 99_999, *[""] * 99_999], "no array")):  # fmt: skip
         with pytest.raises(DinarError, match=reason):
             check_arrays("a.json", {"pose": pose}, TABLE)
 

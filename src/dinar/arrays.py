@@ -150,14 +150,36 @@ def check_arrays(
     for key, spec in table.items():
         if key not in arrays:
             continue
-        try:
-            array = np.asarray(arrays[key])
-        except Exception:  # ragged lists, numbers beyond every type: numpy's errors are of many kinds
-            raise DinarError(f"{file}: expected {key} {_wanted(spec)}, got a list that is no array") from None
+        array = _as_array(arrays[key])
+        if array is None:
+            raise DinarError(f"{file}: expected {key} {_wanted(spec)}, got a list that is no array")
         _check_type(file, key, spec, array.dtype)
         _check_shape(file, key, spec, array.shape, found)
         out[key] = _check_values(file, key, spec, array)
     return out
+
+
+def _as_array(x: Any) -> np.ndarray | None:
+    """Nested lists of numbers, of text or of equal arrays as one array; None where they are none."""
+    if isinstance(x, (np.ndarray, np.generic)) and x.dtype != object:
+        return np.asarray(x)
+    level: list[Any] = [x.tolist() if isinstance(x, np.ndarray) else x]
+    shape: list[int] = []
+    while level and isinstance(level[0], (list, tuple)):
+        n = len(level[0])
+        if any(not isinstance(v, (list, tuple)) or len(v) != n for v in level) or len(shape) > 16:
+            return None
+        level = [v for row in level for v in row]
+        shape.append(n)
+    if not level:
+        return np.zeros(shape)
+    if all(isinstance(v, np.ndarray) and v.dtype.kind in "biuf" and v.shape == level[0].shape for v in level):
+        return np.stack(level).reshape(*shape, *level[0].shape)
+    if all(isinstance(v, (float, np.number, np.bool_)) or (isinstance(v, int) and abs(v) < 1 << 62) for v in level):
+        return np.array(level).reshape(shape)
+    if all(isinstance(v, str) for v in level) and max(map(len, level)) * len(level) <= MAX_BYTES // 4:
+        return np.array(level).reshape(shape)
+    return None
 
 
 def read_json(

@@ -248,7 +248,3 @@ def part_of(joint: str) -> str:
         if rest in names:
             return f"{side}_{part}"
     return f"{side}_hand"
-
-
-
-

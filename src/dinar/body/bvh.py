@@ -1,6 +1,6 @@
 """BVH motion capture files -> canonical motions, whatever the skeleton is called and however it rests.
 
-Joints are found by name (Mixamo, CMU, LaFAN1, Rokoko, AccuRIG, VRM, Biped, Daz schemes); others are folded into their
+Joints are found by name (:mod:`dinar.body.joint_names`); others are folded into their
 nearest ancestor. A file's zero pose may be a T-pose, an A-pose or nonsense (LaFAN1: every bone along x), so each bone
 is turned into its direction in SMPL's T-pose; where that leaves the twist open, the hinges of knees and elbows as they
 bend in the recording decide it.
@@ -8,111 +8,37 @@ bend in the recording decide it.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..errors import DinarError
+from .bvh_file import Bvh, parse_bvh, read_text
 from .joint_names import joint_roles
 from .motion import Motion, from_orientations, rotation_between
 from .skeleton import LEG
 
 
-@dataclass
-class Bvh:
-    """A parsed file. Rotations are local, in the axes of the zero pose (all joint frames parallel)."""
-
-    names: list[str] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    offsets: list[list[float]] = field(default_factory=list)
-    channels: list[list[str]] = field(default_factory=list)
-    values: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # [T, channels] degrees and file units
-    frame_time: float = 1 / 30
-
-
-def parse_bvh(text: str, file: str) -> Bvh:
-    """HIERARCHY and MOTION of a BVH file; channels in any order, positions on any joint."""
-
-    def refuse(expected: str, got: object) -> DinarError:
-        return DinarError(f"{file}: expected {expected}, got {got}; export the BVH file again")
-
-    head, found, tail = text.partition("MOTION")
-    if not found:
-        raise refuse("a MOTION section after HIERARCHY", "the end of the file")
-    out, stack, end_site = Bvh(), [], False
-    current = -1
-    try:
-        for line in head.replace("{", " { ").replace("}", " } ").splitlines():
-            words = line.split()
-            key = words[0].upper() if words else ""
-            if key in ("ROOT", "JOINT"):
-                out.names.append(" ".join(w for w in words[1:] if w != "{"))
-                out.parents.append(stack[-1] if stack else -1)
-                out.offsets.append([0.0, 0.0, 0.0])
-                out.channels.append([])
-                current = len(out.names) - 1
-            elif key == "END":
-                end_site, current = True, -1
-            elif key == "OFFSET" and current >= 0:
-                out.offsets[current] = [float(w) for w in words[1:4]]
-            elif key == "CHANNELS" and current >= 0:
-                listed = [w.capitalize() for w in words[2:]]
-                known = all(re.fullmatch(r"[XYZ](position|rotation)", c) for c in listed)
-                if len(listed) != int(words[1]) or not known:
-                    raise refuse(f"{words[1]} channels at {out.names[current]}", " ".join(words[2:]) or "none")
-                out.channels[current] = listed
-            for w in words:
-                if w == "{":
-                    stack.append(stack[-1] if end_site else current)
-                    end_site = False
-                elif w == "}":
-                    stack.pop()
-                    current = -1
-        if stack or not out.names or any(len(o) != 3 for o in out.offsets):
-            raise IndexError
-    except (IndexError, ValueError):
-        raise refuse("a well-formed HIERARCHY", "unbalanced braces or missing numbers") from None
-    frames = re.match(r"\s*Frames\s*:\s*(\d+)\s+Frame\s+Time\s*:\s*([-+.\deE]+)\s*(.*)", tail, re.S | re.I)
-    if not frames:
-        raise refuse("Frames and Frame Time in the MOTION section", tail.strip()[:40] or "nothing")
-    width = sum(map(len, out.channels))
-    try:
-        count, out.frame_time = int(frames[1]), float(frames[2])
-        numbers = np.array(frames[3].split(), np.float64)
-    except ValueError as e:
-        raise refuse("numbers in the MOTION section", str(e)) from None
-    if not 0.0005 <= out.frame_time <= 10:
-        raise refuse("a Frame Time in seconds", f"{out.frame_time:g}")
-    if not width or numbers.size != count * width or not count:
-        per = f"{numbers.size / count:.2f} a frame" if count else "no frames"
-        raise refuse(f"{count} frames of {width} channels ({count * width} numbers)", f"{numbers.size} ({per})")
-    if not np.isfinite(numbers).all():
-        raise refuse("finite numbers", "NaN or infinity")
-    out.values = numbers.reshape(count, width)
-    return out
-
-
 def read_bvh(path: Path, up: str = "auto") -> Motion:
     """A BVH file as a canonical motion, not yet turned to the front."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        text = path.read_text("latin1")
-    bvh = parse_bvh(text, path.name)
+    bvh = parse_bvh(read_text(path), path.name)
     role = joint_roles(bvh.names, bvh.parents)
     need = ("pelvis", "left_hip", "right_hip", "left_knee", "right_knee", "left_shoulder", "right_shoulder")
     missing = [n for n in need if n not in role]
     if missing:
         raise DinarError(f"{path.name}: expected a person's skeleton, but found no {missing[0].replace('_', ' ')} "
-                         f"among the joints {', '.join(bvh.names[:12])}; rename the joints as Mixamo does")  # fmt: skip
-    G, P = _kinematics(bvh)
+                         f"among the joints {', '.join(n[:30] for n in bvh.names[:6])}, ...; rename the joints as "
+                         "Mixamo does")  # fmt: skip
     rest = _zero_pose(bvh)
-    to_canonical = _alignments(rest, G, P, role)
-    world = _world(P, role, up)
-    scale = _scale(rest, bvh, role)
+    if min(np.linalg.norm(rest[role[a]] - rest[role[b]]) for a, b in _BONES) < 1e-9 * np.abs(rest).max():
+        raise DinarError(f"{path.name}: expected a skeleton with thighs and hips, got bones of zero length; "
+                         "export the BVH file again")  # fmt: skip
+    with np.errstate(divide="ignore", invalid="ignore"):  # bones without length in single frames
+        G, P = _kinematics(bvh)
+        to_canonical = _alignments(rest, G, P, role)
+        world = _world(P, role, up)
+    scale = _scale(rest, role)
     orientations = {
         n: torch.from_numpy(world @ G[:, j] @ to_canonical[n].T) for n, j in role.items() if n in to_canonical
     }
@@ -121,7 +47,12 @@ def read_bvh(path: Path, up: str = "auto") -> Motion:
     floor = float((P @ world.T)[..., 1].min()) * scale
     t = pelvis - np.array([pelvis[0, 0], 0, pelvis[0, 2]])
     t[:, 1] -= hip + (floor - 0.02 if abs(floor) > 0.3 * hip else 0)  # floors far from y = 0 are not floors
-    return from_orientations(path.stem, orientations, torch.from_numpy(t), 1 / bvh.frame_time, hip)
+    others = len(bvh.names) - len(role)
+    layout = f"BVH, {len(role)} joints by name" + (f", {others} others folded into their parents" if others else "")
+    return from_orientations(path.stem, orientations, torch.from_numpy(t), 1 / bvh.frame_time, hip, layout=layout)
+
+
+_BONES = (("left_hip", "left_knee"), ("right_hip", "right_knee"), ("left_hip", "right_hip"))
 
 
 def _axis_rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
@@ -292,10 +223,8 @@ def _hip_height(rest: np.ndarray, role: dict[str, int]) -> float:
 _UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)  # m, cm, mm, inch, and the CMU conversion's
 
 
-def _scale(rest: np.ndarray, bvh: Bvh, role: dict[str, int]) -> float:
+def _scale(rest: np.ndarray, role: dict[str, int]) -> float:
     """Metres per file unit: the usual unit that makes a person of 1.2 to 2.4 m, else 1.7 m."""
     tall = _hip_height(rest, role) / 0.53
-    if tall <= 0:
-        raise DinarError("expected a BVH skeleton with legs, got bones of zero length; export the file again")
     best = min(_UNITS, key=lambda s: abs(np.log(tall * s / 1.7)))
     return best if 1.2 < tall * best < 2.4 else 1.7 / tall

@@ -21,6 +21,10 @@ from .hands import relaxed_hands
 from .rotation import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_quaternion, quaternion_to_matrix, slerp
 from .skeleton import LEG, PARENT, SMPLX
 
+MIN_FPS, MAX_FPS = 0.1, 1000.0
+MAX_FRAMES = 100_000  # 55 minutes at 30 a second
+MAX_DISTANCE = 10_000  # metres from where the motion begins; beyond it units are not metres
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
@@ -35,6 +39,7 @@ class Motion:
     loop: bool = False  # the frame after the last is the first
     expression: Tensor | None = None  # [T, E]
     expression_names: tuple[str, ...] = field(default=())
+    layout: str = ""  # what the reader took the file for
 
     def __post_init__(self) -> None:
         T, J = self.rotations.shape[:2]
@@ -47,9 +52,14 @@ class Motion:
         if not (torch.isfinite(self.rotations).all() and torch.isfinite(self.transl).all()):
             raise DinarError(f"motion {self.name}: expected finite numbers, got NaN or infinity; "
                              "leave out the frames where tracking failed")  # fmt: skip
-        if not (0 < self.fps <= 1000 and self.hip_height > 0):
-            raise DinarError(f"motion {self.name}: expected frames per second in (0, 1000] and a hip height above 0, "
-                             f"got {self.fps} and {self.hip_height}")  # fmt: skip
+        if not (MIN_FPS <= self.fps <= MAX_FPS and self.hip_height > 0):
+            raise DinarError(f"motion {self.name}: expected {MIN_FPS:g} to {MAX_FPS:g} frames per second and a hip "
+                             f"height above 0, got {self.fps:g} and {self.hip_height:g}; say the frame rate with "
+                             "--motion-fps")  # fmt: skip
+        if T > MAX_FRAMES or float(self.transl.abs().max()) > MAX_DISTANCE:
+            raise DinarError(f"motion {self.name}: expected at most {MAX_FRAMES} frames within {MAX_DISTANCE} m, got "
+                             f"{T} frames, up to {float(self.transl.abs().max()):.3g} m away; cut the motion, and "
+                             "check its unit")  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -61,9 +71,14 @@ class Motion:
 
     def resampled(self, fps: float) -> Motion:
         """The motion at another frame rate: slerp of rotations, linear translation. A loop stays closed."""
+        if not MIN_FPS <= fps <= MAX_FPS:
+            raise DinarError(f"expected {MIN_FPS:g} to {MAX_FPS:g} frames per second, got {fps:g}")
         if len(self) == 1 or fps == self.fps:
             return dataclasses.replace(self, fps=fps)
         n = max(1, round(self.duration * fps)) if self.loop else int(self.duration * fps + 1e-6) + 1
+        if not n <= MAX_FRAMES:
+            raise DinarError(f"motion {self.name}: expected at most {MAX_FRAMES} frames, but {self.duration:.0f} s at "
+                             f"{fps:g} frames per second are {n}; cut the motion, or check its frame rate")  # fmt: skip
         t = torch.arange(n, dtype=torch.float64) * (len(self) / n if self.loop else self.fps / fps)
         return dataclasses.replace(self._at(t), fps=fps)
 
@@ -171,7 +186,7 @@ def from_orientations(
     transl: Tensor,  # [T, 3]
     fps: float,
     hip_height: float,
-    **more: object,
+    layout: str = "",
 ) -> Motion:
     """A motion from global orientations; joints between two given ones stay straight."""
     names = tuple(n for n in SMPLX if n in orientations)
@@ -182,7 +197,7 @@ def from_orientations(
             p = PARENT[p]
         g = orientations[n]
         local.append(orientations[p].mT @ g if p else g)
-    return Motion(name, names, torch.stack(local, 1).float(), transl.float(), fps, hip_height, **more)  # type: ignore[arg-type]
+    return Motion(name, names, torch.stack(local, 1).float(), transl.float(), fps, hip_height, layout=layout)
 
 
 @lru_cache(maxsize=8)

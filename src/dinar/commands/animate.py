@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..body.readers import load_motion
 from ..export.video import check_video
-from .common import Common, Output, Path1, given_files, open_avatar, write_frames
+from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, open_motion, write_frames
 
 
 @dataclass
@@ -18,7 +17,10 @@ class Animate(Common):
     out: Output = Path("animation.mp4")
     motion: str = "walk"
     """A shipped motion (walk, wave, turn, look_around, dance, idle) or a file: AMASS npz, SMPLify-X pkl, BVH, ..."""
+    motion_fps: MotionRate = None
+    track: Track = None
     fps: int = 30
+    """Frames per second of the video."""
     size: int = 720
     azimuth: float = 25
     turn: float = 0
@@ -31,7 +33,7 @@ def run(c: Animate) -> None:
 
     check_video(c.out, [c.avatar, *given_files(c.motion)])
     avatar = open_avatar(c, c.avatar)
-    motion = load_motion(c.motion).resampled(c.fps)
+    motion = open_motion(c, c.motion, c.motion_fps, c.track).resampled(c.fps)
     repeat = c.repeat if motion.loop else 1
     frames = avatar.animate(motion, c.size, azimuth=c.azimuth, turn=c.turn, repeat=repeat)
     write_frames(c.out, frames, c.fps, repeat * len(motion))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..export.glb import SUFFIXES
 from ..files import check_output
-from .common import Common, Output, Path1, given_files, open_avatar, say
+from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, open_motion, say
 
 
 @dataclass
@@ -18,6 +18,8 @@ class Export(Common):
     out: Output = Path("avatar.glb")
     motion: list[str] = field(default_factory=lambda: ["idle", "walk", "wave"])
     """Motions to include as clips; names or files."""
+    motion_fps: MotionRate = None
+    track: Track = None
     expressions: bool = True
     """Include facial expressions as morph targets."""
     unlit: bool = True
@@ -26,5 +28,6 @@ class Export(Common):
 
 def run(c: Export) -> None:
     check_output(c.out, [c.avatar, *given_files(*c.motion)], SUFFIXES)
-    open_avatar(c, c.avatar).export(c.out, c.motion, expressions=c.expressions, unlit=c.unlit)
+    motions = [open_motion(c, m, c.motion_fps, c.track) for m in c.motion]
+    open_avatar(c, c.avatar).export(c.out, motions, expressions=c.expressions, unlit=c.unlit)
     say(f"{c.out}: {c.out.stat().st_size / 2**20:.1f} MiB")
