@@ -24,3 +24,14 @@ class DinarError(Exception):
 
     def __init__(self, message: object) -> None:
         super().__init__(escape(message))
+
+
+def explain(e: BaseException) -> str:
+    """An error as one line for people: of the system, of memory, or one that is not expected."""
+    if isinstance(e, DinarError):
+        return str(e)
+    if isinstance(e, MemoryError) or "allocate memory" in str(e):  # the latter: torch's RuntimeError
+        return "out of memory"
+    if isinstance(e, OSError):
+        return escape(f"{e.filename or 'file'}: {e.strerror or e}")
+    return escape(f"unexpected error, please report it: {type(e).__name__}: {e}")

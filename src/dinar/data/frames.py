@@ -16,24 +16,21 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
-import cv2
 import imageio.v3 as iio
 import numpy as np
-import torch
 
 from ..body import Body, load_body
-from ..errors import DinarError
+from ..errors import DinarError, explain
 from ..files import replacing
 from ..fit.fingers import fit_fingers
 from ..fit.smplify import fit_body
 from ..photo.image import SUFFIXES
 from ..pickles import read_pickle
+from ..pool import Failure, run_pool
 from ..subject import Subject, read_subject
 from ..views import Views, concatenate
 from .dressing import dressed
@@ -116,25 +113,15 @@ def import_people(
     count = len(clips) - len(todo)
     progress(count, len(clips))
 
-    def finish(name: str, result: dict) -> None:
+    def finish(clip: Clip, result: dict | Failure) -> None:
         nonlocal count
-        notes[name] = result
+        notes[clip.name] = {"left_out": result.reason, "skipped": {}} if isinstance(result, Failure) else result
         count += 1
         with replacing(note) as temporary:
             temporary.write_text(json.dumps({"people": notes}, indent=1, sort_keys=True))
         progress(count, len(clips))
 
-    if jobs <= 1:
-        for c in todo:
-            finish(c.name, import_one(c, out, frames, size, body))
-    else:
-        try:
-            with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-                running = {pool.submit(import_one, c, out, frames, size, body): c.name for c in todo}
-                for f in as_completed(running):
-                    finish(running[f], f.result())
-        except BrokenProcessPool as e:
-            raise DinarError("a worker process was killed (out of memory?); the same command goes on") from e
+    run_pool(partial(import_one, out=out, frames=frames, size=size, body=body), todo, jobs=jobs, done=finish)
     left_out = {n: r["left_out"] for n, r in sorted(notes.items()) if "left_out" in r}
     report = {"people": dict(sorted(notes.items())), "fitted": len(notes) - len(left_out), "left_out": left_out}
     with replacing(note) as temporary:
@@ -144,8 +131,6 @@ def import_people(
 
 def import_one(clip: Clip, out: Path, frames: int, size: int, body: tuple[str, Path | None]) -> dict:
     """Fit one person and write them into the set; what happened, for the report."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     skipped: dict[str, str] = {}
     subjects: list[tuple[str, Subject]] = []
     try:
@@ -155,8 +140,8 @@ def import_one(clip: Clip, out: Path, frames: int, size: int, body: tuple[str, P
                             None)  # fmt: skip
                 try:
                     subjects.append((name, read_subject(picture, mask=mask)))
-                except DinarError as e:
-                    skipped[name] = str(e).replace(str(picture), name)
+                except Exception as e:
+                    skipped[name] = explain(e).replace(str(picture), name)
         if len(subjects) < MIN_FRAMES:
             why = f"; {next(iter(skipped.values()))}" if skipped else ""
             raise DinarError(f"{clip.source}: a person in {len(subjects)} of {len(skipped) + len(subjects)} frames"

@@ -11,30 +11,30 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from ..body import Body, load_body
-from ..errors import DinarError
+from ..errors import DinarError, explain
 from ..files import replacing
 from ..fit.fingers import fit_fingers
 from ..fit.offsets import Silhouette, fit_offsets
 from ..fit.smplify import Fit, fit_body
 from ..photo.image import photos_of
+from ..pool import Failure, run_pool
 from ..scene import rasterize
 from ..subject import Subject, read_subject
 from ..version import __version__
 from .photos import VERSION, PhotoFits, merge_fits, read_fits
 
 CHUNK = 16  # photos; larger batches are hardly faster
+
+Chunk = tuple[Sequence[Path], Path]
+"""Photos that are fitted as one batch, and the file for their rows."""
 
 
 def prepare(
@@ -57,34 +57,39 @@ def prepare(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise DinarError(f"cannot write into {out}: {e.strerror}") from e
-    old, left_out = _finished(out, body[0], masks, each)
-    known = {*left_out, *(old.name.tolist() if old else ())}
+    old, left_out = _finished(out, body[0], masks, each, {p.name for p in photos})
+    known = {*left_out, *(old.name.tolist() if old is not None else ())}
     todo = [p for p in photos if p.name not in known]
     chunks = [todo[k : k + CHUNK] for k in range(0, len(todo), CHUNK)]
     parts = [out / "parts" / f"{_digest(c, body[0], masks, each)}.npz" for c in chunks]
     missing = [(c, p) for c, p in zip(chunks, parts, strict=True) if not p.exists()]
-    done = len(photos) - sum(len(c) for c, _ in missing)
-    progress(done, len(photos))
+    count = len(photos) - sum(len(c) for c, _ in missing)
+    progress(count, len(photos))
     work = partial(fit_chunk, masks=out / "masks" if masks else None, each=out / "each" if each else None, body=body)
-    if jobs <= 1:
-        for c, p in missing:
-            work(c, p)
-            progress(done := done + len(c), len(photos))
-    else:
-        try:
-            with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-                running = {pool.submit(work, c, p): len(c) for c, p in missing}
-                for f in as_completed(running):
-                    f.result()
-                    progress(done := done + running[f], len(photos))
-        except BrokenProcessPool as e:
-            raise DinarError("a worker process was killed (out of memory?); the same command goes on, with fewer "
-                             "--jobs if it happens again") from e  # fmt: skip
-    tables = [old] if old else []
+    # Photos of a chunk that failed as a whole are fitted one by one, so that a single one of them is left out.
+    alone: list[Chunk] = []
+
+    def finish(chunk: Chunk, outcome: Failure | None) -> None:
+        nonlocal count
+        if not isinstance(outcome, Failure):
+            count += len(chunk[0])
+        elif len(chunk[0]) == 1:
+            count += 1
+            left_out[chunk[0][0].name] = outcome.reason
+        else:
+            alone.extend(([p], chunk[1].with_suffix(f".{k}.npz")) for k, p in enumerate(chunk[0]))
+        progress(count, len(photos))
+
+    run_pool(work, missing, jobs=jobs, done=finish)
+    run_pool(work, alone, jobs=jobs, done=finish)
+    parts = [p for p in (*parts, *(p for _, p in alone)) if p.exists()]
+    tables = [old] if old is not None else []
     for p in parts:
         table, header = read_fits(p)
         left_out |= json.loads(header["left_out"])
         tables.append(table)
+    if not tables:
+        raise DinarError(f"none of {len(photos)} photos could be read; {next(iter(left_out.values()))}")
     fits = merge_fits(tables)
     fits.save(out / "fits.npz", dinar=__version__, left_out=json.dumps(left_out, sort_keys=True))
     report = make_report(fits, left_out)
@@ -96,19 +101,24 @@ def prepare(
     return report
 
 
-def _finished(out: Path, body: str, masks: bool, each: bool) -> tuple[PhotoFits | None, dict[str, str]]:
-    """What the set has already; a set of another body is refused, one without the wanted extras is made again."""
+def _finished(
+    out: Path, body: str, masks: bool, each: bool, given: set[str]
+) -> tuple[PhotoFits | None, dict[str, str]]:
+    """Rows that the set has already. Photos that are given again and lack the wanted extras are fitted again; a set of
+    another body is refused."""
     if not (out / "fits.npz").exists():
         return None, {}
     old, header = read_fits(out)
     if old.body != body:
         raise DinarError(f"{out} holds fits of the {old.body} body, not of {body}: give another folder")
-    stems = [Path(str(n)).stem for n in old.name]
-    extras = [out / "masks" / f"{s}.png" for s in stems if masks] + [out / "each" / f"{s}.npz" for s in stems if each]
-    extras += [out / "offsets" / f"{s}.npy" for s in stems if masks]
-    if not all(p.exists() for p in extras):
-        return None, {}
-    return old, json.loads(header["left_out"])
+    extras = ((out / "masks", ".png"), (out / "offsets", ".npy")) if masks else ()
+    extras = (*extras, *(((out / "each", ".npz"),) if each else ()))
+
+    def whole(name: str) -> bool:
+        return all((folder / f"{Path(name).stem}{suffix}").exists() for folder, suffix in extras)
+
+    kept = [i for i, n in enumerate(old.name.tolist()) if n not in given or whole(n)]
+    return old.take(kept), json.loads(header["left_out"])
 
 
 def _digest(photos: Sequence[Path], *settings: object) -> str:
@@ -118,23 +128,21 @@ def _digest(photos: Sequence[Path], *settings: object) -> str:
 
 
 def fit_chunk(
-    photos: Sequence[Path],
-    part: Path,
+    chunk: Chunk,
     masks: Path | None = None,
     each: Path | None = None,
     body: tuple[str, Path | None] = ("anny", None),
 ) -> None:
     """Read and fit some photos as one batch and write their rows; the reasons of the others go into the header."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    photos, part = chunk
     model = load_body(*body)
     left_out: dict[str, str] = {}
     subjects: list[tuple[Path, Subject]] = []
     for p in photos:
         try:
             subjects.append((p, read_subject(p)))
-        except DinarError as e:
-            left_out[p.name] = str(e).replace(str(p), p.name)
+        except Exception as e:
+            left_out[p.name] = explain(e).replace(str(p), p.name)
     rows = []
     found = fit_body(model, [s.view for _, s in subjects], shared_shape=False) if subjects else []
     for (p, s), f in zip(subjects, found, strict=True):

@@ -16,11 +16,8 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from functools import lru_cache
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +35,7 @@ from ..fit.smplify import Fit, fit_body
 from ..labels import LABEL
 from ..neural.arrays import face_boxes, frontality
 from ..neural.weights import load_networks, open_networks, shipped
+from ..pool import Failure, run_pool
 from ..preview import write_image
 from ..scene.textured import to_uint8
 from ..subject import read_subject
@@ -110,22 +108,21 @@ def run(
     files = [plan.out / "people" / f"{i:06d}.json" for i in range(people)]
     files[0].parent.mkdir(exist_ok=True)
     todo = [i for i, f in enumerate(files) if not f.is_file()]
-    progress(people - len(todo), people)
-    if jobs <= 1:
-        for k, i in enumerate(todo, 1):
-            evaluate_person(source, i, plan)
-            progress(people - len(todo) + k, people)
-    else:
-        try:
-            with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-                running = [pool.submit(evaluate_person, source, i, plan, 1) for i in todo]
-                for k, f in enumerate(as_completed(running), 1):
-                    f.result()
-                    progress(people - len(todo) + k, people)
-        except BrokenProcessPool as e:
-            raise DinarError("a worker process was killed (out of memory?); the same command goes on, with fewer "
-                             "--jobs if it happens again") from e  # fmt: skip
-    return [read_record(f) for f in files]
+    count = people - len(todo)
+    progress(count, people)
+
+    def finish(i: int, outcome: Failure | None) -> None:
+        nonlocal count
+        progress(count := count + 1, people)
+
+    outcomes = run_pool(partial(evaluate_person, source, plan=plan), todo, jobs=jobs, threads=jobs > 1, done=finish)
+    failures = {i: o.reason for i, o in zip(todo, outcomes, strict=True) if isinstance(o, Failure)}
+    return [
+        {"person": f"person {i}", "rows": [], "skipped": {}, "made": {}, "left_out": failures[i]}
+        if i in failures
+        else read_record(f)
+        for i, f in enumerate(files)
+    ]
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -136,10 +133,8 @@ def read_record(path: Path) -> dict[str, Any]:
                          "command again") from e  # fmt: skip
 
 
-def evaluate_person(source: Source, i: int, plan: Plan, threads: int = 0) -> None:
+def evaluate_person(source: Source, i: int, plan: Plan) -> None:
     """Make the avatars of person i, draw and measure them, and write it all down; or why that cannot be."""
-    if threads:
-        torch.set_num_threads(threads)
     body = load_body(*plan.body)
     v = source.views(i).to("cpu")
     record: dict[str, Any] = {"person": v.name, "rows": [], "skipped": {}, "made": {}}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from ..body import load_body
 from ..data.dressing import dressed
@@ -18,7 +15,11 @@ from ..data.folder import start_set, write_views
 from ..data.shards import shard_path, write_shard
 from ..errors import DinarError
 from ..files import replacing
+from ..pool import Failure, run_pool
 from .source import Synthetic
+
+Job = tuple[Synthetic, Path, int | None, range]
+"""The source, the set's folder, the number of the shard if there are shards, and the people to write."""
 
 
 def synthesize(
@@ -40,32 +41,26 @@ def synthesize(
     start_set(out, source.body, (source.size, source.size), generator=made, **layout)
     if per_shard:
         todo = [k for k in range(-(-people // per_shard)) if not shard_path(out, k).exists()]
-        work = [(source, out, k, range(k * per_shard, min(people, (k + 1) * per_shard))) for k in todo]
+        work: list[Job] = [(source, out, k, range(k * per_shard, min(people, (k + 1) * per_shard))) for k in todo]
     else:
         done = {p.name for p in out.iterdir() if (p / "views.npz").is_file()}
         todo = [i for i in range(people) if f"{source.seed}-{i:06d}" not in done]
         work = [(source, out, None, range(i, i + 1)) for i in todo]
     total, count = sum(len(w[3]) for w in work), 0
     progress(0, total)
-    for n in _each(work, jobs):
-        count += n
+
+    def finish(job: Job, outcome: int | Failure) -> None:
+        nonlocal count
+        count += 0 if isinstance(outcome, Failure) else outcome
         progress(count, total)
+
+    outcomes = run_pool(_write, work, jobs=jobs, threads=jobs > 1, done=finish)
+    if failures := [o for o in outcomes if isinstance(o, Failure)]:
+        raise DinarError(f"{total - count} of {total} people could not be made; the first reason: {failures[0].reason}")
     return count
 
 
-def _each(work: list, jobs: int) -> Iterator[int]:
-    if jobs == 1 or len(work) < 2:
-        yield from map(_write, work)
-        return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread) as pool:
-        yield from pool.map(_write, work)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _write(job: tuple[Synthetic, Path, int | None, range]) -> int:
+def _write(job: Job) -> int:
     source, out, shard, people = job
     body = load_body(source.body)  # type: ignore[arg-type]
     views = (dressed(source.views(i).to("cpu"), body) for i in people)

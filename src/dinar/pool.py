@@ -1,0 +1,231 @@
+"""Work on many items in several processes.
+
+The failure of one item is that item's result and ends nothing else. An item whose process was killed (by the system, as
+memory ran out, or by a crash) is tried once more with no other process beside it. An interrupt, SIGTERM, or the end of
+the calling process ends all workers within ``GRACE`` seconds; what they had begun is undone by their own clean-up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, TypeVar
+
+import cv2
+import torch
+
+from .errors import DinarError, explain
+
+GRACE = 3.0  # seconds that a worker has to clean up before it is killed
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item has no result."""
+
+    reason: str  # one line
+    trace: str = ""  # Python's traceback; empty where there is none
+
+
+def run_pool(
+    work: Callable[[T], R],  # a function of a module, or a partial of one: it is pickled
+    items: Sequence[T],
+    *,
+    jobs: int = 1,  # processes; 1: this process alone
+    threads: int = 1,  # CPU threads of each process; 0: as they are
+    done: Callable[[T, R | Failure], None] = lambda item, outcome: None,  # called here, as items are finished
+) -> list[R | Failure]:
+    """The results of all items, in the order of the items."""
+    outcomes: dict[int, R | Failure] = {}
+
+    def finish(i: int, outcome: R | Failure) -> None:
+        outcomes[i] = outcome
+        done(items[i], outcome)
+
+    if jobs <= 1:
+        with _threads(threads):
+            for i, item in enumerate(items):
+                finish(i, _outcome(work, item))
+    else:
+        killed: dict[int, str] = {}
+        _run_workers(work, items, range(len(items)), jobs, threads, finish, killed.__setitem__)
+        first = dict(killed)
+        _run_workers(work, items, sorted(first), 1, threads, finish, lambda i, why: finish(
+            i, Failure(f"its process was killed twice ({why}), the second time alone: out of memory?")))  # fmt: skip
+    return [outcomes[i] for i in range(len(items))]
+
+
+def _outcome(work: Callable[[T], R], item: T) -> R | Failure:
+    try:
+        return work(item)
+    except DinarError as e:
+        return Failure(str(e))
+    except Exception as e:
+        return Failure(explain(e), traceback.format_exc())
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads for torch and OpenCV in this process; 0: as they are."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    if count:
+        torch.set_num_threads(count)
+        cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+# ---- the parent's side ---------------------------------------------------------------------------------------------
+
+
+class _Worker(Generic[T, R]):
+    """A process, and the item that it works on."""
+
+    def __init__(self, work: Callable[[T], R], threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
+        self.ready, self.item = False, None
+        with _no_interrupts():
+            self.process.start()
+        theirs.close()  # so that the connection ends with the process
+
+    item: int | None
+
+    def give(self, i: int, item: T) -> None:
+        self.item = i
+        with contextlib.suppress(OSError):  # killed just now: its end is noticed next
+            self.connection.send(item)
+
+    def end(self) -> str:
+        """Wait for the end of a process that closed its connection; how it ended."""
+        self.process.join(GRACE)
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        code = self.process.exitcode or 0
+        return f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Processes started here do not notice Ctrl-C: this process does, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows; _serve ignores it
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run_workers(
+    work: Callable[[T], R],
+    items: Sequence[T],
+    todo: Sequence[int],
+    jobs: int,
+    threads: int,
+    finish: Callable[[int, Any], None],
+    killed: Callable[[int, str], None],  # is told which item's process was killed, and how
+) -> None:
+    left, most = list(reversed(todo)), min(jobs, len(todo))
+    workers: list[_Worker[T, R]] = []
+    finished: list[_Worker[T, R]] = []
+    try:
+        while left or workers:
+            while len(left) > sum(w.item is None for w in workers) and len(workers) < most:
+                workers.append(_Worker(work, threads))
+            at = {w.connection: w for w in workers}
+            for connection in wait(list(at)):
+                w = at[connection]  # type: ignore[index]
+                try:
+                    message = w.connection.recv()
+                except (EOFError, OSError):
+                    workers.remove(w)
+                    why = w.end()
+                    if w.item is not None:
+                        killed(w.item, why)
+                    elif not w.ready:
+                        most -= 1
+                        if not most:
+                            raise DinarError(
+                                f"a worker process could not start ({why}): in a script, start the work under "
+                                '`if __name__ == "__main__":`; or use one job'
+                            ) from None
+                    continue
+                if w.item is not None:
+                    finish(w.item, message)
+                w.ready, w.item = True, None
+                if left:
+                    w.give(i := left.pop(), items[i])
+                else:
+                    workers.remove(w)
+                    w.connection.close()  # it ends by itself
+                    finished.append(w)
+    finally:
+        _stop([*workers, *finished])
+
+
+def _stop(workers: Sequence[_Worker]) -> None:
+    for w in workers:
+        w.process.terminate()
+    try:
+        until = time.monotonic() + GRACE
+        for w in workers:
+            w.process.join(max(0.0, until - time.monotonic()))
+    finally:  # a second interrupt does not wait
+        for w in workers:
+            w.process.kill()
+            w.process.join()
+            w.connection.close()
+
+
+# ---- the worker's side ---------------------------------------------------------------------------------------------
+
+
+def _serve(connection: Connection, work: Callable[[Any], Any], threads: int) -> None:
+    """Receive items and send results, until the connection ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _exit)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    with _threads(threads), contextlib.suppress(EOFError, OSError):
+        connection.send(None)  # ready
+        while True:
+            item = connection.recv()
+            outcome = _outcome(work, item)
+            try:
+                connection.send(outcome)
+            except (TypeError, AttributeError, ValueError) as e:  # a result that cannot be pickled
+                connection.send(Failure(explain(e), traceback.format_exc()))
+
+
+def _exit(number: int, frame: Any) -> None:
+    """Leave through the clean-up of what is being done."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _follow_parent() -> None:
+    """End this process when its parent has ended, however that happened."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        os._exit(1)
