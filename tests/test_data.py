@@ -408,6 +408,28 @@ def test_photo_set_resumes_and_ends_the_same(fakes: None, tmp_path: Path, monkey
     assert all("misses the keypoints by 4.5 %" in why for why in doubtful.doubts())
 
 
+def test_photo_set_leaves_out_only_what_fails(fakes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photo that ends its chunk, whatever the error, is left out alone; rows of other runs stay."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        for i in range(3):
+            (folder / f"{folder.name}{i}.jpg").write_bytes(b"x")
+
+    def fails(body: Body, views: list[View], **_: object) -> list[Fit]:
+        if any(v.keypoints[0, 0] == fake_subject(first / "first1.jpg").view.keypoints[0, 0] for v in views):
+            raise ValueError("singular matrix")
+        return fake_fit(body, views)
+
+    with monkeypatch.context() as m:
+        m.setattr(prepare_module, "fit_body", fails)
+        report = prepare([first], tmp_path / "set")
+    assert report["fitted"] == 2 and "ValueError: singular matrix" in report["left_out"]["first1.jpg"]
+    assert prepare([second], tmp_path / "set", each=True)["fitted"] == 5  # the first have no each/ file: kept
+    assert prepare([first, second], tmp_path / "set", each=True)["fitted"] == 5
+    assert len(list((tmp_path / "set/each").iterdir())) == 5
+
+
 def test_photo_set_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "fits.npz").write_bytes(b"nonsense")
     with pytest.raises(DinarError, match=r"fits\.npz: expected a photo set made by dinar fit"):
