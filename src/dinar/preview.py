@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import imageio.v3 as iio
 import numpy as np
 
 from .avatar import Avatar
@@ -13,6 +12,7 @@ from .body.motion import retarget
 from .body.readers import load_motion
 from .create import Work
 from .files import PICTURES, check_output, replacing
+from .pictures import write_picture
 from .scene import rasterize
 from .scene.crop import crop_box, warp_crop
 from .scene.textured import over, to_uint8
@@ -64,4 +64,4 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write [H, W, 3 or 4] uint8 as png or jpg, by the suffix; whole or not at all."""
     check_output(path, suffixes=PICTURES)
     with replacing(path) as temporary:
-        iio.imwrite(temporary, image)
+        write_picture(temporary, image)

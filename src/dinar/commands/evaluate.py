@@ -24,7 +24,7 @@ from ..evaluate.renders import score
 from ..evaluate.report import ablation_table, summarise, views_table, write_report
 from ..files import check_output, replacing
 from ..neural.weights import shipped
-from ..photo.image import SUFFIXES
+from ..pictures import SUFFIXES
 from ..synthetic.source import Synthetic
 from ..views import Source
 from .common import Common, Output, Path1, given_files, progress_bar, say

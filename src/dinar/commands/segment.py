@@ -14,6 +14,7 @@ from ..labels import write_labels
 from ..photo.image import read_photo
 from ..photo.parsing import parse_from_labels, parse_person, read_label_map
 from ..photo.person import find_person, load_keypoints
+from ..pictures import write_array
 from .common import Common, Output, Path1, given_files, say
 
 
@@ -56,7 +57,7 @@ def run(c: Segment) -> None:
         parse = parse_person(photo.rgb, keypoints, c.keep_accessories, coarse=soft)
     with replacing(c.out) as temp:
         alpha = cv2.resize(parse.alpha, photo.original_size, interpolation=cv2.INTER_LINEAR)
-        cv2.imwrite(str(temp), np.rint(alpha * 255).astype(np.uint8))
+        write_array(temp, np.rint(alpha * 255).astype(np.uint8))
     if c.labels:
         write_labels(c.labels, cv2.resize(parse.labels, photo.original_size, interpolation=cv2.INTER_NEAREST))
     say(f"wrote {c.out}" + (f" and {c.labels}" if c.labels else ""))

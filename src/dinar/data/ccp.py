@@ -21,6 +21,7 @@ from ..files import replacing
 from ..labels import CONVENTIONS, LABEL, to_classes
 from ..photo.blazepose import KEYPOINTS, Pose
 from ..photo.person import find_people
+from ..pictures import read_array, write_array
 
 _N = {name: i for i, name in enumerate(KEYPOINTS)}
 SMALL = 0.0015  # of the height squared: larger "accessories" are never jewellery
@@ -35,7 +36,7 @@ def read_ccp_labels(path: Path) -> np.ndarray:
     names = (path.parent.parent / "label_names.txt").read_text().split()
     if names != [theirs for theirs, _ in CONVENTIONS["ccp"]]:
         raise DinarError(f"{path.parent.parent / 'label_names.txt'}: expected the 59 names of Clothing Co-Parsing")
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    labels = read_array(path)
     if labels is None or labels.ndim != 2:
         raise DinarError(f"{path}: expected an image of one channel, labels 0 to 58")
     return labels
@@ -111,7 +112,7 @@ def prepare_ccp(folder: Path, out: Path, progress: Callable[[int, int], None] | 
         (temp / "labels").mkdir()
         for i, path in enumerate(paths):
             photo = folder / "photos" / f"{path.stem}.jpg"
-            image, labels = cv2.imread(str(photo)), read_ccp_labels(path)
+            image, labels = read_array(photo, cv2.IMREAD_COLOR), read_ccp_labels(path)
             if image is None or image.shape[:2] != labels.shape:
                 raise DinarError(f"{photo}: expected a photo of the size of its labels {labels.shape}")
             pose = labelled_pose(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), labels > 0)
@@ -119,7 +120,7 @@ def prepare_ccp(folder: Path, out: Path, progress: Callable[[int, int], None] | 
                 lost.append(path.stem)
                 continue
             shutil.copyfile(photo, temp / "rgb" / photo.name)
-            cv2.imwrite(str(temp / "labels" / path.name), ccp_classes(labels, pose.keypoints))
+            write_array(temp / "labels" / path.name, ccp_classes(labels, pose.keypoints))
             names.append(path.stem)
             keypoints.append(pose.keypoints)
             if progress:

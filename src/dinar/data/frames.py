@@ -28,8 +28,8 @@ from ..errors import DinarError, explain
 from ..files import replacing
 from ..fit.fingers import fit_fingers
 from ..fit.smplify import fit_body
-from ..photo.image import SUFFIXES
 from ..pickles import read_pickle
+from ..pictures import SUFFIXES
 from ..pool import Failure, run_pool
 from ..subject import Subject, read_subject
 from ..views import Views, concatenate

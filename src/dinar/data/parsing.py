@@ -20,6 +20,7 @@ import numpy as np
 from ..errors import DinarError
 from ..labels import IGNORE
 from ..photo.parser_input import heatmaps, person_affine, warp
+from ..pictures import read_array
 
 IN_MEMORY = 2000  # pictures: smaller sets are decoded once and kept
 
@@ -71,8 +72,8 @@ class ParsingSet:
     def _read(self, i: int) -> Sample:
         name = self.names[i]
         path = next((p for s in ("jpg", "png") if (p := self.folder / "rgb" / f"{name}.{s}").exists()), None)
-        image = cv2.imread(str(path)) if path else None
-        labels = cv2.imread(str(self.folder / "labels" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        image = read_array(path, cv2.IMREAD_COLOR) if path else None
+        labels = read_array(self.folder / "labels" / f"{name}.png")
         if image is None or labels is None or image.shape[:2] != labels.shape:
             raise DinarError(f"{self.folder}: expected rgb/{name}.jpg (or png) and labels/{name}.png of one size")
         return Sample(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), labels, self.keypoints[i])

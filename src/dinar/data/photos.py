@@ -31,6 +31,7 @@ from ..fit.smplify import LANDMARKS, Fit, photo_camera
 from ..labels import CLASSES
 from ..photo.image import read_photo
 from ..photo.mask import load_mask
+from ..pictures import read_array
 from ..scene.crop import warp_crop
 from ..scene.textured import to_uint8
 from ..views import Params, Views
@@ -258,7 +259,7 @@ class Photos:
         path = self.set / "labels" / f"{stem}.png"
         if not path.is_file():
             return None
-        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        labels = read_array(path)
         if labels is None or labels.shape != shape or labels.dtype != np.uint8 or labels.max() >= len(CLASSES):
             raise DinarError(f"{path}: expected labels {list(shape)} from 0 to {len(CLASSES) - 1}, as 8 bit grey; got "
                              f"{'a damaged file' if labels is None else list(labels.shape)}")  # fmt: skip

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..body import Body, load_body
@@ -25,6 +24,7 @@ from ..fit.fingers import fit_fingers
 from ..fit.offsets import Silhouette, fit_offsets
 from ..fit.smplify import Fit, fit_body
 from ..photo.image import photos_of
+from ..pictures import write_array
 from ..pool import Failure, run_pool
 from ..scene import rasterize
 from ..subject import Subject, read_subject
@@ -153,7 +153,7 @@ def fit_chunk(
         rows.append(_row(model, p, s, f))
         if masks:
             with replacing(masks / f"{p.stem}.png") as temporary:
-                cv2.imwrite(str(temporary), (s.alpha * 255 + 0.5).astype(np.uint8))
+                write_array(temporary, (s.alpha * 255 + 0.5).astype(np.uint8))
             silhouette = Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front, s.labels)
             D = fit_offsets(model, f.betas, [silhouette])
             with replacing(masks.parent / "offsets" / f"{p.stem}.npy") as temporary, temporary.open("wb") as file:

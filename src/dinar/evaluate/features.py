@@ -11,6 +11,7 @@ Pictures: [H, W, 3] float32 in [0, 1], sRGB. Objects load their weights once and
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -86,7 +87,7 @@ class Dists:
     def __init__(self, device: str = "cpu", short_side: int | None = 256) -> None:
         self.net, self.device, self.short_side = backbone("vgg", str(device)), str(device), short_side
         # tensors only; the asset's hash is pinned
-        weights = torch.load(asset("dists.pt"), map_location=device, weights_only=True)
+        weights = torch.load(io.BytesIO(asset("dists.pt")), map_location=device, weights_only=True)
         alpha, beta = (weights[k].flatten() for k in ("alpha", "beta"))
         total, channels = alpha.sum() + beta.sum(), (3, 64, 128, 256, 512, 512)
         self.alpha, self.beta = (alpha / total).split(channels), (beta / total).split(channels)

@@ -17,8 +17,9 @@ import numpy as np
 
 from ..errors import DinarError
 from ..files import replacing
-from ..photo.image import SUFFIXES, read_image
+from ..photo.image import read_image
 from ..photo.mask import load_mask
+from ..pictures import SUFFIXES
 from .people import measure, picture_path, read_record, write_picture
 from .protocol import Protocol, box_of, cut
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import imageio.v3 as iio
 import numpy as np
 
 from ..files import replacing
+from ..pictures import open_picture
 from ..preview import write_image
 from ..scene.textured import to_uint8
 from . import published
@@ -113,7 +113,7 @@ class _Pictures(Sequence[np.ndarray]):
         return len(self.paths)
 
     def __getitem__(self, k: Any) -> Any:
-        return on_background(iio.imread(self.paths[k]), self.protocol)
+        return on_background(np.asarray(open_picture(self.paths[k])), self.protocol)
 
 
 # ---- tables ------------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def _strip(out: Path, protocol: Protocol, key: tuple[str, str, str], rows: list[
     tiles = []
     photo = out / "pictures" / "input" / f"{person}.png"
     if photo.is_file():
-        tiles.append(_tile(iio.imread(photo)[..., :3].astype(np.float32) / 255, f"{person} input"))
+        tiles.append(_tile(np.asarray(open_picture(photo))[..., :3].astype(np.float32) / 255, f"{person} input"))
     of = {r["system"]: r for r in rows}
     true = _Pictures(out, "truth", rows[:1], protocol)[0]
     angle = "" if rows[0]["angle"] is None else f" {rows[0]['angle']:.0f}"

@@ -7,9 +7,9 @@ several people stand together, and where a covered limb goes.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -138,13 +138,13 @@ class Parser(Network):
             y = fuse(lateral(x) + F.interpolate(up(y), size=x.shape[2:], mode="bilinear"))
         return self.head(y)
 
-    def load_imagenet(self, path: Path) -> None:
+    def load_imagenet(self, weights: bytes) -> None:
         """Start the encoder from EfficientNet-Lite0's published weights (asset ``efficientnet-lite0.pth``)."""
-        theirs = torch.load(path, map_location="cpu", weights_only=True)  # tensors only; the asset's hash is pinned
+        theirs = torch.load(io.BytesIO(weights), "cpu", weights_only=True)  # tensors only; the asset's hash is pinned
         used = [k for k in theirs if k.startswith(("_conv_stem", "_bn0", "_blocks"))]
         ours = [(k, v) for m in (self.stem, *self.stages) for k, v in m.state_dict(keep_vars=True).items()]
         if len(used) != len(ours) or any(theirs[a].shape != b.shape for a, (_, b) in zip(used, ours, strict=True)):
-            raise DinarError(f"{path}: expected the weights of EfficientNet-Lite0 ({len(ours)} tensors)")
+            raise DinarError(f"expected the weights of EfficientNet-Lite0 ({len(ours)} tensors)")
         with torch.no_grad():
             for a, (_, b) in zip(used, ours, strict=True):  # both list convolutions and norms in the order of use
                 b.copy_(theirs[a])

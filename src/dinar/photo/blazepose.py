@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from threading import Lock
 
 import cv2
@@ -84,14 +83,14 @@ class Pose:
 class Net:
     """A LiteRT model. Outputs are looked up by shape, which identifies them in all the models used here."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, model: bytes) -> None:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as e:
             raise DinarError("the package ai-edge-litert is needed to find keypoints: pip install ai-edge-litert, or "
                              "give your own with --keypoints FILE --mask FILE") from e  # fmt: skip
         self._lock = Lock()  # interpreters keep their tensors: one call at a time
-        self._net = Interpreter(str(path), num_threads=min(4, physical_cores()))
+        self._net = Interpreter(model_content=model, num_threads=min(4, physical_cores()))
         self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]
         self._outputs = self._net.get_output_details()

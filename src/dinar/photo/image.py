@@ -5,24 +5,24 @@ Everything that cannot be used is refused here with one sentence, before any mod
 
 from __future__ import annotations
 
+import codecs
 import io
-import struct
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms
 
 from ..errors import DinarError
+from ..pictures import SOFTWARE, SUFFIXES, decoding, open_picture
 
-MAX_PIXELS = 200_000_000  # refused above; 12,000 x 12,000 fits
 MAX_SIDE = 2048  # working size: the person is cropped to 1,024 px at most later
 MIN_LONG, MIN_SHORT = 128, 48  # smaller images cannot hold a person of 96 px
-# Not EPS, PDF and the like, which Pillow hands to other programs.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
+PREVIEW = ".preview.png"  # of NAME.avatar: NAME.preview.png
+NAMED = 20  # files that are left out, named in a message
 _TURN = {  # EXIF orientation: what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,7 +32,6 @@ _TURN = {  # EXIF orientation: what makes it upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_open_lock = Lock()
 
 
 @dataclass(frozen=True)
@@ -64,47 +63,10 @@ def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
 
 def _read(path: Path, max_side: int) -> tuple[Image.Image, tuple[int, int]]:
     """The upright image at working size, and the width and height of the upright file."""
-    with _open(path) as image:
+    with open_picture(path) as image, decoding(path, image):
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise DinarError(f"{path} is too large: {width} x {height} px; expected at most "
-                             f"{MAX_PIXELS // 1_000_000} megapixels. Scale it down first")  # fmt: skip
-        try:
-            upright, turned = _upright(image, max_side)
-        except MemoryError as e:
-            raise DinarError(f"{path}: not enough memory for {width} x {height} px. Scale it down first") from e
-        except _BROKEN as e:
-            raise DinarError(f"{path} is damaged or truncated ({e}): expected a complete image file") from e
+        upright, turned = _upright(image, max_side)
     return upright, (height, width) if turned else (width, height)
-
-
-def _open(path: Path) -> Image.Image:
-    """Open the file and read its header, or say in one sentence why not."""
-    if not path.exists():
-        raise DinarError(f"{path} does not exist: expected an image file")
-    if path.is_dir():
-        raise DinarError(f"{path} is a folder: expected an image file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as e:
-        raise DinarError(f"{path} cannot be read: {e.strerror or e}") from e
-    if not head:
-        raise DinarError(f"{path} is empty: expected an image file")
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
-        raise DinarError(f"{path} is a HEIC photo, which dinar does not read: "
-                         "export it as JPEG or PNG first (or set the phone's camera to 'Most compatible')")  # fmt: skip
-    with _open_lock:  # Pillow's limit is a module variable; ours is checked by the caller, with a clearer message
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            Image.init()
-            return Image.open(path, formats=[f for f in _FORMATS if f in Image.OPEN])
-        except UnidentifiedImageError as e:
-            raise DinarError(f"{path} is not an image that dinar reads: expected JPEG, PNG, WebP, TIFF or BMP") from e
-        except _BROKEN as e:
-            raise DinarError(f"{path} is damaged ({e}): expected a complete image file") from e
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _upright(image: Image.Image, max_side: int) -> tuple[Image.Image, bool]:
@@ -138,12 +100,13 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits, or float, scaled (not clipped) to 8 bits."""
     a = np.asarray(image)
     if a.dtype.kind == "f":
-        top = 1.0 if np.nanmax(a) <= 1 else 255.0 if np.nanmax(a) <= 255 else 65535.0
+        most = float(np.max(a, initial=0, where=np.isfinite(a)))
+        top = 1.0 if most <= 1 else 255.0 if most <= 255 else 65535.0
     else:
         top = 65535.0 if image.mode != "I" or a.max() <= 65535 else float(2**31 - 1)
     out = np.empty(a.shape, np.uint8)
     for y in range(0, len(a), 256):  # in bands: a float copy of a large image would not fit
-        band = np.nan_to_num(a[y : y + 256].astype(np.float32))
+        band = np.nan_to_num(a[y : y + 256].astype(np.float32), posinf=top, neginf=0)
         out[y : y + 256] = np.clip(band * (255 / top) + 0.5, 0, 255).astype(np.uint8)
     return Image.fromarray(out)
 
@@ -157,7 +120,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             out = ImageCms.profileToProfile(colour, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (ImageCms.PyCMSError, *_BROKEN):
+        except Exception:
             out = None  # a damaged profile, or one of another colour space than the pixels
     out = out or colour.convert("RGB")
     if alpha:
@@ -178,22 +141,47 @@ def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     return rgb, alpha.astype(np.float32) / 255
 
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+def photos_of(sources: Sequence[Path], tell: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Files as they are, the pictures of folders, and the lines of ``.txt`` lists; duplicate names are refused.
 
-
-def photos_of(sources: Sequence[Path]) -> list[Path]:
-    """Files as they are, the pictures of folders, and the lines of ``.txt`` lists; duplicate names are refused."""
+    ``tell`` is told which files of the folders are left out. Hidden files, and what `dinar batch` wrote, are not named.
+    """
     out: list[Path] = []
+    left_out: list[str] = []
     for s in sources:
         if s.is_dir():
-            out += sorted(p for p in s.iterdir() if p.suffix.lower() in SUFFIXES)
+            files = sorted(p for p in s.iterdir() if not p.name.startswith(".") and not is_ours(p))
+            out += [p for p in files if _may_be_photo(p)]
+            left_out += [p.name for p in files if not _may_be_photo(p)]
         elif s.suffix.lower() == ".txt" and s.is_file():
-            out += [Path(line.strip()) for line in s.read_text().splitlines() if line.strip()]
+            lines = s.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
+            out += [Path(os.fsdecode(line.strip())) for line in lines if line.strip()]
         else:
             out.append(s)
-    names = [p.stem for p in out]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
+    names = Counter(p.stem for p in out)
+    if twice := sorted(n for n, count in names.items() if count > 1):
         raise DinarError(f"two photos are called {twice[0]}: avatars are named after their photos; rename one")
+    if left_out:
+        tell(f"left out {len(left_out)} that dinar does not read: {', '.join(left_out[:NAMED])}"
+             + ", ..." * (len(left_out) > NAMED))  # fmt: skip
     if not out:
         raise DinarError("expected photos, folders of photos or .txt lists, found no photo in them")
     return out
+
+
+def _may_be_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `dinar batch` or `dinar create` wrote the file, and no user."""
+    if path.suffix == ".avatar" or path.name == "failed.json":
+        return True
+    if not path.name.endswith(PREVIEW):
+        return False
+    if path.with_name(path.name.removesuffix(PREVIEW) + ".avatar").exists():
+        return True
+    try:
+        return open_picture(path).info.get("Software") == SOFTWARE
+    except DinarError:
+        return False

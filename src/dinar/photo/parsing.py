@@ -16,6 +16,7 @@ import torch
 from ..errors import DinarError
 from ..labels import CLASSES, CONVENTIONS, IGNORE, LABEL, to_classes
 from ..nets.parser import Parser
+from ..pictures import decoding, open_picture
 from .blazepose import Pose, region_around
 from .mask import _connected, _skeleton
 from .matting import WORK_SIDE, sharpen
@@ -155,16 +156,11 @@ def read_label_map(
     convention: str = "dinar",  # of fit.labels.CONVENTIONS: graphonomy, lip, atr, ccp, dinar
 ) -> np.ndarray:
     """A user's label map (Graphonomy, SCHP, ...) as [H, W] uint8 of CLASSES: a png of one channel or with a palette."""
-    from PIL import Image
-
     path = Path(path)
     if convention not in CONVENTIONS:
         raise DinarError(f"unknown labels {convention!r}: expected one of {', '.join(CONVENTIONS)}")
-    try:
-        with Image.open(path) as image:
-            kind, mode, labels = image.format, image.mode, np.array(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise DinarError(f"{path} cannot be read as an image: {e}") from e
+    with open_picture(path) as image, decoding(path, image):
+        kind, mode, labels = image.format, image.mode, np.array(image)
     if kind == "JPEG":
         raise DinarError(f"{path}: expected label numbers as png, got a jpeg, which changes them")
     if mode not in ("L", "P"):

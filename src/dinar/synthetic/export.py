@@ -15,6 +15,7 @@ from ..data.folder import start_set, write_views
 from ..data.shards import shard_path, write_shard
 from ..errors import DinarError
 from ..files import replacing
+from ..pictures import write_array
 from ..pool import Failure, run_pool
 from .source import Synthetic
 
@@ -94,7 +95,7 @@ def contact_sheet(
         rows.append(np.concatenate(row, 1))
     with replacing(out) as temporary:
         quality = [] if out.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 88]
-        cv2.imwrite(str(temporary), np.concatenate(rows)[..., ::-1], quality)
+        write_array(temporary, np.concatenate(rows)[..., ::-1], quality)
 
 
 def _shrunk(image: np.ndarray, tile: int) -> np.ndarray:

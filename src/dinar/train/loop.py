@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import DinarError
 from ..files import replacing
+from ..pictures import write_array
 from .presets import Loop
 
 FORMAT = 1  # of checkpoints
@@ -312,7 +313,7 @@ def _show(state: State, run: Path, writer: Any) -> None:
     _log(run, writer, state.step, {f"valid/{k}": v for k, v in scalars.items()})
     for name, picture in pictures.items():
         with replacing(run / "pictures" / f"{name}_{state.step:07d}.png") as temp:
-            cv2.imwrite(str(temp), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            write_array(temp, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
 class _Stop:

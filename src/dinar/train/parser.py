@@ -72,18 +72,18 @@ class ParserStage:
         sources: Sequence[Samples],
         weights: Sequence[float],  # how often each source is drawn from
         validation: Samples,
-        start: Path | None = None,  # EfficientNet-Lite0's weights, or a parser's folder; None: random ones (tests)
+        start: Path | bytes | None = None,  # a parser's folder, or EfficientNet-Lite0's weights; None: random (tests)
     ) -> None:
         self.c, self.sources, self.validation = c, sources, validation
         self.share = np.cumsum(weights) / np.sum(weights)
         torch.manual_seed(c.loop.seed)
         size = (c.sizes[-1][1], c.sizes[-1][2])
-        if start is not None and start.is_dir():
+        if isinstance(start, Path):
             net = Parser.from_pretrained(start)
             net.config["size"] = list(size)
         else:
             net = Parser(tuple(c.widths), size)
-        if start is not None and not start.is_dir():
+        if isinstance(start, bytes):
             net.load_imagenet(start)
         if start is not None:
             net.freeze(c.frozen)

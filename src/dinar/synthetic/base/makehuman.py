@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DinarError
+from ...pictures import read_array
 
 HM08 = 19158  # vertices of MakeHuman's base mesh
 
@@ -118,7 +119,7 @@ def linear(srgb: np.ndarray) -> np.ndarray:
 
 def read_texture(path: Path, size: int | None = None) -> np.ndarray:
     """[h, w, 4] float32 linear RGB and alpha; `size` shrinks it to that many pixels a side."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = read_array(path)
     if image is None:
         raise DinarError(f"cannot read the texture {path}: expected MakeHuman's CC0 assets, pictures included")
     if size is not None and size < max(image.shape[:2]):

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import DinarError
+from ...pictures import read_array
 from ...scene import Camera
 from ..base.colours import linear
 from .panoramas import PANORAMAS
@@ -56,7 +57,7 @@ def sample_place(rng: np.random.Generator, folder: str | Path | None = None) -> 
     if folder is not None and rng.random() < 0.5:
         files = _pictures(str(folder))
         name = files[int(rng.integers(len(files)))]
-        image = cv2.imread(name, cv2.IMREAD_COLOR)
+        image = read_array(name, cv2.IMREAD_COLOR)
         if image is None:
             raise DinarError(f"expected a picture, got {name}, which cannot be read: remove it from --backgrounds")
         return replace(bare, kind="picture", blur=u(0, 0.01), picture=image[..., ::-1].copy())
