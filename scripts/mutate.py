@@ -118,6 +118,88 @@ CHANGES = [
         ("MOST_CONTRAST", "1.0", "test_hair_behind_has_strands_of_limited_contrast"),
         ("STRAND", "STRAND[::-1]", "test_strands_run_from_the_crown_down"),
     ),
+    *changes(
+        "photo.matting",
+        "test_tuned_photo.py",
+        ("VOTE", "0.0", "test_alpha_follows_edges_of_low_contrast"),
+        ("EPSILON", "EPSILON * 100", "test_alpha_follows_edges_of_low_contrast"),
+        ("STEEP", "1.0", "test_alpha_is_unsure_in_a_thin_band_only"),
+    ),
+    *changes(
+        "photo.mask",
+        "test_tuned_photo.py",
+        ("BAND", "BAND / 10", "test_grabcut_moves_the_outline_to_the_edge"),
+    ),
+    *changes(
+        "photo.parser_input",
+        "test_tuned_photo.py",
+        ("ABOVE", "0.05", "test_the_whole_person_is_in_the_parsers_crop"),
+        ("ABOVE", "0.4", "test_the_whole_person_is_in_the_parsers_crop"),
+        ("BELOW", "0.0", "test_the_whole_person_is_in_the_parsers_crop"),
+        ("BESIDE", "0.0", "test_the_whole_person_is_in_the_parsers_crop"),
+        ("SEEN", "0.1", "test_doubtful_points_are_not_drawn"),
+        ("SEEN", "0.6", "test_doubtful_points_are_not_drawn"),
+    ),
+    *changes(
+        "photo.parser_input",
+        "test_parser.py",
+        ("LYING", "LYING * 3", "test_the_crop_holds_the_person_upright"),
+    ),
+    *changes(
+        "photo.person",
+        "test_tuned_photo.py",
+        ("MIN_PRESENCE", "0.5", "test_photos_cut_at_the_shin_are_told_from_whole_ones"),
+        ("MIN_PRESENCE", "0.95", "test_photos_cut_at_the_shin_are_told_from_whole_ones"),
+        ("MIN_VISIBILITY", "0.2", "test_photos_cut_at_the_shin_are_told_from_whole_ones"),
+        ("OUTSIDE", "0.0", "test_feet_may_touch_the_border_but_not_lie_outside"),
+        ("OUTSIDE", "0.1", "test_feet_may_touch_the_border_but_not_lie_outside"),
+    ),
+    *changes(
+        "fit.smplify",
+        "test_tuned_photo.py",
+        ("FOCAL", "FOCAL * 2", "test_a_standing_person_in_a_phones_photo_is_three_to_four_metres_away"),
+    ),
+    *changes(
+        "fit.clothing",
+        "test_clothing.py",
+        ("TRUST", 'TRUST | {"skirt": 1.0}', "test_outlines_are_trusted_by_class"),
+        ("HOLD", 'HOLD | {"face": 1.0}', "test_vertices_take_the_class_that_is_seen_and_lend_it_to_their_twins"),
+        ("COVERED", "0.0", "test_ears_are_under_hair_where_most_of_them_is_seen_as_hair"),
+    ),
+    *changes(
+        "nets.renderer",
+        "test_tuned_neural.py",
+        ("GATE", "0.0", "test_an_untrained_renderer_starts_from_the_photo_and_the_body"),
+        ("ALPHA", "0.0", "test_an_untrained_renderer_starts_from_the_photo_and_the_body"),
+    ),
+    *changes(
+        "neural.render",
+        "test_tuned_neural.py",
+        ("HAZE", "0.0", "test_the_sigmoids_haze_is_cleared"),
+        ("MOVED", "1e9", "test_outlines_that_the_network_moves_are_the_networks"),
+        ("MOVED", "0.01", "test_outlines_that_the_network_leaves_are_the_meshs"),
+    ),
+    *changes(
+        "neural.encode",
+        "test_tuned_neural.py",
+        ("MARGIN", "MARGIN / 2", "test_pictures_reach_beyond_the_body"),
+    ),
+    *changes(
+        "neural.blend",
+        "test_inpaint.py",
+        ("SOFT", "0", "test_soft_borders_stay_within_islands"),
+    ),
+    *changes(
+        "neural.refine",
+        "test_inpaint.py",
+        ("FADE", "(0.0, 0.1)", "test_refinement_nears_the_photo_and_leaves_the_unseen"),
+    ),
+    *changes(
+        "evaluate.people",
+        "test_evaluate.py",
+        ("NEW_POSE", "90.0", "test_angles_and_poses"),
+        ("MAX_ERROR", "30.0", "test_refit"),
+    ),
 ]  # fmt: skip
 
 

@@ -23,6 +23,8 @@ from .pretrained import Network
 CHANNELS, GENERATED = 21, 16  # of the texture: 16 generated, 3 sampled RGB, B_smp, B_fill
 PICTURE = CHANNELS - GENERATED + 3 + 3  # channels of the fast layout's picture: those, UV, mask, the filled RGB
 OUT = 5  # channels of its output: RGB, alpha, gate
+GATE = 3.0  # logit by which its gate starts from known colours: .95 of them
+ALPHA = 2.0  # logit by which its alpha starts from the body: .88 on it, .12 beside it
 
 
 def _conv(cin: int, cout: int, stride: int = 1) -> list[nn.Module]:
@@ -158,8 +160,8 @@ class FastRenderer(Network):
         for lift, up in zip(self.lift, self.up, strict=True):
             y = up(F.interpolate(lift(y), scale_factor=2, mode="nearest") + skips.pop())
         y = F.pixel_shuffle(self.head(y) + self.detail(picture), self.r)
-        alpha = torch.sigmoid(y[:, 3:4] + 2 * (2 * mask - 1))
-        return torch.sigmoid(y[:, :3]), alpha, torch.sigmoid(y[:, 4:5] + 3 * known), filled
+        alpha = torch.sigmoid(y[:, 3:4] + ALPHA * (2 * mask - 1))
+        return torch.sigmoid(y[:, :3]), alpha, torch.sigmoid(y[:, 4:5] + GATE * known), filled
 
 
 def push_pull(
