@@ -1,6 +1,5 @@
 """People in real photos: found, chosen, refused, cut out. Skipped where the photos or the models cannot be had."""
 
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from dinar.photo.blazepose import KEYPOINTS, Pose, Region
 from dinar.photo.image import read_photo
 from dinar.photo.landmarks import face_landmarks, hand_landmarks
 from dinar.photo.mask import person_mask
-from dinar.photo.person import _framed, find_people, find_person, load_keypoints, missing_parts
+from dinar.photo.person import _framed, find_people, find_person, missing_parts
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "ccp"
 N = {name: i for i, name in enumerate(KEYPOINTS)}
@@ -228,61 +227,3 @@ def test_a_head_with_room_above_it_needs_no_face():
     assert not _framed(replace(whole, region=Region(150, 260, 500, 1.4)))  # found lying
     assert _framed(replace(whole, region=Region(150, 260, 500, 2 * np.pi)))
     assert not _framed(replace(whole, segmentation=None)) and not _framed(replace(whole, segmentation=0 * body))
-
-
-OPENPOSE_25 = ["nose", None, "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow",
-               "left_wrist", None, "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
-               "right_eye", "left_eye", "right_ear", "left_ear", "left_foot_index", None, "left_heel",
-               "right_foot_index", None, "right_heel"]  # fmt: skip
-OPENPOSE_18 = [*OPENPOSE_25[:8], *OPENPOSE_25[9:19]]
-COCO = ["nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-        "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-        "right_ankle"]  # fmt: skip
-
-
-@pytest.mark.parametrize("layout", [OPENPOSE_25, OPENPOSE_18, COCO, list(KEYPOINTS)], ids=["25", "18", "17", "33"])
-@pytest.mark.parametrize("kind", ["openpose", "json", "list", "npz"])
-def test_load_keypoints(tmp_path, layout, kind):
-    k = standing()
-    rows = [[*k[N[n], :2].tolist(), 0.5] if n else [1.0, 2.0, 0.9] for n in layout]
-    path = tmp_path / ("k.npz" if kind == "npz" else "k.json")
-    if kind == "npz":
-        np.savez(path, keypoints=np.array(rows))
-    else:
-        flat = {"people": [{"pose_keypoints_2d": np.ravel(rows).tolist()}]}
-        path.write_text(json.dumps({"openpose": flat, "json": {"keypoints": rows}, "list": rows}[kind]))
-    pose = load_keypoints(path, scale=2.0)
-    for i, name in enumerate(KEYPOINTS):
-        if name in layout:
-            assert np.allclose(pose.keypoints[i, :2], 2 * k[i, :2]) and pose.keypoints[i, 3] == 0.5
-        else:
-            assert pose.keypoints[i, 3] == 0
-    assert pose.world is None and missing_parts(pose, (1000, 600)) == []
-    assert pose.region.size > 2 * 380
-
-
-BAD = {
-    "k.json": ("not json", "is not a keypoint file"),
-    "none.json": ('{"people": []}', "no people"),
-    "two.json": ('{"people": [{}, {}]}', "expected one person, got 2"),
-    "other.json": ('{"points": []}', "is not a keypoint file"),
-    "shape.json": (json.dumps([[1, 2, 3]] * 12), r"33 \(BlazePose\), 17 \(COCO\).*got \[12, 3\]"),
-    "absent.json": (json.dumps([[5, 5, 0]] * 17), "confidence above 0, got 0"),
-    "unit.json": (json.dumps([[0.5, 0.5, 1]] * 17), "normalised"),
-    "ragged.json": ("[[1, 2], [1, 2, 3]]", "is not a keypoint file"),
-    "fake.npz": ("zip?", "is not a keypoint file"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_keypoints(tmp_path, name):
-    content, message = BAD[name]
-    (tmp_path / name).write_text(content)
-    with pytest.raises(DinarError, match=message) as e:
-        load_keypoints(tmp_path / name)
-    assert "\n" not in str(e.value)
-
-
-def test_missing_keypoint_file(tmp_path):
-    with pytest.raises(DinarError, match="cannot be read"):
-        load_keypoints(tmp_path / "none.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import typing
 import warnings
@@ -24,8 +25,9 @@ from .commands import (
     train,
     turntable,
 )
+from .commands.common import Common
 from .cores import physical_cores
-from .errors import DinarError
+from .errors import DinarError, escape
 from .version import __version__
 
 COMMANDS = {
@@ -57,9 +59,13 @@ def main(argv: list[str] | None = None) -> None:
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
     if argv is None:  # one line, like errors
-        warnings.formatwarning = lambda message, *_, **__: f"dinar: {message}\n"
+        warnings.formatwarning = lambda message, *_, **__: f"dinar: {escape(message)}\n"
+    if isinstance(command, Common) and command.verbose:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_OneLine())
+        logging.getLogger("dinar").addHandler(handler)
+        logging.getLogger("dinar").setLevel(logging.INFO)
     try:
-
         torch.set_num_threads(command.threads or physical_cores())
         COMMANDS[type(command)](command)
     except DinarError as e:
@@ -73,10 +79,17 @@ def main(argv: list[str] | None = None) -> None:
         _fail(f"{e.filename or 'file'}: {e.strerror or e}", command.debug)
 
 
+class _OneLine(logging.Formatter):
+    """Names and labels of files do not reach the terminal as they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escape(record.getMessage())
+
+
 def _fail(message: str, debug: bool) -> None:
     if debug:
         raise
-    print(f"dinar: {' '.join(message.split())}", file=sys.stderr)
+    print(f"dinar: {escape(message)}", file=sys.stderr)
     sys.exit(1)
 
 

@@ -12,10 +12,11 @@ from .fit.clothing import in_front, outline_trust
 from .fit.fingers import sharpen_face
 from .fit.smplify import View
 from .photo.image import read_photo
+from .photo.keypoint_files import fitting_pose, load_keypoints
 from .photo.landmarks import Landmarks, face_landmarks, hand_landmarks
 from .photo.mask import load_mask, person_mask
 from .photo.parsing import has_parser, parse_from_labels, parse_person, read_label_map
-from .photo.person import find_person, load_keypoints
+from .photo.person import find_person
 
 
 @dataclass
@@ -52,12 +53,13 @@ def read_subject(
         given = load_mask(mask, shape)
     parsed = soft = labels = trust = front = None
     count = index = 1
-    if keypoints is not None:
-        pose = load_keypoints(keypoints, photo.scale)
+    people = [] if keypoints is None else load_keypoints(keypoints, photo.scale, shape)
+    found = None
     if keypoints is None or given is None:
         found = find_person(photo.rgb, person, given, str(path))
-        soft, count, index = found.mask_soft, found.count, found.index
-        pose = found.pose if keypoints is None else pose
+        soft, count, index, pose = found.mask_soft, found.count, found.index, found.pose
+    if keypoints is not None:
+        pose = fitting_pose(keypoints, people, found.pose if found else None, given)
     if classes is not None:
         parsed = parse_from_labels(photo.rgb, pose.keypoints, classes, keep_accessories)
     elif given is None and has_parser():

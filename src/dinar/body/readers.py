@@ -7,6 +7,7 @@ refused with the reason; pickles are read by :mod:`dinar.pickles` only.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from .smpl_motion import smpl_motion
 
 ASSUMED_FPS = 30.0  # of files that do not say
 MAX_BYTES = 1 << 28  # of the arrays of a motion: 100,000 frames of SMPL-X in float64 take half of it
+_log = logging.getLogger(__name__)
 
 
 def load_motion(
@@ -59,8 +61,10 @@ def load_motion(
     elif text[:1] == "{":
         m = _facing_front(read_deepmimic(path))
     else:
-        return _read_arrays(path, head, up, fps, None if track is None else str(track))
-    return m if fps is None else dataclasses.replace(m, fps=fps)
+        m = _read_arrays(path, head, up, fps, None if track is None else str(track))
+    m = m if fps is None else dataclasses.replace(m, fps=fps)
+    _log.info("%s: %s, %d frames, %.5g per second", path.name, m.layout, len(m), m.fps)
+    return m
 
 
 def _read_arrays(path: Path, head: bytes, up: str, fps: float | None, track: str | None) -> Motion:
@@ -68,7 +72,7 @@ def _read_arrays(path: Path, head: bytes, up: str, fps: float | None, track: str
     m = smpl_motion(path.stem, path.name, p, up, p.fps or ASSUMED_FPS)
     if p.fps is None and len(m) > 1:
         warnings.warn(f"{path.name} has no frame rate: {ASSUMED_FPS:g} frames per second are assumed; "
-                      "--motion-fps (in Python: fps) says otherwise", stacklevel=3)  # fmt: skip
+                      "--motion-fps (in Python: fps) says otherwise", stacklevel=4)  # fmt: skip
     return m if p.from_camera else _facing_front(m)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..body.readers import load_motion
 from ..export.video import check_video
-from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, open_motion, write_frames
+from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, write_frames
 
 
 @dataclass
@@ -33,7 +34,7 @@ def run(c: Animate) -> None:
 
     check_video(c.out, [c.avatar, *given_files(c.motion)])
     avatar = open_avatar(c, c.avatar)
-    motion = open_motion(c, c.motion, c.motion_fps, c.track).resampled(c.fps)
+    motion = load_motion(c.motion, fps=c.motion_fps, track=c.track).resampled(c.fps)
     repeat = c.repeat if motion.loop else 1
     frames = avatar.animate(motion, c.size, azimuth=c.azimuth, turn=c.turn, repeat=repeat)
     write_frames(c.out, frames, c.fps, repeat * len(motion))

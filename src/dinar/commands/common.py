@@ -14,9 +14,8 @@ import tyro
 
 from ..avatar import Avatar
 from ..body import Body, load_body
-from ..body.motion import Motion, retarget
+from ..body.motion import retarget
 from ..body.readers import ASSUMED_FPS, load_motion
-from ..errors import escape
 from ..export import write_video
 from ..scene.textured import over, to_uint8
 
@@ -41,7 +40,7 @@ class Common:
     debug: bool = False
     """Show the traceback of an error."""
     verbose: bool = False
-    """Say how files were understood: the layout of a motion, its length and frame rate."""
+    """Say how files were read: the layout of motions and keypoints, frame rates."""
 
 
 def open_body(c: Common) -> Body:
@@ -62,19 +61,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def open_motion(c: Common, source: str, fps: float | None = None, track: str | None = None) -> Motion:
-    """A motion by name or from a file; with --verbose a line says what the file was taken for."""
-    motion = load_motion(source, fps=fps, track=track)
-    if c.verbose and motion.layout:
-        say(escape(f"{source}: {motion.layout}, {len(motion)} frames, {motion.fps:.5g} per second"))
-    return motion
-
-
-def first_pose(c: Common, avatar: Avatar, name: str | None):
+def first_pose(avatar: Avatar, name: str | None):
     """Pose [J, 3] of a static pose or of the first frame of a motion; None: the avatar's own."""
     if name is None:
         return None
-    motion = open_motion(c, name, fps=ASSUMED_FPS)  # one frame needs no rate, and no warning that it is missing
+    motion = load_motion(name, fps=ASSUMED_FPS)  # one frame needs no rate, and no warning that it is missing
     return retarget(motion.sliced(0, 1 / motion.fps), avatar.body, betas=avatar.betas)[0][0]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..body.readers import load_motion
 from ..export.glb import SUFFIXES
 from ..files import check_output
-from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, open_motion, say
+from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, say
 
 
 @dataclass
@@ -28,6 +29,6 @@ class Export(Common):
 
 def run(c: Export) -> None:
     check_output(c.out, [c.avatar, *given_files(*c.motion)], SUFFIXES)
-    motions = [open_motion(c, m, c.motion_fps, c.track) for m in c.motion]
+    motions = [load_motion(m, fps=c.motion_fps, track=c.track) for m in c.motion]
     open_avatar(c, c.avatar).export(c.out, motions, expressions=c.expressions, unlit=c.unlit)
     say(f"{c.out}: {c.out.stat().st_size / 2**20:.1f} MiB")

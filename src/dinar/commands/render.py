@@ -39,7 +39,7 @@ def run(c: Render) -> None:
     if not 16 <= c.size <= 8192:
         raise DinarError(f"expected --size between 16 and 8192, got {c.size}")
     avatar = open_avatar(c, c.avatar)
-    pose = first_pose(c, avatar, c.pose)
+    pose = first_pose(avatar, c.pose)
     camera = avatar.camera if c.source else orbit(avatar.vertices(pose), c.azimuth, c.elevation, c.size, c.size)
     picture = avatar.render(pose, camera)
     if c.background != "transparent" or c.out.suffix.lower() in (".jpg", ".jpeg"):

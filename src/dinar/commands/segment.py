@@ -12,8 +12,9 @@ import numpy as np
 from ..files import check_outputs, replacing
 from ..labels import write_labels
 from ..photo.image import read_photo
+from ..photo.keypoint_files import fitting_pose, load_keypoints
 from ..photo.parsing import parse_from_labels, parse_person, read_label_map
-from ..photo.person import find_person, load_keypoints
+from ..photo.person import find_person
 from ..pictures import write_array
 from .common import Common, Output, Path1, given_files, say
 
@@ -46,11 +47,14 @@ def run(c: Segment) -> None:
     photo, soft, classes = read_photo(c.photo), None, None
     if c.label_map:
         classes = read_label_map(c.label_map, photo.rgb.shape, c.convention)
-    if c.keypoints:
-        keypoints = load_keypoints(c.keypoints, photo.scale).keypoints
+    people = load_keypoints(c.keypoints, photo.scale, photo.rgb.shape[:2]) if c.keypoints else []
+    if len(people) == 1:
+        keypoints = people[0].keypoints
     else:
         found = find_person(photo.rgb, c.person, None if classes is None else classes > 0, str(c.photo))
         keypoints, soft = found.pose.keypoints, found.mask_soft
+        if people:
+            keypoints = fitting_pose(str(c.keypoints), people, found.pose).keypoints
     if classes is not None:
         parse = parse_from_labels(photo.rgb, keypoints, classes, c.keep_accessories)
     else:

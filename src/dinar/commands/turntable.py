@@ -25,4 +25,4 @@ def run(c: Turntable) -> None:
     check_video(c.out, [c.avatar, *given_files(c.pose)])
     avatar = open_avatar(c, c.avatar)
     n = max(2, round(c.seconds * c.fps))
-    write_frames(c.out, avatar.turntable(n, c.size, first_pose(c, avatar, c.pose)), c.fps, n)
+    write_frames(c.out, avatar.turntable(n, c.size, first_pose(avatar, c.pose)), c.fps, n)

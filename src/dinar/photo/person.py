@@ -1,15 +1,13 @@
-"""The person in a photo: who is meant, whether the whole body is there, or keypoints brought by the user."""
+"""The person in a photo: who is meant, and whether the whole body is there."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import DinarError
-from .blazepose import KEYPOINTS, Pose, detect_people, landmarks, region_around, segment
+from .blazepose import KEYPOINTS, Pose, detect_people, landmarks, segment
 from .landmarks import face_landmarks
 
 MIN_HEIGHT = 96  # pixels: a smaller person has fewer pixels than the smallest texture has texels
@@ -18,8 +16,6 @@ OUTSIDE = 0.01  # a keypoint this share of the height outside the image is missi
 # Below these the landmark model says that a point is not inside its region, or not to be seen. Over 300 street photos
 # the lowest ankle has presence .93; over the same photos cut at mid-shin the median is .50.
 MIN_PRESENCE, MIN_VISIBILITY = 0.7, 0.5
-
-MIN_POINTS = 6  # of a user's file
 
 # What must be in the photo: at least one point of every part. The advice names the part.
 _PARTS = {
@@ -30,20 +26,7 @@ _PARTS = {
     "the feet": ("left_ankle", "right_ankle"),
 }
 
-# Foreign layouts: for each of their points, ours (None: we have no such point).
 _N = {name: i for i, name in enumerate(KEYPOINTS)}
-_ARMS_LEGS = ["shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
-_COCO17 = ["nose", *(f"{s}_{p}" for p in ("eye", "ear", *_ARMS_LEGS) for s in ("left", "right"))]
-_OPENPOSE_ARMS = ["nose", None, *(f"{s}_{p}" for s in ("right", "left") for p in _ARMS_LEGS[:3])]
-_OPENPOSE_LEGS = [f"{s}_{p}" for s in ("right", "left") for p in _ARMS_LEGS[3:]]
-_OPENPOSE_FACE = ["right_eye", "left_eye", "right_ear", "left_ear"]
-_LAYOUTS: dict[int, tuple[str, list[str | None]]] = {
-    33: ("BlazePose", list(KEYPOINTS)),
-    17: ("COCO", list(_COCO17)),
-    18: ("OpenPose COCO", [*_OPENPOSE_ARMS, *_OPENPOSE_LEGS, *_OPENPOSE_FACE]),
-    25: ("OpenPose BODY_25", [*_OPENPOSE_ARMS, None, *_OPENPOSE_LEGS, *_OPENPOSE_FACE, "left_foot_index", None,
-                              "left_heel", "right_foot_index", None, "right_heel"]),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -180,59 +163,3 @@ def _framed(pose: Pose) -> bool:
     ys = np.nonzero(pose.segmentation > 0.5)[0] if pose.segmentation is not None else np.zeros(0)
     lying = abs((pose.region.angle + np.pi) % (2 * np.pi) - np.pi) > np.pi / 4
     return not lying and len(ys) > 0 and bool(ys.min() > 0.03 * pose.height)
-
-
-def load_keypoints(
-    path: str | Path,
-    scale: float = 1.0,  # working pixels per pixel of the file's coordinates: Photo.scale
-) -> Pose:
-    """Keypoints made elsewhere, in BlazePose's layout; points that the file lacks have visibility 0.
-
-    Reads OpenPose json (``people[0].pose_keypoints_2d``, BODY_25 or COCO), or a json or npz with ``keypoints``
-    (json: also a bare list) of 33 BlazePose, 17 COCO, 18 or 25 OpenPose points. Rows are x, y, confidence or
-    x, y, z, visibility in pixels of the upright photo; x, y alone means that all points are visible.
-    """
-    path = Path(path)
-    rows = _rows(path)
-    if rows.ndim == 3 and len(rows) == 1:
-        rows = rows[0]
-    if rows.ndim != 2 or len(rows) not in _LAYOUTS or rows.shape[1] not in (2, 3, 4):
-        known = ", ".join(f"{n} ({label})" for n, (label, _) in _LAYOUTS.items())
-        raise DinarError(f"{path}: expected [points, 2 to 4] keypoints with {known} points, got {list(rows.shape)}")
-    confidence = rows[:, -1].copy() if rows.shape[1] > 2 else np.ones(len(rows))
-    if len(rows) == 17 and np.isin(confidence, (0, 1, 2)).all() and confidence.max() == 2:
-        confidence /= 2  # COCO annotations: 1 = hidden, 2 = visible
-    confidence[~np.isfinite(rows).all(1)] = 0
-    if (n := int((confidence > 0).sum())) < MIN_POINTS:
-        raise DinarError(f"{path}: expected at least {MIN_POINTS} keypoints with a confidence above 0, got {n}")
-    if np.abs(rows[confidence > 0, :2]).max() <= 1.5:
-        raise DinarError(f"{path}: keypoints look normalised to [0, 1]; expected pixels of the upright photo")
-    keypoints = np.zeros((len(KEYPOINTS), 4), np.float32)
-    for row, c, name in zip(rows, confidence, _LAYOUTS[len(rows)][1], strict=True):
-        if name and c > 0:
-            z = row[2] * scale if len(row) == 4 else 0.0
-            keypoints[_N[name]] = row[0] * scale, row[1] * scale, z, min(float(c), 1.0)
-    return Pose(keypoints, (keypoints[:, 3] > 0).astype(np.float32), None, None, 1.0, region_around(keypoints))
-
-
-def _rows(path: Path) -> np.ndarray:
-    """The file's numbers as a float array."""
-    try:
-        if path.suffix.lower() == ".npz":
-            with np.load(path, allow_pickle=False) as z:
-                if "keypoints" not in z.files:
-                    raise DinarError(f"{path}: expected an array named 'keypoints', got {', '.join(z.files) or 'none'}")
-                return np.asarray(z["keypoints"], np.float64)
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and "people" in content:
-            if not content["people"]:
-                raise DinarError(f"{path}: the OpenPose file has no people")
-            if len(content["people"]) > 1:
-                raise DinarError(f"{path}: expected one person, got {len(content['people'])}; keep one of 'people'")
-            return np.asarray(content["people"][0]["pose_keypoints_2d"], np.float64).reshape(-1, 3)
-        return np.asarray(content["keypoints"] if isinstance(content, dict) else content, np.float64)
-    except OSError as e:
-        raise DinarError(f"{path} cannot be read: {e.strerror or e}") from e
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:  # json errors are ValueErrors
-        raise DinarError(f"{path} is not a keypoint file ({e}): expected OpenPose json, or json or npz with "
-                         "'keypoints' of 33 BlazePose or 17 COCO points") from e  # fmt: skip
