@@ -25,7 +25,7 @@ from dinar.errors import DinarError
 from dinar.evaluate import iou, ms_ssim, psnr
 from dinar.fit.smplify import is_standing
 from dinar.preview import new_pose, outlines
-from dinar.scene import rasterize
+from dinar.scene import rasterize_mesh
 from dinar.scene.crop import crop_box, warp_crop
 from dinar.scene.textured import over, to_uint8
 
@@ -40,8 +40,7 @@ def bag_labels(labels: Path) -> list[int]:
 
 
 def silhouette(body, vertices, camera) -> np.ndarray:
-    xy, depth = camera.project(vertices)
-    return rasterize(xy[None], depth[None], body.faces, camera.height, camera.width).face[0].numpy() >= 0
+    return rasterize_mesh(vertices, body.faces, camera).mask[0].numpy()
 
 
 def lean(body, avatar) -> tuple[float, float]:

@@ -32,7 +32,7 @@ from torch.nn.functional import normalize
 from dinar.body import load_body
 from dinar.errors import DinarError
 from dinar.photo.person import find_person
-from dinar.scene import Camera, Fragments, interpolate, look_at, rasterize, vertex_normals
+from dinar.scene import Camera, Fragments, interpolate, look_at, rasterize_mesh, vertex_normals
 from dinar.synthetic.base.makehuman import HM08, read_asset, read_obj, read_texture
 
 HEIGHT, WIDTH, SAMPLES = 1280, 960, 3  # samples per axis and pixel
@@ -223,8 +223,7 @@ def shade(samples: Samples, casters: Casters, eye: torch.Tensor) -> torch.Tensor
         up = (0, 1, 0) if abs(direction[1]) < 0.95 else (1, 0, 0)
         cam = look_at(centre + 3 * d, centre, SHADOW, SHADOW, 1.0, up)
         cam = Camera(K.float(), cam.T_cam_world, SHADOW, SHADOW, orthographic=True)
-        xy, z = cam.project(casters[0])
-        depth = rasterize(xy[None], z[None], casters[1], SHADOW, SHADOW, perspective=False, cull="none").depth[0]
+        depth = rasterize_mesh(*casters, cam, cull="none").depth[0]
         M = cam.T_cam_world[:3].double().numpy().copy()
         M[:2] *= scale
         M[:2, 3] += shift
@@ -271,7 +270,6 @@ def collect(layers: list[Mesh], cam: Camera) -> Samples:
         xy = cam.project(mesh.vertices[np.unique(mesh.faces)])[0]
         (x0, y0), (x1, y1) = xy.amin(0).int().tolist(), (xy.amax(0).int() + 1).tolist()
         window, before = cam.crop(x0, y0, 1, y1 - y0, x1 - x0), nearest[y0:y1, x0:x1]
-        xy, z = window.project(mesh.vertices)
         sides, pieces = ([0, 1, 2], [0, 2, 1]), np.zeros(len(mesh.faces), int)
         if mesh.transparent:  # each connected piece and each side alone: they hide nothing of each other
             edges = mesh.faces.ravel(), np.roll(mesh.faces, 1, 1).ravel()
@@ -280,7 +278,7 @@ def collect(layers: list[Mesh], cam: Camera) -> Samples:
         for k in np.unique(pieces):
             for order in sides[: 1 + mesh.transparent]:
                 faces, uv_faces = (np.ascontiguousarray(a[pieces == k][:, order]) for a in (mesh.faces, mesh.uv_faces))
-                f = rasterize(xy[None], z[None], faces, window.height, window.width)
+                f = rasterize_mesh(mesh.vertices, faces, window)
                 if mesh.transparent:
                     f.depth -= 0.003  # brows lie in the skin
                 on = f.mask[0] & (f.depth[0] < before)

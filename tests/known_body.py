@@ -9,15 +9,14 @@ import torch
 
 from dinar.body import Body, Posed
 from dinar.fit.smplify import LANDMARKS, View, photo_camera
-from dinar.scene import Camera, rasterize
+from dinar.scene import Camera, rasterize_mesh
 
 H, W = 720, 480
 BETAS, TRANSL = torch.tensor([0.5, -0.5, 0.3]), torch.tensor([0.0, 0.05, -2.7])
 
 
 def silhouette(body: Body, vertices: torch.Tensor, camera: Camera) -> np.ndarray:
-    xy, depth = camera.project(vertices)
-    return rasterize(xy[None], depth[None], body.faces, camera.height, camera.width).face[0].numpy() >= 0
+    return rasterize_mesh(vertices, body.faces, camera).mask[0].numpy()
 
 
 def subject(

@@ -83,14 +83,13 @@ def test_textured_render_against_opencv(avatar: Avatar) -> None:
     """The fused kernel equals interpolating UV, cv2.remap and averaging."""
     import cv2
 
-    from dinar.scene import interpolate, orbit, rasterize
+    from dinar.scene import interpolate, orbit, rasterize_mesh
     from dinar.scene.textured import render_textured
 
     v, a = avatar.vertices(), avatar.body.atlas
     camera = orbit(v, 30, height=64, width=48)
     fine = camera.resized(128, 96)
-    xy, depth = fine.project(v)
-    f = rasterize(xy[None], depth[None], avatar.body.faces, 128, 96)
+    f = rasterize_mesh(v, avatar.body.faces, fine)
     on = f.face[0].numpy() >= 0
     place = interpolate(f, torch.from_numpy(a.uv), a.faces)[0].numpy() * 1024 - 0.5
     colour = cv2.remap(avatar.rgb.astype(np.float32) / 255, place[..., 0], place[..., 1], cv2.INTER_LINEAR)

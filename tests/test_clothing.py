@@ -8,7 +8,7 @@ from dinar.body.regions import regions
 from dinar.fit.clothing import UNSEEN, ears_under_hair, hold, in_front, outline_trust, vertex_classes
 from dinar.fit.offsets import Silhouette, fit_offsets, flatten
 from dinar.labels import LABEL
-from dinar.scene import orbit, rasterize
+from dinar.scene import orbit, rasterize_mesh
 
 
 def test_outlines_are_trusted_by_class():
@@ -30,8 +30,7 @@ def test_vertices_take_the_class_that_is_seen_and_lend_it_to_their_twins():
     body = load_body()
     v = body.v_template
     camera = orbit(v, 90, 0, 200, 200)  # the left side
-    xy, depth = camera.project(v)
-    f = rasterize(xy[None], depth[None], body.faces, 200, 200)
+    f = rasterize_mesh(v, body.faces, camera)
     labels = np.where(f.mask[0].numpy(), LABEL["upper"], 0).astype(np.uint8)
     labels[:40] = np.where(labels[:40] > 0, LABEL["face"], 0)
     classes = vertex_classes(body, v, camera, labels)
@@ -66,8 +65,7 @@ def test_offsets_flatten_ears_under_hair():
     betas, pose = torch.zeros(body.num_betas), torch.zeros(body.num_joints, 3)
     v = body(betas[None]).vertices[0]
     camera = orbit(v, 0, 0, 400, 400)
-    xy, depth = camera.project(v)
-    mask = rasterize(xy[None], depth[None], body.faces, 400, 400).mask[0].numpy()
+    mask = rasterize_mesh(v, body.faces, camera).mask[0].numpy()
     at = lambda name: np.where(mask, LABEL[name], 0).astype(np.uint8)  # noqa: E731
     D = {n: fit_offsets(body, betas, [Silhouette(mask, pose, torch.zeros(3), camera, labels=at(n))])
          for n in ("hair", "face")}  # fmt: skip

@@ -24,10 +24,12 @@ from dinar.scene import (
     look_at,
     orbit,
     rasterize,
+    rasterize_mesh,
     signed_distance,
     soft_silhouette,
     vertex_normals,
 )
+from dinar.scene.edges import face_edges, neighbour_pairs, unique_edges
 
 BACKENDS: tuple[Any, ...] = ("numba", "torch")
 
@@ -328,6 +330,24 @@ def test_errors_and_empty_input(backend):
     for batch in (0, 2):
         r = rasterize(xy.expand(batch, -1, -1), depth.expand(batch, -1), none, 4, 5, backend=backend)
         assert r.face.shape == (batch, 4, 5) and not r.mask.any()
+
+
+def test_rasterize_mesh_is_the_rasterised_projection():
+    v, f = sphere()
+    pinhole = orbit(v, 30, 10, 40, 32)
+    flat = dataclasses.replace(pinhole, K=torch.tensor([[12.0, 0, 16], [0, 12, 20], [0, 0, 1]]), orthographic=True)
+    for camera in (pinhole, flat):
+        assert rasterize_mesh(v, f, camera).mask.sum() > 100
+        same(render(camera, v, f), rasterize_mesh(v, f, camera))
+        same(render(camera, v, f, cull="none"), rasterize_mesh(v, f, camera, cull="none"))
+
+
+def test_edges_and_neighbours_of_two_triangles():
+    faces = np.array([[0, 1, 2], [2, 1, 3]], np.int32)
+    edges, index, count = unique_edges(faces)
+    assert edges.tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]] and count.tolist() == [1, 1, 2, 1, 1]
+    assert (edges[index] == np.sort(face_edges(faces), -1)).all()
+    assert [b for a, b in neighbour_pairs(faces).tolist() if a == 1] == [0, 2, 3]
 
 
 def test_input_layouts_give_the_same():

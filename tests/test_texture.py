@@ -12,7 +12,7 @@ from dinar.body import Body
 from dinar.body.body import PARTS
 from dinar.body.regions import regions
 from dinar.labels import LABEL
-from dinar.scene import orbit, rasterize
+from dinar.scene import orbit, rasterize_mesh
 from dinar.texture import gather, merge, merge_poisson, push_pull, restore, scatter, scatter_shot, shoot, texels
 from dinar.texture.fold import few_changes
 from dinar.texture.membrane import membrane
@@ -82,8 +82,7 @@ def painted(body: Body):
     truth = (body.v_template - body.v_template.amin(0)) / (body.v_template.amax(0) - body.v_template.amin(0))
     from dinar.scene import interpolate
 
-    xy, depth = camera.project(vertices)
-    f = rasterize(xy[None], depth[None], body.faces, 512, 512)
+    f = rasterize_mesh(vertices, body.faces, camera)
     picture = interpolate(f, truth, body.faces)[0].numpy()
     return shoot(body, vertices, camera, picture, f.face[0].numpy() >= 0), truth.numpy()
 
@@ -182,8 +181,7 @@ def test_occlusion_outlines_follow_a_hand_before_the_belly(body: Body) -> None:
     camera = orbit(body(torch.zeros(1, 4)).vertices[0], 0, height=512, width=512)
 
     def outlines() -> tuple[np.ndarray, np.ndarray]:
-        xy, depth = camera.project(body(torch.zeros(1, 4), pose).vertices[0])
-        f = rasterize(xy[None], depth[None], body.faces, 512, 512)
+        f = rasterize_mesh(body(torch.zeros(1, 4), pose).vertices[0], body.faces, camera)
         return occlusion_outlines(body, f), f.face[0].numpy() >= 0
 
     free, _ = outlines()

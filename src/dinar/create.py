@@ -23,7 +23,7 @@ from .nets.perceptual import LPIPS
 from .neural.avatar import fine_layer
 from .neural.encode import Options, make_neural
 from .neural.weights import Unseen, open_networks
-from .scene import rasterize
+from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
@@ -196,8 +196,7 @@ def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion
     vertices = body(fit.betas[None], fit.pose[None], fit.transl[None], offsets=offsets).vertices[0]
     shot = shoot(body, vertices, camera, np.clip(rgb, 0, 1), alpha > 0.5)
     if occlusion:
-        xy, depth = camera.project(vertices)
-        shot.usable &= ~occlusion_outlines(body, rasterize(xy[None], depth[None], body.faces, size, size))
+        shot.usable &= ~occlusion_outlines(body, rasterize_mesh(vertices, body.faces, camera))
     if s.labels is not None:
         x0, y0, k = box
         y, x = np.mgrid[:size, :size]

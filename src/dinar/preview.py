@@ -13,7 +13,7 @@ from .body.readers import load_motion
 from .create import Work
 from .files import PICTURES, check_output, replacing
 from .pictures import write_picture
-from .scene import rasterize
+from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .scene.textured import over, to_uint8
 
@@ -29,8 +29,7 @@ def preview(avatar: Avatar, work: Work | None = None, tile: int = TILE) -> np.nd
         picture = np.clip(warp_crop(s.rgb.astype(np.float32) / 255, box, tile, 1.0), 0, 1)
         alpha = warp_crop(s.alpha, box, tile, 0.0)
         v = avatar.vertices(fit.pose, fit.transl)
-        xy, depth = fit.camera.crop(*box, tile, tile).project(v)
-        mesh = rasterize(xy[None], depth[None], avatar.body.faces, tile, tile).face[0].numpy() >= 0
+        mesh = rasterize_mesh(v, avatar.body.faces, fit.camera.crop(*box, tile, tile)).mask[0].numpy()
         tiles += [("photo", picture), ("mask green, mesh red", outlines(picture, alpha > 0.5, mesh))]
     tiles += [(n, over(avatar.render(size=tile, azimuth=a)))
               for n, a in (("front", 0), ("left", 90), ("back", 180), ("right", -90))]  # fmt: skip

@@ -26,7 +26,7 @@ from ..fit.smplify import Fit, fit_body
 from ..photo.image import photos_of
 from ..pictures import write_array
 from ..pool import Failure, run_pool
-from ..scene import rasterize
+from ..scene import rasterize_mesh
 from ..subject import Subject, read_subject
 from ..version import __version__
 from .photos import VERSION, PhotoFits, merge_fits, read_fits
@@ -167,8 +167,7 @@ def fit_chunk(
 
 def _row(body: Body, path: Path, s: Subject, f: Fit) -> dict[str, Any]:
     vertices = body(f.betas[None], f.pose[None], f.transl[None]).vertices[0]
-    xy, z = f.camera.project(vertices)
-    mesh = rasterize(xy[None], z[None], body.faces, f.camera.height, f.camera.width).face[0].numpy() >= 0
+    mesh = rasterize_mesh(vertices, body.faces, f.camera).mask[0].numpy()
     mask = s.alpha > 0.5
     both = np.argwhere(mask | mesh)
     inter = float((mask & mesh).sum())

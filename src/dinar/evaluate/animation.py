@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import DinarError
-from ..scene import Camera, interpolate, rasterize
+from ..scene import Camera, interpolate, rasterize_mesh
 
 
 def flicker(
@@ -66,8 +66,7 @@ def body_motion(
     drawn = []
     for v, camera in zip(vertices, cameras, strict=True):
         xy, z = camera.project(v)
-        shown = rasterize(xy[None], z[None], faces, h, w, perspective=not camera.orthographic)
-        drawn.append((torch.cat([xy, z[:, None]], 1), shown))
+        drawn.append((torch.cat([xy, z[:, None]], 1), rasterize_mesh(v, faces, camera)))
     for (_, now), (later, shown) in pairwise(drawn):
         moved = interpolate(now, later, faces)[0].cpu().numpy()  # [H, W, 3] x, y, depth in the next frame
         y, x = np.mgrid[:h, :w].astype(np.float32) + 0.5

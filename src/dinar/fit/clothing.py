@@ -11,7 +11,8 @@ import torch
 from ..body import Body
 from ..body.regions import regions
 from ..labels import CLASSES, LABEL
-from ..scene import Camera, rasterize
+from ..scene import Camera, rasterize_mesh
+from ..scene.edges import face_edges
 
 # How much the outline of a class is the body's own: weights of the contour term of the fit.
 TRUST = {
@@ -51,8 +52,8 @@ def vertex_classes(
 ) -> np.ndarray:
     """[V] uint8 class seen at each vertex; the twin's where it is hidden itself, UNSEEN where both are."""
     h, w = labels.shape
+    f = rasterize_mesh(vertices, body.faces, camera)
     xy, depth = camera.project(vertices)
-    f = rasterize(xy[None], depth[None], body.faces, h, w)
     x, y = xy.long().unbind(1)
     inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
     x, y = x.clamp(0, w - 1), y.clamp(0, h - 1)
@@ -68,10 +69,10 @@ def hold(body: Body, classes: np.ndarray) -> np.ndarray:
     log = np.log(k.astype(np.float64))
     for _ in range(3):
         total, count = log.copy(), np.ones(len(log))
-        for a, b in ((0, 1), (1, 2), (2, 0)):
+        for a, b in face_edges(body.faces).transpose(1, 2, 0):
             for i, j in ((a, b), (b, a)):
-                np.add.at(total, body.faces[:, i], log[body.faces[:, j]])
-                np.add.at(count, body.faces[:, i], 1)
+                np.add.at(total, i, log[j])
+                np.add.at(count, i, 1)
         log = total / count
     return np.exp(log)
 

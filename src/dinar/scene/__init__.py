@@ -3,7 +3,7 @@
 from .camera import Camera, intrinsics, look_at, orbit
 from .fragments import Fragments
 from .interpolate import barycentrics_at, face_normals, interpolate, vertex_normals
-from .raster import coverage, rasterize
+from .raster import coverage, rasterize, rasterize_mesh
 from .silhouette import signed_distance, soft_silhouette
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "look_at",
     "orbit",
     "rasterize",
+    "rasterize_mesh",
     "signed_distance",
     "soft_silhouette",
     "vertex_normals",

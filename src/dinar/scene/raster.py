@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import DinarError
+from .camera import Camera
 from .fragments import GUARD, Fragments
 
 
@@ -65,6 +66,18 @@ def rasterize(
     if face.device != device:
         face, bary, d = face.to(device), bary.to(device), d.to(device)
     return Fragments(face, bary, d)
+
+
+def rasterize_mesh(
+    vertices: Tensor,  # [V, 3] world, metres
+    faces: np.ndarray | Tensor,  # [F, 3] int
+    camera: Camera,
+    cull: Literal["back", "none"] = "back",
+) -> Fragments:
+    """:func:`rasterize` of one mesh in the image of a camera: B is 1."""
+    xy, depth = camera.project(vertices)
+    return rasterize(xy[None], depth[None], faces, camera.height, camera.width,
+                     perspective=not camera.orthographic, cull=cull)  # fmt: skip
 
 
 def coverage(

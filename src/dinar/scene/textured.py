@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ._numba import shade_numba
 from .camera import Camera
-from .raster import rasterize
+from .raster import rasterize_mesh
 
 
 def render_textured(
@@ -22,8 +22,7 @@ def render_textured(
     """[H, W, 4] float32 in [0, 1], straight alpha; the colour is the texture's, without light."""
     h, w = camera.height, camera.width
     fine = camera.resized(h * samples, w * samples)
-    xy, depth = fine.project(vertices)
-    f = rasterize(xy[None], depth[None], faces, fine.height, fine.width)
+    f = rasterize_mesh(vertices, faces, fine)
     return shade_numba(f.face[0], f.barycentrics[0], uv, uv_faces, texture, samples)
 
 

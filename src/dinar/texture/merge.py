@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..body import Body
+from ..scene.edges import face_edges
 from .membrane import membrane
 from .texels import Texels
 
@@ -39,7 +40,7 @@ def merge_poisson(
     vertex_texel[body.faces[texels.face, corner]] = np.arange(len(corner))
     label, seen = best[vertex_texel], lam[:, vertex_texel] > 0
     colour = textures[:, vertex_texel]
-    edges = np.concatenate([body.faces[:, [0, 1]], body.faces[:, [1, 2]], body.faces[:, [2, 0]]])
+    edges = face_edges(body.faces).swapaxes(0, 1).reshape(-1, 2)
     edges = np.concatenate([edges, edges[:, ::-1]])
     out = np.take_along_axis(textures, best[None, :, None], 0)[0]
     for i in range(len(textures)):

@@ -21,6 +21,7 @@ from ..body.body import PARTS
 from ..body.regions import regions
 from ..errors import DinarError
 from ..labels import LABEL
+from ..scene.edges import unique_edges
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest
 from .membrane import membrane
@@ -275,7 +276,6 @@ def _kinds(body: Body) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _edges(body: Body) -> np.ndarray:
     """[E, 2] every edge of the mesh once."""
-    f = body.faces
-    return np.unique(np.sort(np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]), 1), axis=0)
+    return unique_edges(body.faces)[0]
 
 

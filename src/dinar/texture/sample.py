@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ..body import Body
-from ..scene import Camera, interpolate, rasterize, vertex_normals
+from ..scene import Camera, interpolate, rasterize_mesh, vertex_normals
 from .texels import Texels
 
 GRAZING = 0.2  # cosine to the camera under which a texel shows more of its neighbours than of itself
@@ -40,13 +40,11 @@ class Shot:
 
 def shoot(body: Body, vertices: torch.Tensor, camera: Camera, rgb: np.ndarray, mask: np.ndarray) -> Shot:
     """Rasterise the posed mesh [V, 3] over a crop: UV render, depth and frontality per pixel."""
-    h, w = camera.height, camera.width
-    xy, depth = camera.project(vertices)
-    f = rasterize(xy[None], depth[None], body.faces, h, w)
+    f = rasterize_mesh(vertices, body.faces, camera)
     uv = interpolate(f, torch.from_numpy(body.atlas.uv), body.atlas.faces)[0].numpy()
     cosine = facing_camera(vertices, vertex_normals(vertices[None], body.faces)[0], camera)
     facing = interpolate(f, cosine[:, None], body.faces)[0, ..., 0].numpy()
-    k = max(1, round(ERODE * w))
+    k = max(1, round(ERODE * camera.width))
     core = cv2.erode(mask.astype(np.uint8), np.ones((2 * k + 1, 2 * k + 1), np.uint8)) > 0
     return Shot(rgb, mask, core, camera, vertices, uv, f.face[0].numpy(), f.depth[0].numpy(), facing)
 

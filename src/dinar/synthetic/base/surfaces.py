@@ -20,6 +20,7 @@ from ...body import Body, load_body
 from ...body.motion import to_t_pose
 from ...body.rotation import matrix_to_axis_angle
 from ...scene import vertex_normals
+from ...scene.edges import neighbour_pairs, unique_edges
 from .makehuman import HM08, hm08_indices
 from .nearest import nearest
 
@@ -77,9 +78,7 @@ class Surfaces:
 
 def loop_subdivision(faces: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """One step of Loop's scheme: (dense rows [n + edges, n] float32, faces [4 F, 3]); borders stay borders."""
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), 1)
-    unique, inverse, count = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
-    inverse = inverse.reshape(-1, 3)
+    unique, inverse, count = unique_edges(faces)
     rows = np.zeros((n + len(unique), n), np.float32)
     opposite = faces[:, [2, 0, 1]]  # of the edges 01, 12, 20
     for k in range(3):
@@ -113,7 +112,7 @@ def _by_rows(matrix: Tensor) -> Tensor:
 
 def neighbour_mean(faces: np.ndarray, n: int) -> Tensor:
     """[n, n] sparse: each vertex the mean of its neighbours."""
-    e = np.unique(np.concatenate([faces[:, [a, b]] for a in range(3) for b in range(3) if a != b]), axis=0)
+    e = neighbour_pairs(faces)
     count = np.bincount(e[:, 0], minlength=n)
     index, value = torch.from_numpy(e.T.astype(np.int64)), torch.from_numpy((1 / count[e[:, 0]]).astype(np.float32))
     return _by_rows(torch.sparse_coo_tensor(index, value, (n, n), check_invariants=False))

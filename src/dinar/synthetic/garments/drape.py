@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...scene.edges import unique_edges
 from ..base.nearest import nearest
 from ..base.surfaces import LEFT_LEG, TORSO, Surface, Surfaces
 from .garments import Spec
@@ -27,8 +28,7 @@ def grid_of(skirt: Surface) -> tuple[Tensor, Tensor]:
     and for each of its fine vertices the row as a fraction in [0, 1] [V]."""
     faces = skirt.coarse_faces.cpu().numpy()
     n = int(faces.max()) + 1
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), 1)
-    unique, count = np.unique(edges, axis=0, return_counts=True)
+    unique, _, count = unique_edges(faces)
     border = np.unique(unique[count == 1])
     p = (torch.linalg.pinv(skirt.refine.to_dense().cpu()) @ skirt.p.cpu()).numpy()  # coarse positions
     depth = np.where(np.isin(np.arange(n), border) & (p[:, 1] > p[:, 1].mean()), 0, -1)
