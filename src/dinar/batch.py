@@ -9,8 +9,8 @@ from pathlib import Path
 
 from .create import create
 from .errors import DinarError
-from .files import replacing
-from .photo.image import photos_of
+from .files import check_output, replaced_input, replacing
+from .photo.image import PREVIEW, photos_of
 from .pool import Failure, run_pool
 from .preview import preview, write_image
 
@@ -18,17 +18,18 @@ from .preview import preview, write_image
 def make_one(photo: Path, folder: Path) -> None:
     """Avatar and preview of one photo in ``folder``."""
     avatar = create(photo)
-    write_image(folder / f"{photo.stem}.preview.png", preview(avatar, avatar.work))
+    write_image(folder / f"{photo.stem}{PREVIEW}", preview(avatar, avatar.work))
     avatar.save(folder / f"{photo.stem}.avatar")  # last: its presence says that the photo is done
 
 
 def batch(sources: Sequence[Path], folder: Path, jobs: int, say: Callable[[str], None]) -> dict[str, str]:
     """Make all avatars that are missing; returns {photo: reason} of the failures, also kept in ``failed.json``."""
-    photos = photos_of(sources)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise DinarError(f"cannot write into {folder}: {e.strerror}") from e
+    photos = photos_of(sources, say)
+    check_output(folder, folder=True)
+    made = [folder / f"{p.stem}{suffix}" for p in photos for suffix in (".avatar", PREVIEW)]
+    if lost := replaced_input([*made, folder / "failed.json"], [*photos, *sources]):
+        raise DinarError(f"cannot write {lost}: it is an input. Give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
     left = [p for p in photos if not (folder / f"{p.stem}.avatar").exists()]
     say(f"{len(photos)} photos, {len(photos) - len(left)} done already")
     failed: dict[str, str] = {}

@@ -11,6 +11,7 @@ import torch
 import tyro
 
 from . import __doc__ as about
+from .bounds import check_options
 from .commands import (
     animate,
     batch,
@@ -66,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         logging.getLogger("dinar").addHandler(handler)
         logging.getLogger("dinar").setLevel(logging.INFO)
     try:
+        check_options(command)
         torch.set_num_threads(command.threads or physical_cores())
         COMMANDS[type(command)](command)
     except DinarError as e:

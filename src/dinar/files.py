@@ -66,6 +66,20 @@ def is_same(a: Name, b: Name) -> bool:
         return False
 
 
+def replaced_input(outputs: Iterable[Name], inputs: Iterable[Name]) -> Path | None:
+    """The first output that is one of the inputs, by whatever name; for thousands of either."""
+    known = {_identity(p) for p in inputs} - {None}
+    return next((Path(p) for p in outputs if _identity(p) in known), None)
+
+
+def _identity(path: Name) -> tuple[int, int] | None:
+    try:
+        s = os.stat(path)
+    except OSError:
+        return None
+    return s.st_dev, s.st_ino
+
+
 def _check_kind(path: Path, folder: bool) -> None:
     try:
         mode = os.stat(path).st_mode

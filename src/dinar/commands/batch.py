@@ -10,7 +10,6 @@ import tyro
 
 from ..batch import batch
 from ..errors import DinarError
-from ..files import check_output
 from .common import Common, Output, say
 
 
@@ -32,6 +31,5 @@ def run(c: Batch) -> None:
         raise DinarError("batch makes avatars with the default body only")
     if not c.photos:
         raise DinarError("expected photos: dinar batch FOLDER -o avatars")
-    check_output(c.out, folder=True)
     if failed := batch(c.photos, c.out, c.jobs, say):
         raise DinarError(f"{len(failed)} photos failed; {c.out / 'failed.json'} says why")

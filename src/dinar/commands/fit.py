@@ -39,8 +39,6 @@ def run(c: Fit) -> None:
 
     if not c.photos or (c.frames and len(c.photos) > 1):
         raise DinarError("expected photos: dinar fit FOLDER -o fits" + (", or one folder of videos" * bool(c.frames)))
-    if not 64 <= c.size <= 4096:
-        raise DinarError(f"expected --size between 64 and 4096, got {c.size}")
     check_output(c.out, folder=True)
     body = (c.body, c.body_path)
     with progress_bar("fitting", lines=True) as show:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import DinarError
 from ..files import PICTURES, check_output
 from ..preview import write_image
 from ..scene import orbit
@@ -36,8 +35,6 @@ class Render(Common):
 def run(c: Render) -> None:
 
     check_output(c.out, [c.avatar, *given_files(c.pose)], PICTURES)
-    if not 16 <= c.size <= 8192:
-        raise DinarError(f"expected --size between 16 and 8192, got {c.size}")
     avatar = open_avatar(c, c.avatar)
     pose = first_pose(avatar, c.pose)
     camera = avatar.camera if c.source else orbit(avatar.vertices(pose), c.azimuth, c.elevation, c.size, c.size)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from ..body import Body, load_body
 from ..errors import DinarError, explain
-from ..files import replacing
+from ..files import replaced_input, replacing
 from ..fit.fingers import fit_fingers
 from ..fit.offsets import Silhouette, fit_offsets
 from ..fit.smplify import Fit, fit_body
@@ -31,6 +32,8 @@ from ..subject import Subject, read_subject
 from ..version import __version__
 from .photos import VERSION, PhotoFits, merge_fits, read_fits
 
+_EXTRAS = {"masks": ".png", "offsets": ".npy", "each": ".npz"}  # folders of the set, and what they hold
+_PART = re.compile(r"[0-9a-f]{16}(\.\d+)?\.npz")  # rows of some photos, until the run ends
 CHUNK = 16  # photos; larger batches are hardly faster
 
 Chunk = tuple[Sequence[Path], Path]
@@ -51,6 +54,10 @@ def prepare(
     photos = sorted(photos_of(sources), key=lambda p: p.name)
     if absent := [p for p in photos if not p.is_file()]:
         raise DinarError(f"no photo at {absent[0]}: expected image files, folders of them or .txt lists")
+    outputs = [out / "fits.npz", out / "report.json", out / "report.txt"]
+    outputs += [out / kind / f"{p.stem}{suffix}" for kind, suffix in _EXTRAS.items() for p in photos]
+    if lost := replaced_input(outputs, [*photos, *sources]):
+        raise DinarError(f"cannot write {lost}: it is an input. Give another folder")
     kept = [out / name for name in (("masks", "offsets") if masks else ()) + (("each",) if each else ())]
     for folder in (out, out / "parts", *kept):
         try:
@@ -97,7 +104,11 @@ def prepare(
         temporary.write_text(json.dumps(report, indent=1, sort_keys=True))
     with replacing(out / "report.txt") as temporary:
         temporary.write_text(describe(report))
-    shutil.rmtree(out / "parts")
+    for p in (out / "parts").iterdir():
+        if _PART.fullmatch(p.name):
+            p.unlink()
+    with suppress(OSError):  # something of the user's is in it
+        (out / "parts").rmdir()
     return report
 
 

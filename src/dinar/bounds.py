@@ -1,0 +1,58 @@
+"""What a number may be: one table for the options of all commands. Each option is checked before the work begins."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from .errors import DinarError
+
+# Least and largest value of an option; an option of one command, as in "fit.size", goes before the same of all.
+BOUNDS: dict[str, tuple[float, float]] = {
+    "threads": (0, 1024), "jobs": (1, 1024), "workers": (0, 1024), "seed": (0, 2**32 - 1),
+    "person": (1, 1000), "people": (1, 10**8), "views": (1, 1000), "shards": (0, 10**6), "frames": (0, 10**6),
+    "size": (16, 8192), "fit.size": (64, 4096), "synthesize.size": (16, 4096), "train.size": (32, 4096),
+    "texture": (16, 8192), "erode": (0, 1024),
+    "fps": (0.1, 240), "motion_fps": (0.1, 1000), "seconds": (0.01, 3600), "repeat": (1, 10**4),
+    "azimuth": (-36_000, 36_000), "turn": (-36_000, 36_000), "elevation": (-90, 90),
+    "steps": (1, 10**9), "batch": (1, 10**6), "micro_batch": (1, 10**6), "lr": (1e-9, 10), "ema": (0, 1),
+    "adversarial": (0, 10**6), "weights": (0, 10**9),
+}  # fmt: skip
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+
+
+def check_options(command: Any) -> None:
+    """Refuse numbers of a command (a dataclass, whose fields may be dataclasses) that nothing can be done with."""
+    for field in dataclasses.fields(command):
+        value = getattr(command, field.name)
+        if dataclasses.is_dataclass(value):
+            check_options(value)
+        elif field.name == "device":
+            check_device(value)
+        elif (bounds := _bounds(command, field.name)) is not None:
+            for v in value if isinstance(value, list | tuple) else [value]:
+                within(f"--{field.name.replace('_', '-')}", v, *bounds)
+
+
+def within(name: str, value: Any, low: float, high: float) -> None:
+    """Refuse a number outside of [low, high], and NaN; what is no number passes."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and not low <= value <= high:
+        raise DinarError(f"expected {name} between {low} and {high}, got {value}")
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that torch does not have here."""
+    import torch
+
+    if not _DEVICE.fullmatch(name):
+        raise DinarError(f"expected --device auto, cpu, cuda, cuda:N or mps, got {name}")
+    kind, _, number = name.partition(":")
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
+    if int(number or 0) >= there:
+        others = f", or {kind}:0 to {kind}:{there - 1}" if there else ""
+        raise DinarError(f"there is no {name} here: expected --device cpu{others}")
+
+
+def _bounds(command: Any, option: str) -> tuple[float, float] | None:
+    return BOUNDS.get(f"{type(command).__name__.lower()}.{option}", BOUNDS.get(option))
