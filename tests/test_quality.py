@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from dinar.avatar import Avatar
 from dinar.create import create
 from dinar.data.folder import Folder
-from dinar.evaluate import iou, psnr
+from dinar.evaluate import psnr
 from dinar.texture import gather, shoot, texels
 from dinar.views import Views
 from test_avatar import same_view
