@@ -16,6 +16,7 @@ from ..data.folder import Folder
 from ..data.frames import MASKS, Clip, find_clips, import_people, read_frames
 from ..data.photos import Photos
 from ..data.shards import open_set
+from ..data.video import video_frames
 from ..errors import DinarError
 from ..evaluate.people import Plan, System, check_weights, choose_systems
 from ..evaluate.people import run as run_people
@@ -316,11 +317,10 @@ def _copy_frame(clip: Clip, name: str, new: Path) -> None:
             raise DinarError(f"{clip.source} has no frame {name} to make an avatar from")
         shutil.copy(found[0], new)
         return
-    try:
-        frame = iio.imread(clip.source, plugin="FFMPEG", index=int(name))
-    except (OSError, ValueError, IndexError, RuntimeError, StopIteration) as e:
-        raise DinarError(f"{clip.source}: expected the number of one of its frames, got {name}") from e
-    iio.imwrite(new / f"{int(name):05d}.png", frame)
+    found = next(video_frames(clip.source, [int(name)]), None) if name.isdecimal() else None
+    if found is None:
+        raise DinarError(f"{clip.source}: expected the number of one of its frames, got {name}")
+    iio.imwrite(new / f"{found[0]:05d}.png", found[1])
 
 
 def _protocol(c: EvaluateCommon, task: str, data: str, systems: list[System], **more: Any) -> Protocol:

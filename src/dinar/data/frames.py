@@ -23,6 +23,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
+from ..arrays import Array, check_arrays
 from ..body import Body, load_body
 from ..errors import DinarError, explain
 from ..files import replacing
@@ -36,11 +37,13 @@ from ..views import Views, concatenate
 from .dressing import dressed
 from .folder import people_in, start_set, write_views
 from .photos import body_keypoints, crop_view
+from .video import count_frames, video_frames
 
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".3gp")
 MASKS = ("mask", "masks", "segm", "alpha")
 PICTURES = ("rgb", "images", "frames", "image", "img")
 MIN_FRAMES = 2  # one to look at, another to compare with
+_CAMERA = {"camera_f": Array(np.float64, None, 1, 1e6), "width": Array(np.float64, (), 1, 1e6)}  # pixels
 MAX_ERROR = 3.0  # per cent of the height: frames whose fit misses by more are left out
 
 
@@ -190,19 +193,10 @@ def read_frames(source: Path, count: int, scratch: Path) -> Iterator[tuple[str, 
         for k in _spread(len(files), count):
             yield files[k].stem, files[k]
         return
-    try:
-        meta = iio.immeta(source, plugin="FFMPEG")
-        total = round(float(meta["duration"]) * float(meta["fps"]))
-        wanted = set(_spread(total, count))
-        for k, frame in enumerate(iio.imiter(source, plugin="FFMPEG")):
-            if k in wanted:
-                path = scratch / f"{k:05d}.png"
-                iio.imwrite(path, frame, compress_level=1)
-                yield path.stem, path
-            if k >= max(wanted):
-                return
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError) as e:
-        raise DinarError(f"{source}: expected a video, got another or a damaged file ({e})") from e
+    for k, frame in video_frames(source, _spread(count_frames(source), count)):
+        path = scratch / f"{k:05d}.png"
+        iio.imwrite(path, frame, compress_level=1)
+        yield path.stem, path
 
 
 def _spread(total: int, count: int) -> list[int]:
@@ -215,7 +209,7 @@ def _focal(camera: Path | None, width: int) -> float | None:
     if camera is None:
         return None
     d = read_pickle(camera)
-    try:
-        return float(np.ravel(d["camera_f"])[0]) * width / float(d.get("width", width))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
-        raise DinarError(f"{camera}: expected camera_f, the focal length, as people_snapshot has it") from e
+    if not isinstance(d, dict) or "camera_f" not in d:
+        raise DinarError(f"{camera}: expected camera_f, the focal length, as people_snapshot has it")
+    got = check_arrays(str(camera), {"width": width, **d}, _CAMERA)
+    return float(got["camera_f"].reshape(-1)[0]) * width / float(got["width"])
