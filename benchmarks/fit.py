@@ -15,7 +15,9 @@ import torch
 
 from dinar.body import load_body
 from dinar.evaluate import iou
-from dinar.fit import smplify
+from dinar.fit import objective
+from dinar.fit.smplify import fit_body
+from dinar.fit.view import is_standing
 from dinar.subject import read_subject
 from photos import lean, silhouette
 
@@ -30,13 +32,13 @@ def main() -> None:
     torch.set_num_threads(1)
     body = load_body()
     views = [read_subject(a.photos / f"{n}.jpg").view for n in a.list.read_text().split()[: a.count]]
-    standing = [smplify.is_standing(v.keypoints) for v in views]
-    rows, chosen = [], smplify.UPRIGHT
+    standing = [is_standing(v.keypoints) for v in views]
+    rows, chosen = [], objective.UPRIGHT
     print("upright  keypoints %   IoU   torso °  legs °   s a photo, as one batch")
     for weight in (0.0, 4.0, chosen, 20.0):
-        smplify.UPRIGHT = weight
+        objective.UPRIGHT = weight
         start = time.process_time()
-        fits = smplify.fit_body(body, views, shared_shape=False)
+        fits = fit_body(body, views, shared_shape=False)
         seconds = (time.process_time() - start) / len(views)
         overlap, leans = [], []
         for f, v, upright in zip(fits, views, standing, strict=True):

@@ -23,7 +23,7 @@ from dinar.cores import physical_cores
 from dinar.create import Work
 from dinar.errors import DinarError
 from dinar.evaluate import iou, ms_ssim, psnr
-from dinar.fit.smplify import is_standing
+from dinar.fit.view import is_standing
 from dinar.preview import new_pose, outlines
 from dinar.scene import rasterize_mesh
 from dinar.scene.crop import crop_box, warp_crop

@@ -24,7 +24,8 @@ from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY
 from dinar.data.folder import Folder, start_set, write_views
 from dinar.errors import DinarError
-from dinar.fit import smplify
+from dinar.fit.smplify import fit_stages
+from dinar.fit.view import is_standing
 from dinar.subject import read_subject
 from dinar.synthetic.source import Synthetic
 
@@ -92,9 +93,9 @@ def main() -> None:
     rows: dict[str, list[dict]] = {}
     start = time.process_time()
     for k in range(0, len(subjects), CHUNK):
-        problem = smplify._Problem(body, [s.view for s in subjects[k : k + CHUNK]], None, False, None)
-        for stage in problem.stages():
-            for f, (v, J, R) in zip(problem.results(), truth[k : k + CHUNK], strict=True):
+        chunk = [s.view for s in subjects[k : k + CHUNK]]
+        for stage, fits in fit_stages(body, chunk, shared_shape=False):
+            for f, (v, J, R) in zip(fits, truth[k : k + CHUNK], strict=True):
                 j, r = camera_frame(f.betas, f.pose, f.transl, f.camera.T_cam_world)
                 x, y = j[own] - j[0], J[own] - J[0]
                 facing = -(R @ [0, 0, 1.0])  # the front, seen from the camera
@@ -105,7 +106,7 @@ def main() -> None:
                     "mpjpe": 1000 * np.linalg.norm(x - y, axis=1).mean(),
                     "pa_mpjpe": 1000 * np.linalg.norm(procrustes(x, y) - y, axis=1).mean(),
                     "turn": math.degrees(turn), "torso": torso, "legs": legs,
-                    "standing": smplify.is_standing(subjects[len(rows[stage]) if stage in rows else 0].view.keypoints),
+                    "standing": is_standing(subjects[len(rows[stage]) if stage in rows else 0].view.keypoints),
                     "height": float(np.linalg.norm(j[own][:, 1].max() - j[own][:, 1].min()) / np.ptp(J[own][:, 1]) - 1),
                 })  # fmt: skip
     seconds = (time.process_time() - start) / max(len(subjects), 1)

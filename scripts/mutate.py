@@ -37,18 +37,22 @@ def changes(module: str, tests: str, *rows: tuple[str, str, str]) -> list[Change
 
 CHANGES = [
     *changes(
-        "fit.smplify",
+        "fit.objective",
         "test_tuned_fit.py",
         ("UPRIGHT", "0.0", "test_standing_people_are_fitted_upright"),
         ("KNEES", "0.0", "test_knees_of_standing_people_are_straight"),
         ("LIMIT", "0.0", "test_joints_do_not_bend_beyond_their_limits"),
         ("HINGE", "HINGE / 5", "test_elbows_bend_freely_within_their_limits"),
         ("KEYPOINTS", "KEYPOINTS / 10", "test_keypoints_are_met"),
-        ("LANDMARKS", "{k: (name, 1.0) for k, (name, _) in LANDMARKS.items()}", "test_large_joints_count_more"),
         ("CONTOUR", "0.0", "test_the_body_widens_to_the_mask"),
         ("CONTOUR_SIGMA", "CONTOUR_SIGMA / 4", "test_the_body_widens_to_the_mask"),
         ("COVER", "0.0", "test_limbs_without_keypoints_move_into_the_mask"),
         ("COVER_SIGMA", "COVER_SIGMA / 10", "test_limbs_without_keypoints_move_into_the_mask"),
+    ),
+    *changes(
+        "fit.view",
+        "test_tuned_fit.py",
+        ("LANDMARKS", "{k: (name, 1.0) for k, (name, _) in LANDMARKS.items()}", "test_large_joints_count_more"),
     ),
     *changes(
         "fit.offsets",
@@ -155,7 +159,7 @@ CHANGES = [
         ("OUTSIDE", "0.1", "test_feet_may_touch_the_border_but_not_lie_outside"),
     ),
     *changes(
-        "fit.smplify",
+        "fit.view",
         "test_tuned_photo.py",
         ("FOCAL", "FOCAL * 2", "test_a_standing_person_in_a_phones_photo_is_three_to_four_metres_away"),
     ),

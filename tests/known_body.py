@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dinar.body import Body, Posed
-from dinar.fit.smplify import LANDMARKS, View, photo_camera
+from dinar.fit.view import LANDMARKS, View, photo_camera
 from dinar.scene import Camera, rasterize_mesh
 
 H, W = 720, 480

@@ -27,7 +27,8 @@ from dinar.data.prepare import prepare
 from dinar.data.release import Released
 from dinar.data.shards import Shards, open_set, write_shard
 from dinar.errors import DinarError
-from dinar.fit.smplify import Fit, View, photo_camera
+from dinar.fit.fit_file import Fit
+from dinar.fit.view import View, photo_camera
 from dinar.labels import CLASSES
 from dinar.neural.arrays import frontality
 from dinar.scene import interpolate, orbit, vertex_normals

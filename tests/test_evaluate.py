@@ -24,7 +24,8 @@ from dinar.errors import DinarError
 from dinar.evaluate import people, published
 from dinar.evaluate.people import BACK, NEAR, POSED, SAME, SIDE, angles_to, choose_input, new_pose
 from dinar.evaluate.protocol import Protocol, on_background
-from dinar.fit.smplify import View, load_fit
+from dinar.fit.fit_file import load_fit
+from dinar.fit.view import View
 from dinar.scene import orbit
 from dinar.views import Params, Views
 
@@ -196,7 +197,8 @@ def test_angles_and_poses(anna: Views, body: Body) -> None:
 
 def test_refit(anna: Views, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
     """The body comes from the fit, the true masks stay, and views without a fit are left out by name."""
-    from dinar.fit.smplify import Fit, photo_camera
+    from dinar.fit.fit_file import Fit
+    from dinar.fit.view import photo_camera
 
     def found(path: Path):
         if path.stem == "03":

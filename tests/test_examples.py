@@ -36,8 +36,8 @@ SLOW = ("01_create", "02_several_photos", "03_own_mask", "09_batch", "12_evaluat
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of the fit's steps: here the examples are tested, not the fit."""
-    full = smplify._Problem.stage
-    monkeypatch.setattr(smplify._Problem, "stage", lambda self, steps, *a, **k: full(self, steps // 10, *a, **k))
+    full = smplify.optimise
+    monkeypatch.setattr(smplify, "optimise", lambda problem, stage, steps: full(problem, stage, steps // 10))
 
 
 def test_all_examples_are_tested_and_in_the_readme() -> None:

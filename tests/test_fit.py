@@ -11,8 +11,10 @@ import torch
 
 from dinar.body import Body
 from dinar.errors import DinarError
+from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.offsets import Silhouette, fit_offsets
-from dinar.fit.smplify import Fit, fit_body, is_standing, load_fit, photo_camera
+from dinar.fit.smplify import fit_body
+from dinar.fit.view import is_standing, photo_camera
 from dinar.scene.crop import crop_box, warp_crop
 from known_body import BETAS, TRANSL, H, W, silhouette, subject
 

@@ -13,7 +13,8 @@ from dinar.body import Body
 from dinar.body.body import PARTS
 from dinar.body.regions import regions
 from dinar.fit.offsets import Silhouette, fit_offsets
-from dinar.fit.smplify import LANDMARKS, fit_body
+from dinar.fit.smplify import fit_body
+from dinar.fit.view import LANDMARKS
 from dinar.scene import orbit, vertex_normals
 from known_body import silhouette, subject
 

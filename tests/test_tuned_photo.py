@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dinar.body import Body
-from dinar.fit.smplify import photo_camera
+from dinar.fit.view import photo_camera
 from dinar.photo.blazepose import KEYPOINTS, Pose, region_around
 from dinar.photo.mask import person_mask
 from dinar.photo.matting import sharpen

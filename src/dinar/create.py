@@ -17,8 +17,9 @@ from .avatar import Avatar
 from .body import Body, load_body
 from .errors import DinarError
 from .fit.fingers import fit_fingers
+from .fit.fit_file import Fit, load_fit
 from .fit.offsets import Silhouette, fit_offsets
-from .fit.smplify import Fit, fit_body, load_fit
+from .fit.smplify import fit_body
 from .nets.perceptual import LPIPS
 from .neural.avatar import fine_layer
 from .neural.encode import Options, make_neural

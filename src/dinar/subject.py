@@ -10,7 +10,7 @@ import numpy as np
 from .errors import DinarError
 from .fit.clothing import in_front, outline_trust
 from .fit.fingers import sharpen_face
-from .fit.smplify import View
+from .fit.view import View
 from .photo.image import read_photo
 from .photo.keypoint_files import fitting_pose, load_keypoints
 from .photo.landmarks import Landmarks, face_landmarks, hand_landmarks

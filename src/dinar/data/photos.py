@@ -27,7 +27,8 @@ import torch
 from ..body import Body, load_body
 from ..errors import DinarError
 from ..files import replacing
-from ..fit.smplify import LANDMARKS, Fit, photo_camera
+from ..fit.fit_file import Fit
+from ..fit.view import LANDMARKS, photo_camera
 from ..labels import CLASSES
 from ..photo.image import read_photo
 from ..photo.mask import load_mask

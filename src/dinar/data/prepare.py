@@ -22,8 +22,9 @@ from ..body import Body, load_body
 from ..errors import DinarError, explain
 from ..files import replaced_input, replacing
 from ..fit.fingers import fit_fingers
+from ..fit.fit_file import Fit
 from ..fit.offsets import Silhouette, fit_offsets
-from ..fit.smplify import Fit, fit_body
+from ..fit.smplify import fit_body
 from ..photo.image import photos_of
 from ..pictures import write_array
 from ..pool import Failure, run_pool

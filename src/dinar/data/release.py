@@ -29,7 +29,7 @@ from ..body.hands import relaxed_hands
 from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from ..body.skeleton import BODY, HANDS
 from ..errors import DinarError
-from ..fit.smplify import Fit
+from ..fit.fit_file import Fit
 from ..photo.image import read_image, read_photo
 from ..pickles import read_pickle
 from ..scene import Camera

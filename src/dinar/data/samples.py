@@ -6,7 +6,7 @@ import numpy as np
 
 from ..body import load_body
 from ..errors import DinarError
-from ..fit.smplify import LANDMARKS
+from ..fit.view import LANDMARKS
 from ..photo.blazepose import KEYPOINTS
 from ..views import Source
 from .parsing import Sample

@@ -31,7 +31,8 @@ from ..create import create
 from ..errors import DinarError
 from ..files import replacing
 from ..fit.fingers import fit_fingers
-from ..fit.smplify import Fit, fit_body
+from ..fit.fit_file import Fit
+from ..fit.smplify import fit_body
 from ..labels import LABEL
 from ..neural.arrays import face_boxes, frontality
 from ..neural.weights import load_networks, open_networks, shipped

@@ -1,4 +1,4 @@
-"""Hands and face where their landmark models are confident: finer than the body's keypoints, so fitted after it."""
+"""Refine the fit by hand and face landmarks: fingers and wrists (§4.1, SMPL-X), and the face's 2D keypoints."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import torch.nn.functional as F
 from ..body import Body
 from ..body.hands import relaxed_hands
 from ..photo.landmarks import Landmarks
-from .smplify import Fit
+from .fit_file import Fit
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
-STEPS, RATE = 60, 0.06
-SIGMA = 0.35  # radians about the relaxed hand
-# face mesh points -> BlazePose landmark (eyes: between their corners)
+STEPS, RATE = 60, 0.06  # of Adam, with cosine decay to a tenth
+SIGMA = 0.35  # radians: standard deviation about the relaxed hand
+PRIOR = 0.02  # weight of the squared deviation against 1 - cosine of each bone
+# BlazePose landmark -> face mesh points whose mean it is (eyes: their corners)
 FACE = {0: (1,), 2: (362, 263), 5: (33, 133), 9: (291,), 10: (61,)}
 
 
 def sharpen_face(keypoints: np.ndarray, face: Landmarks | None) -> np.ndarray:
-    """Nose, eyes and mouth corners of [33, 4] from the face mesh, where there is one."""
+    """BlazePose landmarks [33, 4] with nose, eyes and mouth corners moved to the face mesh's; None: unchanged."""
     if face is None:
         return keypoints
     out = keypoints.copy()
@@ -33,9 +34,9 @@ def sharpen_face(keypoints: np.ndarray, face: Landmarks | None) -> np.ndarray:
 
 
 def fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks | None]) -> Fit:
-    """The same fit with wrists and fingers turned after the directions of the hand landmarks' bones.
+    """The fit with wrists and fingers turned so that their bones have the directions of the hand landmarks.
 
-    A hand that is None keeps its relaxed fingers and the body fit's wrist.
+    A hand that is None keeps relaxed fingers and the wrist of the body fit. Uses one thread.
     """
     if not any(hands.values()):
         return fit
@@ -76,7 +77,7 @@ def _fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks]) -> Fit:
         pose[move] = rest[move] + delta
         points = small.keypoints(small(fit.betas[None], pose[None], fit.transl[None]))[0]
         bones = F.normalize(points[b] - points[a], dim=-1)
-        loss = (1 - (bones * direction).sum(1)).sum() + 0.02 * (delta / SIGMA).square().sum()
+        loss = (1 - (bones * direction).sum(1)).sum() + PRIOR * (delta / SIGMA).square().sum()
         opt.zero_grad()
         loss.backward()
         opt.step()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..body import Body
 from ..errors import DinarError
-from ..fit.smplify import Fit
+from ..fit.fit_file import Fit
 from ..nets.denoiser import Denoiser
 from ..nets.pretrained import Network
 from ..nets.vqgan import VQGAN
