@@ -1,4 +1,4 @@
-"""dinar: one photo of a person in; a rigged, animatable, photo-like full-body avatar out.
+"""Make a rigged, animatable full-body avatar from one photo of a person.
 
 import dinar
 avatar = dinar.create("photo.jpg")

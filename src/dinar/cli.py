@@ -55,9 +55,13 @@ def main(argv: list[str] | None = None) -> None:
     command = tyro.cli(
         typing.Union[tuple(COMMANDS)],  # type: ignore[arg-type]  # noqa: UP007
         prog="dinar",
-        description=str(about).splitlines()[0],
+        description=f"{str(about).splitlines()[0]} `dinar COMMAND --help` lists the options of a command.",
         args=argv,
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
+        config=(
+            tyro.conf.OmitSubcommandPrefixes,
+            tyro.conf.OmitArgPrefixes,
+            tyro.conf.PositionalMetavarFromFieldName,
+        ),
     )
     if argv is None:  # one line, like errors
         warnings.formatwarning = lambda message, *_, **__: f"dinar: {escape(message)}\n"

@@ -12,22 +12,26 @@ from .common import Common, MotionRate, Output, Path1, Track, given_files, open_
 
 @dataclass
 class Animate(Common):
-    """A video of the avatar in motion."""
+    """Write a video of the avatar in motion."""
 
     avatar: Path1 = Path()
+    """Avatar file of `dinar create`."""
     out: Output = Path("animation.mp4")
+    """Video file (mp4 or gif), or a folder or pattern such as x_%04d.png for pictures with transparency."""
     motion: str = "walk"
-    """A shipped motion (walk, wave, turn, look_around, dance, idle) or a file: AMASS npz, SMPLify-X pkl, BVH, ..."""
+    """walk, wave, turn, look_around, dance, idle, or a motion file (BVH, AMASS npz, SMPLify-X pkl, DeepMimic txt)."""
     motion_fps: MotionRate = None
     track: Track = None
     fps: int = 30
     """Frames per second of the video."""
     size: int = 720
+    """Side of the video in pixels."""
     azimuth: float = 25
+    """Camera angle around the person in degrees. 0: front, 90: their left side, 180: back."""
     turn: float = 0
-    """Degrees the camera goes round."""
+    """Angle in degrees that the camera turns around the person during the video."""
     repeat: int = 2
-    """How often a looping motion is shown."""
+    """Number of times that a looping motion is played."""
 
 
 def run(c: Animate) -> None:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from ..batch import batch
 from ..errors import DinarError
-from .common import Common, Output, say
+from .common import Common, Output, Paths, say
 
 
 @dataclass
 class Batch(Common):
-    """Make an avatar of each of many photos; goes on where it was stopped."""
+    """Make one avatar for each photo of a folder. A stopped run continues when started again."""
 
-    photos: Annotated[list[Path], tyro.conf.Positional] = field(default_factory=list)
-    """Photos, folders of photos, or .txt lists of paths."""
+    photos: Paths = field(default_factory=list)
+    """Photos, folders of photos, or .txt files with one path a line."""
     out: Output = Path("avatars")
-    """Folder for NAME.avatar and NAME.preview.png; failed.json says what could not be made and why."""
+    """Folder for NAME.avatar and NAME.preview.png. failed.json lists photos without an avatar and the reasons."""
     jobs: int = 1
-    """Processes at once."""
+    """Number of processes."""
 
 
 def run(c: Batch) -> None:

@@ -19,11 +19,17 @@ from ..body.readers import ASSUMED_FPS, load_motion
 from ..export import write_video
 from ..scene.textured import over, to_uint8
 
-MotionRate = Annotated[float | None, tyro.conf.arg(help="Frames per second of the motion file, where it does not say "
-                                                    "them; default: 30, with a warning.")]  # fmt: skip
-Track = Annotated[str | None, tyro.conf.arg(help="Whose motion, where the file has several people: the track's number; "
-                                            "default: the longest.")]  # fmt: skip
-Path1 = Annotated[Path, tyro.conf.Positional]
+MotionRate = Annotated[
+    float | None,
+    tyro.conf.arg(help="Frames per second of motion files that do not state it. None: 30, with a warning."),
+]
+Track = Annotated[
+    str | None,
+    tyro.conf.arg(help="Track number of the person, for motion files of several people. None: the longest track."),
+]
+Required = tyro.conf.arg(help_behavior_hint="(required)")
+Path1 = Annotated[Path, tyro.conf.Positional, Required]
+Paths = Annotated[list[Path], tyro.conf.Positional, Required]
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 
@@ -32,15 +38,15 @@ class Common:
     """Options that every command has."""
 
     body: Literal["anny", "smplx"] = "anny"
-    """Body model; `smplx` needs --body-path with your licensed file."""
+    """Body model. `smplx` needs your licensed file in --body-path."""
     body_path: Path | None = None
-    """SMPLX_*.npz."""
+    """SMPL-X model file, for example SMPLX_NEUTRAL.npz. Only for --body smplx."""
     threads: int = 0
-    """CPU threads; 0: one for each physical core."""
+    """CPU threads. 0: one for each physical core."""
     debug: bool = False
     """Show the traceback of an error."""
     verbose: bool = False
-    """Say how files were read: the layout of motions and keypoints, frame rates."""
+    """Report how files were read: layout of motions and keypoints, frame rates."""
 
 
 def open_body(c: Common) -> Body:

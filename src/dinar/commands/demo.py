@@ -15,10 +15,12 @@ from .common import Common, Output, given_files, say
 
 @dataclass
 class Demo(Common):
-    """Everything at once: avatar, preview, turntable, walk and GLB, from a photo (default: a rendered person)."""
+    """Make an avatar, a preview, two videos and a GLB from one photo."""
 
     photo: Annotated[Path | None, tyro.conf.Positional] = None
+    """Photo of a whole person. None: the demo photo, a rendered person."""
     out: Output = Path("out/demo")
+    """Folder for all files."""
 
 
 def run(c: Demo) -> None:

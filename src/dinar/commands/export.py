@@ -13,18 +13,20 @@ from .common import Common, MotionRate, Output, Path1, Track, given_files, open_
 
 @dataclass
 class Export(Common):
-    """Write a rigged GLB (or .vrm) for Blender, Unity, Unreal, the web."""
+    """Write a rigged GLB or VRM file for Blender, Unity, Unreal or the web."""
 
     avatar: Path1 = Path()
+    """Avatar file of `dinar create`."""
     out: Output = Path("avatar.glb")
+    """File to write: .glb, or .vrm for VRM 1.0."""
     motion: list[str] = field(default_factory=lambda: ["idle", "walk", "wave"])
-    """Motions to include as clips; names or files."""
+    """Motions included as animation clips: names or files."""
     motion_fps: MotionRate = None
     track: Track = None
     expressions: bool = True
     """Include facial expressions as morph targets."""
     unlit: bool = True
-    """Show the texture as photographed; the photo's light is in it already."""
+    """Unlit material. The texture already contains the photo's light."""
 
 
 def run(c: Export) -> None:

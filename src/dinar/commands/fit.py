@@ -4,35 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from ..data.frames import import_people
 from ..data.prepare import describe, prepare
 from ..errors import DinarError
 from ..files import check_output
-from .common import Common, Output, progress_bar, say
+from .common import Common, Output, Paths, progress_bar, say
 
 
 @dataclass
 class Fit(Common):
-    """Fit the body to many photos (a photo set to learn from), or to videos of people; goes on where it was stopped."""
+    """Fit the body to photos or videos and write a training set. A stopped run continues when started again."""
 
-    photos: Annotated[list[Path], tyro.conf.Positional] = field(default_factory=list)
-    """Photos, folders of photos or .txt lists; with --frames a video, or a folder of videos and folders of frames."""
+    photos: Paths = field(default_factory=list)
+    """Photos, folders of photos, or .txt files with one path a line. With --frames: a video or a folder of videos."""
     out: Output = Path("fits")
-    """Folder: fits.npz and report.txt (what was left out, and why); with --frames a multi-view folder."""
+    """Folder for fits.npz and report.txt, which lists refused photos. With --frames: a multi-view set."""
     jobs: int = 1
-    """Processes at once."""
+    """Number of processes."""
     masks: bool = False
-    """Also keep the person masks, which are made again otherwise."""
+    """Also write person masks and clothes offsets. Training then need not compute them."""
     each: bool = False
-    """Also write each/NAME.npz for every photo, which `dinar create --fit` takes."""
+    """Also write each/NAME.npz for every photo, the input of `dinar create --fit`."""
     frames: int = 0
-    """Videos or frame folders of one person each: fit so many frames with one shape."""
+    """Fit videos or frame folders of one person each: this number of frames, with one shape. 0: fit photos."""
     size: int = 512
-    """Pixels a side of the pictures that --frames writes."""
+    """With --frames: side of the written pictures in pixels."""
 
 
 def run(c: Fit) -> None:

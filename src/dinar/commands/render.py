@@ -15,21 +15,24 @@ from .common import Common, Output, Path1, first_pose, given_files, open_avatar
 
 @dataclass
 class Render(Common):
-    """Draw an avatar as png or jpg."""
+    """Render a picture of an avatar."""
 
     avatar: Path1 = Path()
+    """Avatar file of `dinar create`."""
     out: Output = Path("render.png")
+    """Picture file: png or jpg."""
     source: bool = False
-    """From the photo's camera, at the photo's size."""
+    """Use the photo's camera and size. --azimuth, --elevation and --size then have no effect."""
     azimuth: float = 0
-    """Degrees around the person: 0 front, 90 their left, 180 back."""
+    """Camera angle around the person in degrees. 0: front, 90: their left side, 180: back."""
     elevation: float = 0
-    """Degrees; positive looks down."""
+    """Camera angle above the horizon in degrees. Positive looks down."""
     pose: str | None = None
-    """A static pose or the first frame of a motion: a name or a file."""
+    """Pose name (t_pose, a_pose, stand, ...) or motion whose first frame is the pose. None: the photo's pose."""
     size: int = 1024
-    """Pixels a side."""
+    """Side of the picture in pixels."""
     background: Literal["white", "grey", "transparent"] = "transparent"
+    """Background. A jpg is white instead of transparent."""
 
 
 def run(c: Render) -> None:

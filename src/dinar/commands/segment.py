@@ -21,23 +21,24 @@ from .common import Common, Output, Path1, given_files, say
 
 @dataclass
 class Segment(Common):
-    """Cut the person out of a photo: a soft mask without bags and other people, and what every pixel is."""
+    """Write the mask of a person, and the class of every pixel (skin, hair, shoes, ...)."""
 
     photo: Path1 = Path()
+    """Photo with at least one whole person."""
     out: Output = Path("mask.png")
-    """Grey png of the photo's size, white = the person."""
+    """Grey png of the photo's size. White is the person; bags and other people are black."""
     labels: Path | None = None
-    """Also write the classes: a png of label numbers with a palette (dinar.labels.CLASSES)."""
+    """Also write the classes: png with a palette, pixel values are indices into dinar.labels.CLASSES."""
     keep_accessories: bool = False
-    """Count bags and held things as the person."""
+    """Include bags and held things in the mask."""
     person: int | None = None
-    """Which person, counted from the left; default: the largest, most central."""
+    """Number of the person, counted from the left. None: the largest and most central one."""
     keypoints: Path | None = None
-    """Your own keypoints: OpenPose json, or npz with 33 or 17 points."""
+    """Your own keypoints: OpenPose json, or npz with 33 (BlazePose) or 17 (COCO) points. None: BlazePose."""
     label_map: Path | None = None
-    """A label map of Graphonomy, SCHP, ... in the parser's place."""
+    """Label map of another human parser, used instead of ours."""
     convention: Literal["graphonomy", "cihp", "lip", "atr", "ccp", "dinar"] = "graphonomy"
-    """Whose labels --label-map has."""
+    """Label convention of --label-map. SCHP uses lip or atr."""
 
 
 def run(c: Segment) -> None:

@@ -16,38 +16,38 @@ from .common import given_files, progress_bar, say
 
 @dataclass
 class Synthesize:
-    """Make random clothed people to learn from: pictures of many views with bodies, masks, classes, normals, depth."""
+    """Generate a training set of random clothed people, with bodies, masks, classes, normals and depth."""
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("people")
-    """Folder to write; goes on where it was stopped. With --sheet a picture."""
+    """Folder to write. A stopped run continues when started again. With --sheet: a picture file."""
     people: int = 100
-    """How many."""
+    """Number of people."""
     views: int = 8
-    """Pictures of each."""
+    """Number of pictures of each person."""
     size: int = 512
-    """Pixels a side."""
+    """Side of the pictures in pixels."""
     seed: int = 0
-    """The same seed, the same people."""
+    """Random seed. The same seed gives the same people."""
     assets: Path | None = None
-    """MakeHuman's asset folder (the one that holds base/clothes, base/hair, base/skins): richer people."""
+    """MakeHuman's asset folder with base/clothes, base/hair and base/skins. None: without these assets."""
     motions: Path | None = None
-    """A folder of motion clips for the poses (AMASS npz, BVH, DeepMimic txt, ...)."""
+    """Folder of motion clips (AMASS npz, BVH, DeepMimic txt, ...) for 30 % of the poses. None: generated poses only."""
     backgrounds: Path | None = None
-    """A folder of pictures to stand in front of."""
+    """Folder of background pictures. None: generated places."""
     plain: bool = False
-    """No background and no camera noise."""
+    """Render without background and camera noise."""
     shards: int = 0
-    """People in each tar file (webdataset); 0: a folder of folders."""
+    """Number of people in each tar file (webdataset). 0: a folder for each person, no tar files."""
     sheet: bool = False
-    """Only draw a contact sheet of all people, front and back."""
+    """Only write a contact sheet: all people, front and back."""
     jobs: int = 1
-    """Processes at once."""
+    """Number of processes."""
     device: str = "cpu"
-    """cpu or cuda."""
+    """Device: cpu or cuda."""
     threads: int = 0
-    """CPU threads of a process; 0: one for each physical core."""
+    """CPU threads. 0: one for each physical core."""
     debug: bool = False
-    """Show the whole traceback of an error."""
+    """Show the traceback of an error."""
 
 
 def run(c: Synthesize) -> None:

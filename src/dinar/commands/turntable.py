@@ -11,14 +11,20 @@ from .common import Common, Output, Path1, first_pose, given_files, open_avatar,
 
 @dataclass
 class Turntable(Common):
-    """A video of the avatar turning once."""
+    """Write a video in which the camera goes once around the avatar."""
 
     avatar: Path1 = Path()
+    """Avatar file of `dinar create`."""
     out: Output = Path("turntable.mp4")
+    """Video file (mp4 or gif), or a folder or pattern such as x_%04d.png for pictures with transparency."""
     seconds: float = 4
+    """Length of the video in seconds."""
     fps: int = 30
+    """Frames a second."""
     size: int = 720
+    """Side of the video in pixels."""
     pose: str | None = None
+    """Pose name (t_pose, a_pose, stand, ...) or motion whose first frame is the pose. None: the photo's pose."""
 
 
 def run(c: Turntable) -> None:
