@@ -323,6 +323,16 @@ def test_released_layout(tmp_path: Path) -> None:
     write({**d, "body_pose": np.zeros((1, 32), np.float32)})
     with pytest.raises(DinarError, match=r"p\.pkl: expected 63 .* VPoser"):
         source.views(0)
+    for key, value, reason in (
+        ("betas", np.full(10, 1e300), "finite numbers in betas"), ("betas", "x", "betas of numbers, got text"),
+        ("global_orient", np.array([np.nan, 0, 0]), "finite numbers in global_orient"),
+        ("left_hand_pose", np.zeros(46), "at most 45 PCA numbers"), ("jaw_pose", [[1], [2, 3]], "no array"),
+        ("camera_translation", np.array([0, 0, -9.0]), "in front of the camera"),
+        ("ltrb", [0, 0, 1e9, 1e9], "from -8192"),
+    ):  # fmt: skip
+        write({**d, key: value})
+        with pytest.raises(DinarError, match=reason):
+            source.views(0)
     write(Path("/"))  # a pickle that names other things is not run
     with pytest.raises(DinarError, match=r"p\.pkl: expected a pickle of numpy arrays only"):
         source.views(0)

@@ -15,7 +15,6 @@ stay relaxed unless the arrays of the model file are given.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import Array, check_arrays, read_npz
 from ..body import Body
 from ..body.hands import relaxed_hands
 from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -37,6 +37,16 @@ from ..views import Views
 from .photos import crop_view
 
 FOCAL = 5000.0  # pixels
+_ANGLES, _WEIGHTS = Array(np.float32, None, -100, 100, required=False), Array(np.float32, None, -50, 50, required=False)
+_PARAMETERS = {
+    **dict.fromkeys(("body_pose", "global_orient", "jaw_pose", "left_hand_pose", "right_hand_pose"), _ANGLES),
+    **dict.fromkeys(("betas", "expression"), _WEIGHTS),
+    **dict.fromkeys(("camera_translation", "transl"), Array(np.float32, None, -1000, 1000, required=False)),  # metres
+}
+_HANDS = {
+    f"hands_{what}{side}": Array(np.float64, shape, -100, 100)
+    for side in "lr" for what, shape in (("mean", (45,)), ("components", ("PCA", 45)))
+}  # fmt: skip
 _TO_WORLD = torch.diag(torch.tensor([1.0, -1, -1]))  # camera axes -> y up
 PARSE_LABELS = 20  # of Graphonomy: a grey picture of smaller numbers holds labels
 
@@ -84,13 +94,16 @@ class Released:
         rgb = photo.rgb
         d = _parameters(pkl)
         if "ltrb" in d:
-            box = np.asarray(d["ltrb"], np.float64).reshape(-1)
-            if box.shape != (4,) or not (box[2:] - box[:2] >= 16).all() or not (np.abs(box) < 8192).all():
-                raise DinarError(f"{pkl}: expected a box left, top, right, bottom in ltrb, got {box.tolist()}")
+            box = check_arrays(str(pkl), d, {"ltrb": Array(np.float64, None, -8192, 8192)})["ltrb"].reshape(-1)
+            if box.shape != (4,) or not (box[2:] - box[:2] >= 16).all():
+                raise DinarError(f"{pkl}: expected a box left, top, right, bottom in ltrb, got {box[:4].tolist()}")
             rgb, alpha = (_cut(x, np.rint(box).astype(int), v) for x, v in ((rgb, 255), (alpha, 0)))
         fit, expression = self.fit(d, pkl, *rgb.shape[:2])
         vertices = self.model(fit.betas[None], fit.pose[None], fit.transl[None], expression).vertices[0]
-        xy = fit.camera.project(vertices)[0].numpy()
+        xy, depth = (x.numpy() for x in fit.camera.project(vertices))
+        if not depth.min() > 0:
+            raise DinarError(f"{pkl}: expected a body in front of the camera, got one that reaches behind it; check "
+                             "camera_translation")  # fmt: skip
         on = np.argwhere(alpha > 0.5)[:, ::-1]
         if not len(on):
             raise DinarError(f"{self.folder / 'segm' / path.stem}.png: expected a person, the picture is black")
@@ -103,9 +116,11 @@ class Released:
         """The parameters in our world (y up, the camera at the origin looking along -z), and expression [1, E]."""
         body = self.model
 
+        a = {k: x.reshape(-1) for k, x in check_arrays(str(where), d, _PARAMETERS).items()}
+
         def numbers(key: str, n: int) -> Tensor:
-            x = np.asarray(d.get(key, np.zeros(n)), np.float32).reshape(-1)
-            if x.size != n or not np.isfinite(x).all():
+            x = a.get(key, np.zeros(n, np.float32))
+            if x.size != n:
                 raise DinarError(f"{where}: expected {n} finite numbers in {key}, got {x.size}" + (
                     ", a VPoser embedding; decode it first" if (key, x.size) == ("body_pose", 32) else ""))  # fmt: skip
             return torch.from_numpy(x.copy())
@@ -115,22 +130,24 @@ class Released:
         pose[body.joint("jaw")] = numbers("jaw_pose", 3)
         for side in ("left", "right"):
             key = f"{side}_hand_pose"
-            x = np.asarray(d.get(key, ()), np.float32).reshape(-1)
+            x = a.get(key, np.zeros(0, np.float32))
             joints = [body.joint(n) for n in HANDS[side]]
             if x.size == 45:
                 pose[joints] = torch.from_numpy(x.copy()).reshape(15, 3)
             elif x.size and side in self.hands:
                 mean, components = self.hands[side]
                 x = x[:6] if x.size in (6, 12) else x
+                if x.size > len(components):
+                    raise DinarError(f"{where}: expected at most {len(components)} PCA numbers in {key}, got {x.size}")
                 pose[joints] = torch.from_numpy(mean + x @ components[: x.size]).float().reshape(15, 3)
         shape, expression = torch.zeros(body.num_betas), torch.zeros(1, body.num_expression)
         for key, into in (("betas", shape), ("expression", expression[0])):
-            x = np.asarray(d.get(key, ()), np.float32).reshape(-1)[: len(into)]
+            x = a.get(key, np.zeros(0, np.float32))[: len(into)]
             into[: len(x)] = torch.from_numpy(x.copy())
         root = axis_angle_to_matrix(numbers("global_orient", 3))
         pose[0] = matrix_to_axis_angle(_TO_WORLD @ root)
         pelvis = body.rest(shape[None], expression)[1][0, 0]  # the body turns about it, not about the origin
-        transl = _TO_WORLD @ (pelvis + numbers("camera_translation" if "camera_translation" in d else "transl", 3))
+        transl = _TO_WORLD @ (pelvis + numbers("camera_translation" if "camera_translation" in a else "transl", 3))
         K = torch.tensor([[FOCAL, 0, width // 2], [0, FOCAL, height // 2], [0, 0, 1.0]])
         T = torch.diag(torch.tensor([1.0, -1, -1, 1]))
         return Fit(shape, pose, transl - pelvis, Camera(K, T, height, width), float("nan")), expression
@@ -148,11 +165,8 @@ def _parameters(path: Path) -> dict[str, Any]:
 
 
 def _hand_components(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            return {s: (z[f"hands_mean{s[0]}"], z[f"hands_components{s[0]}"]) for s in ("left", "right")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
-        raise DinarError(f"{path}: expected the hand components of an SMPL-X model ({e})") from e
+    a = read_npz(path, _HANDS, what="the hand components of an SMPL-X model (SMPLX_*.npz)")
+    return {s: (a[f"hands_mean{s[0]}"], a[f"hands_components{s[0]}"]) for s in ("left", "right")}
 
 
 def _person(path: Path) -> np.ndarray:
