@@ -100,7 +100,7 @@ def text(demo: Path, tmp: Path) -> Path:
     return tmp / "a.jpg"
 
 
-@bad_photo("")
+@bad_photo("is a folder: expected an image file")
 def directory(demo: Path, tmp: Path) -> Path:
     (tmp / "d").mkdir()
     return tmp / "d"
@@ -111,7 +111,7 @@ def missing(demo: Path, tmp: Path) -> Path:
     return tmp / "nowhere.jpg"
 
 
-@bad_photo("")
+@bad_photo("is empty: expected an image file")
 def empty(demo: Path, tmp: Path) -> Path:
     (tmp / "a.jpg").write_bytes(b"")
     return tmp / "a.jpg"
@@ -265,11 +265,22 @@ def bad_avatars(good: Path, tmp: Path) -> dict[str, Path]:
     return out
 
 
+BAD_AVATARS = {
+    "text": "is not an avatar or is damaged", "empty": "is not an avatar or is damaged",
+    "cut": "is not an avatar or is damaged", "pickle": "is not an avatar or is damaged",
+    "foreign": "a safetensors file but not an avatar", "version": "avatar format version 99",
+    "atlas": "made with another texture atlas", "body": "needs the smplx body", "shape": "expected betas of shape",
+    "nan": "transl holds values that are not finite",
+}  # fmt: skip
+
+
 def test_bad_avatars_are_refused(avatar, tmp_path, capsys) -> None:
     avatar.save(tmp_path / "good.avatar")
-    for name, path in bad_avatars(tmp_path / "good.avatar", tmp_path).items():
+    made = bad_avatars(tmp_path / "good.avatar", tmp_path)
+    assert set(made) == set(BAD_AVATARS)
+    for name, path in made.items():
         status, line = run(capsys, "render", path, "-o", tmp_path / "x.png")
-        assert status == 1 and str(path) in line, name
+        assert status == 1 and str(path) in line and BAD_AVATARS[name] in line, name
     assert not (tmp_path / "x.png").exists() and not (tmp_path / "executed").exists()
 
 
@@ -277,9 +288,9 @@ def test_bad_motions_are_refused(avatar, tmp_path, capsys) -> None:
     avatar.save(tmp_path / "me.avatar")
     hostile = tmp_path / "evil.pkl"
     hostile.write_bytes(pickle.dumps(Hostile(tmp_path / "executed")))
-    for motion in ("no_such_motion", hostile):
-        status, _ = run(capsys, "animate", tmp_path / "me.avatar", "--motion", motion, "-o", tmp_path / "x.mp4")
-        assert status == 1
+    for motion, expect in (("no_such_motion", "no such file"), (hostile, "it may run code")):
+        status, line = run(capsys, "animate", tmp_path / "me.avatar", "--motion", motion, "-o", tmp_path / "x.mp4")
+        assert status == 1 and expect in line
     assert not (tmp_path / "executed").exists() and not (tmp_path / "x.mp4").exists()
 
 

@@ -183,10 +183,11 @@ def test_damaged_sets_are_refused_in_one_line(anna: Views, tmp_path: Path) -> No
     refused(r"views\.npz: expected views written by dinar")
     with pytest.raises(DinarError, match=r"no dataset\.json"):
         Folder(tmp_path / "anna")
-    for bad in (dataclasses.replace(anna, alpha=anna.alpha[:, 1:]), dataclasses.replace(anna, name="../up"),
-                dataclasses.replace(anna, K=anna.K * float("nan"))):  # fmt: skip
-        with pytest.raises(DinarError):
-            write_views(tmp_path, bad)
+    bad = {"expected alpha": {"alpha": anna.alpha[:, 1:]}, "expected names of letters": {"name": "../up"},
+           "expected finite numbers in K": {"K": anna.K * float("nan")}}  # fmt: skip
+    for match, change in bad.items():
+        with pytest.raises(DinarError, match=match):
+            write_views(tmp_path, dataclasses.replace(anna, **change))
 
 
 def test_select_concatenate_and_raster(body: Body, anna: Views) -> None:

@@ -121,11 +121,10 @@ def test_a_denoiser_of_differences_starts_from_the_fill() -> None:
     with torch.no_grad():
         want = vqgan.decode(vqgan.encode(filled(T)))  # type: ignore[operator]
     assert torch.allclose(restored, want.expand_as(restored), atol=1e-3)
-    with pytest.raises(AssertionError):
-        plain = build("nano", "denoiser", residual=False).eval()
-        plain.std.fill_(1e-6)
-        _, other = inpaint(vqgan, plain, T, (0, 1), steps=2)  # type: ignore[arg-type]
-        assert torch.allclose(other, want.expand_as(other), atol=1e-3)
+    plain = build("nano", "denoiser", residual=False).eval()
+    plain.std.fill_(1e-6)
+    _, other = inpaint(vqgan, plain, T, (0, 1), steps=2)  # type: ignore[arg-type]
+    assert (other - want).abs().max() > 1e-3
 
 
 def test_blend_is_equation_6() -> None:

@@ -601,7 +601,7 @@ def test_a_hostile_pickle_does_not_run(tmp_path: Path, key: str) -> None:
     holder = np.empty(1, object)
     holder[0] = Hostile()
     np.savez(tmp_path / "evil.npz", allow_pickle=True, poses=holder)
-    with pytest.raises(DinarError):
+    with pytest.raises(DinarError, match=r"evil\.npz, poses: .*it may run code"):
         load_motion(tmp_path / "evil.npz")
     assert not (tmp_path / "ran").exists()
 

@@ -48,12 +48,13 @@ def model(body: Body, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "SMPLX_NEUTRAL.npz"
 
 
-def test_photo_to_glb_with_smplx(model: Path, demo_photo: Path, pose_network: None, tmp_path: Path) -> None:
+def test_photo_to_glb_with_smplx(model: Path, demo_photo: Path, pose_network: None, tmp_path: Path, capsys) -> None:
     assert load_body("smplx", model).num_joints == 55
     me, options = tmp_path / "me.avatar", ["--body", "smplx", "--body-path", str(model)]
     main(["create", str(demo_photo), "-o", str(me), "--no-preview", *options])
     main(["render", str(me), "-o", str(tmp_path / "x.png"), "--size", "128", *options])
     main(["export", str(me), "-o", str(tmp_path / "me.glb"), "--motion", "walk", *options])
     assert (tmp_path / "me.glb").stat().st_size > 10_000
-    with pytest.raises(SystemExit):  # the default body is refused
+    with pytest.raises(SystemExit) as stop:  # the default body is refused
         main(["render", str(me), "-o", str(tmp_path / "y.png")])
+    assert stop.value.code == 1 and "needs the smplx body" in capsys.readouterr().err
