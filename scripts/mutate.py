@@ -111,14 +111,22 @@ CHANGES = [
         ("SPINE", "SPINE / 20", "test_halves_are_mixed_at_the_spine"),
     ),
     *changes(
-        "texture.restore",
+        "texture.outliers",
         "test_tuned_texture.py",
         ("SLANTED", "0.2", "test_background_at_the_edge_is_replaced"),
         ("BORDER", "BORDER / 6", "test_background_at_the_edge_is_replaced"),
         ("STRAY", "1.0", "test_background_at_the_edge_is_replaced"),
+    ),
+    *changes(
+        "texture.restore",
+        "test_tuned_texture.py",
         ("LIGHT", "LIGHT / 10", "test_no_seam_where_the_seen_ends"),
         ("FADE", "FADE / 10", "test_no_seam_where_the_seen_ends"),
         ("FADE", "FADE * 10", "test_light_on_the_body_does_not_reach_a_hidden_arm"),
+    ),
+    *changes(
+        "texture.hair",
+        "test_tuned_texture.py",
         ("MOST_CONTRAST", "1.0", "test_hair_behind_has_strands_of_limited_contrast"),
         ("STRAND", "STRAND[::-1]", "test_strands_run_from_the_crown_down"),
     ),
@@ -167,7 +175,8 @@ CHANGES = [
         "fit.clothing",
         "test_clothing.py",
         ("TRUST", 'TRUST | {"skirt": 1.0}', "test_outlines_are_trusted_by_class"),
-        ("HOLD", 'HOLD | {"face": 1.0}', "test_vertices_take_the_class_that_is_seen_and_lend_it_to_their_twins"),
+        ("CLASS_STIFFNESS", 'CLASS_STIFFNESS | {"face": 1.0}',
+         "test_vertices_take_the_class_that_is_seen_and_lend_it_to_their_twins"),
         ("COVERED", "0.0", "test_ears_are_under_hair_where_most_of_them_is_seen_as_hair"),
     ),
     *changes(

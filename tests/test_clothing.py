@@ -5,7 +5,7 @@ import torch
 
 from dinar.body import load_body
 from dinar.body.regions import regions
-from dinar.fit.clothing import UNSEEN, ears_under_hair, hold, in_front, outline_trust, vertex_classes
+from dinar.fit.clothing import UNSEEN, class_stiffness, ears_under_hair, in_front, outline_trust, vertex_classes
 from dinar.fit.offsets import Silhouette, fit_offsets, flatten
 from dinar.labels import LABEL
 from dinar.scene import orbit, rasterize_mesh
@@ -37,7 +37,7 @@ def test_vertices_take_the_class_that_is_seen_and_lend_it_to_their_twins():
     assert set(np.unique(classes)) <= {LABEL["upper"], LABEL["face"], UNSEEN}
     seen = classes != UNSEEN
     assert seen.mean() > 0.5 and (classes[seen] == classes[body.mirror][seen]).mean() > 0.95
-    k = hold(body, classes)
+    k = class_stiffness(body, classes)
     assert k[classes == LABEL["face"]].mean() > 5 * k[classes == LABEL["upper"]].mean() and k.min() > 0.2
     assert torch.isfinite(torch.from_numpy(k)).all()
 

@@ -232,7 +232,7 @@ def _mask_targets(v: View, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray
     if v.front is not None:  # the body may be behind a bag
         front = cv2.resize(v.front.astype(np.uint8), hw[::-1], interpolation=cv2.INTER_NEAREST)
         covered = np.maximum(mask, front)
-    d = cv2.distanceTransform(1 - covered, cv2.DIST_L2, 5) / (h * k)
+    d = np.asarray(cv2.distanceTransform(1 - covered, cv2.DIST_L2, 5) / (h * k), np.float32)
     field = cv2.resize(d, (FIELD, FIELD), interpolation=cv2.INTER_LINEAR)
     found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if found:

@@ -1,9 +1,9 @@
-"""Geometry that wears the clothes: per-vertex offsets on the rest pose (SMPL+D), from the silhouette.
+"""Widen the body to the clothes: per-vertex offsets on the rest pose (SMPL+D) from silhouettes.
 
-A body in its underwear covers .82 of a clothed person's mask; with offsets .94 (``benchmarks/photos.py``). Per pixel
-of the mesh's contour the mask's edge is searched along the contour's normal; first a scalar offset along smoothed
-normals is solved for (a membrane, coupled left to right), then free offsets on top (a thin plate). Coats, skirts and
-hair widen the mesh; face and hands keep their shape.
+From each pixel of the mesh's contour the mask's edge is searched along the contour's normal. The first half of the
+iterations solves for one offset per vertex along smoothed normals, which is smooth like a membrane and coupled between
+left and right; the second half for free offsets on top, which are smooth like a thin plate. Coats, skirts and hair
+widen the mesh; faces and hands keep their shape. Figures: docs/figures.md (benchmarks/photos.py).
 """
 
 from __future__ import annotations
@@ -24,60 +24,68 @@ from ..body.regions import regions
 from ..scene import Camera, rasterize, signed_distance
 from ..scene.crop import crop_box, crop_to, warp_crop
 from ..scene.laplacian import cotangent_laplacian, factorise
-from .clothing import HOLD, ears_under_hair, hold, vertex_classes
+from .clothing import CLASS_STIFFNESS, class_stiffness, ears_under_hair, vertex_classes
 
 SIZE = 512  # pixels of the crop in which contours are matched
 REACH = 0.12  # metres searched on either side of the contour
 ROBUST = 0.08  # metres at which a match counts half
-MEMBRANE, DECAY = 0.02, 0.3  # smoothness of the scalar offset; length in metres over which it dies out
+MEMBRANE, DECAY = 0.02, 0.3  # smoothness of the offset along the normal; metres over which it dies out
 PLATE = 3e-5  # smoothness of the free offsets
+LOOSE = 0.5  # zero prior of the free offsets, times that of the offset along the normal
 SYMMETRY = 0.3  # coupling of the left and the right half
-MOST_IN, MOST_OUT = 0.04, 0.15  # metres that the scalar offset may go
+MOST_IN, MOST_OUT = 0.04, 0.15  # metres: bounds of the offset along the normal
 STIFFNESS = {"hand": 300.0, "foot": 4.0, "face": 300.0, "ears": 30.0, "cavity": 1e4}  # times the zero prior
+NORMALS = 0.02  # metres over which the normals are smoothed
+TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
+BORDER = 3  # pixels at the crop's border in which contours are not matched
+BESIDE = 13  # pixels: width of the kernel that widens what hides the person
+ALIGNED = 0.4  # least cosine between the normals of the contour and of the mask's edge (66 degrees)
+GRADIENT = 2.0  # pixels: smoothing of a distance field before its gradient
+NEVER = 10**6  # pixels: more than any ray
 
 
 @dataclass
 class Silhouette:
-    """A person mask, and the pose and camera that should explain it."""
+    """A person mask, and the fitted pose and camera."""
 
     mask: np.ndarray  # [H, W] bool in the pixels of ``camera``
-    pose: Tensor  # [J, 3]
-    transl: Tensor  # [3]
+    pose: Tensor  # [J, 3] axis-angle
+    transl: Tensor  # [3] metres
     camera: Camera
-    ignore: np.ndarray | None = None  # [H, W] bool: what hides the person there; the mask's edge beside it is none
-    labels: np.ndarray | None = None  # [H, W] uint8 classes of a parse: skin is the body, hair hides ears
+    ignore: np.ndarray | None = None  # [H, W] bool, things in front of the person: no edge is matched there
+    labels: np.ndarray | None = None  # [H, W] uint8 of labels.CLASSES: stiffness, and ears under hair
 
 
 def fit_offsets(
     body: Body,
     betas: Tensor,  # [num_betas]
     silhouettes: list[Silhouette],
-    iterations: int = 6,
+    iterations: int = 6,  # half along the normals, half free
 ) -> np.ndarray:
-    """Offsets [V, 3] float32 in metres, to be added to the rest pose; 1.5 s for a photo (benchmarks/create.py)."""
+    """Offsets [V, 3] float32 in metres, to be added to the rest pose."""
     naked = body.rest(betas[None])[0][0].numpy().astype(np.float64)
     free, ears = _stiffness(body), np.zeros(len(naked), bool)
-    if worn := [_worn(body, betas, s) for s in silhouettes if s.labels is not None]:
-        free = free * np.exp(np.mean([np.log(hold(body, w)) for w in worn], 0))
-        ears = ears_under_hair(body, worn)
-        free[ears] = HOLD["hair"]
-    sunk = flatten(naked, body.faces, ears) - naked  # under hair ears are bumps
-    rest = naked + sunk
+    if classes := [_classes(body, betas, s) for s in silhouettes if s.labels is not None]:
+        free = free * np.exp(np.mean([np.log(class_stiffness(body, c)) for c in classes], 0))
+        ears = ears_under_hair(body, classes)
+        free[ears] = CLASS_STIFFNESS["hair"]
+    flattening = flatten(naked, body.faces, ears) - naked  # ears under hair would be bumps
+    rest = naked + flattening
     laplacian, mass = cotangent_laplacian(rest, body.faces)
     M, I = sp.diags(mass), sp.eye(len(rest))
-    normals = _smooth_normals(rest, body.faces, laplacian, mass, 0.02)
+    normals = _smooth_normals(rest, body.faces, laplacian, mass, NORMALS)
     prior = MEMBRANE / DECAY**2
     mirror = I - sp.coo_matrix((np.ones(len(rest)), (np.arange(len(rest)), body.mirror)), shape=laplacian.shape)
     scalar_system = (SYMMETRY * mirror.T @ M @ mirror + MEMBRANE * laplacian + prior * M @ sp.diags(free)).tocsc()
     scalar_precondition = LinearOperator(scalar_system.shape, matvec=factorise(scalar_system).solve)  # type: ignore[call-arg]
-    plate = (PLATE * laplacian @ sp.diags(1 / mass) @ laplacian + 0.5 * prior * M @ sp.diags(free)).tocsc()
+    plate = (PLATE * laplacian @ sp.diags(1 / mass) @ laplacian + LOOSE * prior * M @ sp.diags(free)).tocsc()
     plate3, plate_solve = sp.kron(plate, sp.eye(3)).tocsr(), factorise(plate).solve
     precondition = LinearOperator((3 * len(rest),) * 2, matvec=lambda q: plate_solve(q.reshape(-1, 3)).ravel())  # type: ignore[call-arg]
 
     views = [_View(body, betas, s) for s in silhouettes]
     along, loose = np.zeros(len(rest)), np.zeros((len(rest), 3))
     for it in range(iterations):
-        offsets = sunk + along[:, None] * normals + loose
+        offsets = flattening + along[:, None] * normals + loose
         matches = [v.match(offsets) for v in views]
         J = np.concatenate([m.jacobian for m in matches])  # [C, 3 corners, 3]
         tri, gap, weight = (np.concatenate([getattr(m, k) for m in matches]) for k in ("corners", "gap", "weight"))
@@ -89,7 +97,7 @@ def fit_offsets(
             A = sp.coo_matrix((j.ravel(), (np.repeat(np.arange(C), 3), tri.ravel())), shape=(C, len(rest))).tocsr()
             target = gap + (j * along[tri]).sum(1)
             H = (A.T @ sp.diags(weight) @ A + scalar_system).tocsr()
-            along, _ = cg(H, A.T @ (weight * target), x0=along, M=scalar_precondition, rtol=1e-3, maxiter=60)
+            along, _ = cg(H, A.T @ (weight * target), x0=along, M=scalar_precondition, rtol=TOLERANCE, maxiter=CG_STEPS)
             along = np.clip(along, -MOST_IN, MOST_OUT)
         else:
             columns = tri[:, :, None] * 3 + np.arange(3)
@@ -98,18 +106,19 @@ def fit_offsets(
             ).tocsr()
             target = gap + (J * loose[tri]).sum((1, 2))
             H = (A.T @ sp.diags(weight) @ A + plate3).tocsr()
-            x, _ = cg(H, A.T @ (weight * target), x0=loose.ravel(), M=precondition, rtol=1e-3, maxiter=60)
+            x, _ = cg(H, A.T @ (weight * target), x0=loose.ravel(), M=precondition, rtol=TOLERANCE, maxiter=CG_STEPS)
             loose = x.reshape(-1, 3)
-    return (sunk + along[:, None] * normals + loose).astype(np.float32)
+    return (flattening + along[:, None] * normals + loose).astype(np.float32)
 
 
-def _worn(body: Body, betas: Tensor, s: Silhouette) -> np.ndarray:
+def _classes(body: Body, betas: Tensor, s: Silhouette) -> np.ndarray:
+    """[V] class seen at each vertex."""
     vertices = body(betas[None], s.pose[None], s.transl[None]).vertices[0]
     return vertex_classes(body, vertices, s.camera, np.asarray(s.labels))
 
 
 def flatten(v: np.ndarray, faces: np.ndarray, patch: np.ndarray) -> np.ndarray:
-    """Vertices [V, 3] with the patch [V] bool as flat as what is around it allows (harmonic)."""
+    """Vertices [V, 3] with those of the patch [V] bool moved so that it is harmonic: flat between its borders."""
     if not patch.any():
         return v
     L, _ = cotangent_laplacian(v, faces)
@@ -120,23 +129,25 @@ def flatten(v: np.ndarray, faces: np.ndarray, patch: np.ndarray) -> np.ndarray:
 
 @dataclass
 class _Matches:
-    """Contour points that found the mask's edge, as rows of a least-squares problem."""
+    """C contour points that found the mask's edge, as rows of a least-squares problem."""
 
-    jacobian: np.ndarray  # [C, 3, 3] change of the signed gap with the offset of each corner
+    jacobian: np.ndarray  # [C, 3 corners, 3] derivative of the gap by the offsets
     corners: np.ndarray  # [C, 3] vertices of the triangle under the contour pixel
     gap: np.ndarray  # [C] metres from the contour outwards to the mask's edge
     weight: np.ndarray  # [C]
 
 
 class _View:
+    """One silhouette, cropped, and the body posed in it."""
+
     def __init__(self, body: Body, betas: Tensor, s: Silhouette) -> None:
         self.body = body
         self.camera, self.mask = crop_to(s.camera, s.mask, SIZE)
         self.ignore = np.zeros_like(self.mask)
         if s.ignore is not None and s.ignore.any():
             hidden = warp_crop(s.ignore.astype(np.float32), crop_box(s.mask, SIZE), SIZE, 0.0) > 0.5
-            self.ignore = cv2.dilate(hidden.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
-        self.inside_of = signed_distance(self.mask)
+            self.ignore = cv2.dilate(hidden.astype(np.uint8), np.ones((BESIDE, BESIDE), np.uint8)) > 0
+        self.distance = signed_distance(self.mask)
         posed: Posed = body(betas[None], s.pose[None], s.transl[None])
         to_camera = self.camera.T_cam_world[:3, :3]
         self.base = self.camera.to_camera(posed.vertices[0]).numpy().astype(np.float64)
@@ -145,9 +156,11 @@ class _View:
         self.metre = float(np.mean(self.base[:, 2])) / float(self.camera.K[0, 0])  # metres a pixel
 
     def vertices(self, offsets: np.ndarray) -> np.ndarray:
+        """[V, 3] metres in the camera's frame."""
         return self.base + np.einsum("nij,nj->ni", self.turn, offsets)
 
     def match(self, offsets: np.ndarray) -> _Matches:
+        """Search the mask's edge from the contour of the body with these offsets [V, 3]."""
         V = self.vertices(offsets)
         K = self.camera.K.numpy()
         xy = V[:, :2] / V[:, 2:] * [K[0, 0], K[1, 1]] + K[:2, 2]
@@ -157,7 +170,7 @@ class _View:
             self.body.faces, SIZE, SIZE,
         )  # fmt: skip
         face = f.face[0].numpy()
-        y, x, n, r = _edge_search(face >= 0, self.mask, self.inside_of, int(REACH / self.metre))
+        y, x, n, r = _edge_search(face >= 0, self.mask, self.distance, int(REACH / self.metre))
         bary = f.barycentrics[0].numpy()[y, x].astype(np.float64)
         tri = self.body.faces[face[y, x]]
         J = np.einsum("ci,ckij->ckj", n, self.turn[tri][:, :, :2]) * bary[:, :, None]
@@ -168,15 +181,19 @@ class _View:
 
 
 def _edge_search(
-    mesh: np.ndarray, mask: np.ndarray, mask_distance: np.ndarray, reach: int
+    mesh: np.ndarray,  # [H, W] bool
+    mask: np.ndarray,  # [H, W] bool
+    mask_distance: np.ndarray,  # [H, W] pixels, :func:`signed_distance` of the mask
+    reach: int,  # pixels
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """For contour pixels of the mesh: y, x, outward normal [C, 2] and pixels to the mask's edge along it [C].
+    """Contour pixels of the mesh that find the mask's edge: y [C], x [C], outward normal [C, 2] and pixels along it to
+    the edge [C].
 
-    A match needs the edge's own normal within 66 degrees. Where the outward ray stays inside the mask until it meets
-    the mesh again (coat between legs, hair beside the neck) the gap is closed half way from either side.
+    The normals of contour and edge have to agree (ALIGNED). If the outward ray stays inside the mask until it meets the
+    mesh again (a coat between legs, hair beside the neck), the gap is closed half way from either side.
     """
     border = mesh & (cv2.erode(mesh.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))) == 0)
-    border[:3], border[-3:], border[:, :3], border[:, -3:] = False, False, False, False
+    border[:BORDER], border[-BORDER:], border[:, :BORDER], border[:, -BORDER:] = False, False, False, False
     y, x = np.nonzero(border)
     n, e = _gradient(signed_distance(mesh)), _gradient(mask_distance)
     n = n[y, x]
@@ -185,16 +202,16 @@ def _edge_search(
     py = np.clip(np.round(y[:, None] + n[:, 1:] * t), 0, mesh.shape[0] - 1).astype(int)
     m = mask[py, px]
     leaves = m[:, :-1] & ~m[:, 1:]
-    nearest = np.where(leaves, np.abs(t[:-1]), 10**6).argmin(1)
+    nearest = np.where(leaves, np.abs(t[:-1]), NEVER).argmin(1)
     row = np.arange(len(x))
     found = leaves[row, nearest]
     r = t[nearest].astype(float)
-    found &= (e[py[row, nearest], px[row, nearest]] * n).sum(1) > 0.4
+    found &= (e[py[row, nearest], px[row, nearest]] * n).sum(1) > ALIGNED
     again = mesh[py, px][:, reach + 2 :]
-    first = np.where(again.any(1), again.argmax(1), 10**6)
+    first = np.where(again.any(1), again.argmax(1), NEVER)
     covered = np.logical_and.accumulate(m[:, reach + 2 :], 1)
     within = covered[row, np.clip(first - 1, 0, covered.shape[1] - 1)] & (first > 0)
-    close = (first < 10**6) & within & (first + 2 < np.where(found & (r > 0), r, 10**6))
+    close = (first < NEVER) & within & (first + 2 < np.where(found & (r > 0), r, NEVER))
     r = np.where(close, (first + 2) / 2, r)
     found |= close
     return y[found], x[found], n[found], r[found]
@@ -202,19 +219,9 @@ def _edge_search(
 
 def _gradient(distance: np.ndarray) -> np.ndarray:
     """[H, W, 2] unit gradient of a smoothed distance field."""
-    d = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), 2)
+    d = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), GRADIENT)
     g = np.stack([cv2.Sobel(d, cv2.CV_32F, 1, 0), cv2.Sobel(d, cv2.CV_32F, 0, 1)], -1)
     return g / (np.linalg.norm(g, axis=-1, keepdims=True) + 1e-9)
-
-
-
-
-
-
-
-
-
-
 
 
 def _smooth_normals(v: np.ndarray, faces: np.ndarray, L: sp.csc_matrix, mass: np.ndarray, length: float) -> np.ndarray:
@@ -230,7 +237,7 @@ def _smooth_normals(v: np.ndarray, faces: np.ndarray, L: sp.csc_matrix, mass: np
 
 @lru_cache(maxsize=4)
 def _stiffness(body: Body) -> np.ndarray:
-    """[V] how strongly each vertex is held to the body."""
+    """[V] factors of the zero prior by body part."""
     k = np.ones(body.num_vertices)
     for i, part in enumerate(PARTS):
         for key in ("hand", "foot"):

@@ -1,0 +1,72 @@
+"""Restore hair: which seen texels are hair, smooth colours for the unseen ones, and strands on these."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, map_coordinates
+from scipy.spatial import KDTree
+
+from ..labels import LABEL
+from .outliers import FACE_TEXELS, skin_colour
+from .surface import Surface
+
+HAIR = [LABEL["hair"], LABEL["hat"]]
+HAIR_TEXELS = 64  # least seen texels of hair
+HAIR_LIKE = 0.6  # hair is nearer to the crown's colour than this share of the distance to the skin's
+BLEND_REACH, BLEND_SOURCES = 0.04, 500  # metres up to which sources count alike; about how many sources are used
+CHUNK = 4096  # texels at a time
+STRAND = (8.0, 0.8)  # length and width of strands: in CELLs along the head, in half degrees around it
+CELL, CELLS, TURN = 0.005, 64, 720  # metres along the head of a cell of the noise; cells along and around the head
+MOST_CONTRAST = 0.12  # of strands, as a share of their colour
+DARK = 0.05  # least lightness that contrast is measured against
+
+
+def hair_texels(
+    s: Surface,
+    colour: np.ndarray,  # [N, 3] float32 in [0, 1]
+    seen: np.ndarray,  # [N] bool
+    worn: np.ndarray | None,  # [N] uint8 classes; None: no parse
+) -> np.ndarray:
+    """[N] bool: seen texels of the skull that are hair or hat; without a parse, those more like the crown than the
+    face."""
+    if worn is not None and (hair := seen & s.skull & np.isin(worn, HAIR)).sum() >= HAIR_TEXELS:
+        return hair
+    crown, skin = s.crown & seen, skin_colour(s, colour, seen, worn)
+    if skin is None or crown.sum() < FACE_TEXELS:
+        return seen & s.skull & ~s.face
+    hair = np.median(colour[crown], 0)
+    like = np.linalg.norm(colour - hair, axis=1) < HAIR_LIKE * np.linalg.norm(colour - skin, axis=1)
+    return seen & s.skull & like & (~s.face_centre)
+
+
+def blend(
+    source: np.ndarray,  # [M, 3] metres
+    colour: np.ndarray,  # [M, 3]
+    query: np.ndarray,  # [Q, 3] metres
+) -> np.ndarray:
+    """[Q, 3] float32: smooth weighted mean of all sources. The nearest source alone would enlarge single hairs."""
+    step = max(1, len(source) // BLEND_SOURCES)
+    source, colour = source[::step], colour[::step]
+    out = np.empty((len(query), 3), np.float32)
+    for i in range(0, len(query), CHUNK):
+        d2 = ((query[i : i + CHUNK, None] - source) ** 2).sum(2)
+        w = 1 / (d2 + BLEND_REACH**2) ** 2
+        out[i : i + CHUNK] = (w / w.sum(1, keepdims=True)) @ colour
+    return out
+
+
+def strands(
+    s: Surface,
+    colour: np.ndarray,  # [N, 3] float32 in [0, 1]
+    hair: np.ndarray,  # [N] bool, seen hair
+) -> np.ndarray:
+    """[N] float32 factor that draws strands from the crown down, with the local contrast of the seen hair."""
+    light = colour[hair].mean(1)
+    near = KDTree(s.x[hair]).query(s.x[hair][::8], k=9, workers=2)[1]
+    contrast = float(np.median(light[near].std(1) / np.maximum(light[near].mean(1), DARK)))
+    along, angle, _ = s.chart.T
+    noise = np.random.default_rng(0).standard_normal((CELLS, TURN))
+    noise = gaussian_filter1d(gaussian_filter1d(noise, STRAND[0], 0), STRAND[1], 1, mode="wrap")
+    at = np.stack([np.clip(-along / CELL, 0, CELLS - 1), (angle / (2 * np.pi) % 1) * TURN])
+    value = map_coordinates(noise / noise.std(), at, order=1, mode="grid-wrap")
+    return (1 + min(contrast, MOST_CONTRAST) * value).astype(np.float32)
