@@ -20,6 +20,7 @@ from .errors import DinarError
 from .scene import Camera, Fragments, coverage, interpolate, rasterize
 
 DEPTH_UNIT = 1e-4  # metres; files keep depth as whole multiples of it
+SURFACE_CENTRE, SURFACE_UNIT = (0.0, -0.072, 0.0), 0.0075  # metres; bytes 1 to 255 span the default body at rest
 
 
 @dataclass(eq=False)
@@ -76,6 +77,7 @@ class Views:
     labels: Tensor | None = None  # [N, H, W] uint8 index into fit.labels.CLASSES
     normals: Tensor | None = None  # [N, H, W, 3] uint8: 128 + 127 n in the camera's frame; 128 outside the person
     depth: Tensor | None = None  # [N, H, W] float32 camera z in metres, 0 outside; files keep multiples of DEPTH_UNIT
+    surface: Tensor | None = None  # [N, H, W, 3] uint8 encode_surface of the rest-pose body point that a pixel shows
     keypoints2d: Tensor | None = None  # [N, P, 3] float32 x, y pixels, visibility in [0, 1]; order of Body.keypoints
     keypoints3d: Tensor | None = None  # [N, P, 3] float32 metres, world; the same order
     body: str = "anny"  # the body that the parameters are of
@@ -110,7 +112,7 @@ class Views:
         pixels, numbers = torch.uint8, torch.float32
         want = {"rgb": ((n, h, w, 3), pixels), "alpha": ((n, h, w), pixels), "K": ((n, 3, 3), numbers),
                 "T_cam_world": ((n, 4, 4), numbers), "labels": ((n, h, w), pixels),
-                "normals": ((n, h, w, 3), pixels), "depth": ((n, h, w), numbers),
+                "normals": ((n, h, w, 3), pixels), "surface": ((n, h, w, 3), pixels), "depth": ((n, h, w), numbers),
                 "keypoints2d": ((n, p, 3), numbers), "keypoints3d": ((n, p, 3), numbers)}  # fmt: skip
         found = {k: getattr(self, k) for k in want}
         for which in ("params", "fitted"):
@@ -164,6 +166,21 @@ class Views:
         f = rasterize(xy, z, body.faces, h, w)
         uv = interpolate(f, torch.from_numpy(body.atlas.uv).to(xy.device), body.atlas.faces)
         return Raster(uv, f, vertices, coverage(xy, z, body.faces, h, w))
+
+
+def encode_surface(
+    points: Tensor,  # [..., 3] metres on the template of the default body
+    known: Tensor,  # [...] bool
+) -> Tensor:
+    """[..., 3] uint8: 128 + (point - SURFACE_CENTRE) / SURFACE_UNIT; 0 where nothing is known."""
+    steps = (points - points.new_tensor(SURFACE_CENTRE)) / SURFACE_UNIT + 128
+    return torch.where(known[..., None], steps.round().clamp(1, 255), 0.0).to(torch.uint8)
+
+
+def decode_surface(surface: Tensor) -> tuple[Tensor, Tensor]:  # [..., 3] uint8
+    """Points [..., 3] in metres and where they are known [...] bool."""
+    points = (surface.float() - 128) * SURFACE_UNIT
+    return points + points.new_tensor(SURFACE_CENTRE), surface[..., 0] > 0
 
 
 def project(

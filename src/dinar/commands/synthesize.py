@@ -36,6 +36,9 @@ class Synthesize:
     """Folder of background pictures. None: generated places."""
     plain: bool = False
     """Render without background and camera noise."""
+    varied: bool = False
+    """For `dinar train surface`: sitting, kneeling, crouching and lying people, cameras from all sides and heights;
+    surface coordinates in place of fits."""
     shards: int = 0
     """Number of people in each tar file (webdataset). 0: a folder for each person, no tar files."""
     sheet: bool = False
@@ -56,7 +59,7 @@ def run(c: Synthesize) -> None:
     check_output(c.out, given, PICTURES if c.sheet else (), folder=not c.sheet)
     text = lambda p: None if p is None else str(p)  # noqa: E731
     source = Synthetic(c.seed, c.size, c.views, c.people, text(c.assets), text(c.motions), text(c.backgrounds),
-                       not c.plain, c.device)  # fmt: skip
+                       not c.plain, c.device, varied=c.varied)  # fmt: skip
     with progress_bar("people") as show:
         if c.sheet:
             contact_sheet(source, c.out, c.people, progress=show)

@@ -16,6 +16,7 @@ from ..files import check_output
 from ..train import stages
 from ..train.parser import train as train_parser
 from ..train.presets import PRESETS
+from ..train.surface import train as train_surface
 from .common import given_files
 
 
@@ -23,7 +24,9 @@ from .common import given_files
 class Train:
     """Train a network from scratch; goes on where it was stopped. Several devices: accelerate launch -m dinar.cli."""
 
-    stage: Annotated[Literal["parser", "avatar", "compression", "finetune", "inpainting"], tyro.conf.Positional]
+    stage: Annotated[
+        Literal["parser", "surface", "avatar", "compression", "finetune", "inpainting"], tyro.conf.Positional
+    ]
     data: list[Path]
     """Folders to learn from; the first one is also validated on. For all stages but the parser also PHOTOS:FITS (a
     folder of photos and its set from `dinar fit`) and the word `synthetic` (people made on the way)."""
@@ -47,6 +50,8 @@ class Train:
     """Peak learning rate."""
     ema: float | None = None
     """Decay of the averaged weights."""
+    backgrounds: Path | None = None
+    """surface: a folder of pictures to stand in front of; default: patterns."""
     size: int | None = None
     """Pixels a side of the pictures (not of the parser): half of them, a quarter of the time."""
     texture: int | None = None
@@ -68,8 +73,12 @@ class Train:
 
 def run(c: Train) -> None:
 
-    check_output(c.run, given_files(*c.data, c.init), folder=True)
-    start = train_parser if c.stage == "parser" else partial(stages.train, c.stage)
+    check_output(c.run, given_files(*c.data, c.init, c.backgrounds), folder=True)
+    start = {"parser": train_parser, "surface": partial(train_surface, backgrounds=c.backgrounds)}.get(
+        c.stage, partial(stages.train, c.stage)
+    )
+    if c.stage != "surface" and c.backgrounds:
+        raise DinarError(f"the stage {c.stage} takes no --backgrounds")
 
     def given(*names: str) -> dict:
         return {k: getattr(c, k) for k in names if getattr(c, k) is not None}
@@ -78,14 +87,14 @@ def run(c: Train) -> None:
     loop = given("steps", "batch", "micro_batch", "precision", "workers", "seed", "ema")
     loop = dataclasses.replace(options.loop, **loop)
     options = dataclasses.replace(options, loop=loop if c.steps is None else loop.fitting(), **given("lr"))
-    if c.stage != "parser":
+    if c.stage not in ("parser", "surface"):
         more = given("size", "texture", "lpips", "augmented")
         losses = dataclasses.replace(options.losses, **given("adversarial"))
         scaled = {k: getattr(options, k) * more.get("size", options.size) // options.size for k in ("crop", "rgb_size")}
         cached = options.cached or 4000 * (more.get("augmented") is False)
         options = dataclasses.replace(options, losses=losses, cached=cached, **scaled, **more)
     elif given("size", "texture", "lpips", "adversarial", "augmented"):
-        raise DinarError("the parser takes none of --size, --texture, --lpips, --adversarial, --augmented")
+        raise DinarError(f"the stage {c.stage} takes none of --size, --texture, --lpips, --adversarial, --augmented")
     done = start(c.data, c.run, options, weights=c.weights, init=c.init, cpu=c.device == "cpu", dry_run=c.dry_run)
     if not done:
         sys.exit(130)  # stopped by a signal: the same command goes on

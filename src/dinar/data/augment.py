@@ -58,6 +58,10 @@ def flip(views: Views, body: Body) -> Views:
         n = views.normals.flip(2)
         changed["normals"] = torch.stack([(256 - n[..., 0].int()).clamp(max=255).to(torch.uint8), n[..., 1], n[..., 2]],
                                          -1)  # fmt: skip
+    if views.surface is not None:
+        p = views.surface.flip(2)
+        x = torch.where(p[..., 0] > 0, 256 - p[..., 0].int(), 0).to(torch.uint8)
+        changed["surface"] = torch.stack([x, p[..., 1], p[..., 2]], -1)
     if views.keypoints2d is not None:
         k = views.keypoints2d[:, points].clone()
         k[..., 0] = views.size[1] - k[..., 0]
@@ -129,6 +133,8 @@ def turn_camera(
                      "alpha": warp(views.alpha, "bilinear") * inside}  # fmt: skip
     if views.labels is not None:
         changed["labels"] = warp(views.labels, "nearest") * inside
+    if views.surface is not None:
+        changed["surface"] = warp(views.surface, "nearest") * inside[..., None]
     if views.normals is not None:
         unit = (warp(views.normals, "nearest").float() - 128) / 127
         turned = torch.einsum("nij,nhwj->nhwi", R, unit)

@@ -10,8 +10,9 @@
         labels/00.png         [H, W] 8 bit index into fit.labels.CLASSES
         normals/00.png        [H, W, 3] 8 bit, 128 + 127 n in the camera's frame
         depth/00.png          [H, W] 16 bit, 0 outside, else 1 + (depth - depth_near) in units of 0.1 mm
+        surface/00.png        [H, W, 3] 8 bit, views.encode_surface of the rest-pose body point that a pixel shows
 
-The last three are optional. The same views give the same bytes. Shards (:mod:`.shards`) hold the same files in tars.
+The last four are optional. The same views give the same bytes. Shards (:mod:`.shards`) hold the same files in tars.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def encode(views: Views, jpeg: int = JPEG) -> dict[str, bytes]:
         pictures["labels/{}.png"] = v.labels.numpy(), _PNG
     if v.normals is not None:
         pictures["normals/{}.png"] = v.normals.numpy()[..., ::-1], _PNG
+    if v.surface is not None:
+        pictures["surface/{}.png"] = v.surface.numpy()[..., ::-1], _PNG
     if v.depth is not None:
         near, steps = _depth_steps(v.depth)
         a["depth_near"] = near
@@ -130,7 +133,7 @@ def decode(read: Callable[[str], bytes], indices: Sequence[int] | None, where: s
         depth = np.where(steps > 0, steps - 1 + a["depth_near"][chosen][:, None, None], 0) * DEPTH_UNIT
     images = {k: torch.from_numpy(pictures(f, s)) for k, f, s in (
         ("rgb", "rgb", (h, w, 3)), ("alpha", "mask", (h, w)), ("labels", "labels", (h, w)),
-        ("normals", "normals", (h, w, 3))) if f in kinds}  # fmt: skip
+        ("normals", "normals", (h, w, 3)), ("surface", "surface", (h, w, 3))) if f in kinds}  # fmt: skip
     known: dict[str, Any] = {k: tensor(k) for k in _ARRAYS}
     known |= {"params": params(""), "fitted": params("fitted_")}
     try:

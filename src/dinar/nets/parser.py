@@ -1,65 +1,23 @@
-"""The human parser: which class of ``fit.labels`` every pixel of a person-centred crop belongs to.
+"""The human parser: which class of ``labels`` every pixel of a person-centred crop belongs to.
 
-An EfficientNet-Lite0 encoder (Tan & Le 2019, without squeeze-and-excitation and with ReLU6, as Google published it) and
-a light feature pyramid down to stride 2. Keypoints enter as heat maps at stride 4: they say whose pixels are meant when
-several people stand together, and where a covered limb goes.
+Keypoints enter as heat maps at stride 4: they say whose pixels are meant when several people stand together, and where
+a covered limb goes.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from itertools import pairwise
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import DinarError
 from ..labels import CLASSES
-from .pretrained import Network
+from .pyramid import Pyramid
 
-# kernel, stride, expansion, channels, blocks: table 1 of the EfficientNet paper; Lite keeps the stem at 32.
-STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),
-          (3, 1, 6, 320, 1))  # fmt: skip
-TAPS = (0, 1, 2, 4, 6)  # the last stage of strides 2, 4, 8, 16, 32
-HEATMAPS = 6  # channels of fit.crop.heatmaps
+HEATMAPS = 6  # channels of photo.parser_input.heatmaps
 
 
-class Depthwise(nn.Conv2d):
-    """In float32 even under bf16 on a CPU, whose depthwise gradients are 4 to 20 times slower in bf16 (torch 2.13): a
-    training step costs .63 s this way, .90 s all in float32, 1.24 s all in bf16 (8 crops of 256x176, one AMX core)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu":
-            return super().forward(x)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(x.to(self.weight.dtype))
-
-
-def _conv(cin: int, cout: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    kind = Depthwise if groups > 1 else nn.Conv2d
-    conv = kind(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return [conv, nn.BatchNorm2d(cout, eps=1e-3, momentum=0.01)]
-
-
-class InvertedResidual(nn.Module):
-    """Expand, depthwise, project (MobileNetV2), with a skip where shapes allow."""
-
-    def __init__(self, cin: int, cout: int, kernel: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        mid = cin * expansion
-        expand = [*_conv(cin, mid), nn.ReLU6(inplace=True)] if expansion > 1 else []
-        self.layers = nn.Sequential(*expand, *_conv(mid, mid, kernel, stride, mid), nn.ReLU6(inplace=True),
-                                    *_conv(mid, cout))  # fmt: skip
-        self.skip = stride == 1 and cin == cout
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x) if self.skip else self.layers(x)
-
-
-class Parser(Network):
+class Parser(Pyramid):
     """Crop and heat maps -> class logits at half the crop's size."""
 
     def __init__(
@@ -69,82 +27,15 @@ class Parser(Network):
         classes: Sequence[str] = CLASSES,  # of weights on disk: what their channels mean
         heatmaps: int = HEATMAPS,
     ) -> None:
-        super().__init__(widths=list(widths), size=list(size), classes=list(classes), heatmaps=heatmaps)
+        super().__init__(widths, heatmaps, size=list(size), classes=list(classes), heatmaps=heatmaps)
         if tuple(classes) != CLASSES or heatmaps != HEATMAPS:
             raise DinarError(f"expected the classes {', '.join(CLASSES)} and {HEATMAPS} heat maps, "
                              f"got {len(classes)} classes and {heatmaps} heat maps")  # fmt: skip
-        self.stem = nn.Sequential(*_conv(3, 32, 3, 2), nn.ReLU6(inplace=True))
-        self.stages, taps, c = nn.ModuleList(), [], 32
-        for i, (kernel, stride, expansion, cout, n) in enumerate(STAGES):
-            blocks = [InvertedResidual(c if j == 0 else cout, cout, kernel, stride if j == 0 else 1, expansion)
-                      for j in range(n)]  # fmt: skip
-            self.stages.append(nn.Sequential(*blocks))
-            c = cout
-            taps += [c] if i in TAPS else []
-        self.pose = nn.Conv2d(HEATMAPS, taps[1], 3, padding=1)
-        for p in self.pose.parameters():
-            nn.init.zeros_(p)  # starts as the network that ImageNet trained
-        self.lateral = nn.ModuleList(nn.Conv2d(t, w, 1) for t, w in zip(taps, widths, strict=True))
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.fuse = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(w, w, 3, padding=1, bias=False), nn.BatchNorm2d(w, momentum=0.05), nn.ReLU(True))
-            for w in widths[:-1]
-        )
         self.head = nn.Conv2d(widths[0], len(CLASSES), 3, padding=1)
-        self.frozen = 0
-
-    def freeze(self, stages: int) -> None:
-        """Keep the stem and so many stages as ImageNet left them: the costliest to train, and edges are edges."""
-        self.frozen = stages
-        for module in (self.stem, *self.stages[:stages]):
-            module.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> Parser:
-        """The encoder's batch statistics stay ImageNet's: batches here are small."""
-        super().train(mode)
-        self.stem.eval()
-        self.stages.eval()
-        return self
-
-    def fold(self) -> Parser:
-        """For inference: every convolution takes in the batch norm after it (in place)."""
-        for block in self.modules():
-            if isinstance(block, nn.Sequential):
-                for i, (a, b) in enumerate(pairwise(list(block))):
-                    if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
-                        block[i], block[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
-        return self
-
-    def encoder(self) -> list[nn.Parameter]:
-        return [p for p in (*self.stem.parameters(), *self.stages.parameters()) if p.requires_grad]
 
     def forward(
         self,
         rgb: Tensor,  # [B, 3, H, W] in [-1, 1], sRGB; H and W multiples of 16
         heat: Tensor,  # [B, HEATMAPS, H/4, W/4] in [0, 1]
     ) -> Tensor:  # [B, classes, H/2, W/2] logits
-        features, x = [], rgb
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            x = self.stem(x)
-        for i, stage in enumerate(self.stages):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and i >= self.frozen):
-                x = stage(x)
-            if i == 1:
-                x = x + self.pose(heat)
-            if i in TAPS:
-                features.append(x)
-        y = self.lateral[-1](features[-1])
-        for x, lateral, up, fuse in list(zip(features[:-1], self.lateral, self.up, self.fuse, strict=False))[::-1]:
-            y = fuse(lateral(x) + F.interpolate(up(y), size=x.shape[2:], mode="bilinear"))
-        return self.head(y)
-
-    def load_imagenet(self, weights: bytes) -> None:
-        """Start the encoder from EfficientNet-Lite0's published weights (asset ``efficientnet-lite0.pth``)."""
-        theirs = torch.load(io.BytesIO(weights), "cpu", weights_only=True)  # tensors only; the asset's hash is pinned
-        used = [k for k in theirs if k.startswith(("_conv_stem", "_bn0", "_blocks"))]
-        ours = [(k, v) for m in (self.stem, *self.stages) for k, v in m.state_dict(keep_vars=True).items()]
-        if len(used) != len(ours) or any(theirs[a].shape != b.shape for a, (_, b) in zip(used, ours, strict=True)):
-            raise DinarError(f"expected the weights of EfficientNet-Lite0 ({len(ours)} tensors)")
-        with torch.no_grad():
-            for a, (_, b) in zip(used, ours, strict=True):  # both list convolutions and norms in the order of use
-                b.copy_(theirs[a])
+        return self.head(self.features(rgb, heat)[0])

@@ -36,7 +36,7 @@ def synthesize(
     if people < 1 or jobs < 1:
         raise DinarError(f"expected at least one person and one process, got {people} people, {jobs} jobs")
     made = {k: v for k, v in vars(source).items() if k in {f.name for f in dataclasses.fields(source)}}
-    made = {k: made[k] for k in ("seed", "views_per_person", "background")}
+    made = {k: made[k] for k in ("seed", "views_per_person", "background", *(["varied"] if source.varied else []))}
     made |= {k: bool(getattr(source, k)) for k in ("assets", "motions", "backgrounds")}
     layout = {"layout": "shards", "per_shard": per_shard} if per_shard else {}
     start_set(out, source.body, (source.size, source.size), generator=made, **layout)
@@ -64,7 +64,8 @@ def synthesize(
 def _write(job: Job) -> int:
     source, out, shard, people = job
     body = load_body(source.body)  # type: ignore[arg-type]
-    views = (dressed(source.views(i).to("cpu"), body) for i in people)
+    made = (source.views(i).to("cpu") for i in people)
+    views = made if source.varied else (dressed(v, body) for v in made)
     if shard is None:
         for v in views:
             write_views(out, v)

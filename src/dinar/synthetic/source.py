@@ -16,12 +16,13 @@ from ..body.motion import Motion
 from ..body.readers import load_motion
 from ..errors import DinarError
 from ..scene import Camera
-from ..views import Params, Views, project
+from ..views import Params, Views, encode_surface, project
 from .base.surfaces import load_surfaces
 from .garments.figure import Standing, stand
 from .people.closet import open_closet
 from .people.people import Person, make_person, perturbed, sample_camera, sample_poses
 from .render.background import render_place, sample_place
+from .render.correspondence import rest_points, surface_coordinates
 from .render.light import sample_light
 from .render.photograph import photograph
 from .render.render import SPAN, Shot, render
@@ -41,6 +42,7 @@ class Synthetic:
     background: bool = True  # False: black outside the person, no camera noise (stage 1 wants the colour alone)
     device: str = "cpu"
     body: str = "anny"
+    varied: bool = False  # all postures, sides and heights of the camera; surface coordinates instead of a fit
 
     def __post_init__(self) -> None:
         if self.size < 16 or self.views_per_person < 1:
@@ -84,8 +86,8 @@ class Synthetic:
         """
         s, person = load_surfaces(self.device), self.person(i)
         rng = np.random.default_rng([self.seed, i, 1])
-        n, still = self.views_per_person, rng.random() < 0.35
-        pose, place = sample_poses(rng, s, person.betas, 1 if still else n, self.clips)
+        n, still = self.views_per_person, rng.random() < 0.35 and not self.varied
+        pose, place = sample_poses(rng, s, person.betas, 1 if still else n, self.clips, self.varied)
         pick = [0 if still else k for k in indices]
         pose, place = pose[pick], place[pick]
         light = sample_light(rng)
@@ -100,13 +102,19 @@ class Synthetic:
         for b, k in enumerate(indices):
             r = np.random.default_rng([self.seed, i, 2, k])
             azimuth = float(r.normal(0, 0.45)) if k == 0 or r.random() < 0.25 else float(r.uniform(-math.pi, math.pi))
+            azimuth = float(r.uniform(-math.pi, math.pi)) if self.varied else azimuth
             azimuth = azimuth if azimuths is None else azimuths[b]
-            cameras.append(sample_camera(r, v[b], azimuth, self.size, facing[b]))
+            cameras.append(sample_camera(r, v[b], azimuth, self.size, facing[b], self.varied))
         parts = [slice(b, b + 1) for b in range(len(v))] if self.device == "cpu" else [slice(None)]  # caches
         shots = [
             render(person.figure, Standing(*(a[part] for a in vars(standing).values())), cameras[part], light, 0.0)
             for part in parts
         ]
+        if self.varied:
+            points = rest_points(person.figure, s, person.betas, person.expression)
+            for shot, part in zip(shots, parts, strict=True):
+                known = surface_coordinates(person.figure, points, v[part], cameras[part], shot.label)
+                shot.surface = encode_surface(*known)
         return shots, cameras, pose, place + shift, person
 
     def front_and_back(self, i: int) -> list[np.ndarray]:
@@ -143,21 +151,21 @@ class Synthetic:
                 pictures.append(photograph(rgb[b] + scene * (1 - alpha[b, ..., None]), r))
             else:
                 pictures.append(_encode(_straight(rgb[b], alpha[b])))
-        # what a fit would give, of all views so that a choice of views does not change it
-        r = np.random.default_rng([self.seed, i, 5, *indices])
-        betas, wrong_pose, wrong_place = perturbed(r, s, person.betas, pose, place, cameras)
         n = len(indices)
         e = person.expression.expand(n, -1)
-        params = Params(person.betas, pose, place, e)
+        params, fitted = Params(person.betas, pose, place, e), None
+        if not self.varied:  # what a fit would give, of all views so that a choice of views does not change it
+            r = np.random.default_rng([self.seed, i, 5, *indices])
+            betas, wrong_pose, wrong_place = perturbed(r, s, person.betas, pose, place, cameras)
+            fitted = Params(betas, wrong_pose, wrong_place, torch.zeros_like(e))
         K = torch.stack([c.K for c in cameras]).to(self.device)
         T = torch.stack([c.T_cam_world for c in cameras]).to(self.device)
         keypoints = s.body.keypoints(params.posed(s.body))
         keypoints2d = _seen(keypoints, K, T, depth)
         return Views(
-            torch.stack(pictures), (alpha * 255 + 0.5).to(torch.uint8), K, T, params,
-            Params(betas, wrong_pose, wrong_place, torch.zeros_like(e)), label,
-            (128 + 127 * normal).round().clamp(0, 255).to(torch.uint8), depth, keypoints2d, keypoints,
-            self.body, f"{self.seed}-{i:06d}", tuple(f"{k:02d}" for k in indices),
+            torch.stack(pictures), (alpha * 255 + 0.5).to(torch.uint8), K, T, params, fitted, label,
+            (128 + 127 * normal).round().clamp(0, 255).to(torch.uint8), depth, cat("surface") if self.varied else None,
+            keypoints2d, keypoints, self.body, f"{self.seed}-{i:06d}", tuple(f"{k:02d}" for k in indices),
         )  # fmt: skip
 
 

@@ -64,6 +64,36 @@ class Parser:
 
 
 @dataclass
+class Surface:
+    """The surface network (``train/surface.py``)."""
+
+    loop: Loop = field(default_factory=Loop)
+    # (share of the steps, longer and shorter side of tall and wide crops, side of square ones): multiples of 32.
+    sizes: tuple[tuple[float, int, int, int], ...] = (
+        (0.55, 192, 128, 160),
+        (0.3, 256, 160, 192),
+        (0.15, 320, 192, 256),
+    )
+    # Share of the steps with tall, square and wide crops.
+    shapes: tuple[float, float, float] = (0.5, 0.3, 0.2)
+    # Channels of the pyramid at strides 2 to 32.
+    widths: tuple[int, ...] = (32, 48, 96, 128, 192)
+    # Learning rate of the decoder, and that of the encoder as a share of it.
+    lr: float = 2e-3
+    encoder_lr: float = 0.25
+    weight_decay: float = 0.02
+    # Encoder stages that keep the weights they start with.
+    frozen: int = 2
+    # Weights of the plain distance (in units of 10 cm) and of the turn of body and camera, beside cross-entropy and
+    # the Laplace likelihood.
+    distance: float = 0.5
+    turn: float = 1.0
+    # People of a single set that are kept for validation; validated views.
+    holdout: int = 40
+    shown: int = 120
+
+
+@dataclass
 class Losses:
     """λ of eq. 4, and what stands beside it."""
 
@@ -151,6 +181,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "base": Parser(Loop(steps=4400, ema=0.998, save_every=100, show_every=400)),
         # The paper takes its parser from elsewhere: the same network, longer.
         "paper": Parser(Loop(steps=40000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8)),
+    },
+    "surface": {
+        "nano": Surface(Loop(steps=60, batch=4, micro_batch=4, warmup=10, show_every=30, save_every=30),
+                        sizes=((1.0, 128, 96, 96),), holdout=2),
+        "base": Surface(Loop(steps=10000, ema=0.998, warmup=200, precision="bf16", save_every=200, show_every=500)),
+        "paper": Surface(Loop(steps=60000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8)),
     },
     "avatar": {"nano": _nano(400), "base": _base(60000), "paper": _paper(100000)},
     "compression": {"nano": _nano(250, lr=2e-3), "base": _base(20000), "paper": _paper(300000)},

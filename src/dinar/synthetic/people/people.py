@@ -17,6 +17,7 @@ from ...body.body import PARTS, Body
 from ...body.hands import relaxed_hands
 from ...body.motion import Motion, retarget
 from ...body.postures import posture
+from ...body.varied_postures import varied_posture
 from ...labels import LABEL
 from ...scene import Camera, intrinsics
 from ...views import project
@@ -162,7 +163,7 @@ def _body_layers(s: Surfaces, rest: Tensor, hidden: Tensor, under: Tensor, skin:
 
 
 def sample_poses(
-    rng: np.random.Generator, s: Surfaces, betas: Tensor, n: int, clips: tuple[Motion, ...] = ()
+    rng: np.random.Generator, s: Surfaces, betas: Tensor, n: int, clips: tuple[Motion, ...] = (), varied: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Poses [n, J, 3] and places [n, 3] on the floor y = 0; hands are relaxed or hold something, heads look around."""
     poses, places = [], []
@@ -171,7 +172,7 @@ def sample_poses(
             clip = clips[rng.integers(len(clips))]
             motion = _frame(rng, clip)
         else:
-            motion = posture(rng)
+            motion = varied_posture(rng) if varied else posture(rng)
         pose, place = retarget(motion, s.body, betas)
         poses.append(pose[0])
         places.append(place[0])
@@ -208,12 +209,17 @@ def _frame(rng: np.random.Generator, clip: Motion) -> Motion:
 # --- cameras --------------------------------------------------------------------------------------------------------
 
 
+VARIED_ELEVATION = (-30.0, 45.0)
+"""Degrees of camera height that varied cameras draw from; positive looks down."""
+
+
 def sample_camera(
     rng: np.random.Generator,
     points: Tensor,  # [P, 3] what has to be in the picture
     azimuth: float,  # radians from the person's front, towards their left
     size: int,
     facing: float = 0.0,  # radians: where the person's front points, about y
+    varied: bool = False,  # also from far below and above, and from close by
 ) -> Camera:
     """A photographer's camera: at chest height or so, a little askew, the whole person in the frame."""
     focal = size * float(np.exp(rng.uniform(math.log(1.0), math.log(2.6))))
@@ -222,6 +228,9 @@ def sample_camera(
     elevation = math.radians(float(np.clip(rng.normal(2, 7), -18, 32)))
     roll = math.radians(float(rng.normal(0, 1.2)))
     share = rng.uniform(0.74, 0.93)
+    if varied and rng.random() < 0.6:
+        elevation = math.radians(float(rng.uniform(*VARIED_ELEVATION)))
+        focal *= float(rng.uniform(0.75, 1.0))
     a = azimuth + facing
     back = np.array([math.sin(a) * math.cos(elevation), math.sin(elevation), math.cos(a) * math.cos(elevation)])
     z = -back

@@ -34,6 +34,7 @@ class Shot:
     depth: Tensor  # [B, H, W] float32 metres, 0 outside
     ground: Tensor  # [B, G, G, 3] light on the floor around the person, a share of what falls there without them
     poked: Tensor  # [B, H, W] bool: the body where it should be under cloth
+    surface: Tensor | None = None  # [B, H, W, 3] uint8 views.encode_surface
 
 
 GRID, SPAN = 40, 2.2  # the floor's light: points a side, metres

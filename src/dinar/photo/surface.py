@@ -1,0 +1,145 @@
+"""Which point of the rest-pose body every pixel of a photographed person shows (:mod:`dinar.nets.surface`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ..nets.surface import HINTS, SurfaceNet
+from .blazepose import KEYPOINTS
+from .parser_input import SEEN, STRIDE, warp
+
+WEIGHTS = Path(__file__).parent.parent / "weights" / "surface"
+MARGIN = 0.06  # around the person, of the crop's shorter side
+OUTSIDE = 128  # grey outside of the photo
+_HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right")
+_CHAINS = (("shoulder", "elbow", "wrist", "index"), ("hip", "knee", "ankle", "foot_index"), ("shoulder", "hip"))
+NEARER, FARTHER = 255, 130  # of a limb's chain: the half next to the trunk, and the rest
+SLACK = 0.05  # metres along the body that a good fit may be off
+
+
+@dataclass(frozen=True)
+class SurfaceMap:
+    """What the network says of one photo, in cells of 2 x 2 pixels of its crop. K parts."""
+
+    M: np.ndarray  # [2, 3] photo pixels (centres at integers) to cells
+    probability: np.ndarray  # [h, w, 1 + K] float32: of no part of the person's body, and of SURFACE_PARTS
+    points: np.ndarray  # [h, w, K, 3] float32 metres on the template of the default body, if it is that part
+    scale: np.ndarray  # [h, w, K] float32 metres
+    turn: np.ndarray  # [3, 3] float32 rows: the world's up, the pelvis' up, the pelvis' front, in the axes of a camera
+    # that looks at the middle of the person
+
+    def cells(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [N, 2] photo pixels, centres at .5
+        """Column and row [N] of the nearest cell."""
+        at = (xy - 0.5) @ self.M[:, :2].T + self.M[:, 2]
+        h, w = self.probability.shape[:2]
+        return np.clip(np.rint(at[:, 0]), 0, w - 1).astype(int), np.clip(np.rint(at[:, 1]), 0, h - 1).astype(int)
+
+    def agreement(
+        self,
+        xy: np.ndarray,  # [N, 2] photo pixels, centres at .5
+        rest: np.ndarray,  # [N, 3] metres: the point of the template that a pixel is said to show
+        slack: float = SLACK,
+    ) -> np.ndarray:
+        """[N] float32 in [0, 1]: how likely the pixel shows something within ``slack`` of the point.
+
+        Beyond it the likelihood falls with the distance over the scale, as the Laplace distribution does.
+        """
+        column, row = self.cells(xy)
+        p, scale = self.probability[row, column, 1:], self.scale[row, column]
+        beyond = np.linalg.norm(self.points[row, column] - rest[:, None], axis=-1) - slack
+        return (p * np.exp(-np.maximum(beyond, 0) / scale)).sum(1)
+
+
+def has_surface() -> bool:
+    """Whether the weights are there: a checkout may be without."""
+    return (WEIGHTS / "config.json").exists()
+
+
+@cache
+def load_surface(folder: Path = WEIGHTS) -> SurfaceNet:
+    """The network, loaded once per process, with the batch norms folded into the convolutions."""
+    net = SurfaceNet.from_pretrained(folder).fold()
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@torch.inference_mode()
+def surface_map(
+    rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
+    alpha: np.ndarray,  # [H, W] float in [0, 1]: the person
+    keypoints: np.ndarray | None,  # [33, 4] BlazePose: x, y, z in pixels, visibility
+    net: SurfaceNet | None = None,  # another one than the shipped
+) -> SurfaceMap:
+    """The network's answer for one person, in the crop shape that shows them largest."""
+    net = net or load_surface()
+    sizes = tuple((int(a), int(b)) for a, b in net.config["sizes"])
+    points = corners(alpha > 0.5)
+    size = sizes[best_size(points, sizes)]
+    M = box_affine(points, size, margin=MARGIN)
+    picture, mask = warp(rgb, M, size, border=OUTSIDE), warp(alpha.astype(np.float32), M, size)
+    points = np.zeros((33, 4), np.float32) if keypoints is None else keypoints.copy()
+    points[:, :2] = (points[:, :2] - 0.5) @ M[:, :2].T + M[:, 2]
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+    out = net(x.contiguous(memory_format=torch.channels_last), torch.from_numpy(hints(mask, points))[None])
+    cells = np.c_[M[:, :2] / 2, (M[:, 2] - 0.5) / 2]  # a cell is the middle of 2 x 2 pixels
+    last = lambda t: t[0].movedim(-1, 0).movedim(-1, 0).contiguous().numpy()  # noqa: E731  [..., h, w] -> [h, w, ...]
+    return SurfaceMap(cells, last(out.logits.softmax(1)), last(out.points), last(out.scale), out.turn[0].numpy())
+
+
+def hints(
+    mask: np.ndarray,  # [H, W] float in [0, 1] of the crop
+    keypoints: np.ndarray,  # [33, 4] crop pixels (centres at integers), visibility
+) -> np.ndarray:
+    """[HINTS, H/4, W/4] float32 in [0, 1]: mask, points of the face, left and right arm, leg and side of the trunk."""
+    shape = mask.shape[0] // STRIDE, mask.shape[1] // STRIDE
+    xy = (keypoints[:, :2] + 0.5) / STRIDE - 0.5
+    points = np.clip(np.rint(xy), -(2**14), 2**14).astype(np.int32)
+    seen = (keypoints[:, 3] > SEEN) & np.isfinite(xy).all(1)
+    r = max(1, round(max(shape) / 40))
+    maps = np.zeros((HINTS - 1, *shape), np.uint8)
+    for i in (KEYPOINTS.index(n) for n in _HEAD):
+        if seen[i]:
+            cv2.circle(maps[0], points[i].tolist(), max(1, r // 2), 255, -1)
+    for channel, (chain, side) in enumerate([(c, s) for c in _CHAINS for s in ("left", "right")], 1):
+        own = [KEYPOINTS.index(f"{side}_{n}") for n in chain]
+        for j, (a, b) in reversed(list(enumerate(pairwise(own)))):
+            if seen[a] and seen[b]:
+                cv2.line(maps[channel], points[a].tolist(), points[b].tolist(), NEARER if j == 0 else FARTHER, r)
+    soft = [cv2.GaussianBlur(m, (0, 0), 0.7) for m in maps]
+    small = cv2.resize(mask.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
+    return np.concatenate([small[None], np.stack(soft).astype(np.float32) / 255])
+
+
+def corners(on: np.ndarray) -> np.ndarray:  # [H, W] bool
+    """[P, 2] the leftmost and rightmost pixels of the person in every row: enough for any turned box."""
+    ys = np.flatnonzero(on.any(1))
+    left, right = on[ys].argmax(1), on.shape[1] - 1 - on[ys, ::-1].argmax(1)
+    return np.stack([np.r_[left, right], np.r_[ys, ys]], 1).astype(np.float64)
+
+
+def box_affine(
+    points: np.ndarray,  # [P, 2] pixels that have to be in the crop
+    size: tuple[int, int],  # rows and columns of the crop
+    degrees: float = 0.0,  # turned clockwise in the picture
+    margin: float = MARGIN,  # of the crop's shorter side
+) -> np.ndarray:
+    """[2, 3] affine from the picture to the crop that holds all the points."""
+    a = np.deg2rad(degrees)
+    R = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    p = points @ R.T
+    low, high = p.min(0), p.max(0)
+    room = np.array(size[::-1]) - 2 * margin * min(size)
+    k = float((room / np.maximum(high - low, 1e-6)).min())
+    return np.c_[k * R, np.array(size[::-1]) / 2 - 0.5 - k * (low + high) / 2]
+
+
+def best_size(points: np.ndarray, sizes: tuple[tuple[int, int], ...], degrees: float = 0.0) -> int:
+    """Which crop shows the points largest."""
+    scale = [np.linalg.det(box_affine(points, s, degrees)[:, :2]) for s in sizes]
+    return int(np.argmax(scale))

@@ -1,0 +1,215 @@
+"""The surface network: targets of generated people, their mirror, crops, the network, its losses, its use."""
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from dinar.body.load import load_body
+from dinar.data.augment import flip
+from dinar.data.shards import open_set
+from dinar.data.surface import Backgrounds, SurfaceSample, SurfaceSet, augment, crop, mirrored, parts_of, tensors
+from dinar.errors import DinarError
+from dinar.nets.parser import Parser
+from dinar.nets.surface import HINTS, SURFACE_PARTS, SurfaceNet, vertex_surface_parts
+from dinar.photo.surface import SurfaceMap, best_size, box_affine, corners, surface_map
+from dinar.scene import interpolate
+from dinar.synthetic.export import synthesize
+from dinar.synthetic.source import Synthetic
+from dinar.train.presets import PRESETS
+from dinar.train.surface import losses, measure, start_net, train
+from dinar.views import SURFACE_UNIT, decode_surface, encode_surface
+
+
+@pytest.fixture(scope="module")
+def source() -> Synthetic:
+    return Synthetic(seed=3, size=112, views_per_person=2, length=2, background=False, varied=True)
+
+
+@pytest.fixture(scope="module")
+def views(source):
+    return source.views(0).check()
+
+
+@pytest.fixture(scope="module")
+def sample(source) -> SurfaceSample:
+    return SurfaceSet(source)[0]
+
+
+def test_generated_surfaces_are_those_of_the_body_under_the_clothes(views):
+    body = load_body()
+    raster = views.raster(body)
+    rest = interpolate(raster.fragments, body.v_template, body.faces)
+    points, known = decode_surface(views.surface)
+    both = known & raster.mask
+    assert float(both.sum() / raster.mask.sum()) > 0.9
+    distance = (points - rest).norm(dim=-1)[both]
+    assert float(distance.median()) < 0.03 and float((distance < 0.1).float().mean()) > 0.9
+    assert not known[views.alpha < 20].any()
+
+
+def test_surface_bytes():
+    v = load_body().v_template
+    points, known = decode_surface(encode_surface(v, torch.ones(len(v), dtype=torch.bool)))
+    assert known.all() and float((points - v).abs().max()) <= SURFACE_UNIT / 2 + 1e-6
+    assert not decode_surface(encode_surface(v[:3], torch.zeros(3, dtype=torch.bool)))[1].any()
+
+
+def test_the_mirror_of_the_targets_is_the_target_of_the_mirror(views, sample):
+    body = load_body()
+    other = flip(views, body)
+    points, known = decode_surface(views.surface)
+    mirror, still = decode_surface(other.surface)
+    assert torch.equal(known.flip(2), still)
+    there = known.flip(2)
+    assert torch.allclose((points * torch.tensor([-1.0, 1, 1])).flip(2)[there], mirror[there], atol=1e-6)
+    assert torch.equal(decode_surface(flip(other, body).surface)[0], points)
+    m = mirrored(sample)
+    assert np.array_equal(mirrored(m).surface, sample.surface) and np.array_equal(m.turn[:, 0], -sample.turn[:, 0])
+    swap = [0, *(1 + SURFACE_PARTS.index(other_side(n)) for n in SURFACE_PARTS)]
+    agree = np.array(swap)[parts_of(sample.surface)][:, ::-1] == parts_of(m.surface)
+    assert agree.mean() > 0.98  # the middle of the body is on either side
+
+
+def other_side(name: str) -> str:
+    side, _, rest = name.partition("_")
+    return f"{ {'left': 'right', 'right': 'left'}[side]}_{rest}" if rest else name
+
+
+def test_parts_cover_the_body_and_agree_with_the_table():
+    body = load_body()
+    part = vertex_surface_parts(body)
+    assert set(part) == set(range(len(SURFACE_PARTS)))
+    bytes_ = encode_surface(body.v_template, torch.ones(body.num_vertices, dtype=torch.bool)).numpy()
+    assert (parts_of(bytes_) == part + 1).mean() > 0.93
+    hand = body.v_template[:, 0].argmax()
+    assert SURFACE_PARTS[part[hand]] == "left_hand"
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, -37])
+def test_crops_hold_the_turned_person_and_turn_the_camera(sample, degrees):
+    size = (96, 64)
+    M = box_affine(corners(sample.alpha > 127), size, degrees)
+    s = crop(sample, M, size)
+    inside = np.abs(np.linalg.det(M[:, :2])) * (sample.alpha > 127).sum()
+    assert (s.alpha > 127).sum() == pytest.approx(inside, rel=0.15)
+    a = np.deg2rad(degrees)
+    x, y = sample.turn[0, :2]
+    assert np.allclose(s.turn[0, :2], [x * np.cos(a) - y * np.sin(a), x * np.sin(a) + y * np.cos(a)], atol=1e-5)
+    assert np.allclose(s.turn @ s.turn.T, sample.turn @ sample.turn.T, atol=1e-5)
+
+
+def test_the_crop_shape_follows_the_person():
+    sizes = ((320, 192), (256, 256), (192, 320))
+    tall = np.array([[0, 0], [10, 30]], float)
+    assert [best_size(tall, sizes, d) for d in (0, 90)] == [0, 2]
+    assert best_size(np.array([[0, 0], [30, 30]], float), sizes) == 1
+
+
+def test_augmentation_repeats_by_seed_and_occluders_are_no_body(sample):
+    size, covered = (96, 64), 0
+    for i in range(24):
+        rng = lambda i=i: np.random.default_rng(i)  # noqa: E731
+        (a, mask), (b, _) = (augment(sample, sample, size, 10.0, Backgrounds(), rng()) for _ in range(2))
+        assert np.array_equal(a.rgb, b.rgb) and np.array_equal(a.surface, b.surface)
+        assert not (a.surface.any(-1) & ~near_person(a.alpha)).any()
+        covered += (a.surface[..., 0] > 0).mean() < 0.15
+        t = tensors(a, mask, rng())
+        shapes = {k: v.shape for k, v in t.items() if k != "turn"}
+        assert shapes == {"rgb": (3, 96, 64), "hints": (HINTS, 24, 16), "part": (48, 32), "points": (3, 48, 32)}
+        assert set(np.unique(t["part"])) <= {*range(1 + len(SURFACE_PARTS)), 255}
+    assert 0 < covered < 24
+
+
+def near_person(alpha: np.ndarray) -> np.ndarray:
+    """Where any of the 3 x 3 pixels around is the person: surfaces end a pixel later than a soft edge."""
+    return cv2.dilate((alpha > 5).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def test_the_network_starts_from_a_parser_and_learns(tmp_path, source):
+    torch.manual_seed(0)
+    parser = Parser(size=(64, 48))
+    parser.save_pretrained(tmp_path / "parser")
+    c = PRESETS["surface"]["nano"]
+    net = start_net(c, tmp_path / "parser").train()
+    own, theirs = (n.state_dict()["stages.3.0.layers.0.weight"] for n in (net, parser))
+    assert torch.allclose(own, theirs, atol=1e-3)
+    people = SurfaceSet(source)
+    rng = np.random.default_rng(0)
+    made = [tensors(*augment(people[i], people[0], (96, 64), 0.0, Backgrounds(), rng)) for i in range(4)]
+    batch = {k: torch.from_numpy(np.stack([m[k] for m in made])) for k in made[0]}
+    out = net(batch["rgb"], batch["hints"])
+    assert out.logits.shape == (4, 15, 48, 32) and out.points.shape == (4, 14, 3, 48, 32)
+    assert torch.allclose(out.turn.norm(dim=2), torch.ones(4, 3), atol=1e-5)
+    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 2e-3)
+    first = float(losses(out, batch, c)["loss"].detach())
+    for _ in range(6):
+        optimizer.zero_grad()
+        loss = losses(net(batch["rgb"], batch["hints"]), batch, c)["loss"]
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < first - 0.3
+
+
+def test_figures_of_a_perfect_answer(sample):
+    s = crop(sample, box_affine(corners(sample.alpha > 127), (96, 64)), (96, 64))
+    t = {k: torch.from_numpy(v)[None] for k, v in tensors(s, s.alpha / 255.0).items()}
+    out = SurfaceNet(sizes=((96, 64),)).eval()(t["rgb"], t["hints"])
+    part = t["part"].clamp(max=14)
+    out.logits = torch.nn.functional.one_hot(part, 15).permute(0, 3, 1, 2).float()
+    out.points, out.turn = t["points"][:, None].expand(-1, 14, -1, -1, -1), t["turn"]
+    found = {k: float(v[0]) for k, v in measure(out, t).items()}
+    assert found["error"] < 1e-6 and found["near"] == 1 and found["part"] == 1 and found["iou"] > 0.99
+    assert found["pitch"] < 0.1 and found["azimuth"] < 0.1
+
+
+def test_agreement_falls_with_the_distance_and_the_doubt():
+    points = np.zeros((1, 1, 14, 3), np.float32)
+    points[..., 1, :] = 1.0  # another part, elsewhere
+    probability = np.zeros((1, 1, 15), np.float32)
+    probability[..., 1], probability[..., 2], probability[..., 0] = 0.6, 0.3, 0.1
+    m = SurfaceMap(np.eye(2, 3), probability, points, np.full((1, 1, 14), 0.02, np.float32), np.eye(3))
+    at = lambda *p: float(m.agreement(np.array([[0.5, 0.5]]), np.array([p]), slack=0.05)[0])  # noqa: E731
+    assert at(0, 0, 0) == pytest.approx(0.6, abs=1e-3) and at(1, 1, 1) == pytest.approx(0.3, abs=1e-3)
+    assert at(0.04, 0, 0) == pytest.approx(0.6, abs=1e-3) and 0.05 < at(0.09, 0, 0) < 0.2 and at(0.5, 0, 0) < 1e-3
+
+
+def test_the_photo_is_seen_in_the_crop_that_shows_the_person_largest(tmp_path):
+    torch.manual_seed(0)
+    net = SurfaceNet(sizes=((96, 64), (64, 64), (64, 96))).eval()
+    rgb, alpha = np.full((200, 300, 3), 90, np.uint8), np.zeros((200, 300), np.float32)
+    alpha[80:120, 20:280] = 1
+    m = surface_map(rgb, alpha, None, net)
+    assert m.probability.shape == (32, 48, 15) and np.allclose(m.probability.sum(-1), 1, atol=1e-4)
+    column, row = m.cells(np.array([[150.0, 100.0]]))
+    assert abs(int(column[0]) - 24) <= 1 and abs(int(row[0]) - 16) <= 1
+    net.save_pretrained(tmp_path)
+    again = surface_map(rgb, alpha, None, SurfaceNet.from_pretrained(tmp_path))
+    assert np.abs(again.points - m.points).max() < 0.01
+
+
+def test_training_refuses_other_sets_and_runs(tmp_path, source):
+    synthesize(source, tmp_path / "people", 2)
+    plain = Synthetic(seed=4, size=48, views_per_person=1, background=False)
+    synthesize(plain, tmp_path / "plain", 1)
+    c = PRESETS["surface"]["nano"]
+    with pytest.raises(DinarError, match="--varied"):
+        SurfaceSet(open_set(tmp_path / "plain"))[0]
+    with pytest.raises(DinarError, match="more people"):
+        train([tmp_path / "people"], tmp_path / "run", c, init=Path("none"))
+    with pytest.raises(DinarError, match="got none"):
+        train([], tmp_path / "run", c)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DinarError, match="pictures for backgrounds"):
+        Backgrounds(empty)
+    loop = dataclasses.replace(c.loop, steps=2, batch=2, micro_batch=2, show_every=2, save_every=2)
+    c = dataclasses.replace(c, loop=loop, holdout=1, sizes=((1.0, 64, 32, 64),))
+    SurfaceNet(sizes=((64, 32), (64, 64), (32, 64))).save_pretrained(tmp_path / "start")
+    assert train([tmp_path / "people"], tmp_path / "run", c, init=tmp_path / "start", cpu=True)
+    assert SurfaceNet.from_pretrained(tmp_path / "run/weights").config["sizes"] == [[64, 32], [64, 64], [32, 64]]
+    assert list((tmp_path / "run/pictures").glob("validation_*.png"))
+
