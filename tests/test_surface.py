@@ -61,12 +61,14 @@ def test_surface_bytes():
 def test_the_mirror_of_the_targets_is_the_target_of_the_mirror(views, sample):
     body = load_body()
     other = flip(views, body)
+    assert other.surface is not None
     points, known = decode_surface(views.surface)
     mirror, still = decode_surface(other.surface)
     assert torch.equal(known.flip(2), still)
     there = known.flip(2)
     assert torch.allclose((points * torch.tensor([-1.0, 1, 1])).flip(2)[there], mirror[there], atol=1e-6)
-    assert torch.equal(decode_surface(flip(other, body).surface)[0], points)
+    again = flip(other, body).surface
+    assert again is not None and torch.equal(decode_surface(again)[0], points)
     m = mirrored(sample)
     assert np.array_equal(mirrored(m).surface, sample.surface) and np.array_equal(m.turn[:, 0], -sample.turn[:, 0])
     swap = [0, *(1 + SURFACE_PARTS.index(other_side(n)) for n in SURFACE_PARTS)]
