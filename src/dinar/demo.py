@@ -1,4 +1,4 @@
-"""`dinar demo`: everything from one photo, to look at."""
+"""`dinar demo`: make an avatar of one photo, and all outputs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from .preview import preview, write_image
 from .scene.textured import over, to_uint8
 
 PHOTO = Path(__file__).parent / "data" / "demo.jpg"  # a rendered person
-SIZE, FPS = 640, 30
+SIZE, FPS = 640, 30  # of the videos: pixels a side, frames a second
 
 
 def demo(photo: Path | None, folder: Path, say: Callable[[str], None]) -> None:
-    """Write avatar, preview, turntable and walk videos and a GLB into ``folder``."""
+    """Write the avatar, a preview, a turntable and a walk as videos and a GLB into ``folder``.
+
+    Raises:
+        DinarError: of :func:`~dinar.create`, or the folder cannot be made.
+    """
     start = time.perf_counter()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The one exception that users see: a line that says what was expected, what came, and what to do."""
+"""The exception for users: one line that says what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ MAX_MESSAGE = 300  # characters; about four lines of a terminal
 def escape(text: object, limit: int = MAX_MESSAGE) -> str:
     """Text as one line that a terminal can show, at most ``limit`` characters long.
 
-    Everything that is not printable (control characters, line ends, marks of direction, lone surrogates of file names)
-    is written as Python would write it, as in ``\\x1b``; of longer texts the middle is left out. Escaping twice changes
-    nothing.
+    Characters that are not printable (control characters, line ends, direction marks, lone surrogates) are written as
+    Python escapes, such as ``\\x1b``. The middle of longer texts is left out. Escaping twice changes nothing.
     """
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
     if len(line) > limit:
@@ -27,7 +26,7 @@ class DinarError(Exception):
 
 
 def explain(e: BaseException) -> str:
-    """An error as one line for people: of the system, of memory, or one that is not expected."""
+    """An error as one line: a DinarError, no memory, an error of the system, or an unexpected one."""
     if isinstance(e, DinarError):
         return str(e)
     if isinstance(e, MemoryError) or "allocate memory" in str(e):  # the latter: torch's RuntimeError

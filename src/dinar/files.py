@@ -1,4 +1,4 @@
-"""Where files are written: outputs are checked before the work, and appear whole or not at all."""
+"""Writing files: outputs are checked before the work and replaced only when complete."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def check_output(
 
     Args:
         path: the file, or with ``folder`` the folder, to be written. A file may exist, a folder need not.
-        inputs: files and folders that are read. None of them may be the output, by whatever name.
-        suffixes: those that a file may have, in lower case; empty: any.
+        inputs: files and folders that are read. None of them may be the output, also under another name.
+        suffixes: the allowed ones, in lower case; empty: any.
         folder: ``path`` is a folder, whose parents need not exist.
     """
     path = Path(path)
@@ -59,7 +59,7 @@ def check_outputs(outputs: Sequence[tuple[Name, Sequence[str]]], inputs: Iterabl
 
 
 def is_same(a: Name, b: Name) -> bool:
-    """Whether two names are one file that exists: links, other spellings, file systems without case."""
+    """True if two names are the same existing file, also by links or other spellings."""
     try:
         return os.path.samefile(a, b)
     except OSError:
@@ -67,7 +67,7 @@ def is_same(a: Name, b: Name) -> bool:
 
 
 def replaced_input(outputs: Iterable[Name], inputs: Iterable[Name]) -> Path | None:
-    """The first output that is one of the inputs, by whatever name; for thousands of either."""
+    """The first output that is one of the inputs, also under another name; fast for thousands of both."""
     known = {_identity(p) for p in inputs} - {None}
     return next((Path(p) for p in outputs if _identity(p) in known), None)
 
@@ -118,9 +118,9 @@ def _try_to_write(path: Path, folder: bool) -> None:
 def replacing(path: Name, folder: bool = False) -> Iterator[Path]:
     """Yields an unused path (or a new folder) with the suffix of ``path``; renamed to ``path`` when the block ends.
 
-    The block's failure, Ctrl-C included, leaves nothing behind and an older file untouched. A finished folder's files
-    are moved one by one into ``path``, so that files of other names there stay. What is staged lies in the folder that
-    it is renamed into, which may be a mount point.
+    If the block fails (also by Ctrl-C), nothing new is left and an older file is unchanged. The files of a new folder
+    are moved one by one into ``path``, so files of other names there stay. The temporary file is in the folder of
+    ``path``, which may be a mount point.
     """
     path = Path(path)
     temp = None
@@ -147,7 +147,7 @@ def replacing(path: Name, folder: bool = False) -> Iterator[Path]:
 def staging(parent: Name | None = None) -> Iterator[Path]:
     """A new folder in ``parent`` (default: the system's folder of temporary files), removed when the block ends.
 
-    Those of killed processes are removed first.
+    Folders of killed processes are removed first.
     """
     parent = Path(parent or tempfile.gettempdir())
     _remove_stale(parent)
@@ -185,7 +185,7 @@ def _is_stale(folder: Path, machine: str, process: int) -> bool:
 
 @cache
 def _machine() -> str:
-    """What process numbers refer to: the machine, or the container, which may have the machine's name."""
+    """A hash of the machine or container that process numbers belong to."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:

@@ -1,4 +1,4 @@
-"""The sheet that `dinar create` writes beside the avatar: what was found, and what came of it, at a glance."""
+"""The preview of an avatar: a row of images of the photo, the fit and the avatar from four sides."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .scene.textured import over, to_uint8
 
-TILE = 640
-MASK, MESH = (0.1, 0.8, 0.2), (1.0, 0.25, 0.1)  # outline colours
+TILE = 640  # pixels
+MASK, MESH = (0.1, 0.8, 0.2), (1.0, 0.25, 0.1)  # colours of outlines, RGB
 
 
 def preview(avatar: Avatar, work: Work | None = None, tile: int = TILE) -> np.ndarray:
-    """[tile, 5/8 tile each, 3] uint8: photo, mask and fit over it, front, left side, back, right side, a new pose."""
+    """[tile, W, 3] uint8: of each photo the photo and the outlines of mask and fit; the avatar's front, left side,
+    back and right side; a new pose. Tiles are ``tile`` pixels high and 5/8 of it wide."""
     tiles: list[tuple[str, np.ndarray]] = []
     for s, fit in zip(work.subjects, work.fits, strict=True) if work else ():
         box = crop_box(s.alpha > 0.5, tile)
@@ -39,13 +40,13 @@ def preview(avatar: Avatar, work: Work | None = None, tile: int = TILE) -> np.nd
 
 
 def new_pose(avatar: Avatar):
-    """[J, 3] a step of the shipped walk."""
+    """Pose [J, 3] axis-angle: a step of the built-in walk."""
     pose, _ = retarget(load_motion("walk"), avatar.body, betas=avatar.betas)
     return pose[len(pose) // 4]
 
 
 def outlines(picture: np.ndarray, mask: np.ndarray, mesh: np.ndarray) -> np.ndarray:
-    """The picture [H, W, 3] float, paler outside the mask, with the contours of mask and mesh."""
+    """The picture [H, W, 3] float32 in [0, 1], lighter outside the mask, with outlines of mask and mesh."""
     out = np.where(mask[..., None], picture, 0.5 + 0.5 * picture).astype(np.float32)
     for m, colour in ((mask, MASK), (mesh, MESH)):
         found, _ = cv2.findContours(m.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -60,7 +61,7 @@ def _label(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write [H, W, 3 or 4] uint8 as png or jpg, by the suffix; whole or not at all."""
+    """Write [H, W, 3 or 4] uint8 as PNG or JPEG, by the suffix; never a part of it."""
     check_output(path, suffixes=PICTURES)
     with replacing(path) as temporary:
         write_picture(temporary, image)

@@ -23,7 +23,7 @@ from .rotation import axis_angle_to_matrix
 
 @dataclass
 class Posed:
-    """What a body call returns. Metres, in the frame of ``transl`` and ``pose[:, 0]`` (the world)."""
+    """A posed body. Metres, in the world: the frame of ``transl`` and ``pose[:, 0]``."""
 
     vertices: Tensor  # [B, V, 3] float32
     joints: Tensor  # [B, J, 3] float32
@@ -34,7 +34,7 @@ class Posed:
 class Body:
     """Arrays of a body model; call it with parameters to pose it.
 
-    ``betas`` have unit variance (a prior is their squared length). Expression coefficients are blend shape weights:
+    ``betas`` have unit variance, so their squared length is a prior. Expression coefficients are blend shape weights:
     the 52 ARKit-like facial actions in [0, 1] for the default body, the model's own components for SMPL-X.
     """
 
@@ -132,7 +132,11 @@ class Body:
         return np.flatnonzero((self.keypoint_weights != 0).any(0).cpu().numpy())
 
     def coefficients(self, betas: Tensor, expression: Tensor | None = None) -> Tensor:
-        """[B, betas + expression], zero-padded where fewer values than the body has are given."""
+        """Coefficients [B, betas + expression] of shapedirs, zero where fewer are given than the body has.
+
+        Raises:
+            DinarError: more are given than the body has.
+        """
         lead = betas.shape[:-1]
         coeffs = betas.new_zeros(*lead, self.shapedirs.shape[2])
         n = betas.shape[-1]
@@ -163,7 +167,8 @@ class Body:
 
     @cached_property
     def _levels(self) -> tuple[list[int], list[tuple[list[int], list[int], list[int]]]]:
-        """Joints by depth: (own indices, parents, places of the parents in the level above), and the way back."""
+        """The order that puts joints by depth back into their own; and for each depth from 1 the joints, their parents
+        and the parents' positions in the level above."""
         depth = [0] * self.num_joints
         for j in range(1, self.num_joints):
             depth[j] = depth[self.parents[j]] + 1
@@ -180,7 +185,7 @@ class Body:
         R = axis_angle_to_matrix(pose)
         order, levels = self._levels
         G, P = [R[:, :1]], [joints[:, :1]]
-        for own, parent, above in levels:  # one step per depth of the tree, not per joint
+        for own, parent, above in levels:  # one step per depth of the tree
             up = G[-1][:, above]
             P.append(P[-1][:, above] + (up * (joints[:, own] - joints[:, parent])[..., None, :]).sum(-1))
             G.append(up @ R[:, own])
@@ -219,14 +224,14 @@ class Body:
         return torch.cat([self.keypoint_weights @ posed.vertices, posed.joints], 1)
 
     def keypoint_index(self, name: str) -> int:
-        """Row of :meth:`keypoints` for a keypoint or a joint; keypoints win where both have the name."""
+        """Row of :meth:`keypoints` of a keypoint or a joint; of the keypoint if both have the name."""
         if name in self.keypoint_names:
             return self.keypoint_names.index(name)
         return len(self.keypoint_names) + self.joint(name)
 
     @cached_property
     def vertex_part(self) -> np.ndarray:
-        """[V] uint8 index into :data:`PARTS`: the limb with the largest skin weight."""
+        """[V] uint8 index into :data:`PARTS`: the part with the largest sum of skin weights."""
         group = np.array([PARTS.index(part_of(n)) for n in self.joint_names])
         share = np.zeros((self.num_vertices, len(PARTS)))
         np.add.at(share.T, group, self.weights.cpu().numpy().T)

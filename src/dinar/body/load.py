@@ -1,4 +1,4 @@
-"""Open a body by its name."""
+"""Load a body by its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from .body import Body
 
 @lru_cache(maxsize=4)
 def load_body(name: str = "anny", path: str | Path | None = None) -> Body:
-    """The default body (``anny``), or ``smplx`` from the user's own licensed npz file."""
+    """The default body (``anny``), or ``smplx`` from the user's own licensed npz file (cached).
+
+    Raises:
+        DinarError: another name, no ``path`` for smplx, or a file that is no SMPL-X model.
+    """
     if name == "anny":
         return _load_bundle()
     if name == "smplx":

@@ -1,4 +1,4 @@
-"""Random postures in canonical form: standing, stepping, sitting, reaching, hands at the body, limbs anywhere."""
+"""Random postures in canonical form, for generated people: standing, stepping, sitting, reaching, hands at the body."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _random_arm(rng: np.random.Generator, side: str, kind: str) -> dict[str, np.
 
 
 def posture(rng: np.random.Generator) -> Motion:
-    """One pose, feet on the floor; about a third stand as people do for a photo."""
+    """A random pose with the feet on the floor; about a third stand with hanging arms, as for a photo."""
     u, n = rng.uniform, rng.normal
     kind = rng.choice(["stand", "step", "sit", "squat", "lean"], p=[0.52, 0.22, 0.10, 0.06, 0.10])
     arms = str(rng.choice(ARMS, p=[0.36, 0.1, 0.06, 0.1, 0.08, 0.12, 0.1, 0.08]))

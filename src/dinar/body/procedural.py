@@ -1,6 +1,6 @@
-"""Built-in motions and poses in canonical form, made from curves: nothing to download, and every one is a loop.
+"""Built-in motions and poses in canonical form, made from curves; motions are loops.
 
-Angles are degrees, frames 30 a second. Legs are solved from where the feet stand, so planted feet stay where they are.
+Angles are in degrees, at 30 frames a second. Legs are solved by inverse kinematics, so planted feet do not slide.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def _turn(axis: int, degrees: Angle) -> Array:
 
 
 def _bend(forward: Angle = 0.0, left: Angle = 0.0, turn: Angle = 0.0) -> Array:
-    """Of pelvis, spine, neck and head: bow forward, lean to the left, turn to the left."""
+    """Rotation [..., 3, 3] of pelvis, spine, neck or head: bow forward, lean to the left, turn to the left."""
     return _turn(1, turn) @ _turn(2, -np.asarray(left)) @ _turn(0, forward)
 
 
 def _spine(forward: Angle = 0.0, left: Angle = 0.0, turn: Angle = 0.0) -> dict[str, Array]:
-    """The same over the three joints of the back."""
+    """:func:`_bend` in equal parts over the three joints of the spine."""
     third = _bend(*(np.asarray(a) / 3 for a in (forward, left, turn)))
     return {f"spine{i}": third for i in (1, 2, 3)}
 
@@ -58,7 +58,7 @@ def _arm(
     shrug: Angle = 0.0,
     wrist: tuple[Angle, Angle] = (0.0, 0.0),  # to the palm, to the little finger
 ) -> dict[str, Array]:
-    """Local rotations of one arm, in terms that mirror."""
+    """Local rotations of one arm; the right arm is the mirror image of the left."""
     left = {
         "collar": _turn(2, shrug),
         "shoulder": _turn(0, -np.asarray(swing)) @ _turn(2, -np.asarray(down)) @ _turn(0, -np.asarray(twist)),
@@ -103,7 +103,7 @@ def _leg(
 def _stand(
     pelvis: Array, turn: Array, width: float = 0.1, yaw: float = 8.0, step: tuple[float, float] = (0.0, 0.0)
 ) -> dict[str, Array]:
-    """Both legs with the feet planted apart; ``step``: left and right foot that far to the front."""
+    """Both legs with the feet ``width`` metres from the middle, and ``step`` metres to the front (left, right)."""
     legs: dict[str, Array] = {}
     for side, x, z in zip(SIDES, (1.0, -1.0), step, strict=True):
         ankle = np.broadcast_to(np.array([x * width, ANKLE, z - 0.02]), pelvis.shape)
@@ -172,7 +172,7 @@ _SOLE = [(0, 18), (0.04, 10), (0.09, 0), (0.15, 0), (0.3, 0), (0.38, -3), (0.5, 
 
 
 def _walk() -> Motion:
-    """On the spot, as on a treadmill: 1.1 s for two steps."""
+    """Walking on the spot: 1.1 s for two steps."""
     p = _phase(1.1)
     turn = _bend(forward=2 + 0 * p, left=-3 * _wave(p, at=0.22), turn=-5 * _wave(p))
     legs: dict[str, Array] = {}
@@ -201,7 +201,7 @@ def _walk() -> Motion:
 
 
 def _idle() -> Motion:
-    """Standing, breathing, the weight slowly from one foot to the other."""
+    """Standing and breathing; the weight moves slowly from one foot to the other."""
     p = _phase(6.0)
     breath, sway = _wave(p, 2, 0.4), _wave(p, 1, 0.25)
     turn = _bend(left=-1.5 * sway, turn=1.5 * sway)
@@ -216,7 +216,7 @@ def _idle() -> Motion:
 
 
 def _wave_hand() -> Motion:
-    """The right arm goes up, waves, and comes down again."""
+    """The right arm rises, waves and sinks."""
     p = _phase(4.5)
     up = _path(p, [(0, 0), (0.04, 0), (0.2, 1), (0.74, 1), (0.93, 0), (1, 0)])
     swing = _path(p, [(0, 0), (0.18, 0), (0.26, 1), (0.68, 1), (0.76, 0), (1, 0)]) * np.sin(2 * np.pi * 8 * (p - 0.2))
@@ -250,7 +250,7 @@ def _look_around() -> Motion:
 
 
 def _turn_around() -> Motion:
-    """Once about itself to the left in twelve small steps, to be seen from all sides."""
+    """A full turn to the left in twelve small steps."""
     steps, seconds = 12, 7.2
     p = _phase(seconds)
     legs: dict[str, Array] = {}
@@ -281,7 +281,7 @@ def _turn_around() -> Motion:
 
 
 def _dance() -> Motion:
-    """Eight beats of a groove at 120 a minute: knees bounce on the beat, hips sway over two, the arms change sides."""
+    """Eight beats at 120 a minute: knees bounce on each beat, hips sway over two, the arms alternate."""
     p = _phase(4.0)
     beat = np.abs(np.sin(np.pi * 8 * p)) ** 1.3  # 0 on the beat: down
     sway = _cyclic(p, [(i / 8, (1 if i % 2 else -1) * (1 if i not in (3, 7) else 1.25)) for i in range(8)])

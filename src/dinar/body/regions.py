@@ -1,6 +1,6 @@
-"""Regions of the head and of the skin that offsets and restoration treat differently, as vertex masks.
+"""Regions of the head as vertex masks, for offsets and texture restoration.
 
-Found once on a body's template from proportions of the head, so that any body with the joints of SMPL-X has them.
+Found on a body's template by proportions, so any body with the joints of SMPL-X has them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ class Regions:
     """Boolean masks over vertices [V]."""
 
     face: np.ndarray  # in front of the ears, from chin to brow
-    face_centre: np.ndarray  # cheeks and nose: skin in any photo of a face
+    face_centre: np.ndarray  # cheeks and nose: always skin
     ears: np.ndarray
-    crown: np.ndarray  # the top of the head: hair in most photos
-    skull: np.ndarray  # everything of the head above the neck
+    crown: np.ndarray  # the top of the head: usually hair
+    skull: np.ndarray  # the head above the neck, with the face
     cavity: np.ndarray  # eyes, mouth, tongue
 
 
 @lru_cache(maxsize=4)
 def regions(body: Body) -> Regions:
+    """The regions of a body (cached). Limits are shares of the body's height or the head's depth, tuned by eye."""
     v = body.v_template.cpu().numpy()
     head = body.vertex_part == PARTS.index("head")
     height = np.ptp(v[:, 1])

@@ -1,4 +1,4 @@
-"""Rotations: axis-angle, matrices, quaternions. Batched torch, differentiable at zero."""
+"""Rotations as axis-angles, matrices and quaternions: batched torch functions, differentiable at zero."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def axis_angle_to_matrix(a: Tensor) -> Tensor:
-    """[..., 3] radians -> [..., 3, 3] (Rodrigues), exact and differentiable at 0."""
+    """[..., 3] radians -> [..., 3, 3] (Rodrigues), differentiable at 0."""
     t2 = (a * a).sum(-1, keepdim=True)[..., None]
     small = t2 < 1e-6
     safe = torch.where(small, torch.ones_like(t2), t2)
@@ -62,7 +62,7 @@ def quaternion_to_matrix(q: Tensor) -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Between unit quaternions [..., 4] by t [...] in [0, 1], the short way round."""
+    """Spherical interpolation of unit quaternions [..., 4] by t [...] in [0, 1], along the shorter arc."""
     d = (a * b).sum(-1, keepdim=True)
     b = torch.where(d < 0, -b, b)
     d = d.abs().clamp(max=1 - 1e-7)
@@ -73,7 +73,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def kabsch(a: Tensor, b: Tensor) -> Tensor:
-    """Rotation [3, 3] that best takes centred points a [N, 3] to b [N, 3] (least squares)."""
+    """Rotation [3, 3] of centred points a [N, 3] that is nearest to b [N, 3] (least squares)."""
     U, _, Vt = torch.linalg.svd(b.T @ a)
     d = torch.ones(3, dtype=a.dtype, device=a.device)
     d[2] = torch.sign(torch.linalg.det(U @ Vt))

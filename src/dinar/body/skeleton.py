@@ -1,4 +1,4 @@
-"""The joints of SMPL-X by name: the one skeleton that bodies and motions share."""
+"""The joints of SMPL-X by name: the skeleton of all bodies and motions."""
 
 from __future__ import annotations
 

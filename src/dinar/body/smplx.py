@@ -1,6 +1,6 @@
-"""The user's own licensed ``SMPLX_*.npz`` as a :class:`~dinar.body.body.Body` (the body model of §3.1).
+"""Read the user's own licensed ``SMPLX_*.npz`` as a :class:`~dinar.body.body.Body` (the body model of §3.1).
 
-Reads plain arrays only; nothing of the file is executed. Rest pose: SMPL's T-pose, metres, y up, facing +z.
+Only plain arrays are read; nothing in the file is executed. Rest pose: SMPL's T-pose, metres, y up, facing +z.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load_smplx(
     path: str | Path,
     num_betas: int = 10,  # shape components to keep, at most those of the file
     num_expression: int | None = None,  # expression components to keep; None: all, at most 100
-    atlas: str | Path | None = None,  # npz of scripts/build_atlas.py; None: looked for beside the model
+    atlas: str | Path | None = None,  # npz of scripts/build_atlas.py; None: that of `atlas_paths`, or the file's own UV
 ) -> Body:
     """A body from an SMPL-X model file. Any consistent numbers of vertices, faces and components are accepted."""
     path = Path(path).expanduser()
@@ -183,7 +183,7 @@ def _keypoints(a: dict[str, np.ndarray], weights: np.ndarray, joints: np.ndarray
 
 
 def _guess_keypoints(v: np.ndarray, weights: np.ndarray, joints: np.ndarray) -> dict[str, int]:
-    """Extreme vertices of the parts, for meshes other than the official one."""
+    """Extreme vertices of the parts, for other meshes than the official one."""
     owner = weights.argmax(1)
     out: dict[str, int] = {}
 

@@ -1,7 +1,7 @@
 """CPU kernels of the rasteriser, compiled by numba. No atomics: each thread owns a band of rows.
 
-Threads are ours, not numba's: its threading layers either break when two Python threads call them or when a process
-forks after a call, and data loaders do both. As many run as torch has (one in a data loader's worker).
+Threads are Python's, as many as torch has: numba's threading layers fail if two Python threads call them or if a
+process forks after a call, and data loaders do both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .fragments import FAR, GUARD
 
 def _compiled(function: Callable) -> Any:
     # Numba caches beside this file, in the user's cache folder if that is read-only, or fails if both are.
-    options = {"nogil": True, "error_model": "numpy"}  # no fastmath: the torch twin must round alike
+    options = {"nogil": True, "error_model": "numpy"}  # no fastmath: the torch implementation rounds alike
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:
@@ -37,8 +37,8 @@ def _compiled(function: Callable) -> Any:
 def _raster_band(  # pragma: no cover
     xy, depth, faces, behind, perspective, cull, near, guard, far, r0, r1, face, bary, out
 ):
-    """Rows r0..r1 of one image. ``out`` holds the key k while drawing (inverse depth or -depth: larger is nearer),
-    and the depth in the end. ``behind`` [H, W] hides what is not farther; it may be empty. False if a face has an index
+    """Rows r0..r1 of one image. ``out`` holds the key k first (inverse depth or -depth: larger is nearer), the
+    depth at the end. ``behind`` [H, W] hides what is not farther; it may be empty. False if a face has an index
     that is no vertex."""
     peel = behind.shape[0] > 0
     V, F, W = xy.shape[0], faces.shape[0], face.shape[1]
@@ -186,7 +186,7 @@ _pool: tuple[int, int, ThreadPoolExecutor] | None = None  # process, threads, po
 def _in_bands(kernel: Callable[[int, int, int], bool], batch: int, height: int, y: np.ndarray | None = None) -> None:
     """Run ``kernel(image, r0, r1)`` over all rows of all images on torch's number of threads.
 
-    With ``y``, rows of the vertices of each image [B, V], bands have equal shares of the mesh and not of the rows.
+    With ``y`` [B, V], the vertices' rows in each image, bands have about equal shares of the faces and the rows.
     """
     global _pool
     threads = torch.get_num_threads()
@@ -195,7 +195,7 @@ def _in_bands(kernel: Callable[[int, int, int], bool], batch: int, height: int, 
     for b in range(batch):
         cuts = [height * i // bands for i in range(bands + 1)]
         if bands > 1 and y is not None:
-            # half the time goes to the faces and half to the pixels, so half the sample is vertices and half rows
+            # faces and pixels take about half the time each: half the sample is vertices, half is rows
             some = y[b, :: max(1, y.shape[1] // 256)]
             rows = np.linspace(0, height, len(some))
             mixed = np.sort(np.concatenate([rows, some[(some > 0) & (some < height)]]))
@@ -208,20 +208,20 @@ def _in_bands(kernel: Callable[[int, int, int], bool], batch: int, height: int, 
             _pool = (os.getpid(), threads, ThreadPoolExecutor(threads - 1, "dinar-raster"))
         pending = [_pool[2].submit(kernel, *job) for job in jobs[1:]]
         good = [kernel(*jobs[0])]
-        # the calling thread helps: it takes what no worker has begun, from the end
+        # the calling thread takes jobs that no worker has begun, from the end
         for job, future in zip(jobs[:0:-1], reversed(pending), strict=True):
             good.append(kernel(*job) if future.cancel() else future.result())
     if not all(good):
         raise DinarError("faces index vertices that do not exist; pass the faces that belong to these vertices")
 
 
-# Memory of dropped results. Fresh pages cost more than the drawing does: 0.9 of 2.3 ms for one 512² image.
+# Memory of dropped results, reused because fresh pages take 0.9 of the 2.3 ms of a 512² image (benchmarks/raster.py).
 _spare: deque[np.ndarray] = deque(maxlen=6)
-SPARE_BYTES = 1 << 18, 1 << 25  # what is worth keeping: at most 6 times 32 MB
+SPARE_BYTES = 1 << 18, 1 << 25  # sizes that are kept: at most 6 times 32 MB
 
 
 def _uninitialised(*shape: int, dtype: type = np.float32) -> np.ndarray:
-    """Like np.empty for 4-byte types, but reuses the memory of results that nobody holds any more."""
+    """Like np.empty for 4-byte types, but reuses the memory of results without references."""
     size = 4 * math.prod(shape)
     if not SPARE_BYTES[0] <= size <= SPARE_BYTES[1]:
         return np.empty(shape, dtype)
@@ -242,7 +242,7 @@ def _uninitialised(*shape: int, dtype: type = np.float32) -> np.ndarray:
 
 
 def face_array(faces: np.ndarray | Tensor) -> np.ndarray:
-    """[F, 3] C-contiguous int32, without a copy where it is that already."""
+    """Faces [F, 3] as C-contiguous int32; a copy only if needed."""
     array = faces.detach().cpu().numpy() if isinstance(faces, Tensor) else faces
     return np.require(array, np.int32, ["C", "W"])  # one type only, so that numba compiles once
 

@@ -1,4 +1,4 @@
-"""The rasteriser's twin in plain torch: any device, and the reference for the compiled one (:mod:`._numba`).
+"""The rasteriser in plain torch, for any device; the reference of the compiled one (:mod:`._numba`).
 
 Every triangle lists the pixels of its bounding box; those inside write one 64-bit key (distance bits, face) to the
 image with an atomic minimum. Arithmetic is the kernel's, operation by operation, so results are equal bit by bit.

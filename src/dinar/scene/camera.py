@@ -15,11 +15,12 @@ from torch import Tensor
 from ..errors import DinarError
 
 MIN_DEPTH = 1e-6  # metres; `project` divides by no less, so that points behind the camera stay finite
+FOCAL = 1.3  # default of orbit's focal length over the longer image side; that of fitted photos too (fit/view.py)
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """One view of the world. Orthographic cameras take pixels per metre in ``K``'s diagonal and do not divide."""
+    """A pinhole or orthographic camera; the latter has pixels per metre in ``K``'s diagonal, and no division by z."""
 
     K: Tensor  # [3, 3] pixels
     T_cam_world: Tensor  # [4, 4] takes homogeneous world points to the camera
@@ -82,7 +83,11 @@ def look_at(
     focal: float,  # pixels
     up: tuple[float, float, float] = (0, 1, 0),
 ) -> Camera:
-    """A pinhole at ``eye`` that sees ``target`` in the centre of the image and ``up`` pointing up."""
+    """A pinhole at ``eye``, with ``target`` in the centre of the image and ``up`` upwards in it.
+
+    Raises:
+        DinarError: ``target`` is ``eye``, or lies along ``up`` from it.
+    """
     e, t, u = (torch.as_tensor(a, dtype=torch.float64).cpu() for a in (eye, target, up))
     z = t - e
     x = torch.linalg.cross(z, u)
@@ -97,23 +102,22 @@ def look_at(
 
 
 def orbit(
-    points: Tensor,  # [N, 3] world, metres: what has to be in the frame
-    azimuth_deg: float,  # 0 sees the +z side (a body's front), 90 the +x side (its left)
+    points: Tensor,  # [N, 3] world, metres: all are in the frame
+    azimuth_deg: float,  # 0: camera on the +z side (a body's front), 90: on the +x side (its left)
     elevation_deg: float = 0,  # in [-90, 90]; positive looks down from above
     height: int = 512,
     width: int = 512,
-    margin: float = 0.06,  # empty border on each side, a share of the image's smaller side
-    focal: float | None = None,  # pixels; default 1.3 of the larger side, what the fit assumes of a photo
+    margin: float = 0.06,  # border on each side, a share of the image's shorter side
+    focal: float | None = None,  # pixels; default: FOCAL of the longer side
 ) -> Camera:
     """A camera on a circle around the vertical axis through the centre of the points' bounding box.
 
-    The distance is such that the bounding cylinder about that axis just fits, so it is the same for all azimuths and
-    a turntable does not pump.
+    The bounding cylinder about that axis just fits into the frame, so the distance is the same for all azimuths.
     """
     p = torch.as_tensor(points).detach().reshape(-1, 3).double().cpu()
     if not len(p) or not p.isfinite().all():
         raise DinarError(f"orbit needs at least one point and only finite ones, got shape {list(points.shape)}")
-    focal = 1.3 * max(height, width) if focal is None else focal
+    focal = FOCAL * max(height, width) if focal is None else focal
     low, high = p.amin(0), p.amax(0)
     centre, half = (low + high) / 2, float(high[1] - low[1]) / 2
     radius = float((p - centre)[:, [0, 2]].norm(dim=1).max())

@@ -1,4 +1,4 @@
-"""Square crops around a mask: the box, the resampled picture, the camera."""
+"""Square crops around a mask: the box, the resampled image, the camera."""
 
 from __future__ import annotations
 
@@ -7,26 +7,35 @@ import numpy as np
 
 from . import Camera
 
+MARGIN = 0.06  # of the mask's longer side
+SHARP = 0.8  # scale under which the image is smoothed before it is resampled
 
-def crop_to(camera: Camera, mask: np.ndarray, size: int, margin: float = 0.06) -> tuple[Camera, np.ndarray]:
-    """A square crop around the mask: its camera and the mask [size, size] bool in it."""
+
+def crop_to(camera: Camera, mask: np.ndarray, size: int, margin: float = MARGIN) -> tuple[Camera, np.ndarray]:
+    """The camera of a square crop around the mask [H, W] bool, and the mask [size, size] bool in it."""
     box = crop_box(mask, size, margin)
     return camera.crop(*box, size, size), warp_crop(mask.astype(np.float32), box, size, 0.0) > 0.5
 
 
-def crop_box(mask: np.ndarray, size: int, margin: float = 0.06) -> tuple[float, float, float]:
-    """(x0, y0, scale) of the square around the mask, ``margin`` of its longer side on each side."""
+def crop_box(mask: np.ndarray, size: int, margin: float = MARGIN) -> tuple[float, float, float]:
+    """x0, y0 (pixels) and scale of the square around the mask [H, W] bool, to ``size`` pixels.
+
+    Each border is ``margin`` of the mask's longer side wide. New pixel = (old pixel - (x0, y0)) * scale.
+    """
     ys, xs = np.nonzero(mask)
     side = max(np.ptp(xs), np.ptp(ys), 1) * (1 + 2 * margin)
     return float((xs.min() + xs.max() + 1 - side) / 2), float((ys.min() + ys.max() + 1 - side) / 2), size / side
 
 
 def warp_crop(image: np.ndarray, box: tuple[float, float, float], size: int, border: float) -> np.ndarray:
-    """Resample an image [H, W(, C)] float32 to the square ``box`` of :func:`crop_box`: [size, size(, C)]."""
+    """Resample an image [H, W(, C)] float32 to the square ``box`` of :func:`crop_box`: [size, size(, C)] float32.
+
+    Outside the image all channels are ``border``.
+    """
     x0, y0, k = box
-    # between pixel edges, as cameras count; cv2 counts between pixel centres
+    # cameras have pixel centres at .5, cv2 has them at 0
     A = np.array([[k, 0, -x0 * k + 0.5 * k - 0.5], [0, k, -y0 * k + 0.5 * k - 0.5]])
-    if k < 0.8:
+    if k < SHARP:
         image = cv2.GaussianBlur(image, (0, 0), max(0.4 / k, 0.3))
     flags = cv2.INTER_CUBIC if k > 1 else cv2.INTER_LINEAR
     return cv2.warpAffine(image, A, (size, size), flags=flags, borderValue=(border,) * 4)

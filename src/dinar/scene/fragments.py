@@ -1,4 +1,4 @@
-"""What the rasteriser returns, and the limits of its coordinates."""
+"""The result of the rasteriser, and the limits of its coordinates."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ import torch
 from torch import Tensor
 
 GUARD = 32768.0  # pixels: float32 still resolves 1/256 there, and edge products stay under 2^51
-
-
 FAR = 1e9  # metres: inverse depth times inverse area stays a normal float32
 
 
 @dataclass
 class Fragments:
-    """What is seen at each pixel centre."""
+    """The visible face at each pixel centre of B images."""
 
-    face: Tensor  # [B, H, W] int32, -1 where nothing
-    barycentrics: Tensor  # [B, H, W, 3] float32 in [0, 1], perspective-correct, sum 1; 0 where nothing
-    depth: Tensor  # [B, H, W] float32 camera z in metres, inf where nothing
+    face: Tensor  # [B, H, W] int32, -1 in the background
+    barycentrics: Tensor  # [B, H, W, 3] float32 in [0, 1], perspective-correct, sum 1; 0 in the background
+    depth: Tensor  # [B, H, W] float32 camera z in metres, inf in the background
 
     @property
     def mask(self) -> Tensor:
-        """[B, H, W] bool, True where a face is seen."""
+        """[B, H, W] bool, True where a face is visible."""
         return self.face >= 0
 
 
 def face_index(faces: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """[F, 3] int64 on ``device``."""
+    """Faces [F, 3] as int64 on ``device``."""
     tri = torch.from_numpy(faces.astype(np.int64)) if isinstance(faces, np.ndarray) else faces
     return tri.to(device, torch.int64)

@@ -1,4 +1,4 @@
-"""Vertex attributes over the pixels of a rasterised mesh, and normals.
+"""Interpolate vertex attributes over the pixels of a rasterised mesh; normals.
 
 Differentiable in the attributes, and in the barycentrics where these carry gradients (:func:`barycentrics_at`).
 """
@@ -19,10 +19,10 @@ def interpolate(
     attributes: Tensor,  # [V, C] or [B, V, C] float
     faces: np.ndarray | Tensor,  # [F, 3] int into attributes: the mesh's faces, or an atlas' own (UV)
 ) -> Tensor:
-    """Attributes [B, H, W, C] at the pixels, 0 where nothing is seen.
+    """Attributes [B, H, W, C] at the pixels, 0 in the background.
 
-    ``faces`` may index another table than the rasterised one as long as face f is the same triangle, so per-corner
-    attributes need no mesh cut at seams: ``interpolate(fragments, atlas.uv, atlas.faces)``.
+    ``faces`` may index other vertices than the rasterised ones, if face f is the same triangle. So attributes with
+    seams need no cut mesh: ``interpolate(fragments, atlas.uv, atlas.faces)``.
     """
     B, H, W = fragments.face.shape
     a = attributes if attributes.ndim == 3 else attributes[None]
@@ -43,17 +43,17 @@ def interpolate(
 
 
 def barycentrics_at(
-    face: Tensor,  # [B, H, W] int, -1 where nothing
+    face: Tensor,  # [B, H, W] int, -1 in the background
     xy: Tensor,  # [B, V, 2] pixels
     depth: Tensor,  # [B, V] metres
     faces: np.ndarray | Tensor,  # [F, 3] int
     perspective: bool = True,
 ) -> Tensor:
-    """Perspective-correct barycentrics [B, H, W, 3] of the pixel centres in given faces, 0 where nothing.
+    """Perspective-correct barycentrics [B, H, W, 3] of the pixel centres in given faces, 0 in the background.
 
-    Differentiable in ``xy`` and ``depth``; put them into a copy of the fragments for gradients of what
-    :func:`interpolate` returns with respect to vertices. They are of the unsnapped triangle, so they differ from the
-    rasteriser's by up to 1/512 pixel and may be slightly negative.
+    Differentiable in ``xy`` and ``depth``: with these in a copy of the fragments, :func:`interpolate` has gradients to
+    the vertices. The triangle is not snapped to the rasteriser's grid, so they differ from the rasteriser's by up to
+    1/512 pixel and may be slightly negative.
     """
     B, H, W = face.shape
     pixel, batch, index = _covered(face)
@@ -71,7 +71,7 @@ def barycentrics_at(
 
 
 def _covered(face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Flat index, image and face of each pixel [N] that shows a face; int64."""
+    """Flat index, image and face [N] int64 of the pixels with a face."""
     flat = face.reshape(-1)
     pixel = (flat >= 0).nonzero()[:, 0]
     return pixel, pixel // (face.shape[1] * face.shape[2]), flat[pixel].long()

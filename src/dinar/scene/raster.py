@@ -1,7 +1,8 @@
 """Triangle rasteriser: which face, where in it, and how far, for every pixel (the R of §3.1).
 
-Two twins with the same results on every pixel: compiled by numba for the CPU (:mod:`._numba`), and plain torch for any
-device (:mod:`._torch_raster`). Not differentiable; gradients come from :mod:`.interpolate` and :mod:`.silhouette`.
+Two implementations have the same result on every pixel: one compiled by numba for the CPU (:mod:`._numba`), one in
+plain torch for any device (:mod:`._torch_raster`). Not differentiable; gradients come from :mod:`.interpolate` and
+:mod:`.silhouette`.
 
 Coverage is exact. Vertices are snapped to 1/256 pixel and edge functions are 64-bit integers with a top-left rule, so
 a pixel centre on an edge between two triangles belongs to exactly one of them. Barycentrics are those of the snapped
@@ -33,12 +34,15 @@ def rasterize(
     perspective: bool = True,  # False for orthographic cameras
     cull: Literal["back", "none"] = "back",
     near: float = 1e-3,  # metres, > 0
-    behind: Tensor | None = None,  # [B, H, W] metres: draw only what is farther; depth peeling
+    behind: Tensor | None = None,  # [B, H, W] metres: only faces farther than this are visible; depth peeling
     backend: Literal["auto", "numba", "torch"] = "auto",  # auto: torch on CUDA, else numba
 ) -> Fragments:
     """Visible face, barycentrics and depth of B meshes with the same faces, on the device of ``xy``.
 
-    With the depth of one call as ``behind`` of the next, the second shows what the first hid.
+    With the depth of one call as ``behind`` of the next, the second finds the next layer of faces.
+
+    Raises:
+        DinarError: a shape, size or option is wrong, or a face has an index that is no vertex.
     """
     if xy.ndim != 3 or xy.shape[2] != 2 or depth.shape != xy.shape[:2]:
         raise DinarError(f"expected xy [B, V, 2] and depth [B, V], got {list(xy.shape)} and {list(depth.shape)}")
@@ -86,8 +90,8 @@ def coverage(
     faces: np.ndarray | Tensor,  # [F, 3]
     height: int,
     width: int,
-    samples: int = 2,  # a side of a pixel
+    samples: int = 2,  # subpixels a side of a pixel
 ) -> Tensor:
-    """[B, H, W] in [0, 1]: the share of each pixel that the meshes cover. Outlines without stairs."""
+    """[B, H, W] float32 in [0, 1]: the share of each pixel that the meshes cover; antialiased."""
     f = rasterize(xy * samples, depth, faces, height * samples, width * samples)
     return F.avg_pool2d(f.mask[:, None].float(), samples)[:, 0]

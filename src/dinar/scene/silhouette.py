@@ -1,4 +1,4 @@
-"""Silhouettes for fitting (§3.4): coverage with gradients to the vertices, and distances to a mask."""
+"""Silhouettes: coverage with gradients to the vertices, and distances to a mask (§4.1)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .fragments import GUARD, Fragments, face_index
 
 def soft_silhouette(
     fragments: Fragments,
-    xy: Tensor,  # [B, V, 2] pixels, what the fragments were rasterised from
+    xy: Tensor,  # [B, V, 2] pixels: those that the fragments were rasterised from
     faces: np.ndarray | Tensor,  # [F, 3] int
 ) -> Tensor:
-    """Coverage [B, H, W] in [0, 1], differentiable in ``xy``; 0 and 1 except at the border of what is seen.
+    """Coverage [B, H, W] in [0, 1], differentiable in ``xy``; 0 or 1 except at outlines.
 
     Analytic antialiasing as in Laine et al., *Modular Primitives for High-Performance Differentiable Rendering* (2020),
     §3.6, but from the edges of the mesh's outline (a front face on one side only), so that faces may be smaller than
@@ -26,10 +26,10 @@ def soft_silhouette(
     meeting point gets the share that the edge cuts off.
 
     By the divergence theorem the area grows by ∮ δx dy − ∮ δy dx when the border moves by δ. So pairs of neighbours in
-    a row carry the gradient to x, pairs in a column the gradient to y, and nothing is counted twice. For the value
-    itself the two share a piece of border by its squared direction cosines.
+    a row carry the gradient to x, pairs in a column the gradient to y, and nothing is counted twice. The value of a
+    piece of border is divided between the two by its squared direction cosines.
 
-    For fragments with back faces culled. Parts too thin to cover a pixel centre have neither value nor gradient.
+    Needs fragments with back faces culled. Parts too thin to cover a pixel centre have neither value nor gradient.
     """
     B, H, W = fragments.face.shape
     if xy.ndim != 3 or len(xy) != B or xy.shape[2] != 2:
@@ -52,7 +52,7 @@ def soft_silhouette(
         t = (line + 0.5 - w0[edge]) / dw
         u = fixed[a, along] + t * (fixed[b, along] - fixed[a, along])
         before = (u - 0.5).floor()
-        # between a covered and an empty centre? on a centre, the rasteriser's tie rule says on which side of it
+        # keep crossings between a covered and an empty centre; on a centre, the rasteriser's tie rule decides the side
         inside_low = dw * low > 0
         row = image[edge] * (H * W) + line * stride
         tied = (u - 0.5 == before) & (mask[row + before.clamp(0, length - 1).long() * step] != inside_low)
@@ -87,7 +87,7 @@ def _outermost(pair: Tensor, reach: Tensor, ok: Tensor) -> Tensor:
 
 
 def _snapped(xy: Tensor) -> Tensor:
-    """The grid that the rasteriser puts vertices on, so that both sides agree which centres are covered."""
+    """Snap to the rasteriser's grid, so that both agree which centres are covered."""
     return (torch.nan_to_num(xy).clamp(-GUARD, GUARD) * 256).round() / 256
 
 
@@ -107,8 +107,8 @@ def _outline(xy: Tensor, faces: np.ndarray | Tensor) -> tuple[Tensor, Tensor, Te
 
 @lru_cache(maxsize=8)
 def _faces_across(faces: bytes) -> np.ndarray:
-    """[F, 3] int64 face on the other side of the edge from corner i to i + 1, -1 at borders. From the bytes of int64
-    faces, because arrays are no keys."""
+    """[F, 3] int64 face on the other side of the edge from corner i to i + 1, -1 at borders. Takes the bytes of
+    int64 faces, because arrays are not hashable."""
     tri = np.frombuffer(faces, np.int64).reshape(-1, 3)
     ends = np.stack([tri, np.roll(tri, -1, 1)], -1).reshape(-1, 2)
     order = np.lexsort(np.sort(ends, 1).T)
@@ -122,11 +122,11 @@ def _faces_across(faces: bytes) -> np.ndarray:
 
 
 def signed_distance(
-    mask: np.ndarray | Tensor,  # [H, W] bool, or anything that is true in the mask
+    mask: np.ndarray | Tensor,  # [H, W] bool, or numbers above 0 in the mask
 ) -> np.ndarray:
     """[H, W] float32 Euclidean distance in pixels to the mask's border, negative inside, exact at pixel centres.
 
-    The border runs between pixels, so its neighbours have ±.5. A mask without border gives ± the image's diagonal.
+    The border runs between pixels, so pixels at it have ±0.5. A mask without border gives ± the image's diagonal.
     """
     m = np.ascontiguousarray(np.asarray(mask) > 0, np.uint8)
     if m.ndim != 2:

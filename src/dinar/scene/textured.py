@@ -1,4 +1,4 @@
-"""Draw a textured mesh: the classical renderer, and the picture that baselines are judged by."""
+"""Render a textured mesh without a network: the mesh renderer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def render_textured(
     uv_faces: np.ndarray,  # [F, 3]
     texture: np.ndarray,  # [S, S, 3] uint8 sRGB
     camera: Camera,
-    samples: int = 2,  # per axis and pixel
+    samples: int = 2,  # subpixels a side of a pixel
 ) -> np.ndarray:
-    """[H, W, 4] float32 in [0, 1], straight alpha; the colour is the texture's, without light."""
+    """[H, W, 4] float32 in [0, 1], straight alpha; colours are the texture's, without lighting."""
     h, w = camera.height, camera.width
     fine = camera.resized(h * samples, w * samples)
     f = rasterize_mesh(vertices, faces, fine)
@@ -27,11 +27,11 @@ def render_textured(
 
 
 def over(rgba: np.ndarray, background: float | np.ndarray = 1.0) -> np.ndarray:
-    """Composite [H, W, 4] over a background (a grey or a picture): [H, W, 3] float32."""
+    """Composite [H, W, 4] in [0, 1], straight alpha, over a grey or an image [H, W, 3]: [H, W, 3] float32."""
     a = rgba[..., 3:]
     return rgba[..., :3] * a + background * (1 - a)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Float in [0, 1] to rounded 8 bit."""
+    """Float in [0, 1] to uint8, rounded and clipped."""
     return (image * 255 + 0.5).clip(0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The texture: sampling (algorithm 1), occlusion outlines, merging, restoration of the unseen."""
+"""The texture: sampling (algorithm 1), occlusion outlines (§3.5), merging (eq. 5), restoration of unseen texels."""
 
 from .fill import push_pull as push_pull
 from .merge import merge as merge

@@ -1,4 +1,4 @@
-"""Push-pull: unknown pixels from coarser and coarser levels."""
+"""Push-pull: fill unknown pixels from coarser levels of an image pyramid."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import cv2
 import numpy as np
 
 
-def push_pull(image: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Fill unknown pixels of [S, S, C] from coarser levels: smooth, exact where known. S a power of two."""
+def push_pull(
+    image: np.ndarray,  # [S, S, C] float32, S a power of two
+    known: np.ndarray,  # [S, S] bool
+) -> np.ndarray:
+    """The image [S, S, C] float32 with smooth colours where unknown; known pixels are unchanged."""
     levels = [(image * known[..., None], known.astype(np.float32))]
     while levels[-1][0].shape[0] > 1:
         c, w = levels[-1]

@@ -1,4 +1,4 @@
-"""Spread colour steps over the surface: a screened Poisson equation on the mesh, which crosses the atlas' seams."""
+"""Spread values over the surface by a screened Poisson equation on the mesh, so that atlas seams do not matter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from ..body import Body
 from ..scene.laplacian import cotangent_laplacian, factorise
 
-PULL = 300.0  # weight of known values against cotangent weights of about 1: they are kept to within a per cent
+PULL = 300.0  # weight of known values against cotangent weights of about 1; keeps them to within a per cent
 
 
 def membrane(
@@ -18,9 +18,9 @@ def membrane(
     known: np.ndarray,  # [V] bool
     value: np.ndarray,  # [V, C], read where known
     fade: float,  # metres over which the values die out where nothing is known
-    cuts: tuple[np.ndarray, np.ndarray] | None = None,  # edges [E, 2], and what their ends should differ by [E, C]
+    cuts: tuple[np.ndarray, np.ndarray] | None = None,  # edges [E, 2], and differences of their ends to keep [E, C]
 ) -> np.ndarray:
-    """[V, C] that equals the values where known and is smooth elsewhere, but for wanted steps across cuts."""
+    """[V, C] float64: the values where known, smooth elsewhere except for the given differences across cuts."""
     L, mass = _operators(body)
     pull = known * PULL
     b = pull[:, None] * value * known[:, None]

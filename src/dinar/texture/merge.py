@@ -1,4 +1,4 @@
-"""Several photos, one texture (§3.2): eq. 5, or Poisson blending, which the paper names as an alternative."""
+"""Merge the textures of several photos (§3.2): eq. 5, or Poisson blending, which the paper names as alternative."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FADE = 0.15  # metres over which a seam's colour step is spread
 
 
 def merge(
-    textures: np.ndarray,  # [views, ..., C]
+    textures: np.ndarray,  # [views, ..., C] float32
     lam: np.ndarray,  # [views, ...] in [0, 1]; 0 where a view does not see the texel
     sharpness: float = SHARPNESS,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -31,10 +31,10 @@ def merge_poisson(
     textures: np.ndarray,  # [views, N, 3] colours at the texels
     lam: np.ndarray,  # [views, N]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Every texel from the view that sees it most frontally, so nothing is averaged; the colour steps where two
-    views meet are halved and spread over either side by a membrane on the mesh. Returns T and the largest λ."""
+    """Each texel from the view with the largest λ, without averaging. Half the colour step where two views meet is
+    spread over each side by a membrane on the mesh. Returns T [N, 3] in [0, 1] and the largest λ [N]."""
     best = lam.argmax(0)
-    # the texel of each vertex: the one in which it has most weight
+    # a texel of each vertex: one in which it has the largest barycentric
     corner = texels.barycentrics.argmax(1)
     vertex_texel = np.zeros(body.num_vertices, np.int64)
     vertex_texel[body.faces[texels.face, corner]] = np.arange(len(corner))
@@ -46,7 +46,7 @@ def merge_poisson(
     for i in range(len(textures)):
         border = edges[(label[edges[:, 0]] == i) & (label[edges[:, 1]] != i)]
         here, other = border[:, 0], label[border[:, 1]]
-        both = seen[i, here] & seen[other, here]  # both views show this vertex: their difference is the step
+        both = seen[i, here] & seen[other, here]  # seen by both views: the difference of their colours is the step
         here, other = here[both], other[both]
         if not len(here):
             continue

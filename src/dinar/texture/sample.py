@@ -1,7 +1,7 @@
-"""From photo to texture: algorithm 1 (app. A) with its masks B_smp and B_fill, frontality λ (§3.2), fine RGB layers.
+"""Sample the texture of a photo: algorithm 1 (app. A) with its masks B_smp and B_fill, and frontality λ (§3.2).
 
-Two ways, for two uses. :func:`scatter` is the paper's: every pixel drops its colour into the 256² neural texture.
-:func:`gather` looks every texel up in the photo, so a 1024² texture has no gaps; it feeds the picture that people see.
+:func:`scatter` is the paper's: every pixel adds its colour to the 256² neural texture. :func:`gather` looks every texel
+up in the photo, so that the 1024² RGB layer has no gaps.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ..body import Body
 from ..scene import Camera, interpolate, rasterize_mesh, vertex_normals
 from .texels import Texels
 
-GRAZING = 0.2  # cosine to the camera under which a texel shows more of its neighbours than of itself
+GRAZING = 0.2  # λ up to which texels are not sampled: a pixel covers many of them
 BEHIND = 0.012  # metres behind the visible surface that still count as seen
-ERODE = 2 / 512  # of the crop: pixels at the mask's edge mix with the background (+2.6 dB on unseen sides)
+ERODE = 2 / 512  # of the crop's width, taken off the mask: pixels at its edge mix with the background
 
 
 @dataclass
 class Shot:
-    """A photo as the texture sees it: a square crop, the posed mesh in it, and what may be sampled."""
+    """A square crop of a photo, with the posed mesh rasterised over it and the pixels that may be sampled."""
 
     rgb: np.ndarray  # [S, S, 3] float32 in [0, 1]
     mask: np.ndarray  # [S, S] bool, the person
@@ -62,8 +62,8 @@ def scatter(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Algorithm 1: texture [size, size, C] float32, B_smp and B_fill [size, size] bool.
 
-    Every pixel adds its value to the 3×3 texels around its UV and counts are kept, T = T / C; then exact hits
-    overwrite, the last pixel in raster order winning. Texels without a pixel are 0.
+    Every texel is the mean of the pixels whose UV lies in it or in one of its eight neighbours; a texel hit exactly
+    has the last such pixel in raster order. Texels without a pixel are 0.
     """
     x = np.clip((uv * size).astype(np.int64), 0, size - 1)
     total, count = np.zeros((size * size, values.shape[1])), np.zeros(size * size)
@@ -94,8 +94,8 @@ def scatter_shot(shot: Shot, size: int = 256) -> tuple[np.ndarray, np.ndarray, n
 
 
 def gather(body: Body, shot: Shot, texels: Texels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Look every texel up in the shot: RGB [N, 3] float32, λ [N] float32, 0 where the texel is not seen, and the
-    class [N] uint8 there (0: not seen, or no parse)."""
+    """Look every texel up in the shot: RGB [N, 3] float32 in [0, 1], λ [N] float32 in [0, 1], 0 where not seen, and
+    class [N] uint8, 0 where not seen or without a parse."""
     v = shot.vertices
     tri = body.face_tensor[torch.from_numpy(texels.face.astype(np.int64))]
     w = torch.from_numpy(texels.barycentrics)[..., None]

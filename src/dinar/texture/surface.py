@@ -1,4 +1,4 @@
-"""What is known of every texel of the body at rest: where it is, which part it belongs to, and charts of the limbs."""
+"""Per-texel facts about the body in its rest pose: position, body part, regions, and charts of the limbs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from .texels import Texels, texels
 
 @dataclass(frozen=True)
 class Surface:
-    """Per-texel facts about the body's rest pose at one texture size; N texels."""
+    """N texels of one texture size."""
 
     texels: Texels
     x: np.ndarray  # [N, 3] rest position of the template, metres
     part: np.ndarray  # [N] index into PARTS
     face: np.ndarray  # [N] bool
-    face_centre: np.ndarray
-    crown: np.ndarray
-    skull: np.ndarray
-    cavity: np.ndarray
+    face_centre: np.ndarray  # [N] bool; these five are of body.regions
+    crown: np.ndarray  # [N] bool
+    skull: np.ndarray  # [N] bool
+    cavity: np.ndarray  # [N] bool
     chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders
     vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
 
 
 @lru_cache(maxsize=4)
 def surface(body: Body, size: int) -> Surface:
+    """The texels of the body's atlas at ``size`` texels a side (cached)."""
     t = texels(body.atlas, size)
     v = body.v_template.cpu().numpy()
     x = t.sample(v, body.faces)
@@ -46,20 +47,21 @@ def surface(body: Body, size: int) -> Surface:
 
 
 def _vertex_texels(body: Body, t: Texels, x: np.ndarray) -> np.ndarray:
-    """[V] the texel in which a vertex has most weight, so that both are of one part; else the nearest texel."""
+    """[V] row of the texel in which a vertex has the largest barycentric, so that both are of one part; of the nearest
+    texel if there is none."""
     v = body.v_template.cpu().numpy()
     out = np.asarray(KDTree(x).query(v)[1])
     corner = t.barycentrics.argmax(1)
     weight = t.barycentrics[np.arange(len(x)), corner]
     order = np.argsort(weight, kind="stable")
-    out[body.faces[t.face[order], corner[order]]] = order  # the heaviest comes last and stays
+    out[body.faces[t.face[order], corner[order]]] = order  # the largest comes last and stays
     return out
 
 
 def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
     """[N, 3] charts of torso, limbs and head: metres along the axis, angle about it from the front, radius in metres.
 
-    The right limbs are mirrored to the left, so that twins share a chart; the torso's angle is signed.
+    Right limbs are mirrored to the left, so that both have the same chart.
     """
     joints = body.j_template.cpu().numpy().astype(np.float64)
     out = np.zeros((len(x), 3), np.float32)
@@ -78,7 +80,7 @@ def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
         d /= length[:, None]
         along = ((q[:, None] - start) * d).sum(2)  # [n, segments]
         low, high = np.zeros(len(length)), length.copy()
-        low[0], high[-1] = -1, 1  # the ends go on
+        low[0], high[-1] = -1, 1  # both ends are prolonged by a metre
         foot = start + np.clip(along, low, high)[..., None] * d
         k = np.linalg.norm(q[:, None] - foot, axis=2).argmin(1)
         row = np.arange(len(q))
@@ -89,7 +91,7 @@ def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
         phi = np.arctan2((away * side[k]).sum(1), (away * front[k]).sum(1))
         t = (np.concatenate([[0], np.cumsum(length)[:-1]]))[k] + np.clip(along, low, high)[row, k]
         out[own] = np.stack([t, phi, np.linalg.norm(away, axis=1)], 1)
-    # the head as a globe: metres from the crown down are negative, its angle is that of the torso
+    # the head: metres down from the crown, negative; the angle about the vertical from the front
     own, skull = np.isin(part, parts_of("head")), body.v_template.cpu().numpy()[regions(body).skull]
     low, high = skull.min(0), skull.max(0)
     q = x[own] - [0, high[1] - high[0], (low[2] + high[2]) / 2]

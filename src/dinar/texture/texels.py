@@ -1,4 +1,4 @@
-"""The texels of an atlas: which surface point each texel of a texture shows."""
+"""The texels of an atlas: the surface point of each texel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Texels:
     barycentrics: np.ndarray  # [N, 3] float32
 
     def sample(self, vertex_values: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        """Interpolate per-vertex values [V, C] at the texels -> [N, C]."""
+        """Values [N, C] at the texels from values [V, C] at the vertices of faces [F, 3]."""
         return np.einsum("nk,nkc->nc", self.barycentrics, vertex_values[faces[self.face]])
 
     @cached_property
@@ -41,7 +41,7 @@ class Texels:
 
 @lru_cache(maxsize=8)
 def texels(atlas: Atlas, size: int) -> Texels:
-    """Rasterise the atlas like any flat mesh (cached)."""
+    """The texels of a texture of ``size`` texels a side: the atlas rasterised as a flat mesh (cached)."""
     xy = torch.from_numpy(atlas.uv * size)[None]
     f = rasterize(xy, torch.ones_like(xy[..., 0]), atlas.faces, size, size, perspective=False, cull="none")
     face = f.face[0].numpy().reshape(-1)
