@@ -69,6 +69,7 @@ LAYOUTS = {
                                                                        "pose": SMPL72 * 0, "fps": 30}}),
     "GVHMR": ("a.pkl", {"smpl_params_global": {"body_pose": POSE, "global_orient": ROOT, "transl": MOVED}}),
     "an array in a dictionary": ("a.npy", np.array({"poses": SMPL72, "trans": MOVED, "fps": 30}, object)),
+    "an array without a name": ("a.npz", {"arr_0": MOTION_X}),
     "a duration": ("a.npz", {"poses": SMPL72, "trans": MOVED, "mocap_time_length": T / 30}),
 }  # fmt: skip
 
@@ -89,8 +90,9 @@ def test_frame_by_frame(tmp_path: Path) -> None:
     """Frames are ordered by time, tracks are told apart, a gap repeats the frame before."""
     thetas = {str(t): {"smpl_thetas": np.stack([SMPL72[t] * 0, SMPL72[t]]), "track_ids": [3, 7]} for t in range(T)}
     romp = {f"{t}": [{"pose": SMPL72[t] * 0, "track_id": 3}, {"pose": SMPL72[t, :66], "track_id": 7}] for t in range(T)}
+    romp_file = {"results": np.array(romp, object), "sequence_results": np.array({}, object)}
     for name, content, gap in (("phalp.pkl", by_frame(PHALP), True), ("bev.npz", {"results": thetas}, False),
-                               ("romp.npz", {"results": np.array(romp, object)}, False)):  # fmt: skip
+                               ("romp.npz", romp_file, False)):  # fmt: skip
         m = load_motion(saved(tmp_path / name, content), track=7)
         frames = [0, 1, 1, 3, 4] if gap else range(T)
         expected = torch.from_numpy(MATRICES[frames, 1:22]).float()
@@ -98,6 +100,8 @@ def test_frame_by_frame(tmp_path: Path) -> None:
         assert "track 7 of" in m.layout
         with pytest.raises(DinarError, match=r"no track 9; the file has (7, 3|3, 7)"):
             load_motion(tmp_path / name, track=9)
+    picture = saved(tmp_path / "picture.npz", {"results": {"smpl_thetas": SMPL72[:2], "cam_trans": MOVED[:2]}})
+    assert len(load_motion(picture, track=1)) == 1  # two people, not two frames
     assert len(load_motion(tmp_path / "phalp.pkl")) == T and len(load_motion(tmp_path / "phalp.pkl", track=3)) == 2
 
 
@@ -257,6 +261,12 @@ def test_bvh_text_of_every_encoding(tmp_path: Path) -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         (tmp_path / "a.bvh").write_bytes(bvh().decode().replace("\n", "\r\n").encode(encoding))
         assert len(load_motion(tmp_path / "a.bvh").joint_names) == 22
+
+
+def test_joints_that_are_not_found_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.bvh").write_bytes(bvh().replace(b"Head", b"Kopf").replace(b"LeftForeArm", b"Unterarm"))
+    with pytest.warns(UserWarning, match="no joint is named as head, left elbow; these do not move"):
+        assert "head" not in load_motion(tmp_path / "a.bvh").joint_names
 
 
 def test_frames_are_bounded_when_resampled() -> None:

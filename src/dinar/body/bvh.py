@@ -8,6 +8,7 @@ bend in the recording decide it.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,15 @@ def read_bvh(path: Path, up: str = "auto") -> Motion:
     floor = float((P @ world.T)[..., 1].min()) * scale
     t = pelvis - np.array([pelvis[0, 0], 0, pelvis[0, 2]])
     t[:, 1] -= hip + (floor - 0.02 if abs(floor) > 0.3 * hip else 0)  # floors far from y = 0 are not floors
+    lost = [n.replace("_", " ") for n in _LIMBS if n not in role]
+    if lost:
+        warnings.warn(f"{path.name}: no joint is named as {', '.join(lost)}; these do not move", stacklevel=4)
     others = len(bvh.names) - len(role)
     layout = f"BVH, {len(role)} joints by name" + (f", {others} others folded into their parents" if others else "")
     return from_orientations(path.stem, orientations, torch.from_numpy(t), 1 / bvh.frame_time, hip, layout=layout)
 
 
+_LIMBS = ("head", "left_elbow", "right_elbow", "left_ankle", "right_ankle")
 _BONES = (("left_hip", "left_knee"), ("right_hip", "right_knee"), ("left_hip", "right_hip"))
 
 

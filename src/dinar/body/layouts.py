@@ -78,6 +78,8 @@ def parameters(
         content = dict(enumerate(content))
     if not isinstance(content, dict):
         raise DinarError(f"{file}: expected a dictionary of pose parameters, got {_named(content)}")
+    if "smpl_thetas" in content:  # of one picture
+        content = {0: content}
     who = ""
     if people := _people_by_frame(file, content):
         chosen, rows = _choose(file, people, track, {k: len(v) for k, v in people.items()})
@@ -97,6 +99,10 @@ def _unwrapped(x: Any) -> Any:
     for _ in range(8):
         if isinstance(x, np.ndarray) and x.dtype == object and x.size == 1:
             x = x.reshape(-1)[0]
+        elif isinstance(x, dict) and "results" in x:  # ROMP stores others beside them
+            x = x["results"]
+        elif isinstance(x, dict) and list(x) in (["arr_0"], ["data"]):  # np.savez without names
+            x = next(iter(x.values()))
         elif isinstance(x, np.ndarray) and x.dtype == object:
             x = x.tolist()
         elif isinstance(x, dict) and len(x) == 1 and not _has_pose(x) and not _has_pose(_inner(x)):

@@ -46,7 +46,8 @@ _LAYOUTS: dict[int, tuple[str, list[str | None]]] = {
 }  # fmt: skip
 
 _PEOPLE = ("people", "instance_info", "instances", "annotations", "predictions")
-_POINTS = ("pose_keypoints_2d", "keypoints", "pose_landmarks", "poseLandmarks", "landmarks", "landmark")
+_POINTS = ("pose_keypoints_2d", "pose_keypoints", "keypoints", "pose_landmarks", "poseLandmarks", "landmarks",
+           "landmark")  # fmt: skip
 _SCORES = ("keypoint_scores", "scores", "confidence")
 _POINT_SCORES = ("visibility", "score", "confidence", "presence")
 _WHAT = "a keypoint file (OpenPose, DWPose, COCO, AlphaPose, mmpose or MediaPipe json, or json or npz with 'keypoints')"
@@ -139,8 +140,8 @@ def _overlap(a: Pose, b: Pose) -> float:
 
 def _people(path: Path, x: Any) -> list[_Person]:
     """The people of any of the known structures."""
-    if isinstance(x, list) and len(x) == 1 and isinstance(x[0], dict) and "people" in x[0]:
-        x = x[0]  # ComfyUI: a list of pictures
+    if isinstance(x, list) and len(x) == 1 and isinstance(x[0], dict) and any(k in x[0] for k in _PEOPLE):
+        x = x[0]  # ComfyUI, mmpose: a list of pictures
     if isinstance(x, dict):
         listed = next((x[k] for k in _PEOPLE if isinstance(x.get(k), list)), None)
         if listed is None:
@@ -155,7 +156,7 @@ def _people(path: Path, x: Any) -> list[_Person]:
     if len(x) > MAX_PEOPLE:
         raise DinarError(f"{path}: expected at most {MAX_PEOPLE} people, got {len(x)}")
     pictures = {str(p["image_id"]) for p in x if "image_id" in p}
-    if len(pictures) > 1 or any("people" in p for p in x):
+    if len(pictures) > 1 or any(k in p for p in x for k in _PEOPLE):
         raise DinarError(f"{path}: expected the keypoints of one picture, got those of {max(len(pictures), len(x))}; "
                          "give the entries of the photo alone")  # fmt: skip
     return [person for p in x for person in _of_points(path, p)]
@@ -205,8 +206,10 @@ def _of_points(path: Path, d: dict[str, Any]) -> list[_Person]:
     return [_Person(rows) for rows in out]
 
 
-def _of_named_points(path: Path, points: list[Any]) -> _Person:
+def _of_named_points(path: Path, points: Any) -> _Person:
     """MediaPipe's points, and others that are dictionaries of x, y and perhaps a name."""
+    if not isinstance(points, list):
+        raise _unknown(path, points)
     rows, names = [], []
     for p in points[: max(_LAYOUTS)]:
         if not isinstance(p, dict):
