@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from dinar.files import replacing
+from dinar.nets.channels import FILL, SAMPLED
 from dinar.nets.denoiser import Denoiser
 from dinar.nets.vqgan import VQGAN
-from dinar.neural.condition import complete, filled
+from dinar.neural.condition import complete, fill_from_mirror
 from dinar.neural.inpaint import inpaint
-from dinar.neural.texture import FILL, SAMPLED
 from dinar.neural.weights import load_networks
 from dinar.train.inpainting import InpaintingStage
 from dinar.train.loop import train
@@ -100,7 +100,8 @@ def main() -> None:
     task = Task(stage)
     result: dict = {"people": a.people, "seeds": a.seeds, "threads": a.threads, "texture": networks.texture}
     plain = task.score(lambda p: complete(p, p[:, FILL]))
-    result["controls"] = {"push-pull": plain, "mirror, push-pull": task.score(filled), "the truth, coded": task.coded()}
+    result["controls"] = {"push-pull": plain, "mirror, push-pull": task.score(fill_from_mirror),
+                          "the truth, coded": task.coded()}  # fmt: skip
     print(json.dumps(result["controls"]), flush=True)
     if a.ablate:
         for name, wanted in (("with", True), ("without", False)):

@@ -9,15 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinar.errors import DinarError
+from dinar.nets.channels import FILL, SAMPLED
 from dinar.nets.presets import build
 from dinar.nets.renderer import FastRenderer
 from dinar.neural import texture as neural
 from dinar.neural.blend import blend
-from dinar.neural.condition import condition, filled, resize
+from dinar.neural.condition import condition, fill_from_mirror, resize
 from dinar.neural.inpaint import inpaint
 from dinar.neural.refine import Refinement, match_colours, refine
 from dinar.neural.sampler import SAMPLERS, denoise, noise_schedule
-from dinar.neural.texture import FILL, SAMPLED, Fine, Partial, compose, mirror, rasterise, sample
+from dinar.neural.texture import Fine, Partial, compose, mirror, rasterize_texture, sample
 from dinar.texture import merge as numpy_merge
 from dinar.texture import scatter as numpy_scatter
 
@@ -58,12 +59,12 @@ def test_sampled_and_rasterised_again_is_the_photo() -> None:
     part = sample(rgb, mask, uv, body, body, n)
     assert torch.equal(part.smp[0, 0, 5:27, 5:27], torch.ones(22, 22)) and float(part.smp.sum()) == 22 * 22
     T = compose(torch.rand(1, 16, n, n), part)
-    out = rasterise(T, uv, body)
+    out = rasterize_texture(T, uv, body)
     assert torch.allclose(out[:, SAMPLED] * part.smp, rgb * part.smp, atol=1e-5)
     assert torch.allclose(out[:, :16], T[:, :16], atol=1e-5)
-    assert float(rasterise(T, uv, body * 0).abs().max()) == 0
+    assert float(rasterize_texture(T, uv, body * 0).abs().max()) == 0
     fine = Fine(torch.rand(1, 3, 2 * n, 2 * n), torch.ones(1, 1, 2 * n, 2 * n))
-    out = rasterise(T, uv, body, fine)
+    out = rasterize_texture(T, uv, body, fine)
     assert torch.allclose(out[:, SAMPLED], F.avg_pool2d(fine.rgb, 2), atol=1e-5) and float(out[:, FILL].min()) == 1
 
 
@@ -73,7 +74,7 @@ def test_colours_do_not_fade_at_the_border_of_the_known() -> None:
     known = torch.zeros(1, 1, n, n)
     known[..., :8] = 1
     T = compose(torch.zeros(1, 16, n, n), Partial(0.7 * known.expand(1, 3, n, n), known, known, known))
-    out = rasterise(T, torch.stack([x, y])[None], torch.ones(1, 1, 4 * n, 4 * n))
+    out = rasterize_texture(T, torch.stack([x, y])[None], torch.ones(1, 1, 4 * n, 4 * n))
     border = (out[:, FILL] > 0.1).expand(1, 3, -1, -1)
     assert torch.allclose(out[:, SAMPLED][border], torch.tensor(0.7), atol=1e-4)
 
@@ -103,7 +104,7 @@ def test_filled_takes_the_other_half_then_what_is_around() -> None:
     T[:, 19:] = 0
     T[:, 19:, :16, :16] = 1
     T[:, SAMPLED] *= T[:, FILL]
-    out = filled(T)
+    out = fill_from_mirror(T)
     assert torch.equal(out[:, :19, :16, :16], T[:, :19, :16, :16])
     assert torch.equal(out[:, SAMPLED, :16, 16:], mirror(T)[:, SAMPLED, :16, 16:])
     assert torch.equal(out[:, :16], T[:, :16]) and float(out[:, 19:].min()) == 1
@@ -119,7 +120,7 @@ def test_a_denoiser_of_differences_starts_from_the_fill() -> None:
     T[:, FILL] = (T[:, FILL] > 0.5).float()
     _, restored = inpaint(vqgan, denoiser, T, (0, 1), steps=2)  # type: ignore[arg-type]
     with torch.no_grad():
-        want = vqgan.decode(vqgan.encode(filled(T)))  # type: ignore[operator]
+        want = vqgan.decode(vqgan.encode(fill_from_mirror(T)))  # type: ignore[operator]
     assert torch.allclose(restored, want.expand_as(restored), atol=1e-3)
     plain = build("nano", "denoiser", residual=False).eval()
     plain.std.fill_(1e-6)
@@ -170,7 +171,7 @@ class Oracle(nn.Module):
         a = self.abar[t].view(-1, 1, 1, 1)
         return (x - a.sqrt() * self.x0) / (1 - a).sqrt()
 
-    def natural(self, x: Tensor) -> Tensor:
+    def denormalize(self, x: Tensor) -> Tensor:
         return x
 
 
@@ -247,10 +248,10 @@ def test_refinement_nears_the_photo_and_leaves_the_unseen(fine: bool, rival: boo
     lam = known.clone()
     lam[..., :4] = 0.3  # seen at a slant: stays
     T, finer, (alpha, _) = refine(net, partial, restored, blend, lam, uv * body, body, body, photo, body, None, judge,
-                                  layer, Refinement(steps=15, rate=2e-2))  # fmt: skip
+                                  layer, Refinement(steps=15, lr=2e-2))  # fmt: skip
 
     def error(T: Tensor, layer: Fine | None) -> float:
-        rgb, a = net(rasterise(T, uv * body, body, layer), uv * body, body)
+        rgb, a = net(rasterize_texture(T, uv * body, body, layer), uv * body, body)
         return float((((rgb * a + 1 - a) - photo).square() * body).mean())
 
     with torch.no_grad():

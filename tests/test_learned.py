@@ -15,16 +15,17 @@ from dinar.cli import main
 from dinar.create import create
 from dinar.errors import DinarError
 from dinar.evaluate import iou
+from dinar.nets.channels import FILL, SAMPLED
 from dinar.nets.presets import build
 from dinar.neural.avatar import Neural, fine_layer
 from dinar.neural.encode import Options, make_neural
 from dinar.neural.refine import Refinement
-from dinar.neural.texture import FILL, SAMPLED, Fine
+from dinar.neural.texture import Fine
 from dinar.neural.weights import Networks, load_networks, open_networks, save_networks, shipped
 from dinar.scene import orbit
 
 NAMES = ("encoder", "generator", "renderer", "vqgan", "denoiser")
-SMALL = {"encoder": dict(size=32, most=16, style=16), "generator": dict(size=32, most=16, style=16),
+SMALL = {"encoder": dict(size=32, max_channels=16, style=16), "generator": dict(size=32, max_channels=16, style=16),
          "renderer": dict(widths=[16, 24]), "vqgan": dict(size=32), "denoiser": {}}  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def test_avatars_outlive_the_weights_they_were_made_with(
     neural = Neural(torch.rand(1, 21, 128, 128), None, load_networks(home, ["renderer"]).nets["renderer"], 256)
     avatar.replace(neural=neural).save(tmp_path / "a.avatar")
     assert Avatar.load(tmp_path / "a.avatar").neural is not None
-    monkeypatch.setattr("dinar.neural.avatar.digest", lambda net: "those of a later version")
+    monkeypatch.setattr("dinar.neural.avatar.weights_hash", lambda net: "those of a later version")
     with pytest.warns(UserWarning, match="another version of dinar"):
         later = Avatar.load(tmp_path / "a.avatar")
     assert later.neural is None and np.array_equal(later.rgb, avatar.rgb)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from dinar.errors import DinarError
 from dinar.nets.costs import example
-from dinar.nets.discriminator import r1, tell
+from dinar.nets.discriminator import discriminator_loss, r1
 from dinar.nets.encoder import Encoder
 from dinar.nets.generator import Generator
 from dinar.nets.perceptual import LPIPS
@@ -94,7 +94,7 @@ def test_r1_is_half_the_squared_gradient() -> None:
     x = torch.randn(3, 2, 4, 4, requires_grad=True)
     w = torch.randn(2, 4, 4)
     assert float(r1((x * w).sum((1, 2, 3)), x)) == pytest.approx(0.5 * float(w.square().sum()), rel=1e-5)
-    assert float(tell(torch.zeros(2, 1), torch.zeros(2, 1))) == pytest.approx(2 * np.log(2))
+    assert float(discriminator_loss(torch.zeros(2, 1), torch.zeros(2, 1))) == pytest.approx(2 * np.log(2))
 
 
 # ---- renderers -----------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from dinar.train.finetune import FinetuneStage
 from dinar.train.inpainting import InpaintingStage
 from dinar.train.loop import State, train
 from dinar.train.losses import cut, dice, over, random_crop, reconstruction, texture_loss
-from dinar.train.people import People, frontality, holes, mirrored, view_arrays
+from dinar.train.people import People, frontality, holes, mirror_arrays, view_arrays
 from dinar.views import Views
 from test_data import person
 
@@ -70,8 +70,8 @@ def tiny(stage: str, **more) -> presets.Learned:
 def shrink(folder: Path) -> Path:
     """Networks of every kind, small, as an earlier stage's weights."""
     torch.manual_seed(0)
-    small = {"generator": dict(size=32, most=16, style=16), "encoder": dict(size=32, most=16, style=16),
-             "discriminator": dict(size=SIZE, most=16), "renderer": dict(widths=[16, 24])}  # fmt: skip
+    small = {"generator": dict(size=32, max_channels=16, style=16), "encoder": dict(size=32, max_channels=16, style=16),
+             "discriminator": dict(size=SIZE, max_channels=16), "renderer": dict(widths=[16, 24])}  # fmt: skip
     save_networks(folder, {n: build("nano", n, **k) for n, k in small.items()}, SIZE)
     return folder
 
@@ -119,14 +119,14 @@ def test_colours_may_be_finer_than_the_texture(people: People, tmp_path: Path) -
     stage = AvatarStage(tiny("avatar", rgb_size=64), people, before)
     nets = stage.nets(torch.device("cpu"))
     with torch.no_grad():
-        texture, fine = stage.given(nets, batch)
+        texture, fine = stage.input_textures(nets, batch)
         assert fine is not None and fine.rgb.shape == (6, 3, 64, 64) and texture.shape[2:] == (32, 32)
         whole = (fine.known == 1).flatten(1).all(1)
         assert 0 < int(whole.sum()) < 6  # some are complete, as after the restoration
         assert torch.equal(whole, (texture[:, 20] == 1).flatten(1).all(1))
-        drawn, _ = stage.textures(nets, texture, fine)
+        drawn, _ = stage.rendered_textures(nets, texture, fine)
         assert stage.render(nets, drawn, batch)[0].shape == (6, 3, SIZE, SIZE)
-        assert AvatarStage(tiny("avatar", rgb_size=0), people, before).given(nets, batch)[1] is None
+        assert AvatarStage(tiny("avatar", rgb_size=0), people, before).input_textures(nets, batch)[1] is None
 
 
 def test_single_photos_get_holes(source: Few) -> None:
@@ -134,19 +134,19 @@ def test_single_photos_get_holes(source: Few) -> None:
     one.made, one.num_people, one.n = [v.select([0]) for v in source.made], 3, 1
     x = People([one], size=SIZE).pair(np.random.default_rng(3))
     assert np.array_equal(x["in_rgb"], x["out_rgb"])
-    assert x["in_body"].sum() < 0.95 * x["out_body"].sum()
+    assert x["in_sample_mask"].sum() < 0.95 * x["out_sample_mask"].sum()
     share = np.mean([1 - holes(32, np.random.default_rng(i)).mean() for i in range(40)])
     assert 0.3 < share < 0.6
 
 
 def test_mirror_of_arrays_is_the_mirror_of_views(source: Few, body: Body) -> None:
-    """The texture of the mirrored arrays is the mirrored texture."""
+    """The texture of mirrored arrays is the mirrored texture."""
     x = view_arrays(source.made[0], body, SIZE)
-    y = mirrored(x)
-    keys = ("rgb", "mask", "uv", "body", "facing")
+    y = mirror_arrays(x)
+    keys = ("rgb", "mask", "uv", "sample_mask", "facing")
     part = [sample(*[torch.from_numpy(z[k]) for k in keys], size=32) for z in (x, y)]
     assert (part[0].fill.flip(-1) != part[1].fill).float().mean() < 2e-3  # texels whose edge a pixel's UV meets exactly
-    assert all(np.allclose(mirrored(y)[k], x[k], atol=1e-6) for k in x)
+    assert all(np.allclose(mirror_arrays(y)[k], x[k], atol=1e-6) for k in x)
 
 
 def test_memory_gives_the_same_samples(source: Few) -> None:
@@ -202,7 +202,7 @@ def test_the_chain_of_stages(people: People, tmp_path: Path) -> None:
     kinds = (AvatarStage, CompressionStage, FinetuneStage, InpaintingStage)
     for name, kind in zip(("avatar", "compression", "finetune", "inpainting"), kinds, strict=True):
         if name == "compression":
-            build("nano", "vqgan", widths=[8, 16, 16], codes=32, size=32).save_pretrained(before / "vqgan")
+            build("nano", "vqgan", widths=[8, 16, 16], num_embeddings=32, size=32).save_pretrained(before / "vqgan")
         if name == "inpainting":
             build("nano", "denoiser", widths=[16, 24], mirror=False).save_pretrained(before / "denoiser")
         c, run = tiny(name), tmp_path / name
@@ -223,11 +223,11 @@ def test_the_chain_of_stages(people: People, tmp_path: Path) -> None:
 def test_latents_are_kept_where_nothing_changes_them(source: Few, tmp_path: Path) -> None:
     """Stage 4 works from memory then: the same task every time, and that of the pictures themselves."""
     before = shrink(tmp_path)
-    build("nano", "vqgan", widths=[8, 16, 16], codes=32, size=32).save_pretrained(before / "vqgan")
+    build("nano", "vqgan", widths=[8, 16, 16], num_embeddings=32, size=32).save_pretrained(before / "vqgan")
     kept = People([source], size=SIZE, holdout=1, augmented=False, cached=1)
     stage = InpaintingStage(tiny("inpainting"), kept, before)
     state = State(Accelerator(cpu=True), stage.c.loop, stage, step=1)
-    batch = {"who": torch.tensor([[0, 1, 0, 5], [0, 0, 1, 7], [0, 1, 0, 5]])}
+    batch = {"key": torch.tensor([[0, 1, 0, 5], [0, 0, 1, 7], [0, 1, 0, 5]])}
     one, two = stage.task(batch, state), stage.task(batch, state)
     assert len(stage.kept) == 2 and all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     assert all(torch.equal(x[0], x[2]) and not torch.equal(x[0], x[1]) for x in one)
@@ -238,19 +238,19 @@ def test_latents_are_kept_where_nothing_changes_them(source: Few, tmp_path: Path
     tasks = [encode_condition(nets["vqgan"], nets["denoiser"], t) for t in textures]  # type: ignore[arg-type]
     assert any(torch.allclose(one[1][0], told, atol=1e-6) and torch.allclose(one[0][0], latents - start, atol=1e-6)
                for told, start in tasks)  # fmt: skip
-    assert {"who"} == set(stage.sample(0, np.random.default_rng(0)))
+    assert {"key"} == set(stage.sample(0, np.random.default_rng(0)))
 
 
 def test_scale_and_codes_of_the_vqgan_come_from_textures() -> None:
     torch.manual_seed(0)
-    vqgan = build("nano", "vqgan", widths=[8, 16, 16], codes=32, size=32)
+    vqgan = build("nano", "vqgan", widths=[8, 16, 16], num_embeddings=32, size=32)
     assert isinstance(vqgan, VQGAN)
     T = torch.randn(8, 21, 32, 32) * torch.linspace(0.1, 5, 21)[:, None, None] + torch.randn(21, 32, 32)
     T[:, 19:] = torch.rand(8, 1, 32, 32) < 0.8
     known = T[:, 20:].expand(-1, 3, -1, -1) > 0.5
     T[:, 16:19] *= known
-    vqgan.settle(T)
-    normal, back = vqgan.normal(T), vqgan.natural(vqgan.normal(T))
+    vqgan.init_statistics(T)
+    normal, back = vqgan.normalize(T), vqgan.denormalize(vqgan.normalize(T))
     assert torch.allclose(normal.sum(0), torch.zeros(1), atol=1e-3)
     assert torch.allclose(back[:, :16], T[:, :16], atol=1e-4) and torch.allclose(back[:, 19:], T[:, 19:], atol=1e-4)
     assert torch.allclose(back[:, 16:19][known], T[:, 16:19][known], atol=1e-4)  # elsewhere the mean of the others
@@ -283,8 +283,9 @@ def test_paper_layouts_learn(people: People, tmp_path: Path) -> None:
     """The published layouts at reduced resolution: one step of every stage, forward and backward, changes the networks
     that it is for."""
     torch.manual_seed(0)
-    small = {"generator": dict(size=32, most=32), "encoder": dict(size=32, most=32), "renderer": dict(width=8),
-             "discriminator": dict(size=SIZE, most=32), "vqgan": dict(widths=(32, 32, 64), codes=128, size=32),
+    small = {"generator": dict(size=32, max_channels=32), "encoder": dict(size=32, max_channels=32),
+             "discriminator": dict(size=SIZE, max_channels=32), "renderer": dict(width=8),
+             "vqgan": dict(widths=(32, 32, 64), num_embeddings=128, size=32),
              "denoiser": dict(widths=(32, 64, 96, 128))}  # fmt: skip
     before = tmp_path / "start"
     save_networks(before, {n: build("paper", n, **k) for n, k in small.items()}, SIZE)

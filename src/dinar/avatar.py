@@ -24,7 +24,7 @@ from .body.readers import load_motion
 from .errors import DinarError
 from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
-from .neural.render import draw
+from .neural.render import render as render_neural
 from .scene import Camera, orbit
 from .scene.textured import render_textured
 
@@ -73,7 +73,7 @@ class Avatar:
             h, w = (size, size) if isinstance(size, int) else size
             camera = orbit(v, azimuth, height=h, width=w)
         if self.neural is not None:
-            return draw(self.neural, self.body, v, camera)
+            return render_neural(self.neural, self.body, v, camera)
         a = self.body.atlas
         return render_textured(v, self.body.faces, a.uv, a.faces, self.rgb, camera)
 

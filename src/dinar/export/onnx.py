@@ -18,7 +18,8 @@ import torch
 
 from ..errors import DinarError
 from ..files import check_output, replacing
-from ..nets.renderer import CHANNELS, Renderer, folded
+from ..nets.channels import CHANNELS
+from ..nets.renderer import Renderer, folded
 
 INPUTS, OUTPUTS = ("texture", "uv", "mask"), ("rgb", "alpha")
 OPSET = 18

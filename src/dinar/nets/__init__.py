@@ -1,1 +1,1 @@
-"""Networks (app. C): tensors in, tensors out; sizes in :mod:`.presets`, costs by ``python -m dinar.nets``."""
+"""The networks of app. C. :mod:`.presets` has their sizes, ``python -m dinar.nets`` prints their costs."""

@@ -1,4 +1,4 @@
-"""What every network costs: parameters, and multiply-adds of one forward pass, counted on the meta device."""
+"""Costs of the networks: parameters, and multiply-adds of one forward pass, counted on the meta device."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from .channels import CHANNELS
 from .denoiser import Denoiser
 from .discriminator import Discriminator
 from .encoder import Encoder
 from .generator import Generator
 from .presets import NAMES, PICTURE, PRESETS, TEXTURE, build, parameters
 from .pretrained import Network
-from .renderer import CHANNELS, FastRenderer, PaperRenderer
+from .renderer import FastRenderer, PaperRenderer
 from .vqgan import VQGAN
 
 
 def example(net: Network, picture: int, texture: int) -> tuple[Tensor, ...]:
-    """Inputs of the right shape, a batch of one, on the network's device."""
+    """Zero inputs of a network, a batch of one, on its device; ``picture`` pixels and ``texture`` texels a side."""
     device = next(net.parameters()).device
     t = lambda *shape: torch.zeros(1, *shape, device=device)  # noqa: E731
     if isinstance(net, Encoder):
@@ -37,6 +38,7 @@ def example(net: Network, picture: int, texture: int) -> tuple[Tensor, ...]:
 
 
 def gmacs(net: Network, picture: int, texture: int) -> float:
+    """10⁹ multiply-adds of one forward pass of one sample."""
     with torch.no_grad(), FlopCounterMode(display=False) as count:
         net(*example(net, picture, texture))
     return count.get_total_flops() / 2e9
@@ -53,12 +55,12 @@ def costs(preset: str) -> list[tuple[str, float, float]]:
 
 
 def table() -> str:
-    """Markdown: a column a preset."""
+    """Markdown table with two columns for each preset."""
     found = {p: {name: (m, g) for name, m, g in costs(p)} for p in PRESETS}
     lines = ["| network | " + " | ".join(f"{p}: M parameters | GMAC" for p in PRESETS) + " |",
              "| --- |" + " --- |" * (2 * len(PRESETS))]  # fmt: skip
     for name in NAMES:
         lines.append(f"| {name} | " + " | ".join("{:.2f} | {:.2f}".format(*found[p][name]) for p in PRESETS) + " |")
-    return "\n".join([*lines, "", "One sample: pictures " + ", ".join(f"{p} {PICTURE[p]}²" for p in PRESETS)
-                      + "; textures " + ", ".join(f"{p} {TEXTURE[p]}²" for p in PRESETS) + "; a denoiser's pass is one "
-                      "step."])  # fmt: skip
+    return "\n".join([*lines, "", "GMAC of one sample: pictures " + ", ".join(f"{p} {PICTURE[p]}²" for p in PRESETS)
+                      + "; textures " + ", ".join(f"{p} {TEXTURE[p]}²" for p in PRESETS) + "; one step of the "
+                      "denoiser."])  # fmt: skip

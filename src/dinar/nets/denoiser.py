@@ -1,4 +1,4 @@
-"""ε_ω: noise in latents of textures, given what the photo shows (§3.3, eq. 1; app. C)."""
+"""ε_ω: the denoiser of the inpainting model, in the VQGAN's latent space (§3.3, eq. 1; app. C)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from .pretrained import Network
 class Denoiser(Network):
     """diffusers' ``UNet2DModel`` with BigGAN's residual up- and downsampling and attention on all levels but the first.
 
-    It works on latents, or with ``residual`` on differences of them, of unit variance: ``mean`` and ``std`` of those it
-    was trained with are kept with the weights (:meth:`normal`, :meth:`natural`). Untouched they are 0 and 1, which is
-    the paper's setting.
+    It denoises latents of unit variance (:meth:`normalize`, :meth:`denormalize`). The buffers ``mean`` and ``std`` are
+    those of the training latents; 0 and 1, their initial values, give the paper's setting.
     """
 
     mean: Tensor
@@ -26,7 +25,7 @@ class Denoiser(Network):
         latent: int = 6,
         widths: Sequence[int] = (256, 512, 768, 1024),
         blocks: int = 2,
-        head: int = 0,
+        head_dim: int = 0,
         dropout: float = 0.5,
         groups: int = 32,
         mirror: bool = False,
@@ -37,14 +36,14 @@ class Denoiser(Network):
         latent: channels of the latents.
         widths: channels of the levels.
         blocks: residual blocks of a level.
-        head: channels of an attention head; 0: 8 heads on the second level (the released system), so widths[1] / 8.
-        mirror: the mirrored partial texture is another condition.
-        prediction: what comes out: "epsilon", the noise (eq. 1), or "v_prediction" (Salimans and Ho 2022).
-        residual: the diffusion is of what a plain fill of the holes lacks (inpaint.filled), so that knowing nothing
-            means that fill, and not the mean of all people.
+        head_dim: channels of an attention head; 0: widths[1] / 8 (the released system).
+        mirror: the condition also contains the mirrored partial texture (not in the paper).
+        prediction: the output: "epsilon", the noise (eq. 1), or "v_prediction", the velocity (Salimans and Ho 2022).
+        residual: diffuse the difference of the latents to those of ``neural.condition.fill_from_mirror`` (not in the
+            paper).
         """
-        super().__init__(latent=latent, widths=list(widths), blocks=blocks, head=head, dropout=dropout, groups=groups,
-                         mirror=mirror, prediction=prediction, residual=residual)  # fmt: skip
+        super().__init__(latent=latent, widths=list(widths), blocks=blocks, head_dim=head_dim, dropout=dropout,
+                         groups=groups, mirror=mirror, prediction=prediction, residual=residual)  # fmt: skip
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         n = len(widths)
@@ -52,26 +51,29 @@ class Denoiser(Network):
             in_channels=latent + self.conditions, out_channels=latent, block_out_channels=tuple(widths),
             layers_per_block=blocks, down_block_types=("DownBlock2D",) + ("AttnDownBlock2D",) * (n - 1),
             up_block_types=("AttnUpBlock2D",) * (n - 1) + ("UpBlock2D",), downsample_type="resnet",
-            upsample_type="resnet", attention_head_dim=head or widths[1] // 8, dropout=dropout, norm_num_groups=groups,
+            upsample_type="resnet", attention_head_dim=head_dim or widths[1] // 8, dropout=dropout,
+            norm_num_groups=groups,
         )  # fmt: skip
         self.register_buffer("mean", torch.zeros(latent))
         self.register_buffer("std", torch.ones(latent))
 
     @property
     def conditions(self) -> int:
-        """Channels of the condition: T_c and the mask, and both mirrored where that is a condition."""
+        """Channels of the condition: T_c and the mask; with ``mirror`` also both mirrored."""
         return (self.config["latent"] + 1) * (2 if self.config["mirror"] else 1)
 
-    def normal(self, latents: Tensor) -> Tensor:  # [B, 6, h, w] of the VQGAN -> about standard normal
+    def normalize(self, latents: Tensor) -> Tensor:  # [B, 6, h, w]
+        """Latents of the VQGAN (or residuals) with mean 0 and standard deviation 1 in each channel."""
         return (latents - self.mean[:, None, None]) / self.std[:, None, None]
 
-    def natural(self, latents: Tensor) -> Tensor:  # the inverse
+    def denormalize(self, latents: Tensor) -> Tensor:  # [B, 6, h, w]
+        """The inverse of :meth:`normalize`."""
         return latents * self.std[:, None, None] + self.mean[:, None, None]
 
     def forward(
         self,
         noisy: Tensor,  # [B, 6, h, w]
         t: Tensor,  # [B] int64 in [0, 1000)
-        condition: Tensor,  # [B, conditions, h, w], from inpaint.condition
+        condition: Tensor,  # [B, conditions, h, w], of neural.condition.condition
     ) -> Tensor:  # [B, 6, h, w] the noise, or the velocity
         return self.model(torch.cat([noisy, condition], 1), t, return_dict=False)[0]

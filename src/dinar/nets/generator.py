@@ -1,4 +1,4 @@
-"""G: a style vector -> T_gen, the 16 generated channels of the neural texture (§3.1, app. C)."""
+"""G: generates T_gen, the 16 feature channels of the neural texture, from a style vector (§3.1, app. C)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .channels import NUM_GENERATED
 from .pretrained import Network
 from .stylegan import ModulatedConv, Styled, channels_at
 
 
 class Generator(Network):
-    """StyleGAN2's generator with skips. The vector is the style of every layer: the encoder takes the place of the
-    mapping network, and noise enters there (app. C), so the texture is a function of the vector alone."""
+    """StyleGAN2's generator with skip connections.
+
+    The vector is the style of every layer; the encoder replaces the mapping network. Noise enters in the encoder
+    (app. C), so the texture is a function of the vector.
+    """
 
     def __init__(
-        self, size: int = 256, channels: int = 16, width: int = 32768, most: int = 512, style: int = 512
+        self,
+        size: int = 256,
+        channels: int = NUM_GENERATED,
+        width: int = 32768,
+        max_channels: int = 512,
+        style: int = 512,
     ) -> None:
         """Args:
         size: texels a side, a power of two.
-        channels: of the texture.
-        width: channels inside are width / resolution, at most ``most``.
+        channels: channels of the texture.
+        width: channels inside are width / resolution, at most ``max_channels``.
         style: length of the vector.
         """
-        super().__init__(size=size, channels=channels, width=width, most=most, style=style)
-        c = channels_at(4, width, most)
+        super().__init__(size=size, channels=channels, width=width, max_channels=max_channels, style=style)
+        c = channels_at(4, width, max_channels)
         self.start = nn.Parameter(torch.randn(1, c, 4, 4))
         self.first = Styled(c, c, style)
         self.out = nn.ModuleList([ModulatedConv(c, channels, 1, style, demodulate=False)])
         self.up, self.conv = nn.ModuleList(), nn.ModuleList()
         n = 8
         while n <= size:
-            d = channels_at(n, width, most)
+            d = channels_at(n, width, max_channels)
             self.up.append(Styled(c, d, style, up=True))
             self.conv.append(Styled(d, d, style))
             self.out.append(ModulatedConv(d, channels, 1, style, demodulate=False))

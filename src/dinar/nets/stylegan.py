@@ -1,8 +1,8 @@
-"""What encoder, generator and discriminator are made of: the layers of StyleGAN2 (Karras et al. 2020).
+"""The layers of StyleGAN2 (Karras et al. 2020), used by encoder, generator and discriminator.
 
-Plain torch operators instead of custom CUDA kernels: blurs are depthwise convolutions, and a modulated convolution
-scales its input and output rather than its weights (their appendix B has the identity), so that it needs no grouped
-convolution, runs on any device and can be differentiated twice (R1).
+They are plain torch operators instead of custom CUDA kernels. Blurs are depthwise convolutions. A modulated convolution
+scales its input and output instead of its weights (the identity is in their appendix B); it needs no grouped
+convolution, runs on every device and can be differentiated twice (R1).
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GAIN = math.sqrt(2)  # keeps the variance through a leaky ReLU
+GAIN = math.sqrt(2)  # compensates the loss of variance in a leaky ReLU
+SLOPE = 0.2  # of the leaky ReLU below 0
+MIN_CHANNELS = 8  # of a layer
 
 
-def channels_at(size: int, width: int, most: int = 512) -> int:
-    """Channels at a resolution: width / size, at most 512. StyleGAN2 with channel multiplier 2 has a width of 32768."""
-    return max(8, min(most, width // size))
+def channels_at(size: int, width: int, max_channels: int = 512) -> int:
+    """Channels at a resolution: width / size, at most ``max_channels``. StyleGAN2's width is 32768 (multiplier 2)."""
+    return max(MIN_CHANNELS, min(max_channels, width // size))
 
 
 def act(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.2) * GAIN
+    return F.leaky_relu(x, SLOPE) * GAIN
 
 
 def blur(x: Tensor, stride: int = 1, pad: int = 1, gain: float = 1.0) -> Tensor:
-    """The separable filter 1 3 3 1, depthwise; on CPUs in float32: bf16 gradients with a stride took a quarter of a
-    training step of stage 1 there (torch 2.13)."""
+    """The separable filter 1 3 3 1, depthwise. In float32 on CPUs: strided bf16 gradients are slow (torch 2.13)."""
     if x.device.type == "cpu":
         with torch.autocast("cpu", enabled=False):
             return _blur(x.float(), stride, pad, gain)
@@ -41,7 +42,7 @@ def _blur(x: Tensor, stride: int, pad: int, gain: float) -> Tensor:
 
 
 class Conv(nn.Module):
-    """Convolution with an equalised learning rate, bias and activation; ``down`` blurs and halves."""
+    """Convolution with equalised learning rate, bias and activation; ``down`` blurs and halves the size."""
 
     def __init__(self, cin: int, cout: int, kernel: int = 3, down: bool = False, linear: bool = False) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class Conv(nn.Module):
 
 
 class Dense(nn.Module):
-    """Linear layer with an equalised learning rate."""
+    """Linear layer with equalised learning rate."""
 
     def __init__(self, cin: int, cout: int, bias: float = 0.0, activate: bool = False) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class Dense(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """Convolution whose input channels are scaled by the style and whose outputs are normalised (demodulated)."""
+    """Convolution that scales its input channels by the style and normalises (demodulates) its output."""
 
     def __init__(self, cin: int, cout: int, kernel: int, style: int, up: bool = False, demodulate: bool = True) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ class Styled(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions and a skip, halving the size."""
+    """Two convolutions and a skip connection; halves the size."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
@@ -120,10 +121,10 @@ class Residual(nn.Module):
         return (self.b(self.a(x)) + self.skip(x)) / GAIN
 
 
-def trunk(cin: int, size: int, width: int, most: int = 512) -> nn.Sequential:
+def trunk(cin: int, size: int, width: int, max_channels: int = 512) -> nn.Sequential:
     """Feature extractor of the StyleGAN2 discriminator: [B, cin, size, size] -> [B, channels_at(4), 4, 4]."""
-    layers: list[nn.Module] = [Conv(cin, channels_at(size, width, most), 1)]
+    layers: list[nn.Module] = [Conv(cin, channels_at(size, width, max_channels), 1)]
     while size > 4:
-        layers.append(Residual(channels_at(size, width, most), channels_at(size // 2, width, most)))
+        layers.append(Residual(channels_at(size, width, max_channels), channels_at(size // 2, width, max_channels)))
         size //= 2
     return nn.Sequential(*layers)

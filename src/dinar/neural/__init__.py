@@ -1,1 +1,1 @@
-"""The neural texture (§3.1), its inpainting (§3.3), refinement (app. B) and rendering."""
+"""The neural texture: encoding (§3.1), merging (§3.2), inpainting (§3.3), refinement (app. B), rendering (eq. 3)."""

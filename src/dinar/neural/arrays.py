@@ -1,4 +1,4 @@
-"""Views as the networks take them: plain arrays of one size, with the body rasterised over the pictures (§3.1)."""
+"""Views as network inputs: arrays of one size with the body rasterised over the pictures (§3.1)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,24 @@ from ..scene import interpolate, vertex_normals
 from ..texture.occlusion import occlusion_outlines
 from ..views import Views
 
-FACE_MARGIN = 0.15  # of the face's box, on each side
+FACE_MARGIN = 0.15  # added on each side of a face box, as a share of its longer side
+MIN_FACE_PIXELS = 12  # a face with fewer visible pixels has no box
 
 
 def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
-    """For N views, float32: rgb [N, 3, S, S] on white, mask [N, 1, S, S], uv [N, 2, S, S], drawn [N, 1, S, S] where the
-    body is, cover its share of each pixel, body where it is without occlusion outlines, facing [N, 1, S, S] λ, face
-    [N, 4] the box of the face in [0, 1], front [N] in [-1, 1] how frontal the view is."""
+    """Network inputs of N views at ``size`` S, float32.
+
+    Returns:
+        rgb: [N, 3, S, S] in [0, 1], on white.
+        mask: [N, 1, S, S] in [0, 1], the person.
+        uv: [N, 2, S, S] in [0, 1], UV render of the fitted body; 0 outside it.
+        body_mask: [N, 1, S, S] {0, 1}, pixels of the body.
+        sample_mask: [N, 1, S, S] {0, 1}, the same without occlusion outlines (§3.5).
+        cover: [N, 1, S, S] in [0, 1], the share of each pixel that the body covers.
+        facing: [N, 1, S, S] in [0, 1], λ of §3.2.
+        face: [N, 4] x0, y0, x1, y1 of the face in [0, 1]; zeros where it is not seen.
+        front: [N] in [-1, 1], see :func:`frontality`.
+    """
     r = v.raster(body, size, fitted=True)
     rgb = v.rgb.permute(0, 3, 1, 2).float() / 255
     alpha = v.alpha[:, None].float() / 255
@@ -30,28 +41,29 @@ def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
         rgb, alpha = (F.interpolate(t, size=(size, size), mode="area") for t in (rgb, alpha))
     cosines = _facing(v, r.vertices, body)
     facing = interpolate(r.fragments, cosines[..., None], body.faces).permute(0, 3, 1, 2)
-    on = r.mask[:, None].float()
-    sure = on.clone()
+    body_mask = r.mask[:, None].float()
+    sample_mask = body_mask.clone()
     for i in range(len(v)):
         one = type(r.fragments)(*(getattr(r.fragments, k)[i : i + 1] for k in ("face", "barycentrics", "depth")))
-        sure[i, 0] *= torch.from_numpy(~occlusion_outlines(body, one))
-    tensors = {"rgb": rgb * alpha + 1 - alpha, "mask": alpha, "uv": r.uv.permute(0, 3, 1, 2), "drawn": on, "body": sure,
-               "cover": r.cover[:, None], "facing": facing, "face": face_boxes(r.fragments.face, body)}  # fmt: skip
+        sample_mask[i, 0] *= torch.from_numpy(~occlusion_outlines(body, one))
+    tensors = {"rgb": rgb * alpha + 1 - alpha, "mask": alpha, "uv": r.uv.permute(0, 3, 1, 2), "body_mask": body_mask,
+               "sample_mask": sample_mask, "cover": r.cover[:, None], "facing": facing,
+               "face": face_boxes(r.fragments.face, body)}  # fmt: skip
     return {k: t.contiguous().numpy() for k, t in tensors.items()} | {"front": frontality(v)}
 
 
-def mirrored(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """:func:`view_arrays` of the mirror images: the atlas is symmetric about u = 0.5."""
+def mirror_arrays(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """:func:`view_arrays` of the mirrored pictures. The atlas is symmetric about u = 0.5."""
     out = {k: np.ascontiguousarray(a[..., ::-1]) if a.ndim == 4 else a for k, a in x.items()}
     out["uv"] = out["uv"].copy()
-    out["uv"][:, :1] = np.where(out["drawn"] > 0.5, 1 - out["uv"][:, :1], 0)
+    out["uv"][:, :1] = np.where(out["body_mask"] > 0.5, 1 - out["uv"][:, :1], 0)
     seen = x["face"][:, 2:] > x["face"][:, :2]
     flipped = np.stack([1 - x["face"][:, 2], x["face"][:, 1], 1 - x["face"][:, 0], x["face"][:, 3]], 1)
     return out | {"face": np.where(seen.all(1, keepdims=True), flipped, 0).astype(np.float32)}
 
 
 def _facing(v: Views, vertices: Tensor, body: Body) -> Tensor:
-    """[N, V] cosine between normal and direction to the camera, λ of §3.2."""
+    """[N, V] in [0, 1]: cosine between normal and direction to the camera, λ of §3.2."""
     R, t = v.T_cam_world[:, :3, :3], v.T_cam_world[:, :3, 3]
     eye = -(R.mT @ t[..., None])[..., 0]
     to_camera = F.normalize(eye[:, None] - vertices, dim=-1)
@@ -59,7 +71,7 @@ def _facing(v: Views, vertices: Tensor, body: Body) -> Tensor:
 
 
 def frontality(v: Views) -> np.ndarray:
-    """[N] cosine between where the hips face and where the camera is, seen from above."""
+    """[N] float32 in [-1, 1]: cosine between the direction of the hips and that to the camera, in the ground plane."""
     forward = axis_angle_to_matrix(v.fit.pose[:, 0])[:, :, 2]  # the body faces +z
     back = -v.T_cam_world[:, 2, :3]
     forward, back = (F.normalize(x[:, [0, 2]], dim=-1) for x in (forward, back))
@@ -67,13 +79,13 @@ def frontality(v: Views) -> np.ndarray:
 
 
 def face_boxes(face: Tensor, body: Body) -> Tensor:  # [N, H, W] int32 face index -> [N, 4] x0, y0, x1, y1 in [0, 1]
-    """Box of what is seen of the face, with a margin; zeros where less than 12 pixels are."""
+    """Box of the visible part of the person's face, with a margin; zeros below MIN_FACE_PIXELS."""
     on = torch.from_numpy(_face_triangles(body))[face.clamp(min=0).long()] & (face >= 0)
     n, h, w = face.shape
     out = torch.zeros(n, 4)
     for i in range(n):
         ys, xs = on[i].nonzero(as_tuple=True)
-        if len(ys) < 12:
+        if len(ys) < MIN_FACE_PIXELS:
             continue
         x0, x1, y0, y1 = (float(q) for q in (xs.min(), xs.max() + 1, ys.min(), ys.max() + 1))
         m = FACE_MARGIN * max(x1 - x0, y1 - y0)
@@ -82,5 +94,5 @@ def face_boxes(face: Tensor, body: Body) -> Tensor:  # [N, H, W] int32 face inde
 
 
 @lru_cache(maxsize=2)
-def _face_triangles(body: Body) -> np.ndarray:
+def _face_triangles(body: Body) -> np.ndarray:  # [F] bool
     return np.asarray(regions(body).face[body.faces].any(1))

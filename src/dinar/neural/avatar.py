@@ -1,4 +1,4 @@
-"""A neural texture with its renderer, in memory and in an avatar's file."""
+"""A neural texture with its renderer (§3.1): in memory, and as tensors of an avatar file."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import DinarError
+from ..nets.channels import CHANNELS
 from ..nets.pretrained import Network
 from ..nets.renderer import FastRenderer, PaperRenderer, folded, load_renderer
-from .texture import SAMPLED, Fine
-from .weights import digest, shipped
+from .texture import Fine
+from .weights import shipped, weights_hash
 
 
 @dataclass
 class Neural:
-    """A neural texture and the renderer it was made for."""
+    """A neural texture and the renderer that it was made for."""
 
     texture: Tensor  # [1, 21, S, S] float32, complete (eq. 6)
-    fine: Fine | None  # the photo's colours at a higher resolution than S
+    fine: Fine | None  # sampled colours at a higher resolution than S
     renderer: Network
-    size: int  # pixels a side of the pictures that the renderer knows
+    size: int  # pixels a side of the pictures that the renderer was trained on
 
     @cached_property
-    def ready(self) -> nn.Module:
-        """The renderer with its batch norms folded, in the layout that is fast."""
+    def folded_renderer(self) -> nn.Module:
+        """The renderer for inference: batch norms folded into convolutions, channels-last memory."""
         return folded(self.renderer).to(memory_format=torch.channels_last)  # type: ignore[arg-type,call-overload]
 
     @cached_property
     def coarse(self) -> Fine | None:
-        """``fine`` with about as many texels as the network's pictures have pixels: of more it sees single ones."""
+        """``fine`` averaged down to the renderer's resolution, so that no texel falls between its pixels."""
         r = 1 if self.fine is None else self.fine.rgb.shape[-1] // self.size
         if self.fine is None or r < 2:
             return self.fine
@@ -44,33 +45,43 @@ class Neural:
         return Fine(F.avg_pool2d(self.fine.rgb * self.fine.known, r) / known.clamp(min=1e-3), known)
 
 
-def fine_layer(rgb: np.ndarray, seen: np.ndarray) -> Fine:  # [n, n, 3] float32 in [0, 1], [n, n] λ, 0: not seen
-    """The sampled colours at the photo's own resolution (``rgb_size``)."""
+def fine_layer(
+    rgb: np.ndarray,  # [n, n, 3] float32 in [0, 1]
+    seen: np.ndarray,  # [n, n] λ of §3.2; 0: not seen
+) -> Fine:
+    """The sampled colours as a layer with its own resolution (``rgb_size``)."""
     known = torch.from_numpy((seen > 0).astype(np.float32))[None, None]
     return Fine(torch.from_numpy(rgb).permute(2, 0, 1)[None].float() * known, known)
 
 
 def to_tensors(neural: Neural, rgb: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """For the avatar's file: tensors, and what its header says. The renderer goes along, unless it is a shipped one,
-    and the finer colours, unless they are the avatar's own, ``rgb`` [n, n, 3] uint8."""
+    """Tensors and header entry of an avatar file.
+
+    The file contains the renderer unless the package ships it, and the fine colours unless they equal the avatar's
+    ``rgb`` [n, n, 3] uint8.
+    """
     out, same = {"neural.texture": neural.texture[0].half()}, False
     if neural.fine is not None:
         fine, known = ((x[0] * 255).round().to(torch.uint8) for x in (neural.fine.rgb, neural.fine.known))
         same = bool((known == 255).all()) and torch.equal(fine.permute(1, 2, 0).cpu(), rgb)
         out |= {} if same else {"neural.fine": fine, "neural.known": known}
-    name, weights = type(neural.renderer).__name__, digest(neural.renderer)
+    name, weights = type(neural.renderer).__name__, weights_hash(neural.renderer)
     home = shipped()
-    ours = home is not None and digest(load_renderer(home / "renderer")) == weights
-    if not ours:
+    in_package = home is not None and weights_hash(load_renderer(home / "renderer")) == weights
+    if not in_package:
         out |= {f"renderer.{k}": v.half() if v.is_floating_point() else v
                 for k, v in neural.renderer.state_dict().items() if not k.endswith("num_batches_tracked")}  # fmt: skip
     about = {"size": neural.size, "renderer": {"network": name, **neural.renderer.config}, "weights": weights,
-             "embedded": not ours, "colours": same}  # fmt: skip
+             "embedded": not in_package, "colours": same}  # fmt: skip
     return out, about
 
 
 def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neural | None:
-    """The other way; None, and a warning, where the renderer is neither in the file nor in this package."""
+    """Inverse of :func:`to_tensors`. None, with a warning, if neither the file nor the package has the renderer.
+
+    Raises:
+        DinarError: the texture or the renderer cannot be read.
+    """
     try:
         config = dict(about["renderer"])
         kind = {c.__name__: c for c in (FastRenderer, PaperRenderer)}[config.pop("network")]
@@ -84,9 +95,9 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
         else:
             home = shipped()
             loaded = load_renderer(home / "renderer") if home else None
-            if loaded is None or digest(loaded) != about["weights"]:
-                warnings.warn(f"{path} was made with the networks of another version of dinar: it is drawn without "
-                              "them; make it again with `dinar create`", stacklevel=3)  # fmt: skip
+            if loaded is None or weights_hash(loaded) != about["weights"]:
+                warnings.warn(f"{path} was made with the networks of another version of dinar: it is rendered as a "
+                              "mesh; to use the networks, make it again with `dinar create`", stacklevel=3)  # fmt: skip
                 return None
             renderer = loaded
         texture = t["neural.texture"][None].float()
@@ -95,7 +106,7 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
             fine = fine_layer(t["rgb"].numpy() / np.float32(255), np.ones(t["rgb"].shape[:2], np.float32))
         elif "neural.fine" in t:
             fine = Fine(t["neural.fine"][None].float() / 255, t["neural.known"][None].float() / 255)
-        if texture.shape[1] != SAMPLED.stop + 2 or not torch.isfinite(texture).all():
+        if texture.shape[1] != CHANNELS or not torch.isfinite(texture).all():
             raise KeyError("neural.texture")
         return Neural(texture, fine, renderer, int(about["size"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as e:

@@ -1,4 +1,4 @@
-"""Fitted photos to a neural texture (§3.1, §3.3, §3.4): encode, merge, restore, refine."""
+"""From fitted photos to a neural texture (§3.1, §3.3, §3.4): encode, merge, inpaint, refine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..body import Body
 from ..errors import DinarError
 from ..fit.fit_file import Fit
+from ..nets.channels import COLOURS, GENERATED
 from ..nets.denoiser import Denoiser
 from ..nets.pretrained import Network
 from ..nets.vqgan import VQGAN
@@ -24,22 +25,22 @@ from .avatar import Neural
 from .blend import blend
 from .inpaint import inpaint
 from .refine import Refinement, refine
-from .texture import GENERATED, Fine, Partial, compose, merge, sample
+from .texture import Fine, Partial, compose, merge, sample
 from .weights import Networks
 
-MARGIN = 0.06  # empty border around the person in what the networks see, a share of the person's longer side
+MARGIN = 0.06  # border around the person in network inputs, as a share of the person's longer side
 
 
 @dataclass
 class Options:
-    """The switches of table 2, and what to do about the rest."""
+    """The switches of table 2, and settings of inpainting and refinement."""
 
-    neural: bool = True  # the 16 generated channels; off: zeros
-    rgb: bool = True  # the colours sampled from the photo; off: zeros
-    inpaint: bool = True  # diffusion, where it is trained; off: holes stay
+    neural: bool = True  # the generated channels; False: zeros
+    rgb: bool = True  # the colours sampled from the photo; False: zeros
+    inpaint: bool = True  # diffusion, if the weights contain a denoiser; False: holes stay
     refine: bool = True  # app. B
-    seed: int = 0  # of the diffusion: another seed, another back
-    steps: int | None = None  # of the sampler
+    seed: int = 0  # of the diffusion sampler
+    steps: int | None = None  # of the diffusion sampler; None: its default
     refinement: Refinement = field(default_factory=lambda: Refinement(adversarial=0.0))
 
 
@@ -48,14 +49,18 @@ def make_neural(
     networks: Networks,
     photos: Sequence[tuple[np.ndarray, np.ndarray]],  # rgb [H, W, 3] uint8, alpha [H, W] float32
     fits: Sequence[Fit],
-    offsets: Tensor | None = None,  # [V, 3] metres at rest, to the clothes
-    fine: Fine | None = None,
+    offsets: Tensor | None = None,  # [V, 3] metres at rest, from the body to the clothes
+    fine: Fine | None = None,  # sampled colours at a higher resolution
     options: Options | None = None,
     perceptual: nn.Module | None = None,  # LPIPS, for the refinement
-    progress: Callable[[str], None] = lambda _: None,
-    lap: Callable[[str], None] = lambda _: None,  # told what has just been done, for a clock
+    progress: Callable[[str], None] = lambda _: None,  # called with a message before each long step
+    lap: Callable[[str], None] = lambda _: None,  # called with the name of a step after it, to time it
 ) -> tuple[Neural, list[str]]:
-    """The neural texture of a person, and the names of the parts that were used."""
+    """The neural texture of a person, and the names of the parts that were used.
+
+    Raises:
+        DinarError: the generated channels do not fit into fp16.
+    """
     o, nets, used = options or Options(), networks.nets, []
     device = next(nets["renderer"].parameters()).device
     views = [as_views(body, *p, f, networks.size, offsets) for p, f in zip(photos, fits, strict=True)]
@@ -69,14 +74,14 @@ def make_neural(
     used.append("encoder")
     lap("encode")
     if not o.rgb:
-        partial, fine = torch.cat([partial[:, GENERATED], torch.zeros_like(partial[:, 16:])], 1), None
+        partial, fine = torch.cat([partial[:, GENERATED], torch.zeros_like(partial[:, COLOURS])], 1), None
     if not o.neural:
-        partial = torch.cat([torch.zeros_like(partial[:, GENERATED]), partial[:, 16:]], 1)
+        partial = torch.cat([torch.zeros_like(partial[:, GENERATED]), partial[:, COLOURS]], 1)
     inside = torch.from_numpy(texels(body.atlas, networks.texture).inside).to(device)
     mix: Callable[[Tensor, Tensor], Tensor] = lambda _, part: part  # noqa: E731
     restored = whole = partial
     if o.inpaint and "denoiser" in nets and "vqgan" in nets:
-        progress("imagining what the photo does not show")
+        progress("inpainting unseen texels")
         whole, restored = inpaint(cast(VQGAN, nets["vqgan"]), cast(Denoiser, nets["denoiser"]), partial, (o.seed,),
                                   inside, steps=o.steps)  # fmt: skip
         mix = lambda res, part: blend(res, part, inside)  # noqa: E731
@@ -85,34 +90,37 @@ def make_neural(
     if o.refine and o.rgb:
         progress("refining the colours")
         b = batches[0]
-        whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["drawn"], b["cover"],
+        whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["body_mask"], b["cover"],
                                 b["rgb"], b["mask"], perceptual, None, fine, o.refinement)  # fmt: skip
         used.append("refinement" if perceptual is not None else "refinement without LPIPS")
         lap("refine")
-    most = float(whole.abs().max())
-    if most > torch.finfo(torch.float16).max:
-        raise DinarError(f"expected generated channels that fit into fp16, got up to {most:.0f}: the generator of "
-                         "these weights has run away; train it again (losses.scale in train/presets.py)")  # fmt: skip
-    if fine is not None:  # as the file keeps them, so that a saved avatar looks like the one that was made
+    largest = float(whole.abs().max())
+    if largest > torch.finfo(torch.float16).max:
+        raise DinarError(f"expected generated channels that fit into fp16, got values up to {largest:.0f}: the "
+                         "generator diverged; train it again with a larger losses.scale")  # fmt: skip
+    if fine is not None:  # 8 bits, as in the avatar file, so that a loaded avatar equals the one that was made
         fine = Fine((fine.rgb * 255).round() / 255, fine.known)
     return Neural(whole.half().float(), fine, nets["renderer"], networks.size), [*used, "renderer"]
 
 
 def encode(
     nets: dict[str, nn.Module] | dict[str, Network],
-    view: dict[str, Tensor],  # arrays of data.arrays.view_arrays
+    view: dict[str, Tensor],  # tensors of :func:`.arrays.view_arrays`
     size: int,  # texels a side
     noise: Tensor | None = None,  # [B, 1, n, n] for the encoder; None: zeros
 ) -> tuple[Tensor, Partial]:
     """T^j = T_gen ⊕ T_rgb ⊕ B_smp ⊕ B_fill [B, 21, S, S] of single views (eq. 2)."""
     generated = nets["generator"](nets["encoder"](view["rgb"], view["mask"], noise))
-    part = sample(view["rgb"], view["mask"], view["uv"], view["body"], view["facing"], size)
+    part = sample(view["rgb"], view["mask"], view["uv"], view["sample_mask"], view["facing"], size)
     return compose(generated, part), part
 
 
 def as_views(body: Body, rgb: np.ndarray, alpha: np.ndarray, fit: Fit, size: int, offsets: Tensor | None = None
              ) -> Views:  # fmt: skip
-    """A photo and its fit as training sees people: the square around the person, at the networks' size."""
+    """A photo and its fit as views with the same crop as in training: the square around the person, ``size`` pixels.
+
+    ``rgb`` is [H, W, 3] uint8, ``alpha`` [H, W] float32 in [0, 1], ``offsets`` [V, 3] metres.
+    """
     box = crop_box(alpha > 0.5, size, MARGIN)
     camera = fit.camera.crop(*box, size, size)
     picture = warp_crop(rgb.astype(np.float32), box, size, 255.0)

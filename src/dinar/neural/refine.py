@@ -1,7 +1,6 @@
-"""Refinement at inference (app. B): the photo's colours sharpened through the renderer, the invented ones matched.
+"""Refinement at inference (app. B): optimise the photo's texels through the renderer, match the colours of the others.
 
-The raster is made once and only the texels that the photo shows are optimised: a step costs one pass of the renderer
-over the person's box, forward and backward.
+The mesh is rasterised once. A step is one forward and backward pass of the renderer over the person's box.
 """
 
 from __future__ import annotations
@@ -13,28 +12,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nets.discriminator import fool, tell
-from .texture import FILL, SAMPLED, Fine, rasterise
+from ..nets.channels import FILL, GENERATED, MASKS, SAMPLED
+from ..nets.discriminator import discriminator_loss, generator_loss
+from .texture import Fine, rasterize_texture
 
-FADE = (0.5, 0.7)  # λ between which a texel's rate rises from 0 to 1 (the released system fades out under .6)
+FADE = (0.5, 0.7)  # λ between which a texel's step grows from 0 to 1 (the released system fades out below .6)
+BOX_MULTIPLE = 32  # pixels; the renderers take sides that are multiples of it
 
 
 @dataclass
 class Refinement:
-    """The numbers of app. B; rates of the released system."""
+    """The numbers of app. B; learning rates of the released system."""
 
     steps: int = 64
-    rate: float = 2e-3  # of the texture, of α and β
-    discriminator_rate: float = 4e-4
+    lr: float = 2e-3  # of the texture, of α and β
+    discriminator_lr: float = 4e-4
     l2: float = 2.2
     lpips: float = 1.0
-    adversarial: float = 0.01  # 0 without a discriminator
+    adversarial: float = 0.01  # 0: without a discriminator
 
 
 def match_colours(texture: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Eq. 7 on [B, 21, S, S]: T_rgb α + β, with α and β [3] for all texels; the other channels stay."""
+    """Eq. 7 on [B, 21, S, S]: T_rgb α + β with α and β [3]; the other channels are unchanged."""
     rgb = texture[:, SAMPLED] * alpha[:, None, None] + beta[:, None, None]
-    return torch.cat([texture[:, :16], rgb, texture[:, 19:]], 1)
+    return torch.cat([texture[:, GENERATED], rgb, texture[:, MASKS]], 1)
 
 
 def refine(
@@ -43,72 +44,70 @@ def refine(
     restored: Tensor,  # [1, 21, S, S] T_res
     mix: Callable[[Tensor, Tensor], Tensor],  # (T_res, T^j) -> T, eq. 6
     lam: Tensor,  # [1, 1, S, S] in [0, 1] λ of T^j
-    uv: Tensor,  # [1, 2, H, W] of the photo's view
-    body: Tensor,  # [1, 1, H, W] {0, 1}
-    cover: Tensor,  # [1, 1, H, W] in [0, 1], the share of each pixel
+    uv: Tensor,  # [1, 2, H, W] in [0, 1], UV render of the photo's view
+    body_mask: Tensor,  # [1, 1, H, W] {0, 1}
+    cover: Tensor,  # [1, 1, H, W] in [0, 1], the share of each pixel that the body covers
     photo: Tensor,  # [1, 3, H, W] in [0, 1], white outside the person
-    mask: Tensor,  # [1, 1, H, W] in [0, 1]
+    mask: Tensor,  # [1, 1, H, W] in [0, 1], the person
     perceptual: nn.Module | None = None,  # LPIPS; None: without that term
-    discriminator: nn.Module | None = None,  # learns along, as in the paper; None: without
-    fine: Fine | None = None,  # the RGB layer at a higher resolution: it gets refined then, smoothly
+    discriminator: nn.Module | None = None,  # trained in turn with the texture, as in the paper; None: without
+    fine: Fine | None = None,  # the RGB layer at a higher resolution: refined in place of T_rgb
     options: Refinement | None = None,
 ) -> tuple[Tensor, Fine | None, tuple[Tensor, Tensor]]:
     """T [1, 21, S, S] with refined colours, the refined fine layer, and (α, β)."""
     o = options or Refinement()
-    y0, y1, x0, x1 = _box(torch.maximum(mask, body), 32)
+    y0, y1, x0, x1 = _box(torch.maximum(mask, body_mask), BOX_MULTIPLE)
     window = (slice(None), slice(None), slice(y0, y1), slice(x0, x1))
-    uv, body, cover, photo, mask = (t[window] for t in (uv, body, cover, photo, mask))
+    uv, body_mask, cover, photo, mask = (t[window] for t in (uv, body_mask, cover, photo, mask))
     layer = partial[:, SAMPLED] if fine is None else fine.rgb
     weight = ((lam - FADE[0]) / (FADE[1] - FADE[0])).clamp(0, 1) * lam
     weight = F.interpolate(weight, size=layer.shape[2:], mode="bilinear") if fine is not None else weight
     known = partial[:, FILL] if fine is None else fine.known
-    # As coarse as the renderer's picture: of a finer layer it reads single texels here and there, and optimised one by
-    # one they would be specks in a larger picture.
+    # The change has the texture's resolution, not the fine layer's. The renderer reads only some texels of a fine
+    # layer; optimised one by one, these are specks in a larger picture.
     delta = torch.zeros_like(partial[:, SAMPLED], requires_grad=True)
     alpha, beta = (torch.full((3,), v, device=layer.device, requires_grad=True) for v in (1.0, 0.0))
-    adam = torch.optim.Adam([{"params": [delta]}, {"params": [alpha, beta]}], lr=o.rate, betas=(0.0, 0.99))
-    judge = discriminator if o.adversarial > 0 else None
-    judge_adam = None
-    if judge is not None:
-        judge_adam = torch.optim.Adam(judge.parameters(), lr=o.discriminator_rate, betas=(0.0, 0.99))
-    side = next(iter(judge.parameters())).new_zeros(0) if judge is not None else None
+    adam = torch.optim.Adam([{"params": [delta]}, {"params": [alpha, beta]}], lr=o.lr, betas=(0.0, 0.99))
+    disc, disc_adam = discriminator if o.adversarial > 0 else None, None
+    if disc is not None:
+        disc_adam = torch.optim.Adam(disc.parameters(), lr=o.discriminator_lr, betas=(0.0, 0.99))
 
     def now() -> tuple[Tensor, Fine | None]:
-        # λ scales the step, as the gradients are: Adam would undo a factor on the gradients themselves
+        # λ scales the change and so its gradient steps. A factor on the gradients would be cancelled by Adam.
         change = delta if fine is None else F.interpolate(delta, size=layer.shape[2:], mode="bilinear")
         rgb = (layer + weight * known * change).clamp(0, 1)
         part, finer = partial, None
         if fine is None:
-            part = torch.cat([partial[:, :16], rgb, partial[:, 19:]], 1)
+            part = torch.cat([partial[:, GENERATED], rgb, partial[:, MASKS]], 1)
         else:
             finer = Fine(rgb, fine.known)
         return mix(match_colours(restored, alpha, beta), part), finer
 
-    frozen = [p for p in renderer.parameters() if p.requires_grad]
-    for p in frozen:
+    trainable = [p for p in renderer.parameters() if p.requires_grad]
+    for p in trainable:
         p.requires_grad_(False)
     for _ in range(o.steps):
         texture, finer = now()
-        rgb, a = renderer(rasterise(texture, uv, body, finer), uv, cover)
+        rgb, a = renderer(rasterize_texture(texture, uv, body_mask, finer), uv, cover)
         picture = rgb * a + 1 - a
         seen = (mask > 0.5).float()
         loss = o.l2 * ((picture - photo).square() * seen).sum() / (3 * seen.sum().clamp(min=1))
         if perceptual is not None:
             loss = loss + o.lpips * perceptual(picture, photo).mean()
-        if judge is not None and judge_adam is not None and side is not None:
-            n = judge.config["size"]  # type: ignore[index]
-            fit = lambda t: F.interpolate(t, size=(n, n), mode="bilinear")  # noqa: B023, E731
-            judge.requires_grad_(False)
-            loss = loss + o.adversarial * fool(judge(fit(picture)))
+        if disc is not None:
+            n = disc.config["size"]  # type: ignore[index]
+            resized = lambda t: F.interpolate(t, size=(n, n), mode="bilinear")  # noqa: B023, E731
+            disc.requires_grad_(False)
+            loss = loss + o.adversarial * generator_loss(disc(resized(picture)))
         adam.zero_grad()
         loss.backward()
         adam.step()
-        if judge is not None and judge_adam is not None:
-            judge.requires_grad_(True)
-            judge_adam.zero_grad()
-            tell(judge(fit(photo)), judge(fit(picture.detach()))).backward()
-            judge_adam.step()
-    for p in frozen:
+        if disc is not None and disc_adam is not None:
+            disc.requires_grad_(True)
+            disc_adam.zero_grad()
+            discriminator_loss(disc(resized(photo)), disc(resized(picture.detach()))).backward()
+            disc_adam.step()
+    for p in trainable:
         p.requires_grad_(True)
     with torch.no_grad():
         texture, finer = now()
@@ -116,7 +115,7 @@ def refine(
 
 
 def _box(on: Tensor, multiple: int) -> tuple[int, int, int, int]:
-    """Rows and columns of the box around [1, 1, H, W], grown to multiples, within the picture."""
+    """y0, y1, x0, x1 of the box around the pixels over .5 of [1, 1, H, W], grown to multiples within the picture."""
     out = []
     for axis in (3, 2):
         line = (on[0, 0] > 0.5).any(axis - 2).nonzero()

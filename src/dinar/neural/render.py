@@ -1,4 +1,4 @@
-"""Pictures of a neural texture on a posed body, of any size (§3.1)."""
+"""Render a neural texture on a posed body at any image size (§3.1, eq. 3)."""
 
 from __future__ import annotations
 
@@ -9,32 +9,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..body import Body
+from ..nets.channels import SIZES
 from ..nets.renderer import FastRenderer, push_pull
 from ..scene import Camera, coverage, interpolate, rasterize
 from .avatar import Neural
 from .encode import MARGIN
-from .texture import colours, rasterise
+from .texture import MIN_KNOWN, rasterize_colours, rasterize_texture
 
-HAZE = 0.02  # alpha that a sigmoid never quite loses: without, pictures stand in a faint grey square
-# Change of alpha, smoothed over a pixel of the network's, from which on the outline is the network's and no longer the
-# mesh's. With .3, 24 photos have PSNR 25.1, LPIPS .048, IoU .944; with the mesh's outline alone (1e9) 24.4, .052, .936,
-# as the classical avatar (benchmarks/learned.py).
+HAZE = 0.02  # residual background alpha of the sigmoid; subtracted
+# Difference between the network's alpha and the mesh's coverage, both blurred, from which on the outline is the
+# network's instead of the mesh's (benchmarks/learned.py, docs/measurements.md).
 MOVED = 0.3
+BLUR = 1.0  # pixels of the network's picture, standard deviation
+SLOPE = 2.0  # of the enlarged alpha at .5: the slope that the blur has taken away
+SUPERSAMPLING = 2  # samples a pixel and axis of the photo's colours and the mesh's outline
+SIDE_MULTIPLE = 64  # pixels, so that push-pull has enough levels
+MIN_ALPHA = 1e-3  # floor of the alpha by which premultiplied colours are divided
 
 
 @torch.no_grad()
-def draw(
+def render(
     neural: Neural,
     body: Body,
-    vertices: Tensor,  # [V, 3] world, of the dressed body
+    vertices: Tensor,  # [V, 3] metres, world, of the body with offsets to the clothes
     camera: Camera,
 ) -> np.ndarray:
     """[H, W, 4] float32 in [0, 1], straight alpha.
 
-    The renderer sees the square around the body at the size it knows, and its picture is put in its place in the
-    camera's. Where that is larger, the fast layout's own colours, gate and alpha are enlarged, but the photo's colours
-    are rasterised at the camera's resolution, and so is the body's outline where the network has not moved it: a
-    picture is as sharp as the photo, whatever the network's size.
+    The renderer renders the square around the body at its own size. The result is resampled into the camera's image.
+    If the image has a higher resolution, :class:`FastRenderer`'s own colours, gate and alpha are enlarged. The sampled
+    colours are rasterised at the image's resolution, and so is the outline of the body where the network has not moved
+    it. Thus the image has the photo's resolution.
     """
     picture = np.zeros((camera.height, camera.width, 4), np.float32)
     xy, depth = camera.project(vertices)
@@ -42,7 +47,7 @@ def draw(
     if not len(front):
         return picture
     low, high = front.amin(0), front.amax(0)
-    reach = float((high - low).max()) * 2 * MARGIN  # of clothes and hair beyond the body
+    reach = float((high - low).max()) * 2 * MARGIN  # for clothes and hair outside of the body
     left, top = (low - reach).clamp(min=0).int().tolist()
     right, bottom = (high + reach + 1).minimum(xy.new_tensor([camera.width, camera.height])).int().tolist()
     h, w = bottom - top, right - left
@@ -53,7 +58,8 @@ def draw(
     n = neural.size
     k = n / side
     square = _Raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
-    inputs = rasterise(neural.texture, square.uv, square.on, neural.coarse), square.uv, square.cover()
+    raster = rasterize_texture(neural.texture, square.uv, square.body_mask, neural.coarse)
+    inputs = raster, square.uv, square.cover()
     A = np.array([[1 / k, 0, x0 - left + 0.5 / k - 0.5], [0, 1 / k, y0 - top + 0.5 / k - 0.5]])
 
     def place(*layers: Tensor) -> np.ndarray:  # [1, c, n, n] -> [h, w, all channels]
@@ -62,45 +68,47 @@ def draw(
         parts = [cv2.warpAffine(image[..., i : i + 4], A, (w, h), flags=flags) for i in range(0, image.shape[-1], 4)]
         return np.concatenate([p if p.ndim == 3 else p[..., None] for p in parts], -1).clip(0, 1)
 
-    renderer = neural.ready
+    renderer = neural.folded_renderer
     if k >= 1 or not isinstance(renderer, FastRenderer):
         rgb, alpha = renderer(*inputs)
         out = place(rgb * alpha, alpha)
-        colour, alpha = out[..., :3] / out[..., 3:].clip(1e-3), _clear(out[..., 3:])
+        colour, alpha = out[..., :3] / out[..., 3:].clip(MIN_ALPHA), _subtract_haze(out[..., 3:])
     else:
         own, alpha, gate, _ = renderer.layers(*inputs)
-        moved = _smooth((_smooth(alpha - inputs[2]).abs() / MOVED).clamp(max=1))
-        weight = (alpha + HAZE) / (1 + HAZE)  # of colours: where alpha is 0, they still are something
-        out = place(own * weight, weight, gate * weight, _smooth(alpha), moved)
-        own, gate = out[..., :3] / out[..., 3:4].clip(1e-3), (out[..., 4:5] / out[..., 3:4].clip(1e-3)).clip(0, 1)
-        tall, wide = (-(-x // 64) * 64 for x in (h, w))  # so that push-pull has levels enough
-        sharp = _Raster(neural, body, vertices, camera.crop(left, top, 2, 2 * tall, 2 * wide))  # four samples a pixel
-        rgb, _, known = colours(neural.texture, sharp.uv, sharp.on, neural.fine).split([3, 1, 1], 1)
-        rgb, known, outline = (F.avg_pool2d(x, 2) for x in (rgb * known, known, sharp.on))
-        seen = (known > 0.05).to(rgb.dtype)
-        filled = push_pull(rgb / known.clamp(min=0.05), seen)[0, :, :h, :w].permute(1, 2, 0).cpu().numpy()
+        moved = _blur((_blur(alpha - inputs[2]).abs() / MOVED).clamp(max=1))
+        weight = (alpha + HAZE) / (1 + HAZE)  # of colours: positive, so that they are defined where alpha is 0
+        out = place(own * weight, weight, gate * weight, _blur(alpha), moved)
+        total = out[..., 3:4].clip(MIN_ALPHA)
+        own, gate = out[..., :3] / total, (out[..., 4:5] / total).clip(0, 1)
+        m = SUPERSAMPLING
+        tall, wide = (-(-x // SIDE_MULTIPLE) * SIDE_MULTIPLE for x in (h, w))
+        sharp = _Raster(neural, body, vertices, camera.crop(left, top, m, m * tall, m * wide))
+        rgb, _, known = rasterize_colours(neural.texture, sharp.uv, sharp.body_mask, neural.fine).split(SIZES, 1)
+        rgb, known, outline = (F.avg_pool2d(x, m) for x in (rgb * known, known, sharp.body_mask))
+        seen = (known > MIN_KNOWN).to(rgb.dtype)
+        filled = push_pull(rgb / known.clamp(min=MIN_KNOWN), seen)[0, :, :h, :w].permute(1, 2, 0).cpu().numpy()
         colour = gate * filled + (1 - gate) * own
         outline = outline[0, 0, :h, :w, None].cpu().numpy()
-        alpha = out[..., 6:] * _firm(out[..., 5:6]) + (1 - out[..., 6:]) * outline
+        alpha = out[..., 6:] * _steepen(out[..., 5:6]) + (1 - out[..., 6:]) * outline
     picture[top:bottom, left:right] = np.concatenate([colour.clip(0, 1), alpha], -1)
     return picture
 
 
-def _clear(alpha: np.ndarray) -> np.ndarray:
+def _subtract_haze(alpha: np.ndarray) -> np.ndarray:
     return ((alpha - HAZE) / (1 - 2 * HAZE)).clip(0, 1)
 
 
-def _firm(alpha: np.ndarray) -> np.ndarray:
-    """A smoothed alpha with the slope that it had: enlarged as it is, the network's outline is ragged."""
-    return ((alpha - 0.5) * 2 + 0.5).clip(0, 1)
+def _steepen(alpha: np.ndarray) -> np.ndarray:
+    """A blurred alpha with the slope that it had. Without blur, an enlarged outline of the network is ragged."""
+    return ((alpha - 0.5) * SLOPE + 0.5).clip(0, 1)
 
 
-def _smooth(x: Tensor) -> Tensor:  # [1, 1, n, n]
-    return torch.from_numpy(cv2.GaussianBlur(x[0, 0].float().cpu().numpy(), (0, 0), 1.0))[None, None].to(x.device)
+def _blur(x: Tensor) -> Tensor:  # [1, 1, n, n]
+    return torch.from_numpy(cv2.GaussianBlur(x[0, 0].float().cpu().numpy(), (0, 0), BLUR))[None, None].to(x.device)
 
 
 class _Raster:
-    """UV [1, 2, H, W] and where the body is, ``on`` [1, 1, H, W] {0, 1}."""
+    """UV render ``uv`` [1, 2, H, W] and ``body_mask`` [1, 1, H, W] {0, 1} of the body in a camera."""
 
     def __init__(self, neural: Neural, body: Body, vertices: Tensor, camera: Camera) -> None:
         xy, depth = camera.project(vertices)
@@ -108,8 +116,9 @@ class _Raster:
         self.device = neural.texture.device
         f = rasterize(*self.mesh)
         uv = interpolate(f, torch.from_numpy(body.atlas.uv), body.atlas.faces)
-        self.uv, self.on = uv.permute(0, 3, 1, 2).to(self.device), f.mask[:, None].float().to(self.device)
+        self.uv = uv.permute(0, 3, 1, 2).to(self.device)
+        self.body_mask = f.mask[:, None].float().to(self.device)
 
     def cover(self) -> Tensor:
-        """[1, 1, H, W], its share of each pixel."""
+        """[1, 1, H, W] in [0, 1]: the share of each pixel that the body covers."""
         return coverage(*self.mesh)[:, None].to(self.device)

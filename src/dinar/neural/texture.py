@@ -1,10 +1,10 @@
-"""The neural texture of §3.1 on any device, in batches: made from pictures, merged, rasterised, with gradients.
+"""The neural texture of §3.1 in torch: sampled from pictures, merged, rasterised; batched, with gradients.
 
-T = T_gen ⊕ T_rgb ⊕ B_smp ⊕ B_fill (eq. 2), [B, 21, S, S]. :func:`scatter` and :func:`merge` are the twins of the numpy
-functions of the same names in :mod:`.sample` and :mod:`.merge`.
+T = T_gen ⊕ T_rgb ⊕ B_smp ⊕ B_fill (eq. 2), [B, 21, S, S]; :mod:`dinar.nets.channels` has the layout. :func:`scatter`
+and :func:`merge` are twins of the numpy functions of the same names in :mod:`dinar.texture`.
 
-The RGB layer may be finer than the rest (``rgb_size``): a :class:`Fine` layer [B, 3, n, n] takes the place of the
-channels of T where it is known.
+The RGB layer may have a higher resolution than the other channels (``rgb_size``). A :class:`Fine` layer [B, 3, n, n]
+then replaces T_rgb where it is known.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..nets.channels import COLOURS, GENERATED, SIZES
 from ..texture.merge import SHARPNESS
 from ..texture.sample import ERODE
 
-GENERATED, SAMPLED, SMP, FILL = slice(0, 16), slice(16, 19), slice(19, 20), slice(20, 21)
-CHANNELS = 21
+MIN_KNOWN = 0.05  # floor of the known share by which an interpolated colour is divided
 
 
 @dataclass
 class Partial:
-    """What pictures show of the surface."""
+    """The part of the surface that pictures show."""
 
     rgb: Tensor  # [B, 3, S, S] in [0, 1], 0 where B_fill is 0
     smp: Tensor  # [B, 1, S, S] {0, 1} B_smp: texels that a pixel hits
-    fill: Tensor  # [B, 1, S, S] {0, 1} B_fill: those, and their neighbours
-    lam: Tensor  # [B, 1, S, S] in [0, 1] λ of §3.2: how frontally a texel was seen
+    fill: Tensor  # [B, 1, S, S] {0, 1} B_fill: those and their neighbours
+    lam: Tensor  # [B, 1, S, S] in [0, 1] λ of §3.2: cosine between normal and direction to the camera
 
 
 @dataclass
@@ -43,12 +43,13 @@ class Fine:
 def scatter(
     values: Tensor,  # [B, C, H, W]
     uv: Tensor,  # [B, 2, H, W] in [0, 1]
-    on: Tensor,  # [B, 1, H, W] bool, the pixels that count
+    on: Tensor,  # [B, 1, H, W] bool, the pixels that are used
     size: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Algorithm 1: T [B, C, S, S], B_smp and B_fill [B, 1, S, S] float.
 
-    Pixels add their value to the 3×3 texels around their UV, T = T / C; exact hits overwrite, the last one winning.
+    Every pixel adds its value to the 3×3 texels around its UV, and sums are divided by their counts. A texel that a
+    pixel hits exactly takes that pixel's value; of several pixels, the last one's.
     """
     b, c = values.shape[:2]
     texel = (uv.float() * size).long().clamp(0, size - 1)
@@ -77,67 +78,72 @@ def sample(
     rgb: Tensor,  # [B, 3, H, W] in [0, 1]
     mask: Tensor,  # [B, 1, H, W] in [0, 1], the person
     uv: Tensor,  # [B, 2, H, W] in [0, 1], the UV render
-    body: Tensor,  # [B, 1, H, W] {0, 1}, where the UV render is; 0 on occlusion outlines (§3.5)
+    sample_mask: Tensor,  # [B, 1, H, W] {0, 1}, the body without occlusion outlines (§3.5)
     facing: Tensor,  # [B, 1, H, W] in [0, 1], cosine between normal and direction to the camera
     size: int = 256,
 ) -> Partial:
-    """The partial texture of pictures: algorithm 1 on the pixels that are surely the person."""
+    """The partial texture of pictures: algorithm 1 on the pixels inside the eroded person mask and ``sample_mask``."""
     k = max(1, round(ERODE * rgb.shape[-1]))
     core = 1 - F.max_pool2d(1 - (mask > 0.5).float(), 2 * k + 1, 1, k)
-    t, smp, fill = scatter(torch.cat([rgb, facing], 1), uv, (core > 0.5) & (body > 0.5), size)
+    t, smp, fill = scatter(torch.cat([rgb, facing], 1), uv, (core > 0.5) & (sample_mask > 0.5), size)
     return Partial(t[:, :3], smp, fill, t[:, 3:])
 
 
 def compose(generated: Tensor, part: Partial) -> Tensor:  # [B, 16, S, S] -> [B, 21, S, S]
-    """Eq. 2."""
+    """Eq. 2: T_gen ⊕ T_rgb ⊕ B_smp ⊕ B_fill."""
     return torch.cat([generated, part.rgb.to(generated.dtype), part.smp, part.fill], 1)
 
 
 def merge(
     textures: Tensor,  # [views, ..., C, S, S]
     lam: Tensor,  # [views, ..., 1, S, S] in [0, 1]; 0 where a view does not see the texel
-    sharpness: float = SHARPNESS,
+    sharpness: float = SHARPNESS,  # 1/τ
 ) -> tuple[Tensor, Tensor]:
-    """Eq. 5: T = Σ Tⁱ wⁱ, w = softmax(λ/τ) over the views that see a texel; where none does, the plain mean, so that
-    the generated channels are never 0. Returns T and the largest λ."""
+    """Eq. 5: T = Σ Tⁱ wⁱ with w = softmax(λ/τ) over the views that see a texel. Returns T and the largest λ.
+
+    A texel that no view sees takes the plain mean of the views, so that its generated channels are not 0.
+    """
     seen = lam > 0
     weight = torch.where(seen | ~seen.any(0, keepdim=True), sharpness * lam, -torch.inf).softmax(0)
     return (textures * weight).sum(0), lam.amax(0)
 
 
-def rasterise(
+def rasterize_texture(
     texture: Tensor,  # [B, 21, S, S]
     uv: Tensor,  # [B, 2, H, W] in [0, 1], the UV render
-    body: Tensor,  # [B, 1, H, W] {0, 1}
+    body_mask: Tensor,  # [B, 1, H, W] {0, 1}
     fine: Fine | None = None,
 ) -> Tensor:  # [B, 21, H, W], 0 outside the body
-    """R(T, M, C): the texture, bilinear, at every pixel of the UV render."""
-    return torch.cat([_look(texture[:, GENERATED], uv) * body, colours(texture, uv, body, fine)], 1)
+    """R(T, M, C): the texture at every pixel of the UV render, bilinear."""
+    generated = _bilinear(texture[:, GENERATED], uv) * body_mask
+    return torch.cat([generated, rasterize_colours(texture, uv, body_mask, fine)], 1)
 
 
-def colours(
+def rasterize_colours(
     texture: Tensor,  # [B, 21, S, S]
-    uv: Tensor,  # [B, 2, H, W]
-    body: Tensor,  # [B, 1, H, W]
+    uv: Tensor,  # [B, 2, H, W] in [0, 1]
+    body_mask: Tensor,  # [B, 1, H, W] {0, 1}
     fine: Fine | None = None,
 ) -> Tensor:  # [B, 5, H, W]
-    """T_rgb ⊕ B_smp ⊕ B_fill of :func:`rasterise` alone. Colours are averaged over the known texels, so that none fade
-    where the known part ends."""
-    rgb, smp, known = texture[:, 16:].split([3, 1, 1], 1)
+    """T_rgb ⊕ B_smp ⊕ B_fill of :func:`rasterize_texture`.
+
+    Colours are averaged over known texels only, so that they do not fade at the border of the known part.
+    """
+    rgb, smp, known = texture[:, COLOURS].split(SIZES, 1)
     known = known.clamp(0, 1)
-    rgb, smp, known = _look(torch.cat([rgb * known, smp, known], 1), uv).split([3, 1, 1], 1)
-    rgb = rgb / known.clamp(min=0.05)
+    rgb, smp, known = _bilinear(torch.cat([rgb * known, smp, known], 1), uv).split(SIZES, 1)
+    rgb = rgb / known.clamp(min=MIN_KNOWN)
     if fine is not None:
-        sharp, share = _look(torch.cat([fine.rgb * fine.known, fine.known], 1), uv).split([3, 1], 1)
+        sharp, share = _bilinear(torch.cat([fine.rgb * fine.known, fine.known], 1), uv).split([3, 1], 1)
         rgb, known = rgb * (1 - share) + sharp, torch.maximum(known, share)
-    return torch.cat([rgb.clamp(0, 1), smp, known], 1) * body
+    return torch.cat([rgb.clamp(0, 1), smp, known], 1) * body_mask
 
 
-def _look(texture: Tensor, uv: Tensor) -> Tensor:
+def _bilinear(texture: Tensor, uv: Tensor) -> Tensor:  # [B, C, S, S], [B, 2, H, W] -> [B, C, H, W]
     grid = uv.float().permute(0, 2, 3, 1) * 2 - 1
     return F.grid_sample(texture.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def mirror(texture: Tensor) -> Tensor:  # [..., S, S] -> the same surface of the other half of the body
-    """The atlas is symmetric about u = 0.5."""
+def mirror(texture: Tensor) -> Tensor:  # [..., S, S]
+    """The texture with the left and right half of the body exchanged: the atlas is symmetric about u = 0.5."""
     return texture.flip(-1)

@@ -1,1 +1,1 @@
-"""Training: one loop, one short file a stage, one table of presets."""
+"""Training (§4.1): the stages, the loop that they share, and the table of presets."""

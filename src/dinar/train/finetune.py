@@ -1,8 +1,8 @@
-"""Stage 3: the whole pipeline once more, so that the renderer gets used to the VQGAN's artefacts (§3.3).
+"""Stage 3: finetune all networks end to end, so that the renderer adapts to the VQGAN's artefacts (§3.3).
 
     dinar train finetune --data PEOPLE --init runs/compression/weights --run runs/finetune
 
-Both branches are rendered: the texture as it is, which keeps the renderer able to draw it, and the restored one.
+Both branches are rendered: the texture itself, and the texture restored by the VQGAN.
 """
 
 from __future__ import annotations

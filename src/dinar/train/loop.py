@@ -1,14 +1,13 @@
-"""The training loop that all stages share.
+"""The training loop of all stages.
 
-A stage brings networks, optimisers, samples and one ``step``; the loop brings devices and processes (accelerate),
-mixed precision, gradient accumulation, averaged weights, checkpoints, the log. A run can be killed at any time and goes
-on where its last checkpoint stands, ending in the same weights (on a CPU bit for bit), because nothing in it has a
-hidden position: sample i depends on (seed, i), the learning rate on the step, and the checkpoint holds the rest.
+A stage defines networks, optimisers, samples and one ``step``. The loop adds devices and processes (accelerate), mixed
+precision, gradient accumulation, averaged weights, checkpoints and the log.
+
+A killed run resumes from its last checkpoint and ends with the same weights, on a CPU bit for bit: sample i depends on
+(seed, i), the learning rate on the step, and the checkpoint contains everything else.
 
     accelerate launch -m dinar.cli train parser --data DIR --run runs/parser        several devices or machines
     dinar train parser --data DIR --run runs/parser                             one
-
-A run folder holds config.json, checkpoint.pt, log.jsonl, TensorBoard events, pictures/ and, at the end, weights/.
 """
 
 from __future__ import annotations
@@ -37,25 +36,25 @@ from ..files import replacing
 from ..pictures import write_array
 from .presets import Loop
 
-FORMAT = 1  # of checkpoints
+FORMAT = 1  # version of the checkpoint format
 
 
 class Stage(Protocol):
-    """What the loop asks of a stage."""
+    """The interface between the loop and a stage."""
 
     modules: dict[str, nn.Module]
-    """Everything with weights. The loop puts the prepared ones (on their device, distributed) back here."""
+    """All trained modules. The loop replaces them by the ones that accelerate prepared."""
     optimizers: dict[str, torch.optim.Optimizer]
-    """By the names that ``step`` gives to ``State.update``. A group's ``lr`` is its peak."""
+    """Optimisers by the names that ``step`` passes to ``State.update``. ``lr`` of a group is its peak."""
     averaged: Sequence[str]
-    """Names of the modules whose running average is what the stage is for."""
+    """Names of the modules whose running averages are kept and exported."""
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Sample i; all randomness from ``rng``. Shapes may depend on i // batch only."""
+        """Sample i. Its randomness comes from ``rng``; shapes may depend on i // batch."""
         ...
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
-        """Losses, ``state.update``, once per optimiser; returns scalars to log."""
+        """Compute the losses and call ``state.update`` once for each optimiser. Returns scalars to log."""
         ...
 
     def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -63,27 +62,27 @@ class Stage(Protocol):
         ...
 
     def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
-        """Write the weights that are used from then on."""
+        """Write the run's final weights."""
         ...
 
 
 @dataclass
 class State:
-    """Where a run stands, and the only way to change weights."""
+    """The state of a run. Weights change in :meth:`update` only."""
 
     accelerator: Accelerator
     loop: Loop
     stage: Stage
     step: int = 0  # optimiser steps done
     averaged: dict[str, nn.Module] = field(default_factory=dict)
-    peaks: dict[str, list[float]] = field(default_factory=dict)  # learning rates at the top of the schedule
+    peaks: dict[str, list[float]] = field(default_factory=dict)  # peak learning rates of each optimiser's groups
 
     @property
     def device(self) -> torch.device:
         return self.accelerator.device
 
     def update(self, name: str, loss: Tensor) -> None:
-        """Backward, and an optimiser step where the accumulated batch is complete."""
+        """Backward pass, and an optimiser step if the accumulated batch is complete."""
         optimizer = self.stage.optimizers[name]
         self.accelerator.backward(loss)
         if self.accelerator.sync_gradients:
@@ -94,12 +93,12 @@ class State:
         optimizer.zero_grad()
 
     def plain(self, name: str) -> nn.Module:
-        """A module without what accelerate put around it."""
+        """A module without accelerate's wrappers."""
         return self.accelerator.unwrap_model(self.stage.modules[name])
 
 
 def schedule(step: int, loop: Loop) -> float:
-    """Factor of the learning rates: linear warm-up, cosine to 0."""
+    """Factor of the learning rates: linear warm-up, then a cosine to 0."""
     if step < loop.warmup:
         return (step + 1) / (loop.warmup + 1)
     return 0.5 + 0.5 * math.cos(math.pi * (step - loop.warmup) / max(1, loop.steps - loop.warmup))
@@ -107,7 +106,7 @@ def schedule(step: int, loop: Loop) -> float:
 
 @torch.no_grad()
 def average(ema: nn.Module, module: nn.Module, decay: float) -> None:
-    """ema <- decay · ema + (1 − decay) · module; buffers are taken over."""
+    """ema <- decay · ema + (1 − decay) · module; buffers are copied."""
     for a, b in zip(ema.parameters(), module.parameters(), strict=True):
         a.lerp_(b, 1 - decay)
     for a, b in zip(ema.buffers(), module.buffers(), strict=True):
@@ -126,7 +125,7 @@ class _Samples(Dataset):
 
 
 class _Micros(Sampler):
-    """Indices of one process' micro batches from a step on, without end: step s uses samples s·batch and following."""
+    """Sample indices of one process' micro batches from ``step`` on. Step s uses the samples from s·batch on."""
 
     def __init__(self, loop: Loop, step: int, rank: int, processes: int) -> None:
         self.loop, self.step, self.rank, self.processes = loop, step, rank, processes
@@ -140,10 +139,10 @@ class _Micros(Sampler):
 
 
 def batches(state: State) -> Iterator[dict[str, Tensor]]:
-    """Micro batches of this process on its device, from the state's step on."""
+    """This process' micro batches on its device, from the state's step on."""
     a, loop = state.accelerator, state.loop
     micros = _Micros(loop, state.step, a.process_index, a.num_processes)
-    # A generator of its own: the loader draws its workers' seeds, which must not move the run's random state.
+    # The loader draws seeds of its workers. Its own generator keeps the run's random state unchanged.
     loader = DataLoader(_Samples(state.stage, loop.seed), batch_sampler=micros, num_workers=loop.workers,
                         generator=torch.Generator().manual_seed(loop.seed), pin_memory=a.device.type == "cuda",
                         persistent_workers=False)  # fmt: skip
@@ -155,11 +154,11 @@ def batches(state: State) -> Iterator[dict[str, Tensor]]:
 
 
 def save(state: State, path: Path, config: dict[str, Any]) -> None:
-    """Everything the next step depends on, in one file that appears whole or not at all. All processes call it."""
+    """Write a checkpoint atomically. All processes call this; the main one writes."""
     rng = {"cpu": torch.get_rng_state()}
     if state.device.type == "cuda":
         rng["cuda"] = torch.cuda.get_rng_state(state.device)
-    rngs = gather_object([rng])  # processes differ in nothing else
+    rngs = gather_object([rng])  # the only state that differs between processes
     if state.accelerator.is_main_process:
         content = {
             "format": FORMAT, "step": state.step, "config": json.dumps(config), "rng": rngs,
@@ -173,6 +172,11 @@ def save(state: State, path: Path, config: dict[str, Any]) -> None:
 
 
 def restore(state: State, path: Path) -> None:
+    """Load a checkpoint into the state.
+
+    Raises:
+        DinarError: the file is damaged, or belongs to other networks.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, no code
     except (RuntimeError, pickle.UnpicklingError, EOFError) as e:
@@ -191,7 +195,7 @@ def restore(state: State, path: Path) -> None:
         raise DinarError(f"{path} belongs to other networks ({str(e).splitlines()[0]}): give another --run") from e
     state.step = content["step"]
     rngs = content["rng"]
-    if len(rngs) == state.accelerator.num_processes:  # with another number the run goes on, but not bit for bit
+    if len(rngs) == state.accelerator.num_processes:  # with another number of processes, the run is not bit-exact
         rng = rngs[state.accelerator.process_index]
         torch.set_rng_state(rng["cpu"])
         if "cuda" in rng and state.device.type == "cuda":
@@ -205,11 +209,14 @@ def train(
     stage: Stage,
     loop: Loop,
     run: Path,
-    config: dict[str, Any],  # all options of the run, resolved: saved beside it
-    cpu: bool = False,  # even where there is a GPU
-    dry_run: bool = False,  # say what would be done, and fetch one batch
+    config: dict[str, Any],  # all resolved options, saved in the run folder
+    cpu: bool = False,  # do not use a GPU
+    dry_run: bool = False,  # print sizes, load one batch, do not train
 ) -> bool:
-    """Train to ``loop.steps``, from the checkpoint in the run folder where there is one. False: stopped by a signal."""
+    """Train to ``loop.steps``, from the run folder's checkpoint if it has one. Returns False if a signal stopped it.
+
+    A run folder contains config.json, checkpoint.pt, log.jsonl, TensorBoard events, pictures/ and finally weights/.
+    """
     a, state = _prepare(stage, loop, cpu)
     checkpoint = run / "checkpoint.pt"
     if dry_run:
@@ -219,7 +226,7 @@ def train(
     torch.manual_seed(loop.seed * 1000 + a.process_index)
     if checkpoint.exists():
         restore(state, checkpoint)
-        a.print(f"going on at step {state.step} of {run}", flush=True)
+        a.print(f"resuming {run} at step {state.step}", flush=True)
     writer = None
     if a.is_main_process:
         from torch.utils.tensorboard import SummaryWriter
@@ -272,7 +279,7 @@ def _prepare(stage: Stage, loop: Loop, cpu: bool) -> tuple[Accelerator, State]:
     a = Accelerator(mixed_precision=loop.precision, cpu=cpu, step_scheduler_with_optimizer=False,
                     gradient_accumulation_steps=loop.batch // (loop.micro_batch * processes))  # fmt: skip
     state = State(a, loop, stage)
-    # Copied first: what accelerate prepares keeps its mixed precision in a patched forward, which a copy would share.
+    # Copy before accelerate prepares the modules: it patches their forward, and a copy would share the patch.
     copies = {k: copy.deepcopy(stage.modules[k]) for k in stage.averaged}
     state.averaged = {k: m.requires_grad_(False).eval().to(a.device) for k, m in copies.items()}
     for k, m in list(stage.modules.items()):
@@ -288,13 +295,13 @@ def _describe(state: State, checkpoint: Path) -> None:
     for k in state.stage.modules:
         m = state.plain(k)
         n, learn = (sum(p.numel() for p in m.parameters() if p.requires_grad or every) for every in (True, False))
-        a.print(f"{k}: {n / 1e6:.2f} M parameters, {learn / 1e6:.2f} M of them learn")
+        a.print(f"{k}: {n / 1e6:.2f} M parameters, {learn / 1e6:.2f} M of them trained")
     micros = loop.batch // (loop.micro_batch * a.num_processes)
     a.print(f"{loop.steps} steps of {loop.batch} samples = {a.num_processes} processes x {micros} micro steps x "
             f"{loop.micro_batch}, on {a.device}")  # fmt: skip
     first = next(batches(state))
     a.print("a batch: " + ", ".join(f"{k} {list(v.shape)} {str(v.dtype)[6:]}" for k, v in first.items()))
-    a.print(f"would go on from {checkpoint}" if checkpoint.exists() else "would start from the beginning")
+    a.print(f"would resume from {checkpoint}" if checkpoint.exists() else "would start at step 0")
 
 
 def _log(run: Path, writer: Any, step: int, scalars: dict[str, float]) -> None:
@@ -307,7 +314,7 @@ def _log(run: Path, writer: Any, step: int, scalars: dict[str, float]) -> None:
 
 
 def _show(state: State, run: Path, writer: Any) -> None:
-    """Validation must not move the run's random state."""
+    """Validate, log and write pictures, without changing the run's random state."""
     with torch.random.fork_rng(devices=[state.device] if state.device.type == "cuda" else []), torch.no_grad():
         scalars, pictures = state.stage.show(state.averaged, state)
     _log(run, writer, state.step, {f"valid/{k}": v for k, v in scalars.items()})
@@ -317,7 +324,7 @@ def _show(state: State, run: Path, writer: Any) -> None:
 
 
 class _Stop:
-    """Set by SIGTERM or SIGINT: the step at hand is finished and a checkpoint written. A second signal kills."""
+    """True after SIGTERM or SIGINT: the loop finishes its step and writes a checkpoint. A second signal kills."""
 
     def __init__(self) -> None:
         self.asked, self.old = False, {}
@@ -333,7 +340,7 @@ class _Stop:
             signal.signal(s, handler)
 
     def __call__(self, a: Accelerator) -> bool:
-        """All processes agree: one that was asked stops them all."""
+        """True in all processes if one of them received a signal."""
         if a.num_processes == 1:
             return self.asked
         asked = torch.tensor([self.asked], device=a.device).float()

@@ -1,4 +1,4 @@
-"""Eq. 4: 2.2 L2 + 1.0 LPIPS + 1.0 Dice + 0.01 Adv + 0.1 R1, with the face once more at a tenth (§3.1, §4.1)."""
+"""The losses of eq. 4, 2.2 L2 + 1.0 LPIPS + 1.0 Dice + 0.01 Adv + 0.1 R1, and their terms for the face (§3.1, §4.1)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..nets.channels import FILL, GENERATED, MASKS, SAMPLED
 from ..nets.perceptual import LPIPS
 from .presets import Losses
 
+MIN_FACE = 32  # pixels a side of face crops, at least: LPIPS needs as many
+FACE_SHARE = 4  # face crops have a side of the LPIPS window's divided by this
+
 
 def over(rgb: Tensor, alpha: Tensor, background: Tensor | float = 1.0) -> Tensor:
-    """[B, 3, H, W] on a colour; the paper's pictures are on white."""
+    """RGB [B, 3, H, W] with alpha [B, 1, H, W] over a background colour; the paper's is white."""
     return rgb * alpha + background * (1 - alpha)
 
 
 def dice(guess: Tensor, truth: Tensor) -> Tensor:  # [B, 1, H, W] in [0, 1]
-    """1 − 2 |A ∩ B| / (|A| + |B|), soft."""
+    """Soft Dice loss: 1 − 2 |A ∩ B| / (|A| + |B|)."""
     both = (guess * truth).sum((1, 2, 3))
     return (1 - (2 * both + 1) / (guess.sum((1, 2, 3)) + truth.sum((1, 2, 3)) + 1)).mean()
 
@@ -24,18 +28,20 @@ def dice(guess: Tensor, truth: Tensor) -> Tensor:  # [B, 1, H, W] in [0, 1]
 def texture_loss(
     restored: Tensor,  # [B, 21, S, S] T_res
     texture: Tensor,  # [B, 21, S, S] T
-    scale: Tensor,  # [21, 1, 1] of the channels
+    scale: Tensor,  # [21, 1, 1] standard deviations of the channels
 ) -> Tensor:
-    """‖T − T_res‖² of §3.3, in units of each channel's own scale: generated channels, colours and masks count equally,
-    however many they are, and colours where they are known."""
-    known = texture[:, 20:]
+    """‖T − T_res‖² of §3.3 in units of each channel's standard deviation.
+
+    It is the mean of three terms with equal weights: generated channels, known colours, masks.
+    """
+    known = texture[:, FILL]
     error = ((restored - texture) / scale).square()
-    rgb = (error[:, 16:19] * known).sum() / (3 * known.sum()).clamp(min=1)
-    return (error[:, :16].mean() + rgb + error[:, 19:].mean()) / 3
+    rgb = (error[:, SAMPLED] * known).sum() / (3 * known.sum()).clamp(min=1)
+    return (error[:, GENERATED].mean() + rgb + error[:, MASKS].mean()) / 3
 
 
 def random_crop(pictures: Tensor, size: int) -> Tensor:
-    """The same random window of all pictures of a sample: [B, C, H, W] -> [B, C, size, size]; §4.1: 256 of 512."""
+    """One random window of all pictures, [B, C, H, W] -> [B, C, size, size]; §4.1: 256 of 512 pixels."""
     h, w = pictures.shape[2:]
     if size >= min(h, w):
         return pictures
@@ -44,7 +50,7 @@ def random_crop(pictures: Tensor, size: int) -> Tensor:
 
 
 def cut(pictures: Tensor, boxes: Tensor, size: int) -> Tensor:  # [B, C, H, W], [B, 4] x0, y0, x1, y1 in [0, 1]
-    """Each picture's box, bilinear, at size²: [B, C, size, size]."""
+    """Each picture's box resampled to [B, C, size, size], bilinear."""
     t = (torch.arange(size, device=boxes.device) + 0.5) / size
     x = torch.lerp(boxes[:, 0, None], boxes[:, 2, None], t) * 2 - 1
     y = torch.lerp(boxes[:, 1, None], boxes[:, 3, None], t) * 2 - 1
@@ -57,13 +63,13 @@ def reconstruction(
     alpha: Tensor,  # [B, 1, H, W] in [0, 1]
     truth: Tensor,  # [B, 3, H, W] in [0, 1] I_GT, on white
     mask: Tensor,  # [B, 1, H, W] in [0, 1]
-    face: Tensor,  # [B, 4] x0, y0, x1, y1 of the face in [0, 1]; no area: not seen
+    face: Tensor,  # [B, 4] x0, y0, x1, y1 of the face in [0, 1]; zeros: not seen
     lpips: LPIPS | None,  # None: without that term
     w: Losses,
     crop: int,  # pixels a side of the random window for LPIPS
     background: Tensor | float = 1.0,  # [B, 3, 1, 1] in [0, 1]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """All terms of eq. 4 but the adversarial one, and each by name."""
+    """The weighted sum of the terms of eq. 4 except the adversarial ones, and the unweighted terms by name."""
     rgb, alpha = rgb.float(), alpha.float()
     a, b = over(rgb, alpha, background), truth + (background - 1) * (1 - mask)
     parts = {"l2": F.mse_loss(a, b), "dice": dice(alpha, mask)}
@@ -77,11 +83,11 @@ def reconstruction(
         total = total + w.lpips * parts["lpips"]
     seen = (face[:, 2] - face[:, 0]) * (face[:, 3] - face[:, 1]) > 0
     if w.face and bool(seen.any()):
-        n = max(32, crop // 4)
+        n = max(MIN_FACE, crop // FACE_SHARE)
         fa, fb = cut(a[seen], face[seen], n), cut(b[seen], face[seen], n)
-        near = w.l2 * F.mse_loss(fa, fb)
+        loss = w.l2 * F.mse_loss(fa, fb)
         if lpips is not None:
-            near = near + w.lpips * lpips(fa, fb).mean()
-        parts["face"] = near * seen.float().mean()
+            loss = loss + w.lpips * lpips(fa, fb).mean()
+        parts["face"] = loss * seen.float().mean()
         total = total + w.face * parts["face"]
     return total, parts

@@ -1,12 +1,14 @@
-"""Stage: the human parser, from labelled photos and generated people.
+"""Train the human parser on labelled photos and generated people.
 
     dinar synthesize -o people --people 300 --views 3
     dinar train parser --data CCP_FOLDER people --weights 3 1 --run runs/parser
 
-Folders are parsing sets (``data.parsing``), multi-view sets with class maps (``dinar synthesize``) or a copy of
-Clothing Co-Parsing, whose keypoints and class maps are made once, in the run folder. The first is validated on.
-Photos named in parser_validation.txt never train: 150 of the 861 labelled ones, among them all labelled ones of
-benchmarks/photos.txt, so that the end-to-end benchmark stays honest.
+A folder is a parsing set (``data.parsing``), a multi-view set with class maps (``dinar synthesize``), or a copy of
+Clothing Co-Parsing; keypoints and class maps of the latter are computed once and kept in the run folder. The first
+folder is used for validation.
+
+Photos in parser_validation.txt are never used for training: 150 of the 861 labelled ones. They include all labelled
+photos of the end-to-end benchmark (benchmarks/photos.txt).
 """
 
 from __future__ import annotations
@@ -29,31 +31,38 @@ from ..photo.parser_input import person_affine
 from . import presets
 from .loop import State
 
-# Cross-entropy weights: (2 % / the class' share of the pixels of 144 photos)^.4, at most 3; the background at least .7,
-# for with .5 outlines ran wide (2 % of the area).
+# Cross-entropy weights: (2 % / the class' share of the pixels of 144 photos)^.4, at most 3. The background has at least
+# .7; with .5, masks were 2 % too large (docs/measurements.md).
 WEIGHTS = (0.7, 0.95, 1.45, 1.2, 3.0, 3.0, 0.8, 0.7, 0.75, 0.85, 1.85, 1.3, 2.1, 1.15)
 NOT_PERSON = (LABEL["background"], LABEL["bag"])
+MIN_PIXELS = 20  # a class with fewer true pixels in a batch has no Dice term
+SHOWN = 12  # validation photos in the picture
+OPACITY = 0.6  # of class colours over a photo
 
 
 def validation_names() -> frozenset[str]:
+    """Names of the photos that are kept for validation."""
     return frozenset((Path(__file__).parent / "parser_validation.txt").read_text().split())
 
 
 def person_probability(logits: Tensor) -> Tensor:  # [B, classes, h, w] -> [B, h, w]
-    """Of being the person or what the person wears: all but background and bags."""
+    """Probability of the person with clothes: all classes except background and bags."""
     p = logits.softmax(1)
     return 1 - p[:, NOT_PERSON[0]] - p[:, NOT_PERSON[1]]
 
 
 def losses(logits: Tensor, labels: Tensor, c: presets.Parser) -> dict[str, Tensor]:
-    """Class-balanced cross-entropy, soft IoU of the person (what the mask is judged by), Dice over the classes."""
+    """Class-balanced cross-entropy, soft IoU of the person, Dice of the classes.
+
+    ``logits`` [B, classes, h, w], ``labels`` [B, h, w] int64 with IGNORE where unknown.
+    """
     logits = logits.float()
     cross = F.cross_entropy(logits, labels, logits.new_tensor(WEIGHTS), ignore_index=IGNORE)
     known = (labels != IGNORE)[:, None].float()
     p = logits.softmax(1) * known
     truth = F.one_hot(labels.clamp(max=len(CLASSES) - 1), len(CLASSES)).permute(0, 3, 1, 2) * known
     both, total = (p * truth).sum((0, 2, 3)), (p + truth).sum((0, 2, 3))
-    seen = truth.sum((0, 2, 3)) > 20
+    seen = truth.sum((0, 2, 3)) > MIN_PIXELS
     dice = (1 - (2 * both + 1) / (total + 1))[seen].mean()
     p, truth = ((x.sum(1) - x[:, NOT_PERSON[0]] - x[:, NOT_PERSON[1]]).flatten(1) for x in (p, truth))
     both = (p * truth).sum(1)
@@ -62,7 +71,7 @@ def losses(logits: Tensor, labels: Tensor, c: presets.Parser) -> dict[str, Tenso
 
 
 class ParserStage:
-    """See :class:`dinar.train.loop.Stage`."""
+    """A :class:`dinar.train.loop.Stage`."""
 
     averaged: Sequence[str] = ("parser",)
 
@@ -70,9 +79,9 @@ class ParserStage:
         self,
         c: presets.Parser,
         sources: Sequence[Samples],
-        weights: Sequence[float],  # how often each source is drawn from
+        weights: Sequence[float],  # relative sampling rate of each source
         validation: Samples,
-        start: Path | bytes | None = None,  # a parser's folder, or EfficientNet-Lite0's weights; None: random (tests)
+        start: Path | bytes | None = None,  # a parser's folder, or EfficientNet-Lite0's weights; None: random weights
     ) -> None:
         self.c, self.sources, self.validation = c, sources, validation
         self.share = np.cumsum(weights) / np.sum(weights)
@@ -105,9 +114,9 @@ class ParserStage:
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         first = self.sources[min(int((rng.random() >= self.share).sum()), len(self.sources) - 1)]
         other = self.sources[0]
-        drawn = first[int(rng.integers(len(first)))]
+        chosen = first[int(rng.integers(len(first)))]
         beside = int(rng.integers(len(other)))
-        return tensors(augment(drawn, lambda: other[beside], self.size(i // self.c.loop.batch), rng), rng)
+        return tensors(augment(chosen, lambda: other[beside], self.size(i // self.c.loop.batch), rng), rng)
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         rgb = batch["rgb"].to(memory_format=torch.channels_last)
@@ -116,7 +125,7 @@ class ParserStage:
         return out
 
     def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Person IoU and class IoU at crop size over the validation photos, without augmentation; 12 of them drawn."""
+        """IoU of person and classes over the validation photos, without augmentation; a picture of SHOWN of them."""
         size, net = self.size(state.step), averaged["parser"]
         counts, person, tiles = np.zeros((3, len(CLASSES))), [], []
         for i in range(len(self.validation)):
@@ -131,7 +140,7 @@ class ParserStage:
                 counts[:, k] += (a & b).sum(), (a | b).sum(), b.sum()
             a, b = (~np.isin(x, NOT_PERSON) & known for x in (guess, truth))
             person.append((a & b).sum() / max(1, (a | b).sum()))
-            if i % max(1, len(self.validation) // 12) == 0 and len(tiles) < 12:
+            if i % max(1, len(self.validation) // SHOWN) == 0 and len(tiles) < SHOWN:
                 tiles.append(np.hstack([s.rgb, painted(guess, s.rgb), painted(truth, s.rgb)]))
         classes = counts[0] / counts[1].clip(1)
         rows = [np.hstack(tiles[i : i + 4]) for i in range(0, len(tiles) - len(tiles) % 4, 4)] or tiles[:1]
@@ -147,9 +156,9 @@ class ParserStage:
 
 
 def painted(labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
-    """[H, W, 3] uint8: the picture under the classes' colours; labels [h, w] are enlarged to it."""
+    """[H, W, 3] uint8: the picture with class colours over it; labels [h, w] are enlarged to the picture's size."""
     big = cv2.resize(palette()[labels.astype(np.uint8)], rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    return (rgb * 0.4 + big * 0.6).astype(np.uint8)
+    return (rgb * (1 - OPACITY) + big * OPACITY).astype(np.uint8)
 
 
 def train(
@@ -164,9 +173,9 @@ def train(
     """The ``dinar train parser`` command.
 
     Args:
-        data: labelled folders; the first is validated on.
-        weights: how often each is drawn from; equally where none are given.
-        init: a parser's weights to start from instead of ImageNet's.
+        data: labelled folders; the first is used for validation.
+        weights: relative sampling rate of each folder; none: equal rates.
+        init: weights folder of a parser to start from instead of ImageNet's weights.
     """
     from ..assets import asset
     from ..data.ccp import is_ccp, prepare_ccp

@@ -1,7 +1,7 @@
-"""What the four stages learn from: views of people of any source, as arrays that a network takes (§3.1, §4.2).
+"""Training samples of the four stages: views of people from several sources, as network inputs (§3.1, §4.2).
 
-Sources are mixed by weight. Multi-view sets give two different views of one person, one to encode and one to render;
-single photos give the same view twice, with holes punched into what the networks see.
+Sources are mixed by weight. A sample of a multi-view set is two different views of one person, one to encode and one to
+render. A sample of a single photo is the same view twice; the encoded one has holes in its sample mask.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ from ..body import Body, load_body
 from ..data.augment import augment
 from ..data.dressing import dressed
 from ..errors import DinarError
-from ..neural.arrays import frontality, mirrored, view_arrays
+from ..neural.arrays import frontality, mirror_arrays, view_arrays
 from ..views import Source, Views
 
-HOLES = 0.4  # of the known texels, on average, that are hidden where input and target are the same picture
+HOLES = 0.4  # mean share of the pixels that are hidden where input and target are the same picture
+HOLE_SIDES = (0.08, 0.35)  # range of a hole's sides, as a share of the picture's
+ENDLESS = 2**31  # people of a source without end
 
 
 class People:
-    """Several sources as one, drawn by weight."""
+    """Several sources as one, sampled by weight."""
 
     def __init__(
         self,
         sources: Sequence[Source],
-        weights: Sequence[float] = (),  # how often each is drawn from; none: equally
+        weights: Sequence[float] = (),  # relative sampling rate of each source; none: equal rates
         size: int = 512,  # pixels a side
         holdout: int = 0,  # the last people of the first source are kept for validation
-        augmented: bool = True,  # camera angle, colour shift and mirror (§4.2); False: the mirror alone
-        cached: int = 0,  # so many views' arrays are kept in memory, where nothing but the mirror changes them
+        augmented: bool = True,  # camera angle, colour shift and mirror (§4.2); False: mirror only
+        cached: int = 0,  # number of views whose arrays are kept in memory; without effect if ``augmented``
         body: Body | None = None,
     ) -> None:
         self.sources, self.size, self.holdout, self.augmented = list(sources), size, holdout, augmented
@@ -50,59 +52,59 @@ class People:
         for s in self.sources:
             if s.body != self.body.name:
                 raise DinarError(f"expected sources with the {self.body.name} body alone, got one with {s.body}")
-        self.counts = [2**31 if s.num_people is None else s.num_people for s in self.sources]
+        self.counts = [ENDLESS if s.num_people is None else s.num_people for s in self.sources]
         self.counts[0] -= holdout
         if min(self.counts) < 1:
-            raise DinarError(f"expected more than {holdout} people in the first source and some in the others: "
-                             f"{holdout} are kept for validation")  # fmt: skip
+            raise DinarError(f"expected more than {holdout} people in the first source, {holdout} of which are for "
+                             "validation, and at least one in the others")  # fmt: skip
 
     def pair(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Two different views of one person: ``in_*`` to encode, ``out_*`` to render; or one view twice."""
+        """Two different views of one person, or one view twice: ``in_*`` to encode, ``out_*`` to render."""
         k, person = self.draw(rng)
         n = self.sources[k].num_views(person)
         chosen = rng.choice(n, 2, replace=False).tolist() if n > 1 else [0]
         out = _two(self._arrays(k, person, chosen, rng))
         if n == 1:
-            out["in_body"] = out["in_body"] * holes(self.size, rng)
+            out["in_sample_mask"] = out["in_sample_mask"] * holes(self.size, rng)
         return out
 
     def draw(self, rng: np.random.Generator) -> tuple[int, int]:
-        """A source by its weight, and one of its people."""
+        """Index of a source, chosen by weight, and of one of its people."""
         k = min(int((rng.random() >= self.share).sum()), len(self.sources) - 1)
         return k, int(rng.integers(self.counts[k]))
 
     def all_views(self, rng: np.random.Generator, views: int) -> dict[str, np.ndarray]:
-        """``in_*`` [views, ...] of one person, the most frontal first, and how many of them are different."""
+        """``in_*`` [views, ...] of one person, the most frontal first, and the number of different views among them."""
         k, person = self.draw(rng)
         n = self.sources[k].num_views(person)
         chosen = rng.permutation(n)[:views].tolist()
         x = self._arrays(k, person, chosen, rng)
         order = np.argsort(-x["front"], kind="stable")
-        order = [order[i % len(order)] for i in range(views)]  # a batch needs as many of everybody
+        order = [order[i % len(order)] for i in range(views)]  # repeated: all samples of a batch have equal shapes
         return {f"in_{k}": a[order] for k, a in x.items()} | {"different": np.asarray(len(chosen), np.float32)}
 
     def views_of(self, k: int, person: int, flip: bool) -> dict[str, np.ndarray]:
-        """``in_*`` [views, ...] of all views of a person as they are, perhaps mirrored."""
+        """``in_*`` [views, ...] of all views of a person without augmentation; ``flip`` mirrors them."""
         x = view_arrays(self._views(k, person), self.body, self.size)
-        return {f"in_{n}": a for n, a in (mirrored(x) if flip else x).items()}
+        return {f"in_{n}": a for n, a in (mirror_arrays(x) if flip else x).items()}
 
     def held_out(self, i: int) -> dict[str, np.ndarray]:
-        """Validation person i of ``holdout``: the most frontal view, and one far from it."""
+        """Held-out person i: ``in_*`` is the most frontal view, ``out_*`` another one."""
         person = self.counts[0] + i
         n = self.sources[0].num_views(person)
         v = self._views(0, person)
         order = np.argsort(-frontality(v), kind="stable")
-        # evens: a view near the front; odds: the back
+        # even i: the second most frontal view; odd i: the least frontal one
         other = int(order[min(1, n - 1)] if i % 2 == 0 else order[-1])
         return _two(view_arrays(v.select([int(order[0]), other]), self.body, self.size))
 
     def _views(self, k: int, person: int, chosen: Sequence[int] | None = None) -> Views:
-        """With the body widened to the clothes, as ``create`` does, where the set does not come with it."""
+        """Views of a person, with offsets to the clothes as in ``create`` if the source has none."""
         source = self.sources[k]
         v = source.views(person, chosen).to("cpu")
         if v.fit.offsets is not None:
             return v
-        if source.num_people is None:  # nobody is seen twice
+        if source.num_people is None:  # an endless source: no person is used twice, so offsets are not kept
             return dressed(v, self.body)
         if (k, person) not in self._offsets:
             everything = v if chosen is None else source.views(person).to("cpu")
@@ -111,7 +113,7 @@ class People:
         return dataclasses.replace(v, **{"params" if v.fitted is None else "fitted": wider})
 
     def _arrays(self, k: int, person: int, chosen: list[int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Some views of a person [views, ...]: read, augmented, rasterised; or from memory, perhaps mirrored."""
+        """Arrays [views, ...] of some views of a person: augmented; or mirrored with probability .5 and cached."""
         if self.augmented:
             v = self._views(k, person, chosen)
             v = augment(v, self.body, torch.Generator().manual_seed(int(rng.integers(2**31))))
@@ -124,7 +126,7 @@ class People:
         else:
             kept = [self._kept[k, person, i] for i in chosen]
             x = {n: np.stack([a[n] for a in kept]).astype(np.float32) for n in kept[0]}
-        return mirrored(x) if rng.random() < 0.5 else x
+        return mirror_arrays(x) if rng.random() < 0.5 else x
 
 
 def _two(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -133,11 +135,11 @@ def _two(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def holes(size: int, rng: np.random.Generator) -> np.ndarray:
-    """[1, S, S] {0, 1}: random boxes are 0, so that a single photo's own view is not a mere copy."""
+    """[1, S, S] {0, 1}: 0 in random boxes, so that rendering a single photo's own view is not copying."""
     keep = np.ones((1, size, size), np.float32)
     hidden = rng.uniform(0, 2 * HOLES)
     while (keep == 0).mean() < hidden:
-        h, w = (rng.uniform(0.08, 0.35, 2) * size).astype(int)
+        h, w = (rng.uniform(*HOLE_SIDES, 2) * size).astype(int)
         y, x = int(rng.integers(-h // 2, size - h // 2)), int(rng.integers(-w // 2, size - w // 2))
         keep[:, max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = 0
     return keep
@@ -152,8 +154,15 @@ def open_people(
     cached: int = 0,
     seed: int = 0,
 ) -> People:
-    """Sources by path: multi-view folders and shards (``dinar synthesize``, ``dinar fit --frames``), PHOTOS:FITS for a
-    folder of photos and its set (``dinar fit``), and the word ``synthetic`` for endless people made on the way."""
+    """Open sources of people.
+
+    Args:
+        data: multi-view folders and shards (``dinar synthesize``, ``dinar fit --frames``); PHOTOS:FITS, a folder of
+            photos and its fits (``dinar fit``); or ``synthetic``, people generated during training.
+        weights: relative sampling rate of each source.
+        size: pixels a side.
+        holdout: people of the first source that are kept for validation.
+    """
     from ..data.photos import Photos
     from ..data.shards import open_set
     from ..synthetic.source import Synthetic

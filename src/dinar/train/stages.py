@@ -1,4 +1,4 @@
-"""The command ``dinar train avatar | compression | finetune | inpainting``: options in, a trained run out."""
+"""The commands ``dinar train avatar | compression | finetune | inpainting``."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ STAGES: dict[str, type[AvatarStage]] = {
 
 def train(
     stage: str,
-    data: Sequence[Path],  # sources of people, see open_people; the first is validated on
+    data: Sequence[Path],  # sources of people, see open_people; the first is used for validation
     run: Path,
     c: presets.Learned,
-    weights: Sequence[float] = (),  # how often each source is drawn from
+    weights: Sequence[float] = (),  # relative sampling rate of each source
     init: Path | None = None,  # weights folder of the stage before
     cpu: bool = False,
     dry_run: bool = False,
 ) -> bool:
-    """Train to the end, from the run's checkpoint where there is one. False: stopped by a signal."""
+    """Train a stage, from the run's checkpoint if it has one. Returns False if a signal stopped it."""
     people = open_people(data, weights, c.size, c.holdout, c.augmented, c.cached, c.loop.seed)
     config = {"stage": stage, "data": [str(d) for d in data], "weights": list(weights),
               "init": str(init) if init else None, **dataclasses.asdict(c)}  # fmt: skip
