@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from dinar.body import Body
 from dinar.nets.renderer import FastRenderer
 from dinar.neural.avatar import Neural
-from dinar.neural.render import draw
+from dinar.neural.render import render
 from dinar.scene import Camera, coverage, orbit
 
 SIZE = 128  # of the network's pictures
@@ -74,7 +74,7 @@ def drawn(body: Body, renderer, size: int) -> tuple[np.ndarray, np.ndarray]:
     camera = orbit(vertices, 0, height=size, width=size)
     neural = Neural(torch.zeros(1, 21, 32, 32), None, renderer, SIZE)
     neural.__dict__["ready"] = renderer
-    return draw(neural, body, vertices, camera)[..., 3], cover(body, vertices, camera)
+    return render(neural, body, vertices, camera)[..., 3], cover(body, vertices, camera)
 
 
 def cover(body: Body, vertices: torch.Tensor, camera: Camera) -> np.ndarray:

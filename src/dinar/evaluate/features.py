@@ -1,11 +1,11 @@
-"""Measures that need a network: LPIPS, DISTS, KID, ReID, each under the name of what it really is.
+"""Metrics with networks: LPIPS, DISTS, KID, ReID.
 
-The weights come from stated packages with a pinned hash (:mod:`dinar.assets`). Two standard extractors cannot be had
-from a registry: InceptionV3 with the weights of FID, and FlipReID. Their TorchScript files are the user's to give; only
-with them are the measures called KID and ReID. Without, the same formulas over ImageNet's VGG16 are called
-"KID-VGG16 (substitute)" and "ReID-VGG16 (substitute)", and compare with nothing published.
+Weights come from packages with a pinned hash (:mod:`dinar.assets`). No registry has the standard extractors of KID and
+ReID, InceptionV3 with the weights of FID and FlipReID. Users give them as TorchScript files. Without these files, the
+same formulas with ImageNet's VGG16 are computed under the names "KID-VGG16 (substitute)" and "ReID-VGG16 (substitute)";
+their values are not comparable with published ones.
 
-Pictures: [H, W, 3] float32 in [0, 1], sRGB. Objects load their weights once and are called often.
+Pictures are [H, W, 3] float32 in [0, 1], sRGB. Objects load their weights once.
 """
 
 from __future__ import annotations
@@ -34,12 +34,16 @@ INCEPTION = (
     "InceptionV3 with the weights of FID as TorchScript (inception-2015-12-05.pt from "
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/)"
 )
-FLIPREID = "FlipReID as TorchScript, [1, 3, 384, 128] in [0, 1] -> [1, D], its own normalisation inside"
+FLIPREID = "FlipReID as TorchScript, [1, 3, 384, 128] in [0, 1] -> [1, D], with its normalisation inside"
+DISTS_SIDE = 256  # pixels of the shorter side (DISTS, §3.1)
+VGG_SIDE = 256  # pixels of the longer side for the substitutes' features
+REID_SIZE = (384, 128)  # rows and columns of FlipReID's input
+CROP_MARGIN = 20  # the margin of a person's crop is the box's height divided by this
 
 
 @cache
 def backbone(net: Literal["vgg", "alex"], device: str) -> LPIPS:
-    """ImageNet's VGG16 or AlexNet with LPIPS' heads, loaded once for all measures."""
+    """ImageNet's VGG16 or AlexNet with LPIPS' heads, loaded once for all metrics."""
     return LPIPS(net).to(device)
 
 
@@ -51,7 +55,10 @@ def to_tensor(picture: np.ndarray, device: str = "cpu") -> Tensor:  # [H, W, 3] 
 
 
 def reduced(x: Tensor, side: int, which: Callable[..., int] = min) -> Tensor:
-    """[1, 3, H, W] with ``side`` pixels at its shorter (longer: ``max``) side, antialiased bilinear; never enlarged."""
+    """[1, 3, H, W] reduced to ``side`` pixels of its shorter side (``which=max``: longer), bilinear with antialiasing.
+
+    Smaller pictures are unchanged.
+    """
     h, w = x.shape[2:]
     scale = side / which(h, w)
     if scale >= 1:
@@ -63,7 +70,7 @@ def reduced(x: Tensor, side: int, which: Callable[..., int] = min) -> Tensor:
 
 
 class Lpips:
-    """LPIPS 0.1 (Zhang et al. 2018) at the pictures' own resolution; the network's name belongs to the figure."""
+    """LPIPS 0.1 (Zhang et al. 2018) at the pictures' resolution. ``name`` contains the network."""
 
     def __init__(self, net: Literal["alex", "vgg"] = "alex", device: str = "cpu") -> None:
         self.name = {"alex": "LPIPS-AlexNet", "vgg": "LPIPS-VGG16"}[net]
@@ -75,16 +82,15 @@ class Lpips:
 
 
 class Dists:
-    """DISTS (Ding et al. 2020): structure and texture of VGG16's features, pooled by a Hanning window, and of RGB.
+    """DISTS (Ding et al. 2020): structure and texture of RGB and of VGG16's features pooled by a Hanning window.
 
-    α and β were learnt, and the article measures (§3.1), with the shorter side reduced to 256 pixels; so does this by
-    default. The package's function leaves that to its callers and many figures in print are of pictures as they are:
-    ``short_side=None``, a metric with values of its own.
+    The article reduces the shorter side to 256 pixels (§3.1), and α and β were learnt so. Some published values are of
+    pictures at full resolution instead; ``short_side=None`` computes these.
     """
 
     name = "DISTS"
 
-    def __init__(self, device: str = "cpu", short_side: int | None = 256) -> None:
+    def __init__(self, device: str = "cpu", short_side: int | None = DISTS_SIDE) -> None:
         self.net, self.device, self.short_side = backbone("vgg", str(device)), str(device), short_side
         # tensors only; the asset's hash is pinned
         weights = torch.load(io.BytesIO(asset("dists.pt")), map_location=device, weights_only=True)
@@ -115,7 +121,7 @@ class Dists:
         for x, y, alpha, beta in zip(self.features(a), self.features(b), self.alpha, self.beta, strict=True):
             x, y = x.flatten(1), y.flatten(1)
             mx, my = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
-            dx, dy = x - mx, y - my  # centred: a picture's distance to itself is 0, which a difference of means is not
+            dx, dy = x - mx, y - my  # centred moments: the distance of a picture to itself is exactly 0
             texture = (2 * mx * my + 1e-6) / (mx.square() + my.square() + 1e-6)
             structure = (2 * (dx * dy).mean(1) + 1e-6) / (dx.square().mean(1) + dy.square().mean(1) + 1e-6)
             similarity += float((alpha * texture[:, 0]).sum() + (beta * structure).sum())
@@ -126,7 +132,7 @@ class Dists:
 
 
 class Extractor(Protocol):
-    """``name`` says what it is; ``standard`` whether the measure may bear its plain name with it."""
+    """A feature extractor. With a ``standard`` one the metric has its plain name; else the name contains ``name``."""
 
     name: str
     standard: bool
@@ -135,7 +141,7 @@ class Extractor(Protocol):
 
 
 class Vgg16Features:
-    """The substitute: channel means of one of VGG16's five LPIPS layers, the longer side reduced to 256 pixels."""
+    """The substitute: channel means of one of VGG16's five LPIPS layers, longer side reduced to VGG_SIDE."""
 
     name, standard = "VGG16", False
 
@@ -144,12 +150,12 @@ class Vgg16Features:
 
     @torch.inference_mode()
     def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        maps = (self.net.features(reduced(to_tensor(p, self.device), 256, max))[self.layer] for p in pictures)
+        maps = (self.net.features(reduced(to_tensor(p, self.device), VGG_SIDE, max))[self.layer] for p in pictures)
         return np.stack([m[0].mean((1, 2)).double().cpu().numpy() for m in maps])
 
 
 class InceptionFeatures:
-    """The standard of KID: the 2,048 pooled features of FID's InceptionV3, which resizes 8-bit pictures by itself."""
+    """The standard extractor of KID: 2,048 pooled features of FID's InceptionV3. The network resizes 8-bit pictures."""
 
     name, standard = "InceptionV3", True
 
@@ -163,7 +169,7 @@ class InceptionFeatures:
 
 
 class FlipReidFeatures:
-    """The standard of ReID: a module of the user's that takes [1, 3, 384, 128] in [0, 1] and returns [1, D]."""
+    """The standard extractor of ReID: the user's module, [1, 3, 384, 128] in [0, 1] -> [1, D]."""
 
     name, standard = "FlipReID", True
 
@@ -172,9 +178,9 @@ class FlipReidFeatures:
 
     @torch.inference_mode()
     def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        fitted = (F.interpolate(to_tensor(p, self.device), size=(384, 128), mode="bilinear", antialias=True)
-                  for p in pictures)  # fmt: skip
-        return _vectors((self.net(x) for x in fitted), FLIPREID)
+        resized = (F.interpolate(to_tensor(p, self.device), size=REID_SIZE, mode="bilinear", antialias=True)
+                   for p in pictures)  # fmt: skip
+        return _vectors((self.net(x) for x in resized), FLIPREID)
 
 
 def _vectors(results: Iterable[Tensor], what: str, size: int | None = None) -> np.ndarray:
@@ -187,9 +193,9 @@ def _vectors(results: Iterable[Tensor], what: str, size: int | None = None) -> n
 
 
 def _script(file: str | Path, what: str, device: str) -> tuple[torch.jit.ScriptModule, str]:
-    """A TorchScript module from a path, or from an https address by way of the cache, and its sha256.
+    """A TorchScript module from a path or an https address (cached), and its sha256.
 
-    Such a file is a program, if one in a small language: give only files whose source you trust.
+    A TorchScript file is a program: use only files from sources that you trust.
     """
     path = Path(file)
     try:
@@ -212,7 +218,7 @@ def mmd2(
     x: np.ndarray,  # [M, D] float, M >= 2
     y: np.ndarray,  # [N, D] float, N >= 2
 ) -> float:
-    """Unbiased squared maximum mean discrepancy under k(x, y) = (x·y/D + 1)³; may be negative (Bińkowski 2018)."""
+    """Unbiased squared maximum mean discrepancy with k(x, y) = (x·y/D + 1)³ (Bińkowski et al. 2018); may be < 0."""
     if min(len(x), len(y)) < 2:
         raise DinarError(f"KID needs two pictures or more on both sides, got {len(x)} and {len(y)}")
     kernel = lambda p, q: (p @ q.T / p.shape[1] + 1) ** 3  # noqa: E731
@@ -221,7 +227,7 @@ def mmd2(
 
 
 class Kid:
-    """KID of two sets of pictures: :func:`mmd2` over all, or its mean over random subsets (both are unbiased)."""
+    """KID of two sets of pictures: :func:`mmd2` of all of them, or its mean over random subsets (both unbiased)."""
 
     def __init__(self, extractor: Extractor, subset: int | None = None, subsets: int = 100, seed: int = 0) -> None:
         self.name = "KID" if extractor.standard else f"KID-{extractor.name} (substitute)"
@@ -240,7 +246,7 @@ class Kid:
 
 
 class Reid:
-    """Cosine distance, 0 to 2, of two pictures' embeddings; each is cut to its mask's box first, where one is given."""
+    """Cosine distance of two pictures' embeddings, 0 to 2. A picture with a mask is cropped to the mask's box first."""
 
     def __init__(self, extractor: Extractor) -> None:
         self.name = "ReID" if extractor.standard else f"ReID-{extractor.name} (substitute)"
@@ -258,9 +264,9 @@ class Reid:
 
 
 def person_crop(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """The box of the mask and a twentieth of its height around it; the whole picture for an empty mask or none."""
+    """The box of the mask with a margin of 1/CROP_MARGIN of its height; the whole picture without a mask."""
     if mask is None or not mask.any():
         return picture
     (y0, y1), (x0, x1) = ((i.min(), i.max() + 1) for i in np.nonzero(mask))
-    m = round((y1 - y0) / 20)
+    m = round((y1 - y0) / CROP_MARGIN)
     return picture[max(y0 - m, 0) : y1 + m, max(x0 - m, 0) : x1 + m]

@@ -1,7 +1,7 @@
-"""Picture metrics on numpy images [H, W, 3] float in [0, 1], sRGB. Definitions are the published ones, named exactly.
+"""Metrics of pictures, [H, W, 3] float in [0, 1], sRGB, as published.
 
-``METRICS`` says of each what it is, :class:`Measures` computes those that are asked for. What needs a network is in
-:mod:`.features`, what needs an animation in :mod:`.animation`; what each figure means: docs/evaluation.md.
+``METRICS`` describes them, :class:`Measures` computes them. Metrics with networks are in :mod:`.features`, those of
+animations in :mod:`.animation`. docs/evaluation.md explains them.
 """
 
 from __future__ import annotations
@@ -18,25 +18,32 @@ from ..errors import DinarError
 from .features import Dists, FlipReidFeatures, InceptionFeatures, Kid, Lpips, Reid, Vgg16Features
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003
+WINDOW, SIGMA = 11, 1.5  # pixels of SSIM's Gaussian window, and its standard deviation (Wang et al. 2004)
+C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for a peak of 1 (Wang et al. 2004)
 
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
-    """Peak signal-to-noise ratio in dB for a peak of 1; ``where`` [H, W] bool restricts the mean."""
+    """Peak signal-to-noise ratio in dB for a peak of 1; ``where`` [H, W] bool selects pixels. Infinite if equal."""
     d = (np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2
     mse = float(d.mean() if where is None else d[where].mean())
     return float("inf") if mse == 0 else -10 * float(np.log10(mse))
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two masks; 1 if both are empty."""
+    """Intersection over union of two masks [H, W] bool; 1 if both are empty."""
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else 1.0
 
 
 def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Multi-scale SSIM: 11×11 Gaussian (σ 1.5, valid), K = (.01, .03), five scales by 2×2 mean, channels averaged."""
-    if min(a.shape[:2]) < 11 * 2 ** (len(MS_SSIM_WEIGHTS) - 1):
-        raise DinarError(f"MS-SSIM needs at least 176 pixels a side, got {a.shape[0]} x {a.shape[1]}: make them larger")
+    """Multi-scale SSIM (Wang et al. 2003): 11×11 Gaussian without padding, five scales by 2×2 means, mean of RGB.
+
+    Raises:
+        DinarError: a side has fewer than 176 pixels.
+    """
+    if min(a.shape[:2]) < (least := WINDOW * 2 ** (len(MS_SSIM_WEIGHTS) - 1)):
+        raise DinarError(f"expected pictures of at least {least} pixels a side for MS-SSIM, got {a.shape[0]} x "
+                         f"{a.shape[1]}")  # fmt: skip
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     score = 1.0
     for k, w in enumerate(MS_SSIM_WEIGHTS):
@@ -49,12 +56,13 @@ def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _ssim(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean SSIM and mean contrast-structure term per channel."""
-    g = lambda z: cv2.GaussianBlur(z, (11, 11), 1.5)[5:-5, 5:-5]  # noqa: E731
+    """Mean SSIM and mean contrast-structure term of each channel."""
+    edge = slice(WINDOW // 2, -(WINDOW // 2))
+    g = lambda z: cv2.GaussianBlur(z, (WINDOW, WINDOW), SIGMA)[edge, edge]  # noqa: E731
     mx, my = g(x), g(y)
     vx, vy, cov = g(x * x) - mx * mx, g(y * y) - my * my, g(x * y) - mx * my
-    cs = (2 * cov + 0.03**2) / (vx + vy + 0.03**2)
-    l = (2 * mx * my + 0.01**2) / (mx * mx + my * my + 0.01**2)
+    cs = (2 * cov + C2) / (vx + vy + C2)
+    l = (2 * mx * my + C1) / (mx * mx + my * my + C1)
     return (l * cs).mean((0, 1)), cs.mean((0, 1))
 
 
@@ -63,22 +71,22 @@ def _halve(x: np.ndarray) -> np.ndarray:
     return x[:h, :w].reshape(h // 2, 2, w // 2, 2, -1).mean((1, 3))
 
 
-# ---- what there is to measure ----------------------------------------------------------------------------------------
+# ---- table of metrics ------------------------------------------------------------------------------------------------
 
-FACE = 64  # pixels a side, at least, that a face region is widened to: LPIPS was made on pictures of 64
+FACE = 64  # minimum side of a face crop in pixels: LPIPS was trained on patches of 64
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One line of the tables' legend."""
+    """The description of a metric."""
 
     name: str
     better: Literal["higher", "lower"]
     unit: str
-    standard: bool  # a published measure under its own name; else ours, or a substitute
+    standard: bool  # a published metric; False: ours, or a substitute
     note: str
     scope: Literal["pair", "set", "animation"] = "pair"
-    face: bool = False  # computed for the face region, too, as "face NAME"
+    face: bool = False  # also computed for the face crop, as "face NAME"
 
 
 _VGG = "ImageNet's VGG16"
@@ -107,15 +115,14 @@ _SUBSTITUTE = {"KID": "KID-VGG16 (substitute)", "ReID": "ReID-VGG16 (substitute)
 
 
 class Measures:
-    """The metrics that were asked for; networks and weights are loaded once.
+    """Computes metrics; networks are loaded once.
 
-    KID and ReID need the user's files. Without them their substitutes are computed, under the substitutes' names:
-    ``names`` says what comes out.
+    KID and ReID need the user's files; without them, their substitutes are computed. ``names`` are the results' names.
     """
 
     def __init__(
         self,
-        names: Sequence[str] = (),  # keys of METRICS; none: all
+        names: Sequence[str] = (),  # keys of METRICS; empty: all
         device: str = "cpu",
         inception: str | Path | None = None,  # TorchScript file or https address, see features.INCEPTION
         reid: str | Path | None = None,  # TorchScript file or https address, see features.FLIPREID
@@ -139,12 +146,12 @@ class Measures:
     def pair(
         self,
         pred: np.ndarray,  # [H, W, 3] float32 in [0, 1]
-        truth: np.ndarray,  # the same
-        pred_mask: np.ndarray,  # [H, W] bool, where the person is
-        truth_mask: np.ndarray,  # the same
-        face_box: tuple[int, int, int, int] | None = None,  # x0, y0, x1, y1 pixels: adds "face ..." of the cut-out
+        truth: np.ndarray,  # [H, W, 3] float32 in [0, 1]
+        pred_mask: np.ndarray,  # [H, W] bool, the person
+        truth_mask: np.ndarray,  # [H, W] bool
+        face_box: tuple[int, int, int, int] | None = None,  # x0, y0, x1, y1 pixels: adds "face ..." metrics
     ) -> dict[str, float]:
-        """Every metric of two pictures. The face is widened to FACE pixels where it is smaller, not enlarged."""
+        """The metrics of two pictures. A face box smaller than FACE pixels is widened, not resampled."""
         shapes = {x.shape[:2] for x in (pred, truth, pred_mask, truth_mask)}
         if len(shapes) > 1 or pred.shape != truth.shape:
             raise DinarError(f"expected pictures and masks of one size, got {pred.shape}, {truth.shape}, "
@@ -158,7 +165,7 @@ class Measures:
         return out
 
     def sets(self, preds: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> dict[str, float]:
-        """The metrics of two sets of pictures (KID), two pictures or more in each."""
+        """The metrics of two sets of at least two pictures (KID)."""
         return {n: net(preds, truths) for n, net in self._networks.items() if isinstance(net, Kid)}
 
     def _pair(self, name: str, a: np.ndarray, b: np.ndarray, mask_a: np.ndarray, mask_b: np.ndarray) -> float:
@@ -174,18 +181,18 @@ class Measures:
 
 
 def _at_least(span: Sequence[int], end: int) -> slice:
-    """The pixels from span[0] to span[1], at least FACE of them where the picture has so many."""
+    """The pixels from span[0] to span[1], widened to at least FACE pixels within 0 to ``end``."""
     size = min(max(round(span[1] - span[0]), FACE), end)
     start = min(max(round((span[0] + span[1] - size) / 2), 0), end - size)
     return slice(start, start + size)
 
 
 def interval(
-    values: Sequence[float] | np.ndarray,  # one a person: values of one person's pictures are not independent
+    values: Sequence[float] | np.ndarray,  # one value for each person: pictures of one person are not independent
     seed: int = 0,
     resamples: int = 2000,
 ) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean (percentiles); not a number for fewer than two values."""
+    """95 % bootstrap interval of the mean (percentiles); NaN for fewer than two values."""
     x = np.asarray(values, np.float64)
     if len(x) < 2:
         return float("nan"), float("nan")

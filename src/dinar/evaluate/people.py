@@ -1,12 +1,12 @@
-"""One picture of a person -> avatar -> all the other pictures of them: the protocol of §4.2 and app. D.
+"""Make an avatar from one picture of a person and compare it with the person's other pictures (§4.2, app. D).
 
-Everything that is compared is also written as a picture with its mask, so that another system's pictures can be put in
-the place of ours (`dinar evaluate renders`)::
+All compared pictures are written with their masks, so that other systems can be measured on the same crops
+(`dinar evaluate renders`)::
 
-    pictures/input/PERSON.png                 what the avatars were made from
+    pictures/input/PERSON.png                 the input picture
     pictures/truth/GROUP/PERSON.VIEW.png      the true pictures, cropped
     pictures/SYSTEM/GROUP/PERSON.VIEW.png     the avatar in their poses and cameras
-    people/NUMBER.json                        the measures; written last, so that a killed run goes on after it
+    people/NUMBER.json                        the metrics; written last: a killed run resumes after complete people
 """
 
 from __future__ import annotations
@@ -46,22 +46,23 @@ from .protocol import Protocol, box_of, cut, face_in, on_background
 
 SAME, NEAR, SIDE, BACK, POSED = "same view", "up to 45°", "side", "back", "new pose"
 GROUPS = (SAME, NEAR, SIDE, BACK, POSED)
-NEW_POSE = 30.0  # degrees by which a limb has to point elsewhere, seen from the pelvis, to be another pose
-MAX_ERROR = 3.0  # per cent of the height: views whose refitted body misses the keypoints by more are left out
+NEAR_ANGLE, SIDE_ANGLE = 45.0, 135.0  # degrees between the cameras: largest of the groups NEAR and SIDE
+NEW_POSE = 30.0  # degrees; a pose is new if a limb's direction, seen from the pelvis, differs by more
+MAX_ERROR = 3.0  # per cent of the height; views with a larger keypoint error of the refitted body are left out
 LIMBS = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
 
 
 @dataclass(frozen=True)
 class System:
-    """A way to make avatars."""
+    """A way to make avatars: a name and the options of `dinar.create`."""
 
     name: str
-    options: dict[str, Any] = field(default_factory=dict)  # keywords of `dinar.create`
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def how(self) -> str:
-        told = {k: v.name if isinstance(v, Path) else v for k, v in self.options.items()}
-        return "create(" + ", ".join(f"{k}={v}" for k, v in told.items()) + ")"
+        options = {k: v.name if isinstance(v, Path) else v for k, v in self.options.items()}
+        return "create(" + ", ".join(f"{k}={v}" for k, v in options.items()) + ")"
 
 
 def choose_systems(learned: bool, classical: bool, weights: Path | None) -> list[System]:
@@ -77,7 +78,7 @@ def choose_systems(learned: bool, classical: bool, weights: Path | None) -> list
 
 
 def check_weights(weights: Path | None) -> None:
-    """Say that there are no weights before anything is made."""
+    """Raise a DinarError if there are no weights, before the evaluation starts."""
     if weights is not None:
         load_networks(weights, ["encoder"])
     elif shipped() is None:
@@ -86,15 +87,15 @@ def check_weights(weights: Path | None) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a worker process needs besides the source of people."""
+    """The settings of an evaluation for its worker processes."""
 
     protocol: Protocol
     systems: tuple[System, ...]
     out: Path
     body: tuple[str, Path | None] = ("anny", None)
-    input: str | None = None  # name or number of the view that the avatar is made from; None: the most frontal
-    refit: bool = False  # the body is fitted here, in all views, with one shape
-    own_mask: bool = True  # `create` cuts the input out itself; False: it is given the set's mask
+    input: str | None = None  # name or number of the input view; None: the most frontal
+    refit: bool = False  # fit the body to all views with one shape; False: use the source's parameters
+    own_mask: bool = True  # `create` computes the input's mask; False: use the source's mask
 
 
 def run(
@@ -104,7 +105,7 @@ def run(
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """Evaluate everybody who has not been yet; returns what is known of each, in order."""
+    """Evaluate all people without a record. Returns the records of all people, in order."""
     plan.protocol.begin(plan.out)
     files = [plan.out / "people" / f"{i:06d}.json" for i in range(people)]
     files[0].parent.mkdir(exist_ok=True)
@@ -127,6 +128,7 @@ def run(
 
 
 def read_record(path: Path) -> dict[str, Any]:
+    """The record of a person that :func:`evaluate_person` wrote."""
     try:
         return json.loads(path.read_text())
     except ValueError as e:
@@ -135,13 +137,13 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def evaluate_person(source: Source, i: int, plan: Plan) -> None:
-    """Make the avatars of person i, draw and measure them, and write it all down; or why that cannot be."""
+    """Make, render and measure the avatars of person i; write pictures and a record with the metrics, or the error."""
     body = load_body(*plan.body)
     v = source.views(i).to("cpu")
     record: dict[str, Any] = {"person": v.name, "rows": [], "skipped": {}, "made": {}}
     try:
         if v.body != body.name:
-            raise DinarError(f"{v.name} is of the {v.body} body, expected {body.name}: see --body")
+            raise DinarError(f"{v.name}: expected parameters of the {body.name} body, got {v.body}: see --body")
         if plan.refit:
             v, record["skipped"] = refit(v, body)
         compare(v, choose_input(v, plan.input), plan, body, record)
@@ -159,14 +161,14 @@ def choose_input(v: Views, wanted: str | None) -> int:
         return v.view_names.index(wanted)
     if wanted.isdigit() and int(wanted) < len(v):
         return int(wanted)
-    raise DinarError(f"{v.name} has no view {wanted} to make an avatar from; there are {', '.join(v.view_names[:12])}")
+    raise DinarError(f"{v.name}: expected an input view among {', '.join(v.view_names[:12])}, got {wanted}")
 
 
 def compare(v: Views, first: int, plan: Plan, body: Body, record: dict[str, Any]) -> None:
-    """Fill ``record`` with a row for every view and system."""
+    """Fill ``record`` with a row for each view and system."""
     p = plan.protocol
     rgb, alpha = v.rgb.numpy(), v.alpha.numpy().astype(np.float32) / 255
-    if v.labels is not None:  # what is carried is no part of an avatar
+    if v.labels is not None:  # avatars have no bags
         alpha *= v.labels.numpy() != LABEL["bag"]
     truth = v.raster(body)
     angles, posed = angles_to(v, first, body), new_pose(v, first, body)
@@ -184,18 +186,17 @@ def compare(v: Views, first: int, plan: Plan, body: Body, record: dict[str, Any]
         row = {"person": v.name, "view": name, "group": group, "angle": round(float(angles[k]), 1),
                "new_pose": bool(posed[k]), "face": face}  # fmt: skip
         write_picture(picture_path(plan.out, "truth", row), true)
-        # in the view that it was made from, the avatar stands as it was fitted there
+        # the input view has the fitted parameters that the avatar was made with
         params = v.fit if k == first else v.params
         for system, avatar in avatars.items():
-            drawn = avatar.render(params.pose[k], v.camera(k).crop(*box, h, w), transl=params.transl[k])
-            drawn = to_uint8(drawn)
-            write_picture(picture_path(plan.out, system, row), drawn)
-            record["rows"].append({"system": system, **row, "values": measure(drawn, true, p, face)})
+            rendered = to_uint8(avatar.render(params.pose[k], v.camera(k).crop(*box, h, w), transl=params.transl[k]))
+            write_picture(picture_path(plan.out, system, row), rendered)
+            record["rows"].append({"system": system, **row, "values": measure(rendered, true, p, face)})
     record["made"] = {n: a.meta for n, a in avatars.items()}
 
 
 def make(v: Views, first: int, plan: Plan, system: System, body: Body):
-    """The avatar of a view, as `dinar create PHOTO --fit FIT` makes it."""
+    """The avatar of view ``first``, by the same calls as `dinar create PHOTO --fit FIT`."""
     with tempfile.TemporaryDirectory() as scratch:
         photo, mask, fit = (Path(scratch) / f"{v.name}{s}" for s in (".png", ".mask.png", ".npz"))
         write_image(photo, v.rgb[first].numpy())
@@ -207,9 +208,9 @@ def make(v: Views, first: int, plan: Plan, system: System, body: Body):
 
 
 def refit(v: Views, body: Body) -> tuple[Views, dict[str, str]]:
-    """The views with the body fitted as in photos, one shape for all, and why some of them are left out.
+    """The views with the body fitted to their pictures, one shape for all, and the reasons of omitted views by name.
 
-    Masks for the fit are made from the pictures; the set's own are kept for the comparison.
+    The fit uses masks computed from the pictures; the comparison uses the source's masks.
     """
     found, skipped = [], {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -221,7 +222,7 @@ def refit(v: Views, body: Body) -> tuple[Views, dict[str, str]]:
             except DinarError as e:
                 skipped[name] = str(e).replace(str(path), name)
     if not found:
-        raise DinarError(f"{v.name}: a person is found in none of {len(v)} views; {next(iter(skipped.values()))}")
+        raise DinarError(f"{v.name}: found a person in none of {len(v)} views; {next(iter(skipped.values()))}")
     fits = fit_body(body, [s.view for _, s in found], shared_shape=True)
     good: list[tuple[int, Fit]] = []
     for (k, s), f in zip(found, fits, strict=True):
@@ -243,32 +244,33 @@ def refit(v: Views, body: Body) -> tuple[Views, dict[str, str]]:
 
 
 def group_of(angle: float, new_pose: bool) -> str:
+    """Group of a view by its angle to the input view in degrees, or POSED if its pose is new."""
     if new_pose:
         return POSED
-    return NEAR if angle <= 45 else SIDE if angle <= 135 else BACK
+    return NEAR if angle <= NEAR_ANGLE else SIDE if angle <= SIDE_ANGLE else BACK
 
 
 def angles_to(v: Views, first: int, body: Body) -> np.ndarray:
-    """[N] degrees between where the cameras are, seen from the pelvis: it turns with the person."""
+    """[N] degrees between the camera of each view and that of view ``first``, in the frame of the pelvis."""
     pelvis = v.params.posed(body).joints[:, 0]
     R, t = v.T_cam_world[:, :3, :3], v.T_cam_world[:, :3, 3]
     eye = -(R.mT @ t[..., None])[..., 0]
-    d = F.normalize(_seen_from_pelvis(v, eye - pelvis), dim=-1)
+    d = F.normalize(_in_pelvis_frame(v, eye - pelvis), dim=-1)
     return np.asarray(torch.rad2deg(torch.acos((d @ d[first]).clamp(-1, 1))))
 
 
 def new_pose(v: Views, first: int, body: Body) -> np.ndarray:
-    """[N] bool: some limb points elsewhere than in the input view by more than NEW_POSE."""
+    """[N] bool: the direction of a limb differs from that in view ``first`` by more than NEW_POSE."""
     joints = v.params.posed(body).joints
     at = lambda side, name: joints[:, body.joint(f"{side}_{name}")]  # noqa: E731
     bones = [at(s, b) - at(s, a) for a, b in LIMBS for s in ("left", "right")]
     bones.append(joints[:, body.joint("neck")] - joints[:, 0])
-    d = F.normalize(torch.stack([_seen_from_pelvis(v, b) for b in bones], 1), dim=-1)  # [N, bones, 3]
+    d = F.normalize(torch.stack([_in_pelvis_frame(v, b) for b in bones], 1), dim=-1)  # [N, bones, 3]
     angle = torch.rad2deg(torch.acos((d * d[first]).sum(-1).clamp(-1, 1)))
     return np.asarray(angle.amax(1) > NEW_POSE)
 
 
-def _seen_from_pelvis(v: Views, directions: torch.Tensor) -> torch.Tensor:  # [N, 3] world
+def _in_pelvis_frame(v: Views, directions: torch.Tensor) -> torch.Tensor:  # [N, 3] world -> [N, 3] pelvis
     R = axis_angle_to_matrix(v.params.pose[:, 0])
     return torch.einsum("nji,nj->ni", R, directions)
 
@@ -277,38 +279,39 @@ def _seen_from_pelvis(v: Views, directions: torch.Tensor) -> torch.Tensor:  # [N
 
 
 def measure(
-    drawn: np.ndarray,  # [H, W, 4] uint8
-    true: np.ndarray,  # [H, W, 4] uint8
+    rendered: np.ndarray,  # [H, W, 4] uint8 sRGB, straight alpha
+    true: np.ndarray,  # [H, W, 4] uint8 sRGB, straight alpha
     p: Protocol,
     face: Sequence[int] | None = None,  # x0, y0, x1, y1 pixels
 ) -> dict[str, float]:
-    """All measures of a pair of pictures. Masks are compared as they are, pictures as the protocol says."""
-    a, b = (on_background(x, p) for x in (drawn, true))
+    """The metrics of a pair of pictures, over the protocol's background. Masks are alpha over .5, without erosion."""
+    a, b = (on_background(x, p) for x in (rendered, true))
     box = None if face is None else (face[0], face[1], face[2], face[3])
     try:
-        values = measures_of(p).pair(a, b, drawn[..., 3] > 127, true[..., 3] > 127, box)
+        values = measures_of(p).pair(a, b, rendered[..., 3] > 127, true[..., 3] > 127, box)
     except ValueError as e:  # too small for MS-SSIM
-        raise DinarError(f"{e}: larger pictures, or other --metrics") from e
+        raise DinarError(f"{e}: use larger pictures or other --metrics") from e
     return {k: float(x) for k, x in values.items()}
 
 
 @lru_cache(maxsize=2)
 def measures_of(p: Protocol) -> Measures:
-    """Networks are loaded once a process."""
+    """The metrics of a protocol; their networks are loaded once in a process."""
     return Measures(p.metrics, p.device, p.inception, p.reid)
 
 
 def slug(text: str) -> str:
-    """A file name."""
+    """A file name made of a text."""
     return re.sub(r"[^\w.+-]+", "-", text).strip("-")
 
 
-def picture_path(out: Path, who: str, row: dict[str, Any]) -> Path:
-    """Where the picture of a row lies: of a system, or `truth`."""
+def picture_path(out: Path, system: str, row: dict[str, Any]) -> Path:
+    """Path of a row's picture; ``system`` is the name of a system, or "truth"."""
     view = f".{row['view']}" if row["view"] else ""
-    return out / "pictures" / slug(who) / slug(row["group"]) / f"{row['person']}{view}.png"
+    return out / "pictures" / slug(system) / slug(row["group"]) / f"{row['person']}{view}.png"
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
+    """Write an image and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, image)

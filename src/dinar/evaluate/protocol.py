@@ -1,7 +1,7 @@
-"""What has to be known to repeat a figure: crop, background, resolution, colour, erosion, poses, masks, extractors.
+"""The protocol of an evaluation: crop, background, resolution, colour, erosion, poses, masks, extractors.
 
-One record for every evaluation. It stands in ``results.json`` and above every table, and a folder that was begun under
-one protocol is not gone on with under another.
+It is stored in ``results.json`` and printed above every table. A results folder belongs to one protocol; another one is
+refused.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from ..scene.textured import over, to_uint8
 from ..version import __version__
 from .metrics import METRICS
 
-MARGIN = 0.06  # of the person's longer side, around them in `crop="person"`
+MARGIN = 0.06  # border around the person in `crop="person"`, as a share of the longer side
+MIN_PIXELS = 16  # of a person in a true mask
+MIN_FACE = 16  # pixels a side of a face box that is measured
 BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 Box = tuple[float, float, float]  # x0, y0, scale: new pixel = (old pixel - (x0, y0)) * scale
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How pictures are made and compared. Every field is words or numbers that go into the json as they are."""
+    """How pictures are made and compared. All fields are json values."""
 
     task: str
     data: str  # which pictures, how many people
@@ -40,14 +42,14 @@ class Protocol:
     erode: int = 0  # pixels by which both masks are eroded before the pictures are put on the background
     colour: str = "sRGB, 8 bit, not linearised"
     input: str = "none"  # which picture the avatar is made from
-    input_mask: str = "none"  # whose cut-out of it `create` is given
-    poses: str = "none"  # of the body in the other pictures
+    input_mask: str = "none"  # origin of its mask
+    poses: str = "none"  # origin of the poses in the other pictures
     truth_mask: str = "none"  # origin of the true pictures' masks
-    device: str = "cpu"  # that the metrics run on
+    device: str = "cpu"  # of the metrics
     metrics: tuple[str, ...] = ()
-    inception: str | None = None  # file of the standard extractor for KID; None: see the metric's name
-    reid: str | None = None  # file of the standard extractor for ReID; None: see the metric's name
-    systems: tuple[tuple[str, str], ...] = ()  # name and how its avatars are made
+    inception: str | None = None  # file of KID's standard extractor; None: the substitute
+    reid: str | None = None  # file of ReID's standard extractor; None: the substitute
+    systems: tuple[tuple[str, str], ...] = ()  # names, and the calls that make their avatars
     average: str = "over a person's pictures, then over people; [95 % bootstrap interval over people]"
     dinar: str = __version__
 
@@ -61,11 +63,11 @@ class Protocol:
                              f"{self.background} and {self.crop}")  # fmt: skip
 
     def record(self) -> dict[str, Any]:
-        """As json."""
+        """The protocol as json values."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def text(self) -> str:
-        """Markdown, for above a table."""
+        """The protocol as a Markdown list."""
         square = f"a square around the true mask, margin {MARGIN:.0%} of its longer side"
         crop = square if self.crop == "person" else "the whole picture"
         lines = [
@@ -82,7 +84,11 @@ class Protocol:
         return "\n".join(f"- {line}" for line in lines)
 
     def begin(self, out: Path) -> None:
-        """Make the folder of results, or see that it was begun under the same protocol."""
+        """Create the results folder, or check that it has the same protocol.
+
+        Raises:
+            DinarError: the folder has another protocol, or cannot be written.
+        """
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as e:
@@ -97,18 +103,18 @@ class Protocol:
             if old != self.record():
                 keys = sorted(k for k in {*old, *self.record()} if old.get(k) != self.record().get(k))
                 raise DinarError(f"{out} holds another evaluation: {', '.join(keys)} differ; give another folder "
-                                 "with -o, or the options of the first run to go on")  # fmt: skip
+                                 "with -o, or the options of the first run to resume it")  # fmt: skip
             return
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.record(), indent=1, sort_keys=True))
 
 
 def metric_names(asked: Sequence[str] = (), inception: str | None = None, reid: str | None = None) -> tuple[str, ...]:
-    """The metrics of pictures that come out: KID and ReID with their files, else their substitutes."""
+    """The names of the computed metrics of pictures: KID and ReID if their files are given, else their substitutes."""
     if unknown := [m for m in asked if m not in METRICS]:
         raise DinarError(f"expected --metrics among {', '.join(METRICS)}; got {unknown[0]}")
     if moving := [m for m in asked if METRICS[m].scope == "animation"]:
-        raise DinarError(f"{moving[0]} is of animations: expected metrics of pictures")
+        raise DinarError(f"expected metrics of pictures, got {moving[0]}, a metric of animations")
     files = {"KID": inception, "ReID": reid}
 
     def wanted(name: str) -> bool:
@@ -124,9 +130,9 @@ def metric_names(asked: Sequence[str] = (), inception: str | None = None, reid: 
 
 
 def box_of(mask: np.ndarray, protocol: Protocol) -> tuple[Box, int, int]:  # [H, W] float or bool
-    """The crop of a true picture, and the height and width that come out."""
+    """The crop box of a true picture, and the crop's height and width in pixels."""
     if protocol.crop == "person":
-        if (mask > 0.5).sum() < 16:
+        if (mask > 0.5).sum() < MIN_PIXELS:
             raise DinarError("the true mask is empty: expected a person in it, or --crop full")
         return crop_box(mask > 0.5, protocol.size, MARGIN), protocol.size, protocol.size
     h, w = mask.shape
@@ -141,7 +147,7 @@ def cut(
     height: int,
     width: int,
 ) -> np.ndarray:
-    """A picture and its mask resampled to a crop."""
+    """A picture and its mask resampled to a crop: [height, width, 4] uint8."""
     side = max(height, width)
     picture = warp_crop(rgb.astype(np.float32) / 255, box, side, 1.0)[:height, :width]
     mask = warp_crop(alpha.astype(np.float32), box, side, 0.0)[:height, :width]
@@ -149,7 +155,7 @@ def cut(
 
 
 def on_background(rgba: np.ndarray, protocol: Protocol) -> np.ndarray:
-    """[H, W, 3] float32 in [0, 1]: what is compared."""
+    """The picture that is compared, [H, W, 3] float32 in [0, 1]: ``rgba`` [H, W, 4] uint8 over the background."""
     x = rgba.astype(np.float32) / 255
     if protocol.erode:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * protocol.erode + 1,) * 2)
@@ -158,8 +164,7 @@ def on_background(rgba: np.ndarray, protocol: Protocol) -> np.ndarray:
 
 
 def face_in(box: np.ndarray, crop: Box, height: int, width: int) -> tuple[int, int, int, int] | None:
-    """A face box x0, y0, x1, y1 in pixels of the whole picture as whole pixels of the crop; None where there is
-    none, or too little of it to measure."""
+    """A face box x0, y0, x1, y1 in whole pixels of the crop; None if it is smaller than MIN_FACE there."""
     x0, y0, k = crop
     x = np.rint((box - [x0, y0, x0, y0]) * k).clip(0, [width, height, width, height]).astype(int).tolist()
-    return (x[0], x[1], x[2], x[3]) if min(x[2] - x[0], x[3] - x[1]) >= 16 else None
+    return (x[0], x[1], x[2], x[3]) if min(x[2] - x[0], x[3] - x[1]) >= MIN_FACE else None

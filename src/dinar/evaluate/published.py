@@ -1,9 +1,9 @@
-"""Tables 1 to 3 of the paper (arXiv 2303.09375), to stand beside ours: never mixed with what was measured here."""
+"""Tables 1 to 3 of the paper (arXiv 2303.09375). Reports print them as separate rows."""
 
 from __future__ import annotations
 
-FRONT = ("MS-SSIM", "PSNR", "LPIPS", "DISTS")  # of the front view, which is the input view; the LPIPS net is not stated
-BACK = ("DISTS", "ReID", "KID")  # ReID: FlipReID's embeddings
+FRONT = ("MS-SSIM", "PSNR", "LPIPS", "DISTS")  # of the front view, the input view; the network of LPIPS is not stated
+BACK = ("DISTS", "ReID", "KID")  # of the back view; ReID: FlipReID's embeddings
 
 SNAPSHOT_PEOPLE = {
     "PIFu": (0.9793, 26.28, 0.0404, 0.0706, 0.1839, 0.09769, 0.0907),
@@ -13,7 +13,7 @@ SNAPSHOT_PEOPLE = {
     "StylePeople": (0.9610, 23.06, 0.0848, 0.0852, 0.1698, 0.13090, 0.0530),
     "DINAR": (0.9687, 24.42, 0.0504, 0.0703, 0.1407, 0.07855, 0.0133),
 }
-"""Table 1: 24 videos of people turning in A-pose, one front and one back frame each. FRONT then BACK."""
+"""Table 1: 24 videos of people turning in A-pose, one front and one back frame of each. Columns: FRONT, BACK."""
 
 THUMAN2 = {
     "PIFu": (0.9893, 28.27, 0.0474, 0.0912, 0.2213, 0.11608, 0.0924),
@@ -24,7 +24,7 @@ THUMAN2 = {
     "StylePeople": (0.9765, 25.81, 0.0588, 0.0830, 0.1828, 0.14212, 0.0347),
     "DINAR": (0.9600, 22.87, 0.0568, 0.0975, 0.1607, 0.09999, 0.0250),
 }
-"""Table 3: 25 scans, made from the rendered front view. FRONT then BACK."""
+"""Table 3: 25 scans; the rendered front view is the input. Columns: FRONT, BACK."""
 
 ABLATION = {
     "RGB texture": (0.8825, 22.80, 0.1204),
@@ -34,6 +34,6 @@ ABLATION = {
     "+ occlusion detector": (0.9201, 24.86, 0.0905),
     "+ RGB tuning": (0.9203, 24.98, 0.0901),
 }
-"""Table 2: 15 people of AzurePeople, diverse poses and viewpoints. MS-SSIM, PSNR, LPIPS."""
+"""Table 2: 15 people of AzurePeople, diverse poses and viewpoints. Columns: MS-SSIM, PSNR, LPIPS."""
 
 DATA = {"SnapshotPeople": SNAPSHOT_PEOPLE, "THuman2.0": THUMAN2}

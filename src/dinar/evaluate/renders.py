@@ -1,9 +1,8 @@
-"""Pictures of another system against true ones: how PIFu, PHORHUM, ARCH, S3F, LHM or IDOL enter the tables.
+"""Measure the pictures of another system (PIFu, PHORHUM, ARCH, S3F, LHM, IDOL, ...) against true ones.
 
-PRED and GT are folders with pictures of equal names, in equal subfolders if there are any: a subfolder is a group
-(front, back, ...). What a file is called before its first dot is the person. Masks are the pictures' alpha channels, or
-folders of masks of the same names. `pictures/truth` of any other evaluation is such a GT, which is the way to measure
-others on the same crops.
+PRED and GT are folders with pictures of equal names and subfolders. A subfolder is a group of views (front, back, ...).
+The part of a file name before its first dot is the person. Masks are the pictures' alpha channels, or folders with
+masks of the same names. `pictures/truth` of another evaluation can be GT, to measure a system on the same crops.
 """
 
 from __future__ import annotations
@@ -23,11 +22,16 @@ from ..pictures import SUFFIXES
 from .people import measure, picture_path, read_record, write_picture
 from .protocol import Protocol, box_of, cut
 
-ALL = "all"  # the group of pictures that lie in no subfolder
+ALL = "all"  # the group of pictures without a subfolder
+MAX_SIDE = 8192  # pixels a side of a picture
 
 
 def pairs(pred: Path, truth: Path) -> list[tuple[str, Path, Path]]:
-    """Name without suffix, relative to the folders, and the two files; every true picture has to have its pair."""
+    """Names relative to the folders, without suffix, and their two files.
+
+    Raises:
+        DinarError: a true picture has no counterpart, or a folder has no pictures or two of one name.
+    """
     found = []
     for folder in (pred, truth):
         if not folder.is_dir():
@@ -57,7 +61,7 @@ def score(
     truth_masks: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """Crop and measure all pairs: a record for each person, as :func:`dinar.evaluate.people.run` gives them."""
+    """Crop and measure all pairs. Returns a record for each person, like :func:`dinar.evaluate.people.run`."""
     people: dict[str, list[tuple[str, Path, Path]]] = {}
     for key, a, b in pairs(pred, truth):
         people.setdefault(Path(key).name.partition(".")[0], []).append((key, a, b))
@@ -70,12 +74,12 @@ def score(
         if not file.is_file():
             rows = []
             for key, a, b in todo:
-                drawn, true = read_pair(a, b, protocol, _mask(pred_masks, key), _mask(truth_masks, key))
+                picture, true = read_pair(a, b, protocol, _mask(pred_masks, key), _mask(truth_masks, key))
                 folder, _, stem = key.rpartition("/")
                 row = {"system": name, "person": person, "view": stem.partition(".")[2], "group": folder or ALL,
-                       "angle": None, "values": measure(drawn, true, protocol)}  # fmt: skip
-                for who, picture in ((name, drawn), ("truth", true)):
-                    write_picture(picture_path(out, who, row), picture)
+                       "angle": None, "values": measure(picture, true, protocol)}  # fmt: skip
+                for system, image in ((name, picture), ("truth", true)):
+                    write_picture(picture_path(out, system, row), image)
                 rows.append(row)
             with replacing(file) as temporary:
                 temporary.write_text(json.dumps({"person": person, "rows": rows, "skipped": {}, "made": {}}, indent=1))
@@ -87,7 +91,7 @@ def score(
 def read_pair(
     pred: Path, truth: Path, protocol: Protocol, pred_mask: Path | None = None, truth_mask: Path | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both pictures [H, W, 4] uint8, cropped alike by the true mask; opaque where there is no mask."""
+    """Both pictures [H, W, 4] uint8 with the crop of the true mask; a picture without a mask is opaque."""
     (x, a, _), (y, b, known) = _read(pred, pred_mask), _read(truth, truth_mask)
     if x.shape != y.shape:
         raise DinarError(f"{pred}: expected a picture of the size of {truth}, {y.shape[1]} x {y.shape[0]} px, got "
@@ -95,14 +99,14 @@ def read_pair(
     if protocol.crop == "person" and not known:
         raise DinarError(f"{truth} has no mask to crop by: expected an alpha channel or --masks; or add --crop full")
     box, h, w = box_of(b, protocol)
-    if protocol.crop == "full" and max(b.shape) == protocol.size:  # as it is: no resampling, not even by nothing
+    if protocol.crop == "full" and max(b.shape) == protocol.size:  # already of this size: do not resample
         return tuple(np.dstack([p, np.rint(m * 255).astype(np.uint8)]) for p, m in ((x, a), (y, b)))  # type: ignore
     return cut(x, a, box, h, w), cut(y, b, box, h, w)
 
 
 def _read(path: Path, mask: Path | None) -> tuple[np.ndarray, np.ndarray, bool]:
-    """RGB [H, W, 3] uint8, alpha [H, W] float32 (1 without a mask), and whether there is a mask."""
-    image = read_image(path, 8192)
+    """RGB [H, W, 3] uint8, alpha [H, W] float32 (1 without a mask), and True if there is a mask."""
+    image = read_image(path, MAX_SIDE)
     rgb = np.array(image.convert("RGB"))
     if mask is not None:
         return rgb, load_mask(mask, rgb.shape), True

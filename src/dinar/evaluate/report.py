@@ -1,7 +1,7 @@
-"""What an evaluation leaves: results.json, table.md in the layout of the paper's tables, sheet.png.
+"""The report of an evaluation: results.json, table.md in the layout of the paper's tables, sheet.png.
 
-results.json holds the protocol, the values of every picture, and for each system and group the mean over people of
-their means over views with its bootstrap interval. Published rows stand in the tables only, marked as such.
+results.json contains the protocol, the values of every picture, and the means of each system and group with bootstrap
+intervals; a mean is over people of their means over views. Published values are only in the tables, in marked rows.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from .metrics import METRICS, interval
 from .people import BACK, GROUPS, SAME, measures_of, picture_path
 from .protocol import Protocol, on_background
 
-TILE, ROWS = 192, 16  # of the sheet: pixels of a picture, rows of a page
-OTHER = "other views"  # all groups but the same view, new poses included
+TILE, ROWS = 192, 16  # of the sheet: pixels a side of a picture, rows of a page
+OTHER = "other views"  # all groups except the same view
+MAX_DIFFERENCES = 3  # systems for which the sheet has a column of differences each
 
 Summary = dict[str, dict[str, dict[str, dict[str, Any]]]]
-"""system -> group -> metric -> mean, low, high (None of a single person), people, pictures."""
+"""system -> group -> metric -> mean, low, high (None for a single person), people, pictures."""
 
 
 def write_report(
     out: Path, protocol: Protocol, records: list[dict[str, Any]], tables: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Write all three; ``tables`` are Markdown that comes before the table of everything. Returns the results."""
+    """Write all three files and return the results. ``tables`` are Markdown tables before the full one."""
     summary = summarise(records, protocol, out)
     left_out = {r["person"]: r["left_out"] for r in records if "left_out" in r}
     skipped = {f"{r['person']}.{view}": why for r in records for view, why in r["skipped"].items()}
@@ -52,7 +53,7 @@ def write_report(
 
 
 def _strict(x: Any) -> Any:
-    """Infinity, the PSNR of equal pictures, as the word: json has no number for it."""
+    """``x`` with infinity (the PSNR of equal pictures) and NaN as strings, which json lacks as numbers."""
     if isinstance(x, dict):
         return {k: _strict(v) for k, v in x.items()}
     if isinstance(x, list | tuple):
@@ -71,7 +72,7 @@ def _people(records: list[dict], left_out: dict[str, str], skipped: dict[str, st
 
 
 def summarise(records: list[dict[str, Any]], protocol: Protocol, out: Path) -> Summary:
-    """Means over people of their means over views, with intervals; and the measures of sets (KID) of each group."""
+    """Means over people of their means over views, with intervals; and the metrics of sets (KID) for each group."""
     rows = [row for r in records for row in r["rows"]]
     systems, groups = list(dict.fromkeys(r["system"] for r in rows)), list(dict.fromkeys(r["group"] for r in rows))
     groups = [g for g in GROUPS if g in groups] + sorted(g for g in groups if g not in GROUPS)
@@ -84,7 +85,7 @@ def summarise(records: list[dict[str, Any]], protocol: Protocol, out: Path) -> S
             mine = [r for r in rows if r["system"] == system and r["group"] in members]
             entry = {m: _mean(mine, m) for m in dict.fromkeys(m for r in mine for m in r["values"])}
             if len(mine) > 1:
-                ours, true = (_Pictures(out, who, mine, protocol) for who in (system, "truth"))
+                ours, true = (_Pictures(out, s, mine, protocol) for s in (system, "truth"))
                 for m, x in measures_of(protocol).sets(ours, true).items():
                     entry[m] = {"mean": float(x), "low": None, "high": None, "people": len({r["person"] for r in mine}),
                                 "pictures": len(mine)}  # fmt: skip
@@ -104,10 +105,10 @@ def _mean(rows: list[dict], metric: str) -> dict[str, Any]:
 
 
 class _Pictures(Sequence[np.ndarray]):
-    """What was compared, [H, W, 3] float32 each, read when it is asked for: a set may not fit into memory."""
+    """Compared pictures, [H, W, 3] float32 each, read on access: a set may not fit into memory."""
 
-    def __init__(self, out: Path, who: str, rows: list[dict[str, Any]], protocol: Protocol) -> None:
-        self.paths, self.protocol = [picture_path(out, who, r) for r in rows], protocol
+    def __init__(self, out: Path, system: str, rows: list[dict[str, Any]], protocol: Protocol) -> None:
+        self.paths, self.protocol = [picture_path(out, system, r) for r in rows], protocol
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -120,12 +121,13 @@ class _Pictures(Sequence[np.ndarray]):
 
 
 def arrow(metric: str) -> str:
+    """The metric's name with an arrow in the direction of better values."""
     m = METRICS.get(metric.removeprefix("face "))
     return metric if m is None else metric + (" ↑" if m.better == "higher" else " ↓")
 
 
 def number(entry: dict[str, Any] | None, metric: str = "", spread: bool = False) -> str:
-    """A mean, with its interval if asked for; a dash where there is none."""
+    """A mean as text, with ``spread`` and its interval; a dash for None."""
     if entry is None:
         return "–"
     digits = 2 if "PSNR" in metric else 4
@@ -136,19 +138,20 @@ def number(entry: dict[str, Any] | None, metric: str = "", spread: bool = False)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def full_table(summary: Summary) -> str:
-    """Every group, system and measure; faces in a table of their own."""
+    """All groups, systems and metrics; those of faces in a second table."""
     metrics = list(dict.fromkeys(m for s in summary.values() for g in s.values() for m in g))
     order = [*METRICS, *(f"face {m}" for m in METRICS)]
     metrics.sort(key=lambda m: order.index(m) if m in order else len(order))
     groups = list(dict.fromkeys(g for s in summary.values() for g in s))
     tables = []
     for title, part in (("All", [m for m in metrics if not m.startswith("face ")]),
-                        ("Where a face is seen", [m for m in metrics if m.startswith("face ")])):  # fmt: skip
+                        ("Faces", [m for m in metrics if m.startswith("face ")])):  # fmt: skip
         rows = []
         for g, (system, found) in ((g, x) for g in groups for x in summary.items()):
             if e := {m: found[g][m] for m in part if m in found.get(g, {})}:
@@ -162,9 +165,9 @@ def full_table(summary: Summary) -> str:
 
 
 def views_table(summary: Summary, lpips: str = "LPIPS-AlexNet") -> str:
-    """The layout of tables 1 and 3: same view, then back view; the published rows below ours."""
+    """A table in the layout of the paper's tables 1 and 3: same view, back view; then the published rows."""
     ours = [m for s in summary.values() for m in s.get(BACK, {})]
-    # the published columns are of FlipReID and InceptionV3; a substitute has a column of its own
+    # Published columns are of FlipReID and InceptionV3. A substitute has its own column.
     extra = [m for m in dict.fromkeys(ours) if m.startswith(("ReID", "KID")) and m not in published.BACK]
     either = f"LPIPS ↓ (ours: {lpips.removeprefix('LPIPS-')}; published: not stated)"
     head = ["method", "data", *(f"same view {m}" for m in ("MS-SSIM ↑", "PSNR ↑", either, "DISTS ↓")),
@@ -179,13 +182,13 @@ def views_table(summary: Summary, lpips: str = "LPIPS-AlexNet") -> str:
         for method, x in table.items():
             rows.append([method, f"published, {data}", f"{x[0]:.4f}", f"{x[1]:.2f}", *(f"{y:.4f}" for y in x[2:5]),
                          f"{x[5]:.5f}", f"{x[6]:.4f}", *("–" for _ in extra)])  # fmt: skip
-    return ("## In the layout of tables 1 and 3\n\n" + markdown(head, rows) + "\n\nPublished rows are those of arXiv "
-            "2303.09375 on other people, with crops, backgrounds and an LPIPS network that it does not state: they say "
-            "what to expect, not who is better.")  # fmt: skip
+    return ("## In the layout of tables 1 and 3\n\n" + markdown(head, rows) + "\n\nPublished rows are from arXiv "
+            "2303.09375. They are of other people; crops, backgrounds and the network of LPIPS are not stated. They "
+            "show the order of magnitude and do not rank systems.")  # fmt: skip
 
 
 def ablation_table(summary: Summary, lpips: str = "LPIPS-AlexNet") -> str:
-    """The layout of table 2, with the published row of the same name beside ours."""
+    """A table in the layout of the paper's table 2, with the published values of the row of the same name."""
     metrics = ("MS-SSIM", "PSNR", lpips)
     groups = [g for g in (SAME, OTHER) if any(g in s for s in summary.values())]
     head = ["texture", *(f"{g} {arrow(m)}" for g in groups for m in metrics),
@@ -202,7 +205,7 @@ def ablation_table(summary: Summary, lpips: str = "LPIPS-AlexNet") -> str:
 
 
 def notes(summary: Summary) -> str:
-    """What the measures are."""
+    """Descriptions of the metrics in a summary."""
     used = dict.fromkeys(m.removeprefix("face ") for s in summary.values() for g in s.values() for m in g)
     lines = [f"- {m}: {METRICS[m].note}" for m in used if m in METRICS and METRICS[m].note]
     return "## Measures\n\n" + "\n".join(lines) if lines else ""
@@ -212,12 +215,12 @@ def notes(summary: Summary) -> str:
 
 
 def write_sheets(out: Path, protocol: Protocol, rows: list[dict[str, Any]]) -> None:
-    """sheet.png, and sheet-2.png and so on where there are many: input, truth, and each system with its difference."""
+    """Write sheet.png, sheet-2.png, ...: a row has the input, the truth, and each system with its difference."""
     cases: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for r in rows:
         cases.setdefault((r["person"], r["group"], r["view"]), []).append(r)
     systems = list(dict.fromkeys(r["system"] for r in rows))
-    differences = len(systems) <= 3  # an ablation has too many columns already
+    differences = len(systems) <= MAX_DIFFERENCES
     every = list(cases.items())
     for page in range(0, len(every), ROWS):
         strips = [_strip(out, protocol, key, found, systems, differences) for key, found in every[page : page + ROWS]]

@@ -33,14 +33,14 @@ MARGIN = 0.06  # border around the person in network inputs, as a share of the p
 
 @dataclass
 class Options:
-    """The switches of table 2, and settings of inpainting and refinement."""
+    """The switches of table 2, and what to do about the rest."""
 
-    neural: bool = True  # the generated channels; False: zeros
-    rgb: bool = True  # the colours sampled from the photo; False: zeros
-    inpaint: bool = True  # diffusion, if the weights contain a denoiser; False: holes stay
+    neural: bool = True  # the 16 generated channels; off: zeros
+    rgb: bool = True  # the colours sampled from the photo; off: zeros
+    inpaint: bool = True  # diffusion, where it is trained; off: holes stay
     refine: bool = True  # app. B
-    seed: int = 0  # of the diffusion sampler
-    steps: int | None = None  # of the diffusion sampler; None: its default
+    seed: int = 0  # of the diffusion: another seed, another back
+    steps: int | None = None  # of the sampler
     refinement: Refinement = field(default_factory=lambda: Refinement(adversarial=0.0))
 
 
@@ -53,8 +53,8 @@ def make_neural(
     fine: Fine | None = None,  # sampled colours at a higher resolution
     options: Options | None = None,
     perceptual: nn.Module | None = None,  # LPIPS, for the refinement
-    progress: Callable[[str], None] = lambda _: None,  # called with a message before each long step
-    lap: Callable[[str], None] = lambda _: None,  # called with the name of a step after it, to time it
+    progress: Callable[[str], None] = lambda _: None,
+    lap: Callable[[str], None] = lambda _: None,  # told what has just been done, for a clock
 ) -> tuple[Neural, list[str]]:
     """The neural texture of a person, and the names of the parts that were used.
 

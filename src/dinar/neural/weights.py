@@ -20,25 +20,25 @@ from ..nets.pretrained import Network
 from ..nets.renderer import load_renderer
 
 Unseen = Literal["diffusion", "classical", "nothing"]
-"""How unseen texels are filled: by diffusion (§3.3), by :mod:`dinar.texture.restore`, or not at all."""
+"""What fills the colours that no photo shows: §3.3; texture.restore; or nothing, and the renderer makes what it can."""
 
-FILE = "avatar.json"  # settings beside the networks of a weights folder
+FILE = "avatar.json"  # beside the networks of a weights folder
 
 
 @dataclass
 class Networks:
-    """The networks of a weights folder and their settings."""
+    """The networks of a weights folder, and what they were trained for."""
 
     nets: dict[str, Network]
-    size: int  # pixels a side of the pictures that they were trained on
-    default: bool = False  # `create` uses the neural renderer with these weights by default
-    unseen: Unseen = "diffusion"  # default fill of unseen texels
-    refine: bool = False  # refinement (app. B) by default
-    atlas: str = ""  # hash of the atlas that they were trained with; empty: unknown
+    size: int  # pixels a side of the pictures
+    default: bool = False  # they are better than the classical avatar, so `create` uses them unasked
+    unseen: Unseen = "diffusion"  # what does better with them
+    refine: bool = False  # likewise; with all weights so far it left stains (docs/training.md)
+    atlas: str = ""  # hash of the atlas of the body they were trained with; empty: not said
 
     @property
     def texture(self) -> int:
-        """Texels a side of the neural texture."""
+        """Texels a side."""
         return int(self.nets["generator"].config["size"])
 
     def to(self, device: torch.device | str) -> Networks:
@@ -48,7 +48,7 @@ class Networks:
 
 
 def save_networks(folder: Path, nets: dict[str, Network], size: int, **more: Any) -> None:
-    """Write networks and FILE. ``more`` are other fields of :class:`Networks`."""
+    """One folder that holds all that the next stage and ``create`` need."""
     for name, net in nets.items():
         net.save_pretrained(folder / name)
     with replacing(folder / FILE) as temp:
@@ -56,11 +56,7 @@ def save_networks(folder: Path, nets: dict[str, Network], size: int, **more: Any
 
 
 def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
-    """The networks of a folder whose names are in ``only``, in eval mode on the CPU.
-
-    Raises:
-        DinarError: the folder has none of them, or FILE is missing or damaged.
-    """
+    """What is there of ``only``, by name, in eval mode on the CPU."""
     out: dict[str, Network] = {}
     for name in NAMES:
         if name in only and (folder / name / "config.json").is_file():
@@ -80,7 +76,7 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
 
 
 def shipped() -> Path | None:
-    """Folder of the weights in the package, the largest preset; None if the package has none."""
+    """Weights in the package: the largest preset that is there."""
     for name in ("paper", "base", "nano"):
         folder = Path(str(resources.files("dinar") / "weights" / name))
         if (folder / FILE).is_file():
@@ -89,30 +85,26 @@ def shipped() -> Path | None:
 
 
 def open_networks(folder: Path | None, wanted: bool | None, atlas: str = "") -> Networks | None:
-    """The networks that ``create`` uses; None: it makes a mesh avatar only.
+    """For ``create``: of a folder, or those in the package; None: make a classical avatar.
 
     Args:
-        folder: weights folder; None: the weights in the package.
-        wanted: True: networks are required; None: use them if their settings say ``default``; False: never.
-        atlas: hash of the body's atlas. Networks that were trained with another atlas are not used.
-
-    Raises:
-        DinarError: ``wanted`` and there are none for this body; or the folder is incomplete.
+        wanted: True: they have to be there; None: only where they say that they are better; False: never.
+        atlas: hash of the body's; networks that were trained with another are of no use.
     """
     if wanted is False:
         return None
     if folder is None and (folder := shipped()) is None:
         if wanted:
-            raise DinarError("this dinar ships no weights for the neural renderer: train them (make nano, "
-                             "docs/training.md) and give the folder with --weights")  # fmt: skip
+            raise DinarError("this dinar ships no weights for learned avatars: train them (make nano, docs/training.md)"
+                             " and give the folder with --weights")  # fmt: skip
         return None
     found = load_networks(folder, [n for n in NAMES if n != "discriminator"])
     if missing := [n for n in ("encoder", "generator", "renderer") if n not in found.nets]:
         raise DinarError(f"{folder}: expected an encoder, a generator and a renderer; {', '.join(missing)} missing")
     if atlas and found.atlas not in ("", atlas):
         if wanted:
-            raise DinarError(f"{folder}: these networks were trained with another body's texture layout: train them "
-                             "with this body, or use --renderer mesh")  # fmt: skip
+            raise DinarError(f"{folder}: these networks were trained with another body, whose texture is laid out in "
+                             "another way: train them with this one, or create without --learned")  # fmt: skip
         return None
     return found if wanted or found.default else None
 
