@@ -25,30 +25,34 @@ class Regions:
     cavity: np.ndarray  # eyes, mouth, tongue
 
 
+# Limits in body heights, downwards from the crown where nothing else is said; tuned by eye.
+HEAD = 0.12  # of the head without the neck, for its depth and width
+BROW, CHIN, HAIRLINE = 0.038, 0.15, 0.035
+CHEEKS, CHEEK_WIDTH, CHEEK_DEPTH = (0.078, 0.115), 0.03, 0.05  # heights; from the middle; from the tip of the nose
+EARS, EAR_WIDTH, EAR_LINE = (0.05, 0.13), 0.8, 0.42  # heights; of the head's width; from front to back of the head
+CROWN, NAPE = 0.05, 0.115
+
+
 @lru_cache(maxsize=4)
 def regions(body: Body) -> Regions:
-    """The regions of a body (cached). Limits are shares of the body's height or the head's depth, tuned by eye."""
+    """The regions of a body (cached)."""
     v = body.v_template.cpu().numpy()
     head = body.vertex_part == PARTS.index("head")
     height = np.ptp(v[:, 1])
     top, x, z = v[head, 1].max(), np.abs(v[:, 0]), v[:, 2]
-    upper = head & (v[:, 1] > top - 0.12 * height)
+    upper = head & (v[:, 1] > top - HEAD * height)
     front, back = v[head, 2].max(), v[upper, 2].min()
-    ear_line = front - 0.42 * (front - back)
-    drop = (top - v[:, 1]) / height  # how far below the crown, in body heights
+    before_ears = z > front - EAR_LINE * (front - back)
+    drop = (top - v[:, 1]) / height
     cavity_faces = np.isin(body.segment, [i for i, n in enumerate(body.segment_names) if n != "skin"])
     cavity = np.zeros(len(v), bool)
     cavity[np.unique(body.faces[cavity_faces])] = True
+    nose = (z > front - CHEEK_DEPTH * height) & (x < CHEEK_WIDTH * height)
     return Regions(
-        face=head & (z > ear_line) & (drop > 0.038) & (drop < 0.15) & ~cavity,
-        face_centre=head
-        & (z > front - 0.05 * height)
-        & (drop > 0.078)
-        & (drop < 0.115)
-        & (x < 0.03 * height)
-        & ~cavity,
-        ears=head & (x > 0.8 * x[upper].max()) & (drop > 0.05) & (drop < 0.13),
-        crown=head & (drop < 0.05) & ~((z > ear_line) & (drop > 0.035)),
-        skull=head & (drop < 0.115) & ~cavity,
+        face=head & before_ears & (drop > BROW) & (drop < CHIN) & ~cavity,
+        face_centre=head & nose & (drop > CHEEKS[0]) & (drop < CHEEKS[1]) & ~cavity,
+        ears=head & (x > EAR_WIDTH * x[upper].max()) & (drop > EARS[0]) & (drop < EARS[1]),
+        crown=head & (drop < CROWN) & ~(before_ears & (drop > HAIRLINE)),
+        skull=head & (drop < NAPE) & ~cavity,
         cavity=cavity,
     )
