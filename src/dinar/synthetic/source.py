@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,9 @@ class Synthetic:
             found: list[Motion] = []
             for path in sorted(Path(self.motions).iterdir()) if self.motions else ():
                 try:
-                    found.append(load_motion(path))
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # of missing rates: only poses are taken
+                        found.append(load_motion(path))
                 except DinarError:  # licences and truncated files lie among the clips
                     continue
             if self.motions and not found:
