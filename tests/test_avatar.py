@@ -32,6 +32,7 @@ def test_demo_photo_end_to_end(avatar: Avatar) -> None:
     assert (avatar.lam > 0).mean() > 0.12 and avatar.rgb.shape == (1024, 1024, 3)
 
 
+@pytest.mark.slow
 def test_real_photo_end_to_end(real_photo: Path, pose_network: None) -> None:
     made = dinar.create(real_photo, learned=False)
     quality, overlap = same_view(made)
@@ -51,12 +52,14 @@ def test_save_and_load(avatar: Avatar, tmp_path: Path) -> None:
     assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_photo_gives_the_same_file(avatar: Avatar, demo_photo: Path, tmp_path: Path) -> None:
     avatar.save(tmp_path / "a.avatar")
     dinar.create(demo_photo, learned=False).save(tmp_path / "b.avatar")
     assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_photos_of_one_person(avatar: Avatar, demo_photo: Path) -> None:
     both = dinar.create([demo_photo, demo_photo], blend="poisson", learned=False)
     assert len(both.work.shots) == 2
@@ -161,6 +164,7 @@ def test_any_failure_of_a_photo_is_that_photos(avatar: Avatar, tmp_path: Path, m
     assert [Path(p).stem for p in failed] == ["a", "b", "c"] and (tmp_path / "out" / "d.avatar").is_file()
 
 
+@pytest.mark.slow
 def test_a_saved_fit_and_a_mask_of_ones_own(avatar: Avatar, demo_photo: Path, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -148,6 +148,7 @@ def variants(demo: Path, tmp: Path) -> dict[str, Path]:
     return out
 
 
+@pytest.mark.slow
 def test_unusual_photos_give_the_same_person(demo_photo, tmp_path, pose_network) -> None:
     from dinar.subject import read_subject
 
@@ -174,6 +175,7 @@ def test_several_people_and_choosing_one(demo_photo, tmp_path, pose_network, cap
     assert status == 1 and "found 2" in line
 
 
+@pytest.mark.slow
 def test_a_label_map_as_mask(demo_photo, tmp_path, pose_network, capsys, monkeypatch) -> None:
     """Its classes reach the fit and the texture; the command line hands it on, and says in one line what is wrong."""
     from dinar.labels import LABEL

@@ -157,6 +157,7 @@ def test_shipped_weights() -> None:
         assert all(bool(torch.isfinite(t).all()) for t in net.state_dict().values()), name
 
 
+@pytest.mark.slow
 def test_create_uses_the_shipped_weights_where_they_are_better(demo_photo: Path, pose_network: None, avatar: Avatar
                                                                ) -> None:  # fmt: skip
     home = shipped()

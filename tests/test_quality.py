@@ -37,12 +37,14 @@ def test_the_demo_avatar_is_as_good_as_it_was(avatar: Avatar) -> None:
     assert 27.6 < quality < 29.1 and 0.945 < overlap < 0.973
 
 
+@pytest.mark.slow
 def test_a_second_avatar_is_as_good_as_it_was(second: Avatar, truth: Views) -> None:
     """Its front against the true mask."""
     quality, overlap = same_view(second, truth.alpha[0].numpy().astype(np.float32) / 255)
     assert 24.1 < quality < 25.5 and 0.926 < overlap < 0.956
 
 
+@pytest.mark.slow
 def test_what_no_photo_shows_is_as_near_the_truth_as_it_was(second: Avatar, truth: Views) -> None:
     """Unseen texels against the same texels of the person's true back."""
     p, body = truth.params, second.body

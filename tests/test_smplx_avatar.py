@@ -48,6 +48,7 @@ def model(body: Body, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "SMPLX_NEUTRAL.npz"
 
 
+@pytest.mark.slow
 def test_photo_to_glb_with_smplx(model: Path, demo_photo: Path, pose_network: None, tmp_path: Path, capsys) -> None:
     assert load_body("smplx", model).num_joints == 55
     me, options = tmp_path / "me.avatar", ["--body", "smplx", "--body-path", str(model)]
