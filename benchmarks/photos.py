@@ -3,7 +3,7 @@
     python benchmarks/photos.py --photos DIR/photos --labels DIR/labels --out out/photos [--limit 10]
 
 DIR is the Clothing Co-Parsing set; ``photos.txt`` lists the photos. Writes ``photos.json`` and contact sheets and
-prints the table of the README, and its gallery. A run that was stopped goes on where it was (``--redo`` starts again).
+prints the table of docs/figures.md. A stopped run continues; ``--redo`` starts again.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def main() -> None:
         if strips:
             cv2.imwrite(str(a.out / f"sheet{page // 10:02d}.jpg"), np.vstack(strips), [cv2.IMWRITE_JPEG_QUALITY, 85])
     few = [cv2.imread(str(f)) for f in sorted((a.out / "strips").glob("*.jpg"))[:: max(1, len(names) // GALLERY)]]
-    if few:  # of the README
+    if few:  # docs/gallery.jpg
         small = cv2.resize(np.vstack(few[:GALLERY]), None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
         cv2.imwrite(str(a.out / "gallery.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 85])
     result = summary(rows)
