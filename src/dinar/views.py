@@ -1,7 +1,7 @@
-"""The contract between data and training: N views of one person, and the sources that give them.
+"""The data structure of training and evaluation: N views of one person, and the protocol of sources of people.
 
-The generator, the readers and every training stage speak :class:`Views`. Metres, y up world, camera x right, y down,
-z forward (:mod:`dinar.scene.camera`); body parameters as :class:`dinar.body.Body` takes them.
+Metres; world y up; camera x right, y down, z forward (:mod:`dinar.scene.camera`). Body parameters are those of
+:class:`dinar.body.Body`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from .body.body import Posed
 from .errors import DinarError
 from .scene import Camera, Fragments, coverage, interpolate, rasterize
 
-DEPTH_UNIT = 1e-4  # metres; files keep depth as whole multiples of it
+DEPTH_UNIT = 1e-4  # metres; unit of depth in files
+MIN_DEPTH = 1e-6  # metres; floor of camera z by which points are divided
 SURFACE_CENTRE, SURFACE_UNIT = (0.0, -0.072, 0.0), 0.0075  # metres; bytes 1 to 255 span the default body at rest
 
 
 @dataclass(eq=False)
 class Params:
-    """The body in N views: one shape, dressed in one way, a pose in each."""
+    """Body parameters in N views: one shape and offsets, a pose in each view."""
 
     betas: Tensor  # [num_betas] float32
     pose: Tensor  # [N, J, 3] float32 axis-angle, pose[:, 0] is the global orientation
     transl: Tensor  # [N, 3] float32 metres, world
     expression: Tensor | None = None  # [N, num_expression] float32; None: neutral
-    offsets: Tensor | None = None  # [V, 3] float32 metres at rest, to the clothes (:mod:`.dressing`); None: bare
+    offsets: Tensor | None = None  # [V, 3] float32 metres at rest, from the body to the clothes; None: no offsets
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -51,37 +52,37 @@ class Params:
 
 @dataclass
 class Raster:
-    """The body as seen in N views: the UV render of §3.1 and what it was made of."""
+    """The rasterised body in N views: the UV render of §3.1, fragments and vertices."""
 
     uv: Tensor  # [N, H, W, 2] float32 in [0, 1], v down; 0 outside the body
     fragments: Fragments  # face, barycentrics, depth: [N, H, W, ...]
     vertices: Tensor  # [N, V, 3] world, metres
-    cover: Tensor  # [N, H, W] float32 in [0, 1], the share of a pixel that the body covers
+    cover: Tensor  # [N, H, W] float32 in [0, 1], the share of each pixel that the body covers
 
     @property
     def mask(self) -> Tensor:
-        """[N, H, W] bool, where the body is."""
+        """[N, H, W] bool: pixels of the body."""
         return self.fragments.mask
 
 
 @dataclass(eq=False)
 class Views:
-    """N pictures of one person in the same clothes, and what is known about them. Poses may differ between views."""
+    """N pictures of one person in the same clothes with cameras and body parameters. Poses may differ between views."""
 
     rgb: Tensor  # [N, H, W, 3] uint8 sRGB, with the background
     alpha: Tensor  # [N, H, W] uint8, 255 = the person
     K: Tensor  # [N, 3, 3] float32 pixels
     T_cam_world: Tensor  # [N, 4, 4] float32
-    params: Params  # the true body of generated people; else the fit
-    fitted: Params | None = None  # generated people: what a fit would have given (never exact); None: params is a fit
-    labels: Tensor | None = None  # [N, H, W] uint8 index into fit.labels.CLASSES
+    params: Params  # true parameters of generated people; else the fit
+    fitted: Params | None = None  # of generated people: true parameters with the errors of a fit; None: params is a fit
+    labels: Tensor | None = None  # [N, H, W] uint8 index into labels.CLASSES
     normals: Tensor | None = None  # [N, H, W, 3] uint8: 128 + 127 n in the camera's frame; 128 outside the person
     depth: Tensor | None = None  # [N, H, W] float32 camera z in metres, 0 outside; files keep multiples of DEPTH_UNIT
     surface: Tensor | None = None  # [N, H, W, 3] uint8 encode_surface of the rest-pose body point that a pixel shows
     keypoints2d: Tensor | None = None  # [N, P, 3] float32 x, y pixels, visibility in [0, 1]; order of Body.keypoints
     keypoints3d: Tensor | None = None  # [N, P, 3] float32 metres, world; the same order
-    body: str = "anny"  # the body that the parameters are of
-    name: str = "person"  # of the person; a file name
+    body: str = "anny"  # name of the body model
+    name: str = "person"  # name of the person; letters, digits, _ and -
     view_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -98,14 +99,18 @@ class Views:
 
     @property
     def fit(self) -> Params:
-        """What a user's photo would come with: the perturbed parameters where there are any."""
+        """Parameters with the errors of a fit, as of a user's photo: ``fitted``, or ``params`` without it."""
         return self.fitted or self.params
 
     def camera(self, i: int) -> Camera:
         return Camera(self.K[i], self.T_cam_world[i], *self.size)
 
     def check(self) -> Views:
-        """Itself, or a DinarError that names the part whose shape or kind is wrong."""
+        """Returns itself.
+
+        Raises:
+            DinarError: a field has a wrong shape or dtype, or is not finite.
+        """
         n, (h, w) = len(self.rgb), self.size
         P = self.keypoints2d if self.keypoints2d is not None else self.keypoints3d
         p = 0 if P is None else P.shape[1]
@@ -136,7 +141,7 @@ class Views:
         return self
 
     def _map(self, f, names: tuple[str, ...] | None = None) -> Views:
-        """``f`` on every tensor [N, ...] and on the parameters."""
+        """Apply ``f`` to all tensors [N, ...] and to the parameters."""
         moved = {}
         for field in dataclasses.fields(self):
             x = getattr(self, field.name)
@@ -145,7 +150,7 @@ class Views:
         return dataclasses.replace(self, **moved, **({} if names is None else {"view_names": names}))
 
     def select(self, indices: Sequence[int] | Tensor) -> Views:
-        """Some of the views, in the order given."""
+        """The views with these indices, in this order."""
         i = torch.as_tensor(indices, dtype=torch.long, device=self.rgb.device)
         names = tuple(self.view_names[k] for k in i.tolist())
         return self._map(lambda x: x.select(i) if isinstance(x, Params) else x[i], names)
@@ -154,9 +159,9 @@ class Views:
         return self._map(lambda x: x.to(device))
 
     def raster(self, body: Body, size: int | tuple[int, int] | None = None, fitted: bool = False) -> Raster:
-        """The UV render of the body: of the true parameters, or of what a fit gives.
+        """The rasterised body, with ``params``; ``fitted``: with :attr:`fit`.
 
-        ``size`` (one side, or height and width) draws the same pictures at another resolution.
+        ``size`` (one side, or height and width) is the resolution; None: that of the pictures.
         """
         H, W = self.size
         h, w = (H, W) if size is None else (size, size) if isinstance(size, int) else size
@@ -188,14 +193,14 @@ def project(
     K: Tensor,  # [N, 3, 3] pixels
     T_cam_world: Tensor,  # [N, 4, 4]
 ) -> tuple[Tensor, Tensor]:
-    """Pixels [N, P, 2] and camera z [N, P] metres; a pinhole for each view."""
+    """Pixels [N, P, 2] and camera z [N, P] in metres of points seen by a pinhole camera in each view."""
     p = points @ T_cam_world[:, :3, :3].mT + T_cam_world[:, None, :3, 3]
-    xy = p[..., :2] / p[..., 2:].clamp(min=1e-6)
+    xy = p[..., :2] / p[..., 2:].clamp(min=MIN_DEPTH)
     return xy @ K[:, :2, :2].mT + K[:, None, :2, 2], p[..., 2]
 
 
 def concatenate(parts: Sequence[Views]) -> Views:
-    """Views of one person from several parts with the same shape, size and extras."""
+    """Join views of one person. All parts have the same shape parameters, image size and optional fields."""
     first = parts[0]
 
     def joined(k: str):
@@ -208,24 +213,27 @@ def concatenate(parts: Sequence[Views]) -> Views:
 
     kinds = [f.name for f in dataclasses.fields(first) if isinstance(getattr(first, f.name), Tensor | Params)]
     if len({p.size for p in parts}) > 1 or any(getattr(p, k) is None for p in parts for k in kinds):
-        raise DinarError(f"views of {first.name}: expected parts of one size with the same extras, got others")
+        raise DinarError(f"views of {first.name}: expected parts of one size with the same optional fields")
     names = tuple(n for p in parts for n in p.view_names)
     return dataclasses.replace(first, **{k: joined(k) for k in kinds}, view_names=names).check()
 
 
 class Source(Protocol):
-    """People, by number. Everything is read (or made) when asked for, so a source is cheap to hold and to send to
-    worker processes, and the same call always gives the same views."""
+    """People by index.
 
-    body: str  # of all its parameters
+    Views are read or generated on access, so that a source is small and can be sent to worker processes. The same call
+    always returns the same views.
+    """
+
+    body: str  # name of the body model of all people
 
     @property
     def num_people(self) -> int | None:
-        """How many; None: endless, every i >= 0 is somebody."""
+        """Number of people; None: endless, every i >= 0 is a person."""
         ...
 
     def num_views(self, i: int) -> int: ...
 
     def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
-        """Some views (default: all) of person i, on the CPU unless the source makes them elsewhere."""
+        """Views of person i (default: all), on the CPU unless the source generates them on another device."""
         ...

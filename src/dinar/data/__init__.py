@@ -1,1 +1,1 @@
-"""Sets of views of people: readers, augmentation, photos with fits (§4.2)."""
+"""Data sets (§4.2): readers and writers of views of people, photos with fits, augmentation, parsing sets."""

@@ -1,7 +1,7 @@
-"""Augmentation of views: camera angle and colour shift (§4.2), and the mirror of body, atlas and picture.
+"""Augmentation of views: camera angle and colour shift (§4.2), and mirroring.
 
-All keep what belongs together together: pictures, cameras, bodies, keypoints, normals and depth stay true to each
-other. Plain torch, on the device of the views. Randomness comes in as a generator, so a seed repeats it.
+Pictures, cameras, bodies, keypoints, normals and depth are changed together and stay consistent. All functions run on
+the device of the views; their randomness comes from a generator.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from ..body import Body
 from ..body.rotation import axis_angle_to_matrix
 from ..views import Params, Views
 
-# Shift of colours between two cameras that see the same clothes: standard deviations.
+# Standard deviations of the colour shift, for the difference between two cameras.
 GAIN, TINT, GAMMA, SATURATION = 0.1, 0.04, 0.1, 0.12
-TURN = (0.05, 0.05, 0.04)  # radians about the camera's x, y, z: pitch, yaw, roll
-ZOOM = 0.06  # of the logarithm of the focal length
+TURN = (0.05, 0.05, 0.04)  # radians, standard deviations about the camera's x, y, z: pitch, yaw, roll
+ZOOM = 0.06  # standard deviation of the logarithm of the focal length
+MAX_SIGMA = 2  # standard deviations at which noise is clamped
 
 
 # --- mirror ---------------------------------------------------------------------------------------------------------
 
 
 def flip(views: Views, body: Body) -> Views:
-    """The mirror image of everything: the person whose left is the other's right, in a world mirrored at x = 0.
+    """Mirror views, body and world at x = 0. Flipping twice is the identity.
 
-    The texture of the mirrored person is the texture mirrored at u = 0.5, which the atlas allows. Shape parameters
-    stay: both halves of the default shape space are equal to 0.1 mm a unit of beta. Facial
-    actions swap by name; SMPL-X's expression components, which have no sides, stay. Flipping twice is the identity.
+    The texture of the mirrored person is the texture mirrored at u = 0.5. Shape parameters are unchanged: the halves of
+    the default shape space differ by at most 0.1 mm for a unit of beta. Facial actions are swapped by name; SMPL-X's
+    expression components have no sides and are unchanged.
     """
     M = views.K.new_tensor([-1, 1, 1])
     K, T = views.K.clone(), views.T_cam_world.clone()
@@ -72,7 +73,7 @@ def flip(views: Views, body: Body) -> Views:
 
 
 def other_side(name: str) -> str:
-    """left_hip -> right_hip, mouth_left -> mouth_right, eyeBlinkLeft -> eyeBlinkRight; names without a side stay."""
+    """The name of the other side: left_hip -> right_hip, eyeBlinkLeft -> eyeBlinkRight; others are unchanged."""
     for a, b in (("left", "right"), ("Left", "Right")):
         for x, y in ((a, b), (b, a)):
             if x in name:
@@ -82,7 +83,7 @@ def other_side(name: str) -> str:
 
 @lru_cache(maxsize=4)
 def _swaps(body: Body) -> tuple[list[int], list[int], list[int]]:
-    """For joints, keypoints and expressions the index of the one on the other side."""
+    """For joints, keypoints and expressions: the index of each one's counterpart on the other side."""
     tables = []
     joints = list(body.joint_names)
     points = [*(f"point {n}" for n in body.keypoint_names), *joints]
@@ -98,11 +99,11 @@ def turn_camera(
     views: Views,
     angles: Tensor,  # [N, 3] radians, axis-angle in the camera's frame
     zoom: Tensor | None = None,  # [N] factor of the focal length
-    anchor: Tensor | None = None,  # [N, 2] pixels that stay where they are; None: the centre of the person's box
+    anchor: Tensor | None = None,  # [N, 2] pixels that keep their place; None: the centre of the person's box
 ) -> Views:
-    """The same pictures from cameras turned about their own centres: exact, as no parallax is involved.
+    """Rotate and zoom cameras about their centres. The warp is exact, as there is no parallax.
 
-    Pixels that the old picture does not show repeat its border and are not the person.
+    Pixels outside the old picture repeat its border; their alpha is 0.
     """
     n, (h, w) = len(views), views.size
     R = axis_angle_to_matrix(angles)
@@ -113,7 +114,7 @@ def turn_camera(
         anchor = torch.stack([_middle(views.alpha > 127, 2), _middle(views.alpha > 127, 1)], -1)
     back = torch.linalg.inv(views.K)
     at = _homography(K @ R @ back, anchor[:, None])[0][:, 0]
-    K[:, :2, 2] += anchor - at  # the turn moves the person out of the frame: move the frame, too
+    K[:, :2, 2] += anchor - at  # shift the frame so that the person stays in it
     H = K @ R @ back  # old pixels to new
     ys, xs = torch.meshgrid(torch.arange(h, device=K.device), torch.arange(w, device=K.device), indexing="ij")
     centres = torch.stack([xs, ys], -1).reshape(1, -1, 2).to(K.dtype) + 0.5
@@ -153,14 +154,14 @@ def turn_camera(
 
 
 def jitter_camera(views: Views, generator: torch.Generator, strength: float = 1.0) -> Views:
-    """A small random turn and zoom of every camera."""
+    """A small random rotation and zoom of each camera (§4.2)."""
     noise = torch.randn(len(views), 4, generator=generator, device=generator.device).to(views.K.device)
-    noise = noise.clamp(-2, 2) * strength
+    noise = noise.clamp(-MAX_SIGMA, MAX_SIGMA) * strength
     return turn_camera(views, noise[:, :3] * noise.new_tensor(TURN), (noise[:, 3] * ZOOM).exp())
 
 
 def _middle(mask: Tensor, dim: int) -> Tensor:
-    """[N] middle of the mask's extent along rows (1) or columns (2), in pixels; the image's middle if empty."""
+    """[N] middle of the mask's extent along rows (1) or columns (2), in pixels; the image's middle for empty masks."""
     size = mask.shape[dim]
     line = mask.any(3 - dim)
     i = torch.arange(size, device=mask.device)
@@ -169,7 +170,7 @@ def _middle(mask: Tensor, dim: int) -> Tensor:
 
 
 def _homography(H: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels [N, P, 2] through [N, 3, 3], and whether they stay in front of the camera [N, P]."""
+    """Pixels [N, P, 2] transformed by H [N, 3, 3], and True for those in front of the camera [N, P]."""
     p = torch.cat([xy, torch.ones_like(xy[..., :1])], -1) @ H.mT
     return p[..., :2] / p[..., 2:].clamp(min=1e-6), p[..., 2] > 1e-6
 
@@ -178,12 +179,10 @@ def _homography(H: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shift_colours(views: Views, generator: torch.Generator, strength: float = 1.0, per_view: bool = False) -> Views:
-    """Another camera's colours: gain, tint, gamma and saturation, the same in all views (they show one person).
-
-    ``per_view`` draws them for each view instead: for stages that should not trust colours between views.
-    """
+    """Random gain, tint, gamma and saturation (§4.2), the same in all views; ``per_view``: different in each view."""
     n = len(views) if per_view else 1
-    noise = torch.randn(n, 6, generator=generator, device=generator.device).to(views.rgb.device).clamp(-2, 2) * strength
+    noise = torch.randn(n, 6, generator=generator, device=generator.device).to(views.rgb.device)
+    noise = noise.clamp(-MAX_SIGMA, MAX_SIGMA) * strength
     noise = noise[:, None, None]
     gain = (noise[..., :1] * GAIN + noise[..., 1:4] * TINT).exp()
     gamma, saturation = (noise[..., 4:5] * GAMMA).exp(), (noise[..., 5:6] * SATURATION).exp()
@@ -194,7 +193,7 @@ def shift_colours(views: Views, generator: torch.Generator, strength: float = 1.
 
 
 def augment(views: Views, body: Body, generator: torch.Generator, mirror: bool = True) -> Views:
-    """All of it: colours and cameras shifted, and every second person mirrored."""
+    """Shift colours and cameras; mirror with probability .5."""
     views = jitter_camera(shift_colours(views, generator), generator)
-    toss = torch.rand((), generator=generator, device=generator.device)
-    return flip(views, body) if mirror and float(toss) < 0.5 else views
+    draw = torch.rand((), generator=generator, device=generator.device)
+    return flip(views, body) if mirror and float(draw) < 0.5 else views

@@ -3,7 +3,7 @@
 ``prepare_ccp`` turns a copy of the set (``photos/NNNN.jpg labels/NNNN.png label_names.txt``) into a parsing set:
 
     rgb/NAME.jpg       photos
-    labels/NAME.png    [H, W] uint8, index into fit.labels.CLASSES, 255 = ignore
+    labels/NAME.png    [H, W] uint8, index into labels.CLASSES, 255 = ignore
     keypoints.npz      names [M], keypoints [M, 33, 4] float32: BlazePose's x, y, z in pixels and visibility
 """
 
@@ -24,7 +24,9 @@ from ..photo.person import find_people
 from ..pictures import read_array, write_array
 
 _N = {name: i for i, name in enumerate(KEYPOINTS)}
-SMALL = 0.0015  # of the height squared: larger "accessories" are never jewellery
+SMALL = 0.0015  # largest area of jewellery, as a share of the squared height
+# The face ellipse, in distances from eyes to mouth: to the chin, to the hair, smallest half width, margin at the ears.
+CHIN, FOREHEAD, HALF_WIDTH, BESIDE = 1.25, 2.6, 1.25, 0.35
 
 
 def is_ccp(folder: Path) -> bool:
@@ -32,7 +34,11 @@ def is_ccp(folder: Path) -> bool:
 
 
 def read_ccp_labels(path: Path) -> np.ndarray:
-    """[H, W] uint8 in the set's own 59 labels, after checking that its list of names is the one of fit.labels."""
+    """[H, W] uint8 in the 59 labels of the set.
+
+    Raises:
+        DinarError: the set's list of names is not that of ``labels.CONVENTIONS``, or the file is damaged.
+    """
     names = (path.parent.parent / "label_names.txt").read_text().split()
     if names != [theirs for theirs, _ in CONVENTIONS["ccp"]]:
         raise DinarError(f"{path.parent.parent / 'label_names.txt'}: expected the 59 names of Clothing Co-Parsing")
@@ -46,7 +52,7 @@ def ccp_classes(
     labels: np.ndarray,  # [H, W] uint8 of CCP
     keypoints: np.ndarray,  # [33, 4] pixels
 ) -> np.ndarray:
-    """[H, W] uint8 of CLASSES: the table, then faces from skin, and jewellery from what hands hold."""
+    """[H, W] uint8 index into CLASSES: by table, with faces separated from skin, and jewellery from held objects."""
     out = to_classes(labels, "ccp")
     out[(out == LABEL["skin"]) & face_region(keypoints, labels.shape)] = LABEL["face"]
     held = (labels == [n for n, _ in CONVENTIONS["ccp"]].index("accessories")).astype(np.uint8)
@@ -64,9 +70,9 @@ def ccp_classes(
 
 
 def face_region(keypoints: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[H, W] bool: a half ellipse down to the chin and a long one above, about the middle of eyes, mouth and ears.
+    """[H, W] bool: the face as two half ellipses about the middle of eyes, mouth and ears; skin outside is not face.
 
-    The chin lies .75 of the eye-to-mouth distance below the mouth. Skin outside is neck, or a hand at the head.
+    The lower one ends at the chin, .75 of the eye-to-mouth distance below the mouth; the upper one is longer.
     """
     at = lambda *names: keypoints[[_N[n] for n in names], :2].mean(0)  # noqa: E731
     eyes, mouth = at("left_eye", "right_eye"), at("mouth_left", "mouth_right")
@@ -80,16 +86,16 @@ def face_region(keypoints: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     points = np.vstack([ears, eyes, mouth]) - middle
     side = points @ across
     centre = middle + across * (side.min() + side.max()) / 2
-    half = max(1.25 * d, np.ptp(side) / 2 + 0.35 * d)
+    half = max(HALF_WIDTH * d, np.ptp(side) / 2 + BESIDE * d)
     yy, xx = np.mgrid[: shape[0], : shape[1]]
     x = ((xx - centre[0]) * across[0] + (yy - centre[1]) * across[1]) / half
     y = (xx - centre[0]) * down[0] + (yy - centre[1]) * down[1]
-    y = np.where(y > 0, y / (1.25 * d), y / (2.6 * d))
+    y = np.where(y > 0, y / (CHIN * d), y / (FOREHEAD * d))
     return x**2 + y**2 < 1
 
 
 def labelled_pose(rgb: np.ndarray, person: np.ndarray) -> Pose | None:  # [H, W, 3] uint8, [H, W] bool
-    """Of everyone found, the one whose keypoints lie inside the labelled person; None where there is no such."""
+    """The pose of the detected person whose keypoints lie most inside the labelled one; None below one half."""
 
     def inside(pose: Pose) -> float:
         xy = np.rint(pose.keypoints[:, :2]).astype(int)
@@ -101,7 +107,7 @@ def labelled_pose(rgb: np.ndarray, person: np.ndarray) -> Pose | None:  # [H, W,
 
 
 def prepare_ccp(folder: Path, out: Path, progress: Callable[[int, int], None] | None = None) -> list[str]:
-    """Write the parsing set of every labelled photo; returns the names without a person found (left out)."""
+    """Write the parsing set of all labelled photos. Returns the names of those without a detected person, left out."""
     paths = sorted((folder / "labels").glob("*.png"))
     if not paths:
         raise DinarError(f"{folder / 'labels'}: expected NAME.png label maps, found none")

@@ -1,4 +1,4 @@
-"""Bodies of a set as ``create`` would have them: widened to the clothes, by the outline of the most frontal picture."""
+"""Fit offsets from the body to the clothes for views of a source, as ``create`` does for a photo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..views import Views
 
 
 def dressed(views: Views, body: Body) -> Views:
-    """Views whose fit has offsets: its own, or those of one view, as if the person had a single photo. About 1 s."""
+    """The views with offsets in their fit: existing ones, or offsets fitted to the most frontal view (about 1 s)."""
     fit = views.fit
     if fit.offsets is not None:
         return views

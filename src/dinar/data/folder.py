@@ -1,13 +1,13 @@
-"""The plain multi-view folder: written by the generator and by `dinar fit --frames`, read by everybody.
+"""The multi-view folder, a format for views of people, written by `dinar synthesize` and `dinar fit --frames`.
 
 ::
 
     dataset.json              format, version, body, size, and how it was made (config, seed)
-    NAME/                     one folder a person; it appears when it is complete
+    NAME/                     a folder for each person, created when it is complete
         views.npz             names, cameras, body parameters (and fitted_*), keypoints; no pickles
         rgb/00.jpg            [H, W, 3] sRGB, or png
         mask/00.png           [H, W] 8 bit, 255 = the person
-        labels/00.png         [H, W] 8 bit index into fit.labels.CLASSES
+        labels/00.png         [H, W] 8 bit index into labels.CLASSES
         normals/00.png        [H, W, 3] 8 bit, 128 + 127 n in the camera's frame
         depth/00.png          [H, W] 16 bit, 0 outside, else 1 + (depth - depth_near) in units of 0.1 mm
         surface/00.png        [H, W, 3] 8 bit, views.encode_surface of the rest-pose body point that a pixel shows
@@ -41,11 +41,11 @@ FORMAT, VERSION = "dinar-views", 1
 JPEG = 95  # quality, without chroma subsampling; 0 writes png
 _ARRAYS = ("K", "T_cam_world", "keypoints2d", "keypoints3d")
 _PARAMS = ("betas", "pose", "transl", "expression", "offsets")
-_SHARED = ("betas", "offsets")  # by all views
+_SHARED = ("betas", "offsets")  # equal in all views
 
 
 def encode(views: Views, jpeg: int = JPEG) -> dict[str, bytes]:
-    """The files of one person, by their path in the person's folder."""
+    """The files of a person as bytes, by their paths in the person's folder."""
     v = views.check().to("cpu")
     if not re.fullmatch(r"[\w-]+", v.name) or not all(re.fullmatch(r"[\w-]+", n) for n in v.view_names):
         raise DinarError(f"expected names of letters, digits, _ and - (they become file names), got {v.name!r}")
@@ -87,7 +87,7 @@ _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 
 
 def _depth_steps(depth: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest depth of each view, and [N, H, W] uint16 above it, both in DEPTH_UNIT."""
+    """Nearest depth of each view [N], and depth above it + 1 [N, H, W] uint16 (0: outside), both in DEPTH_UNIT."""
     steps = np.rint(depth.numpy().astype(np.float64) / DEPTH_UNIT).astype(np.int64)
     on = steps > 0
     near = np.where(on, steps, 1 << 40).min((1, 2))
@@ -96,13 +96,14 @@ def _depth_steps(depth: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def decode(read: Callable[[str], bytes], indices: Sequence[int] | None, where: str) -> Views:
-    """Views from the files of one person; ``read`` takes a path in the person's folder, ``where`` is for messages."""
+    """Views from the files of a person. ``read`` returns a file by its path; ``where`` names the person in errors."""
     a = read_arrays(read("views.npz"), f"{where}/views.npz")
     names = [str(n) for n in a["view_names"]]
     try:
         chosen = list(range(len(names))) if indices is None else [range(len(names))[k] for k in indices]
     except IndexError as e:
-        raise DinarError(f"{where}: there are {len(names)} views, numbered from 0; got {list(indices or ())}") from e
+        raise DinarError(f"{where}: expected indices below {len(names)}, the number of views, got "
+                         f"{list(indices or ())}") from e  # fmt: skip
     h, w = (int(x) for x in a["size"])
 
     def pictures(kind: str, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
@@ -161,9 +162,12 @@ def read_arrays(data: bytes, where: str) -> dict[str, np.ndarray]:
 
 
 def start_set(folder: str | Path, body: str, size: tuple[int, int], layout: str = "folder", **made: Any) -> None:
-    """Create the set's folder and its ``dataset.json``, or see that it is the same set, to be gone on with.
+    """Create a set's folder and ``dataset.json``, or check that an existing one has the same header.
 
-    ``made`` (config, seed, ...) says how it is made, as json values; a folder made otherwise is refused.
+    ``made`` (config, seed, ...) are json values of the header that describe how the set is made.
+
+    Raises:
+        DinarError: the folder has another header, or cannot be written.
     """
     folder = Path(folder)
     header = {"format": FORMAT, "version": VERSION, "layout": layout, "body": body, "size": list(size), **made}
@@ -177,14 +181,18 @@ def start_set(folder: str | Path, body: str, size: tuple[int, int], layout: str 
         if old != header:
             keys = sorted(k for k in {*old, *header} if old.get(k) != header.get(k))
             raise DinarError(f"{folder} holds another set: {', '.join(keys)} differ; give another folder to write to, "
-                             "or the options of the first run to go on")  # fmt: skip
+                             "or the options of the first run to resume it")  # fmt: skip
         return
     with replacing(folder / "dataset.json") as temporary:
         temporary.write_text(json.dumps(header, indent=1, sort_keys=True) + "\n")
 
 
 def read_header(folder: str | Path, layout: str | None = None) -> dict[str, Any]:
-    """``dataset.json``."""
+    """The header in ``dataset.json``.
+
+    Raises:
+        DinarError: it is missing, damaged, or of another format or layout.
+    """
     path = Path(folder) / "dataset.json"
     if not path.is_file():
         raise DinarError(f"{folder} is not a multi-view set: it has no dataset.json")
@@ -201,7 +209,7 @@ def read_header(folder: str | Path, layout: str | None = None) -> dict[str, Any]
 
 
 def write_views(folder: str | Path, views: Views, jpeg: int = JPEG) -> Path:
-    """Write one person into a set; the person's folder appears when it is complete, and replaces an older one."""
+    """Write a person into a set. The person's folder is created atomically and replaces an older one."""
     folder = Path(folder)
     files = encode(views, jpeg)
     final = folder / views.name
@@ -226,7 +234,7 @@ def write_views(folder: str | Path, views: Views, jpeg: int = JPEG) -> Path:
 
 
 def people_in(folder: str | Path) -> list[str]:
-    """Names of the people that are complete, sorted."""
+    """Sorted names of the people in a set."""
     return sorted(p.name for p in Path(folder).iterdir() if p.name[0] != "." and (p / "views.npz").is_file())
 
 

@@ -1,4 +1,4 @@
-"""Videos and frame folders of one person each (SnapshotPeople, iPER, renders of scans) -> the plain multi-view folder.
+"""Import videos and frame folders of one person each (SnapshotPeople, iPER, renders of scans) into a multi-view folder.
 
 Some frames of every person are fitted with one shape for all of them (:func:`dinar.fit.smplify.fit_body`), cropped and
 written by :mod:`.folder`, so that it is done once; a killed import goes on at the next person. Laid out as
@@ -49,7 +49,7 @@ MAX_ERROR = 3.0  # per cent of the height: frames whose fit misses by more are l
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames of one person, not read yet."""
+    """The files of one person's frames."""
 
     name: str
     source: Path  # a video, or a folder of pictures
@@ -58,7 +58,7 @@ class Clip:
 
 
 def find_clips(root: Path) -> list[Clip]:
-    """Everybody under a folder (or in one video), sorted by path; people are named after their paths."""
+    """All clips in a folder (or one video), sorted by path; a person's name is made of the path."""
     if not root.exists():
         raise DinarError(f"no video or folder of frames at {root}")
     if root.is_file() and root.suffix.lower() not in VIDEOS:
@@ -101,7 +101,7 @@ def import_people(
     body: tuple[str, Path | None] = ("anny", None),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict:
-    """Fit and write everybody who is not in ``out`` yet; returns and writes the report (who was left out, and why)."""
+    """Fit and write all people that ``out`` lacks. Writes and returns a report with those left out and why."""
     if frames < MIN_FRAMES:
         raise DinarError(f"expected at least {MIN_FRAMES} frames of each person, got {frames}")
     clips = find_clips(root)
@@ -133,7 +133,7 @@ def import_people(
 
 
 def import_one(clip: Clip, out: Path, frames: int, size: int, body: tuple[str, Path | None]) -> dict:
-    """Fit one person and write them into the set; what happened, for the report."""
+    """Fit one person and write the views into the set. Returns the person's entry of the report."""
     skipped: dict[str, str] = {}
     subjects: list[tuple[str, Subject]] = []
     try:
@@ -163,9 +163,9 @@ def fit_frames(
     body: Body,
     size: int,
     focal: float | None = None,  # pixels of the frames
-    skipped: dict[str, str] | None = None,  # is told about frames that are left out
+    skipped: dict[str, str] | None = None,  # receives frames that are left out and the reasons
 ) -> Views:
-    """One shape and a pose a frame, as views: crops of ``size`` pixels."""
+    """Views of ``size`` pixels with one shape and a pose for each frame."""
     fits = fit_body(body, [s.view for _, s in subjects], shared_shape=True, focal=focal)
     parts = []
     for (frame, s), f in zip(subjects, fits, strict=True):

@@ -1,10 +1,10 @@
-"""Training samples of the human parser: pictures with class maps and keypoints, cropped and strongly augmented.
+"""Training samples of the human parser: pictures with class maps and keypoints, cropped and augmented.
 
-A parsing set is a folder (``data.ccp`` writes one, generated people the same)::
+A parsing set is a folder (written by ``data.ccp``)::
 
     rgb/NAME.jpg|png   labels/NAME.png   keypoints.npz (names [M], keypoints [M, 33, 4])
 
-Anything with ``len`` and ``[i] -> Sample`` will do as well.
+Every object with ``len`` and ``[i] -> Sample`` can replace it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..labels import IGNORE
 from ..photo.parser_input import heatmaps, person_affine, warp
 from ..pictures import read_array
 
-IN_MEMORY = 2000  # pictures: smaller sets are decoded once and kept
+IN_MEMORY = 2000  # largest number of pictures of a set that are kept decoded in memory
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Sample:
     """One picture of one person."""
 
     rgb: np.ndarray  # [H, W, 3] uint8 sRGB
-    labels: np.ndarray  # [H, W] uint8, index into CLASSES; IGNORE: counts for nothing
+    labels: np.ndarray  # [H, W] uint8, index into CLASSES; IGNORE: unknown, without loss
     keypoints: np.ndarray  # [33, 4] float32: x, y, z in pixels, visibility
 
 
 class Samples(Protocol):
-    """Any source of pictures."""
+    """A source of samples."""
 
     def __len__(self) -> int: ...
 
@@ -43,7 +43,7 @@ class Samples(Protocol):
 
 
 class ParsingSet:
-    """A folder of pictures, without those named in ``leave_out`` or, with ``only``, just these."""
+    """A parsing set without the names in ``leave_out``; with ``only``, restricted to these names."""
 
     def __init__(self, folder: Path, leave_out: frozenset[str] = frozenset(), only: frozenset[str] | None = None):
         self.folder = folder
@@ -56,7 +56,7 @@ class ParsingSet:
         keep = [i for i, n in enumerate(names) if n not in leave_out and (only is None or n in only)]
         self.names, self.keypoints = [str(names[i]) for i in keep], keypoints[keep]
         if not keep:
-            raise DinarError(f"{folder}: no pictures left to learn from")
+            raise DinarError(f"{folder}: expected pictures for training, all names are excluded")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -80,7 +80,7 @@ class ParsingSet:
 
 
 def crop(sample: Sample, M: np.ndarray, size: tuple[int, int]) -> Sample:  # M: [2, 3] picture to crop
-    """The picture as the network sees it; outside of it black, IGNORE."""
+    """The network's crop of a sample; outside of the picture, colours are black and labels IGNORE."""
     xy = sample.keypoints[:, :2] @ M[:, :2].T + M[:, 2]
     points = np.hstack([xy, sample.keypoints[:, 2:]]).astype(np.float32)
     labels = warp(sample.labels, M, size, nearest=True, border=IGNORE)
@@ -89,11 +89,11 @@ def crop(sample: Sample, M: np.ndarray, size: tuple[int, int]) -> Sample:  # M: 
 
 def augment(
     sample: Sample,
-    other: Callable[[], Sample],  # somebody else, read when needed: another background, a passer-by
+    other: Callable[[], Sample],  # another sample, read when needed: a background, or a second person
     size: tuple[int, int],  # rows and columns
     rng: np.random.Generator,
 ) -> Sample:
-    """A random crop of a picture, sometimes before another background, beside other people, or partly covered."""
+    """A randomly cropped sample; sometimes with another background, with a second person, or partly occluded."""
     s = crop(sample, _jitter(size, rng) @ _square(person_affine(sample.keypoints, size)), size)
     if rng.random() < 0.4:
         s = _compose(s, other(), size, rng)
@@ -104,9 +104,9 @@ def augment(
 
 
 def tensors(s: Sample, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
-    """A crop as the network takes it: rgb [3, H, W] and heat [6, H/4, W/4] float32, labels [H/2, W/2] int64.
+    """Network inputs of a crop: rgb [3, H, W] in [-1, 1] and heat [6, H/4, W/4] float32, labels [H/2, W/2] int64.
 
-    The labels are those of one of the four pixels of every output cell, at random: without bias, unlike any fixed one.
+    A label is that of a random pixel of the four in each output cell; a fixed pixel would shift outlines.
     """
     y, x = rng.integers(0, 2, 2) if rng is not None else (0, 0)
     rgb = s.rgb.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
@@ -129,7 +129,7 @@ def _jitter(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def _compose(s: Sample, other: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """The person in the other's picture (background and all), or the other person pasted beside, behind or in front."""
+    """The person before the other picture, or the other person pasted beside, behind or before the person."""
     M = _jitter(size, rng) @ _square(person_affine(other.keypoints, size))
     swap = rng.random() < 0.5
     M[:, 2] += rng.choice([-1, 1]) * rng.uniform(0.25, 0.7) * size[1] * (1 if not swap else rng.random()), 0
@@ -144,7 +144,7 @@ def _compose(s: Sample, other: Sample, size: tuple[int, int], rng: np.random.Gen
 
 
 def _cover(rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
-    """Things in front: rectangles and ellipses of one colour or of noise, in place."""
+    """Add occluders in place: rectangles and ellipses of one colour or of noise."""
     h, w = labels.shape
     for _ in range(rng.integers(1, 4)):
         centre = [int(rng.uniform(0, w)), int(rng.uniform(0, h))]
@@ -161,7 +161,7 @@ def _cover(rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Non
 
 
 def _colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light, exposure and white balance of another camera."""
+    """Random gamma, contrast, brightness, white balance, saturation and hue."""
     table = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.2))  # gamma
     table = (table - 0.5) * np.exp(rng.normal(0, 0.15)) + 0.5 + rng.normal(0, 0.06)
     table = (table * np.exp(rng.normal(0, 0.06, 3)) * 255).clip(0, 255).astype(np.uint8)
@@ -176,7 +176,7 @@ def _colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _camera(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Blur, few pixels, noise and jpeg."""
+    """Random low resolution, blur, noise and JPEG compression."""
     h, w = rgb.shape[:2]
     if rng.random() < 0.15:
         k = rng.uniform(0.35, 0.8)
@@ -194,7 +194,7 @@ def _camera(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noisy(keypoints: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Keypoints as a worse detector finds them: moved, some missing, sometimes all."""
+    """Keypoints with a detector's errors: noise, some missing, sometimes all missing."""
     out = keypoints.copy()
     out[:, :2] += rng.normal(0, rng.choice([0.004, 0.012]) * size[0], (33, 2))
     out[rng.random(33) < 0.05, 3] = 0

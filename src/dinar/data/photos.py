@@ -1,12 +1,12 @@
-"""Single photos with cached fits: one small file of parameters for a whole folder, and the source that reads both.
+"""Photo sets: single photos with fits, stored in one small file, and the source that reads both.
 
 A photo set is a folder made by ``dinar fit`` (:mod:`.prepare`)::
 
     fits.npz      parameters, camera, keypoints and scores of every photo; about 1 kB a photo
-    report.json   what was left out and why, and the distribution of the errors (report.txt: the same to read)
+    report.json   photos that were left out with reasons, and the distribution of errors (report.txt: as text)
     masks/        NAME.png, [H, W] 8 bit, the person's alpha at working size (with --masks)
     offsets/      NAME.npy, [V, 3] float16 metres at rest: the body widened to the clothes (with --masks)
-    labels/       NAME.png, [H, W] 8 bit, index into fit.labels.CLASSES (where a human parser wrote them)
+    labels/       NAME.png, [H, W] 8 bit, index into labels.CLASSES (optional)
     each/         NAME.npz, what ``dinar create --fit`` takes (with --each)
 """
 
@@ -38,13 +38,11 @@ from ..scene.textured import to_uint8
 from ..views import Params, Views
 
 FORMAT, VERSION = "dinar-photos", 1
-MARGIN = 1.2  # side of the square crop over the person's box (the released system's)
-# A fit outside these is not learned from. Over 1,799 street photos (benchmarks/photoset.py) keypoints alone do not tell
-# bad fits: the body follows them even where they are wrong. Of the ten photos with the least of the body inside the
-# mask, seven are wrong: two people taken for one, or both legs on one of a walking person's.
+MARGIN = 1.2  # side of the square crop relative to the longer side of the person's box (the released system)
+# Fits outside of these limits are doubtful and not used for training (benchmarks/photoset.py, docs/measurements.md).
 MAX_ERROR = 1.5  # per cent of the person's height, mean over the large joints
 MIN_INSIDE = 0.87  # share of the body's silhouette inside the mask
-# Numbers are kept as multiples of these powers of two: far below the fit's own error, and half the size on disk.
+# Numbers are rounded to multiples of these powers of two, far below the fit's error; this halves the file.
 _STEP = {"betas": 2**-10, "pose": 2**-12, "transl": 2**-12, "keypoints": 2**-3, "world": 2**-10, "box": 2**-3,
          "focal": 2**-3, "keypoint_error": 2**-10, "iou": 2**-10, "inside": 2**-10}  # fmt: skip
 
@@ -54,7 +52,7 @@ Parse = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 @dataclass
 class PhotoFits:
-    """Rows of ``fits.npz``: one person in each of M photos."""
+    """The table ``fits.npz``: one person in each of M photos."""
 
     name: np.ndarray  # [M] file names, sorted
     size: np.ndarray  # [M, 2] int32 height and width at working size (read_photo), which all pixels refer to
@@ -75,13 +73,13 @@ class PhotoFits:
         return len(self.name)
 
     def fit(self, i: int) -> Fit:
-        """Row i as the body fit works with it."""
+        """The fit of row i."""
         t = lambda x: torch.from_numpy(np.array(x[i], np.float32))  # noqa: E731
         camera = photo_camera(int(self.size[i, 0]), int(self.size[i, 1]), float(self.focal[i]))
         return Fit(t(self.betas), t(self.pose), t(self.transl), camera, float(self.keypoint_error[i]))
 
     def doubts(self) -> list[str]:
-        """For each row why it is not to be learned from; empty where it is."""
+        """For each row the reason why its fit is doubtful, or an empty string."""
         out = []
         for error, inside in zip(self.keypoint_error, self.inside, strict=True):
             if error > MAX_ERROR:
@@ -97,7 +95,7 @@ class PhotoFits:
         return dataclasses.replace(self, **{k: getattr(self, k)[rows] for k in _COLUMNS})
 
     def save(self, path: str | Path, **more: str) -> None:
-        """Write an npz, compressed; the same rows give the same bytes. ``more`` goes into its json header."""
+        """Write a compressed npz; the same rows give the same bytes. ``more`` are entries of its json header."""
         header = json.dumps({"format": FORMAT, "version": VERSION, "body": self.body, **more}, sort_keys=True)
         arrays: dict[str, np.ndarray] = {"header": np.array(header)}
         for k in _COLUMNS:
@@ -124,7 +122,7 @@ def merge_fits(parts: Sequence[PhotoFits]) -> PhotoFits:
 
 
 def load_fits(path: str | Path) -> PhotoFits:
-    """Read ``fits.npz``, or a folder that holds it."""
+    """Read ``fits.npz``, given as a file or as its folder."""
     return read_fits(path)[0]
 
 
@@ -152,7 +150,7 @@ def read_fits(path: str | Path) -> tuple[PhotoFits, dict[str, str]]:
 
 
 def body_keypoints(body: Body, keypoints: np.ndarray) -> np.ndarray:  # [33, 4] BlazePose
-    """[P, 3] x, y, visibility in the order of ``Body.keypoints``; points that BlazePose lacks are 0, 0, 0."""
+    """BlazePose keypoints in the order of ``Body.keypoints``: [P, 3] x, y, visibility; 0 for points that it lacks."""
     out = np.zeros((len(body.keypoint_names) + body.num_joints, 3), np.float32)
     known = {*body.keypoint_names, *body.joint_names}
     for i, (name, _) in LANDMARKS.items():
@@ -162,7 +160,7 @@ def body_keypoints(body: Body, keypoints: np.ndarray) -> np.ndarray:  # [33, 4] 
 
 
 def square(box: np.ndarray, size: int, margin: float = MARGIN) -> tuple[float, float, float]:
-    """(x0, y0, scale) of the square about a box x0, y0, x1, y1, its longer side times ``margin``, for warp_crop."""
+    """(x0, y0, scale) for warp_crop: the square about a box x0, y0, x1, y1, its longer side times ``margin``."""
     side = max(float(box[2] - box[0]), float(box[3] - box[1]), 1.0) * margin
     return (float(box[0] + box[2]) - side) / 2, (float(box[1] + box[3]) - side) / 2, size / side
 
@@ -179,7 +177,7 @@ def crop_view(
     name: str,
     offsets: torch.Tensor | None = None,  # [V, 3] metres at rest
 ) -> Views:
-    """One picture with its fit as square :class:`Views` of one; white beyond the picture's border."""
+    """A picture with its fit as one square view; white outside of the picture."""
     x0, y0, k = crop = square(box, size)
     camera = fit.camera.crop(x0, y0, k, size, size)
     picture = warp_crop(rgb.astype(np.float32) / 255, crop, size, 1.0)
@@ -211,8 +209,8 @@ class Photos:
         photos: str | Path,  # the folder
         fits: str | Path,  # the set made by `dinar fit`
         size: int = 512,  # pixels a side of the person-centred crop
-        parse: Parse | None = None,  # masks and labels by a human parser; None: masks/ of the set, or made again
-        doubtful: bool = False,  # also the fits that are not to be learned from
+        parse: Parse | None = None,  # computes masks and labels; None: those of the set, or computed as in `create`
+        doubtful: bool = False,  # include doubtful fits
     ) -> None:
         self.folder, self.set, self.size, self.parse = Path(photos), Path(fits), size, parse
         table = load_fits(fits)

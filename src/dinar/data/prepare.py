@@ -1,4 +1,4 @@
-"""``dinar fit``: body fits of many photos as one small file, in parallel, resumable, with a report of what is missing.
+"""``dinar fit``: fit the body to many photos, in parallel and resumable, and write a photo set with a report.
 
 Photos are worked on in chunks, whose fits are one batch (six times faster a photo than one by one). A finished chunk
 is a file in ``parts/``; a killed run goes on after the last of them and ends with the same bytes.
@@ -183,7 +183,7 @@ def _row(body: Body, path: Path, s: Subject, f: Fit) -> dict[str, Any]:
     mask = s.alpha > 0.5
     both = np.argwhere(mask | mesh)
     inter = float((mask & mesh).sum())
-    covered = np.zeros_like(mask) if s.view.front is None else s.view.front & ~mask  # a bag hides the body, no doubt
+    covered = np.zeros_like(mask) if s.view.front is None else s.view.front & ~mask  # hidden by a bag
     return {
         "name": np.array(path.name),
         "size": np.array(mask.shape, np.int32),
@@ -202,7 +202,7 @@ def _row(body: Body, path: Path, s: Subject, f: Fit) -> dict[str, Any]:
 
 
 def _empty(body: Body) -> dict[str, Any]:
-    """A row without a name, so that a chunk without fits has the right shapes."""
+    """A row without a name, which gives a chunk without fits its shapes."""
     z = lambda *s: np.zeros(s, np.float32)  # noqa: E731
     return {"name": np.array(""), "size": np.zeros(2, np.int32), "betas": z(body.num_betas),
             "pose": z(body.num_joints, 3), "transl": z(3), "focal": z(), "keypoints": z(33, 4), "world": z(33, 3),
@@ -210,7 +210,7 @@ def _empty(body: Body) -> dict[str, Any]:
 
 
 def make_report(fits: PhotoFits, refused: dict[str, str]) -> dict:
-    """What a set gives to learn from, and what not: photos that were refused, and fits that are doubtful."""
+    """The report of a set: photos left out (refused or doubtful) with reasons, and quantiles of the scores."""
     doubts = {str(n): why for n, why in zip(fits.name, fits.doubts(), strict=True) if why}
     left_out = dict(sorted({**refused, **doubts}.items()))
 
@@ -238,6 +238,6 @@ def describe(report: dict) -> str:
 
 
 def _kind(name: str, why: str) -> str:
-    """A reason without its photo, its numbers and its advice."""
+    """A reason without the photo's name, numbers and advice, to count equal ones."""
     text = why.replace(f"{name}: ", "").replace(name, "the photo").split(":")[0]
     return "".join("#" if c.isdigit() or c == "." else c for c in text).replace("##", "#").replace("##", "#")

@@ -1,6 +1,6 @@
-"""The folder layout of the authors' released system: ``rgb/NAME.png``, ``segm/NAME.png``, ``smplx/NAME.pkl``.
+"""Read the folder layout of the authors' released system: ``rgb/NAME.png``, ``segm/NAME.png``, ``smplx/NAME.pkl``.
 
-What the files mean (facts of the format, found in the public repository SamsungLabs/DINAR):
+The format, as in the public repository SamsungLabs/DINAR:
 
 - the pickle is a result of SMPLify-X, perhaps inside ``result`` and ``smplx``: ``betas``, ``global_orient``,
   ``body_pose`` (63 numbers), ``expression``, ``jaw_pose``, hands as 6 or more PCA numbers or 45 angles;
@@ -52,7 +52,7 @@ PARSE_LABELS = 20  # of Graphonomy: a grey picture of smaller numbers holds labe
 
 
 class Released:
-    """Such a folder as a source: every picture is a person with one view."""
+    """A folder of this layout as a source: every picture is a person with one view."""
 
     def __init__(
         self,

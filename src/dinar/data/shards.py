@@ -1,8 +1,8 @@
-"""Multi-view sets in tar files, for runs on many machines and file systems that dislike small files.
+"""Multi-view sets in tar files, for several machines and file systems that are slow with small files.
 
-The files of :mod:`.folder` under the names that webdataset expects: ``NAME.rgb.00.jpg``, ``NAME.views.npz`` and so on,
-a person's files together, ``per_shard`` people in each ``shard-000000.tar`` (fewer in the last). The same people give
-the same bytes; a shard appears when it is complete.
+A shard contains the files of :mod:`.folder` with webdataset's names: ``NAME.rgb.00.jpg``, ``NAME.views.npz`` and so on.
+The files of a person are adjacent. Each ``shard-000000.tar`` has ``per_shard`` people, the last one possibly fewer. The
+same people give the same bytes; a shard is created when it is complete.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .folder import JPEG, Folder, decode, encode, read_arrays, read_header
 
 
 def shard_path(folder: str | Path, k: int) -> Path:
-    """Where shard k of a set lies; that it exists says that it is complete."""
+    """Path of shard k of a set. If it exists, it is complete."""
     return Path(folder) / f"shard-{k:06d}.tar"
 
 
 def write_shard(folder: str | Path, k: int, people: Iterable[Views], jpeg: int = JPEG) -> Path:
-    """Write people, in order, as shard k of a set begun with ``start_set(..., layout="shards", per_shard=n)``."""
+    """Write people in order as shard k of a set made with ``start_set(..., layout="shards", per_shard=n)``."""
     path = shard_path(folder, k)
     with replacing(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
         for views in people:
             for name, data in encode(views, jpeg).items():
-                info = tarfile.TarInfo(f"{views.name}.{name.replace('/', '.')}")  # no owner, no time: same bytes
+                info = tarfile.TarInfo(f"{views.name}.{name.replace('/', '.')}")  # no owner or time
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
     return path
@@ -38,7 +38,7 @@ def write_shard(folder: str | Path, k: int, people: Iterable[Views], jpeg: int =
 
 @lru_cache(maxsize=256)
 def _index(path: Path, _modified: int) -> dict[str, dict[str, tuple[int, int]]]:
-    """For each person the place and length of every file in a shard."""
+    """Offset and length of each person's files in a shard."""
     people: dict[str, dict[str, tuple[int, int]]] = {}
     try:
         with tarfile.open(path, "r:") as tar:
@@ -75,7 +75,7 @@ class Shards:
 
     def _read(self, i: int) -> tuple[Callable[[str], bytes], str]:
         if not 0 <= i < self._num_people:
-            raise DinarError(f"{self.folder} has {self._num_people} people, numbered from 0; got {i}")
+            raise DinarError(f"{self.folder}: expected an index of {self._num_people} people, got {i}")
         path = self.paths[i // self.per_shard]
         people = self._people(path)
         if i % self.per_shard >= len(people):
@@ -107,5 +107,5 @@ class Shards:
 
 
 def open_set(folder: str | Path) -> Folder | Shards:
-    """A multi-view set on disk, in either layout."""
+    """Open a multi-view set, a folder or shards."""
     return Shards(folder) if read_header(folder)["layout"] == "shards" else Folder(folder)

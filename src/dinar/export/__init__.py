@@ -1,4 +1,4 @@
-"""What leaves the project: GLB and VRM files, videos."""
+"""Export of avatars: GLB and VRM files, videos, the renderer as ONNX."""
 
 from .gltf import Clip as Clip
 from .gltf import write_glb as write_glb

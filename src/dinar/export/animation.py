@@ -1,7 +1,7 @@
 """The skeleton as glTF nodes, and motions as glTF animations.
 
-The axes of every bone are the world's in the pose that the mesh is bound in (the body's rest pose), so the body's
-axis-angles are the nodes' rotations as they are.
+In the bind pose (the body's rest pose) the axes of all bones are the world's. Therefore the body's axis-angles are the
+rotations of the nodes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ..errors import DinarError
 from .glb import Glb
 from .humanoid import bone_name
 
-GROUNDING_FRAMES = 240  # a clip's lowest point is looked for in at most this many of its frames
-STILL = 1e-6  # rotations (quaternion components) and metres that count as no movement
+GROUNDING_FRAMES = 240  # largest number of frames in which the lowest point of a clip is searched
+STILL = 1e-6  # smallest movement, in quaternion components or metres
 
 
 @dataclass
 class Clip:
-    """A named motion. The avatar stands on y = 0 where the clip is lowest, whatever the height of ``transl``."""
+    """A named motion. It is shifted so that its lowest point is on y = 0."""
 
     name: str
     pose: np.ndarray | Tensor  # [T, J, 3] axis-angle, the body's joints; pose[:, 0] is the global orientation
@@ -43,7 +43,7 @@ class Rig:
     body: Body
     v: Tensor  # [V, 3] metres
     joints: Tensor  # [J, 3] metres
-    t_pose: bool  # without a clip the nodes stand in a T-pose (VRM asks for it), else in the body's rest pose
+    t_pose: bool  # pose of the nodes without a clip: T-pose (required by VRM), or the body's rest pose
 
     @cached_property
     def still(self) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +74,7 @@ class Rig:
 
 
 def joint_nodes(rig: Rig) -> list[dict[str, Any]]:
-    """One node a joint, in the body's order."""
+    """A node for each joint, in the body's order."""
     parents, rotation, hips = rig.body.parents, *rig.still
     nodes: list[dict[str, Any]] = []
     for j, p in enumerate(parents):
@@ -94,7 +94,7 @@ def animation(
     clip: Clip,
     targets: list[int],  # expression index of each morph target of the mesh
 ) -> dict[str, Any]:
-    """Rotations of the joints that leave their rest, the hips' way, the weights of the morph targets."""
+    """A glTF animation: rotations of moving joints, translation of the hips, weights of the morph targets."""
     body, where = rig.body, f"of clip {clip.name!r}"
     pose = floats(clip.pose, f"a pose {where}", ("T", body.num_joints, 3))
     T = len(pose)
@@ -133,7 +133,7 @@ def animation(
 
 
 def quaternions(pose: np.ndarray) -> np.ndarray:
-    """[T, J, 3] axis-angle -> [T, J, 4] float32 unit (x, y, z, w), of two signs the one nearer to the frame before."""
+    """[T, J, 3] axis-angle -> [T, J, 4] float32 unit (x, y, z, w), with the sign nearer to the previous frame."""
     pose = pose.astype(np.float64)
     angle = np.linalg.norm(pose, axis=-1, keepdims=True)
     q = np.concatenate([pose * np.sinc(angle / 2 / np.pi) / 2, np.cos(angle / 2)], -1)

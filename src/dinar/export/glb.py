@@ -1,4 +1,4 @@
-"""The container of binary glTF 2.0: accessors over one buffer, and the file. The same input gives the same bytes."""
+"""Binary glTF 2.0 (GLB) files: accessors over one buffer, and the container. The same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPE = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 
 
 class Glb:
-    """A glTF document under construction: ``json`` is its tree, filled in by the caller; arrays go in by method."""
+    """A glTF document. The caller fills the tree ``json``; methods add arrays to the buffer."""
 
     def __init__(self, asset: dict[str, Any]) -> None:
         self.json: dict[str, Any] = {"asset": {"version": "2.0", **asset}, "accessors": [], "bufferViews": []}
@@ -42,11 +42,11 @@ class Glb:
         target: int | None = None,
         bounds: bool = False,  # write min and max, which glTF asks of positions and key times
     ) -> int:
-        """Index of a new accessor that holds the rows of ``a``."""
+        """Index of a new accessor with the rows of ``a``."""
         return self._add(a, bounds, {"bufferView": self.view(_bytes(a), target)})
 
     def sparse_accessor(self, a: np.ndarray, bounds: bool = False) -> int:
-        """Like :meth:`accessor`, but stores only the rows that are not zero where that is smaller."""
+        """Like :meth:`accessor`, but stores only non-zero rows if that is smaller."""
         rows = np.flatnonzero(a.any(tuple(range(1, a.ndim))))
         index = _smallest(rows, len(a))
         if index.nbytes + a[rows].nbytes >= a.nbytes or not len(rows):

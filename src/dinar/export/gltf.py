@@ -1,7 +1,7 @@
-"""An avatar as a rigged, textured, animated GLB (or VRM) file that engines, Blender and browsers open.
+"""Write an avatar as a rigged, textured and animated GLB (or VRM) file for engines, Blender and browsers.
 
-What a file loses against the neural avatar: the texture is baked colour, skinning keeps four joints a vertex (glTF's
-common limit), and the pose correctives of an SMPL-X body are left out.
+A file has a colour texture instead of the neural one, skin weights of four joints for each vertex (glTF's common
+limit), and no pose correctives of an SMPL-X body.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .animation import Rig, animation, floats, joint_nodes
 from .glb import ARRAY_BUFFER, Glb
 from .vrm import vrm_extension
 
-STILL = 1e-5  # metres: expressions that move no vertex further are left out, and smaller movements of the others
-STILL_NORMAL = 0.01  # 0.6 degrees: an expression's smaller turns of a vertex normal are left out
+STILL = 1e-5  # metres; smaller movements of vertices by expressions are left out
+STILL_NORMAL = 0.01  # 0.6 degrees; smaller rotations of vertex normals by expressions are left out
 
 
 def write_glb(
@@ -43,14 +43,14 @@ def write_glb(
     vrm: bool | None = None,
     vrm_meta: dict[str, Any] | None = None,
 ) -> None:
-    """Write one skinned mesh with its texture, expressions (morph targets) and clips (animations), all in one file.
+    """Write a file with one skinned mesh, its texture, expressions (morph targets) and clips (animations).
 
     Args:
         expressions: write the body's expressions as morph targets; those that move nothing are left out.
         extras: further entries of ``asset.extras``, beside the generator's version and the licence note.
         image_format: ``jpeg`` (quality 92) or ``png`` (lossless, some three times the size).
-        unlit: show the texture as it is, without the viewer's lights (``KHR_materials_unlit``).
-        vrm: add VRM 1.0's humanoid and expressions and stand in T-pose; by default where the suffix is ``.vrm``.
+        unlit: show the texture without the viewer's lights (``KHR_materials_unlit``).
+        vrm: add VRM 1.0's humanoid and expressions, and use the T-pose; None: if the suffix is ``.vrm``.
         vrm_meta: entries of VRM's ``meta`` that replace the strict defaults, such as ``authors``.
     """
     vrm = Path(path).suffix.lower() == ".vrm" if vrm is None else vrm
@@ -84,7 +84,7 @@ def write_glb(
     mesh: dict[str, Any] = {"name": name, "primitives": [primitive]}
     if targets:
         primitive["targets"] = [{"POSITION": glb.sparse_accessor(d[split], bounds=True)} for d in targets.values()]
-        if not unlit:  # without these a closed lid and a smile's fold are lit like the face at rest
+        if not unlit:  # normals of expressions, for the light on closed lids and folds
             for target, turn in zip(primitive["targets"], _turns(rig.v.numpy(), body.faces, targets), strict=True):
                 target["NORMAL"] = glb.sparse_accessor(turn[split])
         mesh["weights"] = [0.0] * len(targets)
@@ -134,7 +134,7 @@ def _unit(n: np.ndarray) -> np.ndarray:
 
 
 def _turns(v: np.ndarray, faces: np.ndarray, targets: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-    """For each target [V, 3] the change of the unit normals [V, 3] float32."""
+    """The change of the unit normals [V, 3] float32 by each target [V, 3]."""
     rest = _area_vectors(v, faces)
     for d in targets.values():
         moved = np.abs(d).max(1) > 0
@@ -148,7 +148,7 @@ def _turns(v: np.ndarray, faces: np.ndarray, targets: dict[str, np.ndarray]) -> 
 
 
 def top_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of [V, J] skin weights the four largest: joints [V, 4] uint8 (0 where unused) and weights that sum to 1."""
+    """The four largest of skin weights [V, J]: joints [V, 4] uint8 (0 if unused) and weights [V, 4] with sum 1."""
     if weights.shape[1] > 256:
         raise DinarError(f"expected at most 256 joints, got {weights.shape[1]}")
     index = np.argsort(-weights, axis=1, kind="stable")[:, :4]

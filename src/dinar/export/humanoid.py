@@ -1,4 +1,4 @@
-"""Bone names that engines know: VRM and Unity humanoid names for the joints of SMPL-X."""
+"""VRM and Unity humanoid names of the joints of SMPL-X."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PHALANGES = ("Proximal", "Intermediate", "Distal")
 
 
 def bone_name(joint: str) -> str:
-    """Humanoid name of a joint: ``left_hip`` -> ``leftUpperLeg``; a joint that engines do not know keeps its own."""
+    """Humanoid name of a joint: ``left_hip`` -> ``leftUpperLeg``; a joint without one keeps its name."""
     if joint in _BODY:
         return _BODY[joint]
     side, _, part = joint.partition("_")

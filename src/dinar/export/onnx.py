@@ -1,6 +1,6 @@
-"""The renderer as an ONNX graph, for ONNX Runtime, OpenVINO and browsers; needs the ``onnx`` extra.
+"""Export the renderer as an ONNX graph for ONNX Runtime, OpenVINO and browsers. Needs the ``onnx`` extra.
 
-A graph is of one picture size: unshuffling bakes it in.
+A graph has a fixed picture size, because of the pixel unshuffle.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def export_renderer(renderer: Renderer, path: str | Path, size: int | tuple[int,
 
 
 def load_renderer_graph(path: str | Path, threads: int = 0) -> Run:
-    """The graph as a function on the CPU, through ONNX Runtime; ``threads`` 0: as many as there are cores."""
+    """The graph as a function, computed by ONNX Runtime on the CPU; ``threads`` 0: one for each core."""
     try:
         import onnxruntime as ort
     except ImportError as e:

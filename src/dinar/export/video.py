@@ -1,4 +1,4 @@
-"""Frames to a video: .mp4 (H.264), .gif, or numbered PNG files with transparency."""
+"""Write frames as a video: .mp4 (H.264), .gif, or numbered PNG files with transparency."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check_video(path: str | Path, inputs: Sequence[str | Path] = ()) -> None:
 
 
 def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames, each a C-contiguous array of the first one's shape."""
+    """The frames as C-contiguous arrays; a frame of another shape than the first is an error."""
     shape = None
     for n, frame in enumerate(frames):
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] not in (3, 4) or 0 in frame.shape:
@@ -90,7 +90,7 @@ def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _opaque(frame: np.ndarray) -> np.ndarray:
-    """[H, W, 3] uint8 on white, padded by its edge to even sizes, which yuv420p needs."""
+    """[H, W, 3] uint8 over white, padded to even sizes (required by yuv420p) with its edge pixels."""
     if frame.shape[2] == 4:
         a = frame[..., 3:].astype(np.uint16)
         frame = ((frame[..., :3] * a + 255 * (255 - a) + 127) // 255).astype(np.uint8)
@@ -99,7 +99,11 @@ def _opaque(frame: np.ndarray) -> np.ndarray:
 
 
 def _encode(path: Path, frames: Iterator[np.ndarray], fps: float, options: tuple[str, ...]) -> int:
-    """Pipe frames to ffmpeg; its failure is a DinarError with its last line."""
+    """Pipe frames to ffmpeg and return their number.
+
+    Raises:
+        DinarError: ffmpeg failed; the message contains its last line.
+    """
     first = next(frames, None)
     if first is None:
         raise DinarError("expected at least one frame, got none")

@@ -1,4 +1,4 @@
-"""The VRM 1.0 extension: which node is which bone, expressions that avatar programs know, and the terms of use."""
+"""The VRM 1.0 extension: bones of the humanoid, preset expressions, and the terms of use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import DinarError
 from .animation import Rig
 from .humanoid import HUMANOID, bone_name
 
-# VRM's presets from the body's facial actions; an x at the end of a name stands for Left and Right.
+# VRM's preset expressions as weights of the body's facial actions; x at the end of a name: Left and Right.
 PRESETS: dict[str, dict[str, float]] = {
     "happy": {"mouthSmilex": 0.9, "cheekSquintx": 0.6, "eyeSquintx": 0.3},
     "angry": {"browDownx": 1.0, "noseSneerx": 0.5, "mouthPressx": 0.5, "mouthFrownx": 0.4},
@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, float]] = {
     "blinkRight": {"eyeBlinkRight": 1.0},
 }
 
-# The strictest terms; whoever may grant more says so.
+# The strictest terms; ``vrm_meta`` of write_glb replaces them.
 META: dict[str, Any] = {
     "version": "1",
     "authors": ["made with dinar"],
