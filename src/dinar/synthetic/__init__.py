@@ -1,7 +1,7 @@
-"""Generated clothed people (in place of the scans of §4.2); :class:`dinar.synthetic.source.Synthetic` is the source.
+"""Generated clothed people with ground truth, in place of the scans of §4.2. :class:`.source.Synthetic` is the source.
 
-base/      colours, noise, the surfaces that garments are cut from
-garments/  outfits, fabrics, draping, one posed mesh
-render/    light, materials, backgrounds, pictures
+base/      colours, noise, surfaces for garments
+garments/  outfits, fabrics, draping, the posed mesh
+render/    light, materials, backgrounds, images
 people/    shape, skin, hair, accessories, poses, cameras
 """

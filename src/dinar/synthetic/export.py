@@ -1,4 +1,4 @@
-"""Generated people on disk: a multi-view folder or shards, resumable; and contact sheets to look at."""
+"""Write generated people into a multi-view folder or shards, resumable; contact sheets of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def synthesize(
     jobs: int = 1,  # processes
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Write people 0 .. people - 1; those that are there are left alone. Returns how many were made."""
+    """Write people 0 to people - 1; existing ones are kept. Returns the number of people that were generated."""
     if people < 1 or jobs < 1:
         raise DinarError(f"expected at least one person and one process, got {people} people, {jobs} jobs")
     made = {k: v for k, v in vars(source).items() if k in {f.name for f in dataclasses.fields(source)}}
@@ -83,7 +83,7 @@ def contact_sheet(
     first: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Front and back of random people side by side: a person in each pair of tiles."""
+    """Front and back of random people side by side, two tiles for each person."""
     rows, row = [], []
     for k, i in enumerate(range(first, first + people)):
         two = source.front_and_back(i)
@@ -100,7 +100,7 @@ def contact_sheet(
 
 
 def _shrunk(image: np.ndarray, tile: int) -> np.ndarray:
-    """The middle of a picture, higher than wide."""
+    """The centre of a picture in portrait format."""
     h, w = image.shape[:2]
     middle = image[:, w // 5 : w - w // 5]
     return cv2.resize(middle, (round(tile * middle.shape[1] / h), tile), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Endless people: a source of views made when asked for, on a CPU or a GPU, from (seed, index) alone."""
+"""A source of endless generated people: views generated on access, on a CPU or a GPU, from (seed, index)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Synthetic:
         return self._clips
 
     def person(self, i: int) -> Person:
-        """Person i, dressed, at rest."""
+        """Person i with clothes, at rest."""
         s = load_surfaces(self.device)
         return make_person(np.random.default_rng([self.seed, i]), s, open_closet(self.assets, s))
 
@@ -133,7 +133,7 @@ class Synthetic:
 
     @torch.no_grad()
     def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
-        """Some views (default: all) of person i, with everything that training needs, on the source's device."""
+        """Views of person i (default: all) with all optional fields, on the source's device."""
         indices = list(range(self.views_per_person)) if indices is None else list(indices)
         s = load_surfaces(self.device)
         shots, cameras, pose, place, person = self.shots(i, indices)
@@ -173,7 +173,7 @@ class Synthetic:
 
 
 def _shadowed(scene: Tensor, floor: Tensor, points: Tensor, ground: Tensor, middle: list[float]) -> Tensor:
-    """The floor under the person's shadow; ``ground`` [G, G, 3] is the light around the person."""
+    """The floor with the person's shadow; ``ground`` [G, G, 3] is the light around the person."""
     at = (points[..., [2, 0]] - points.new_tensor([middle[1], middle[0]])) / SPAN
     edge = at.abs().amax(-1)
     i = (floor & (edge < 1)).reshape(-1).nonzero()[:, 0]
@@ -186,7 +186,7 @@ def _shadowed(scene: Tensor, floor: Tensor, points: Tensor, ground: Tensor, midd
 
 
 def _straight(rgb: Tensor, alpha: Tensor) -> Tensor:  # [H, W, 3] premultiplied, [H, W]
-    """Colours as a composite over another background expects them, continued 4 pixels outwards for jpeg's sake."""
+    """Straight colours for compositing over another background, continued 4 pixels outwards because of JPEG."""
     x = torch.cat([rgb, alpha[..., None]], -1).permute(2, 0, 1)
     wide = F.avg_pool2d(x, 9, 1, 4)
     x = torch.where(x[3:] > 0.02, x, wide)
@@ -194,7 +194,7 @@ def _straight(rgb: Tensor, alpha: Tensor) -> Tensor:  # [H, W, 3] premultiplied,
 
 
 def _encode(rgb: Tensor) -> Tensor:
-    """Linear to sRGB uint8, highlights rolled off."""
+    """Linear light to sRGB uint8 with soft highlights."""
     x = torch.where(rgb > 0.75, 0.75 + 0.25 * (1 - (-(rgb - 0.75) / 0.25).exp()), rgb).clamp(0, 1)
     x = torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
     return (x * 255 + 0.5).to(torch.uint8)

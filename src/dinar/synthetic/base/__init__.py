@@ -1,1 +1,1 @@
-"""What garments are made from: colours, noise, surfaces of the hm08 mesh."""
+"""Colours, noise, and surfaces of the hm08 mesh, from which garments are made."""

@@ -1,6 +1,6 @@
-"""Colours of street clothes: a weighted table, and palettes in which the pieces of one outfit go together.
+"""Colours of street clothes: a weighted table, and palettes with matching colours for an outfit.
 
-Dark neutrals, white, navy, denim and earth colours dominate, as in photos of streets; loud colours are rare.
+Dark neutrals, white, navy, denim and earth colours are frequent, as in street photos; saturated colours are rare.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def clamp(colour: np.ndarray) -> Colour:
 
 
 def draw(rng: np.random.Generator, table: dict[str, tuple[int, int]], spread: float = 1.0) -> Colour:
-    """A colour of the table, moved a little, so that no two dyes are the same."""
+    """A random colour of the table with small random changes."""
     rows = list(table.values())
     weight = np.array([w for _, w in rows], float)
     code = rows[rng.choice(len(rows), p=weight / weight.sum())][0]
@@ -89,13 +89,13 @@ def draw(rng: np.random.Generator, table: dict[str, tuple[int, int]], spread: fl
 
 
 def any_colour(rng: np.random.Generator, neutral: float = 0.58, loud: float = 0.07) -> Colour:
-    """Neutral with that probability, loud with that one, else muted."""
+    """A random colour: neutral with the first probability, saturated with the second, else muted."""
     r = rng.random()
     return draw(rng, NEUTRAL if r < neutral else LOUD if r > 1 - loud else MUTED)
 
 
 def contrasting(rng: np.random.Generator, to: Colour, neutral: float = 0.6, least: float = 0.25) -> Colour:
-    """A colour whose lightness (sRGB) differs from ``to``'s by at least that, as prints and stripes need."""
+    """A random colour whose lightness (sRGB) differs from that of ``to`` by the minimum, for prints and stripes."""
     light = to_srgb(np.array([luminance(to)]))[0]
     best = to
     for _ in range(12):
@@ -106,7 +106,7 @@ def contrasting(rng: np.random.Generator, to: Colour, neutral: float = 0.6, leas
 
 
 def sample_palette(rng: np.random.Generator) -> Palette:
-    """Colours for one outfit: at most one piece is loud, bottoms are darker than not, leather goods agree."""
+    """Random colours for an outfit: at most one saturated piece, mostly darker bottoms, one colour of leather."""
     star = rng.choice(["top", "outer", "bottom", "accent"], p=[0.4, 0.2, 0.15, 0.25])
     pick = {n: any_colour(rng, 0.75 if n != star else 0.3, 0.0 if n != star else 0.14) for n in ("top", "outer")}
     bottom = any_colour(rng, 0.8 if star != "bottom" else 0.35, 0.0 if star != "bottom" else 0.08)

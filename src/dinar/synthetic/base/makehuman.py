@@ -80,7 +80,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 
 def read_asset(path: Path) -> Asset:
-    """The asset of a .mhclo file; its .obj lies beside it."""
+    """The asset of a .mhclo file and its .obj file."""
     index, weight, offset, scale, deleted, part = [], [], [], {}, [], ""
     obj = path.with_suffix(".obj")
     if not obj.exists():

@@ -1,4 +1,4 @@
-"""The nearest of some points: what dressing asks for all the time."""
+"""Nearest neighbours among points."""
 
 from __future__ import annotations
 

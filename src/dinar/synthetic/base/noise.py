@@ -1,7 +1,7 @@
-"""Tileable textures that give cloth its folds and walls their stains, looked up at several scales.
+"""Tileable noise textures for folds of cloth and stains of walls, read at several scales.
 
-Octaves of noise per point would cost more than everything else, so the noise is made once, by filtering in the
-Fourier domain (which makes it tile), and read by index.
+The noise is made once by filtering in the Fourier domain, which makes it tileable, and then read by index; octaves of
+noise computed for each point would be slower.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def slopes(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _folds(rng: np.random.Generator) -> np.ndarray:
-    """[size, size] height of cloth: rounded ridges along the zero lines of noise, that taper and cross, mostly along x.
+    """[size, size] height of cloth: rounded ridges along the zero lines of noise, mostly along x.
 
-    Ridges on zero lines, not plain noise: cloth folds are long, thin and of one width.
+    Zero lines give long, thin ridges of one width, as folds of cloth have.
     """
     h = 0.22 * band(rng, 1, 4, tilt=0.5, length=2)
     for low, high, width, weight, share in ((1.5, 2.5, 0.75, 1.0, 0.4), (3, 5, 0.7, 0.5, 0.35), (6, 9, 0.7, 0.17, 0.2)):

@@ -1,7 +1,7 @@
-"""The surfaces that garments are cut from: the base mesh's tights and skirt, subdivided, with coordinates to cut by.
+"""Surfaces from which garments are cut: tights and skirt of the base mesh, subdivided, with coordinates.
 
-Every vertex knows where it lies on a standard body with hanging arms: that is what hems, sleeves, patterns and pockets
-are measured in, whatever the shape and the pose of the person.
+Each vertex has coordinates on a standard body with hanging arms. Hems, sleeves, patterns and pockets are measured in
+them, independent of shape and pose of the person.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TORSO, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = range(5)
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A sheet around the body, and what its vertices know. All float32 on one device, metres."""
+    """A surface around the body with attributes of its vertices. float32 on one device, metres."""
 
     faces: Tensor  # [F, 3] int64
     refine: Tensor  # [V, H] sparse: coarse helper vertices to this surface (Loop subdivision)
@@ -47,7 +47,7 @@ class Surface:
 
 @dataclass(frozen=True, eq=False)
 class Surfaces:
-    """Everything of the body that dressing needs, on one device."""
+    """The surfaces and attributes of the body for dressing, on one device."""
 
     body: Body
     helper_template: Tensor  # [H, 3]
@@ -68,7 +68,7 @@ class Surfaces:
         return self.helper_template + self.helper_dirs[..., : len(betas)] @ betas
 
     def base(self, vertices: Tensor, helper: Tensor) -> Tensor:
-        """Attributes of the whole hm08 mesh [HM08, C] from the body's and the helper's; 0 where neither has any."""
+        """Attributes of the whole hm08 mesh [HM08, C] from those of the body and the helper; 0 for other vertices."""
         out = vertices.new_zeros(HM08, vertices.shape[1])
         visible, other = hm08_indices()
         out[torch.from_numpy(visible).to(out.device)] = vertices
@@ -151,7 +151,7 @@ def _tubes(p: np.ndarray, limb: np.ndarray, centres: dict[int, float]) -> np.nda
 
 @lru_cache(maxsize=2)
 def load_surfaces(device: str = "cpu") -> Surfaces:
-    """Made once from the body bundle; under two seconds."""
+    """The surfaces, computed once from the body bundle in less than two seconds."""
     body = load_body()
     with resources.as_file(resources.files("dinar.body") / "data" / "anny.npz") as file:
         z = np.load(file, allow_pickle=False)

@@ -1,1 +1,1 @@
-"""Outfits: patterns, fabrics, draping, the dressed mesh."""
+"""Outfits: patterns, fabrics, draping, and the mesh of a dressed person."""

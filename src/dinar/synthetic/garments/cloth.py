@@ -1,4 +1,4 @@
-"""A garment's cloth as data: colours, pictures of pattern and details, edges, folds. Made by :mod:`.fabric`."""
+"""Data of a garment's cloth: colours, pictures of pattern and details, edges, folds. Made by :mod:`.fabric`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..base.colours import Colour
 
 @dataclass(frozen=True)
 class Edge:
-    """How a garment ends: a rib, a band of another colour, a row of stitches."""
+    """The edge of a garment: a rib, a band of another colour, a row of stitches."""
 
     width: float = 0.0  # metres of rib or band; 0: only a stitched hem
     colour: Colour | None = None  # None: the cloth's

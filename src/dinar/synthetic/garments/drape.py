@@ -1,7 +1,7 @@
-"""Skirts, and the skirts of dresses and coats: a ring-shaped grid that hangs from the waist over the posed legs.
+"""Drape skirts, also those of dresses and coats: a ring-shaped grid that hangs from the waist over the posed legs.
 
-Quasi-static position-based dynamics: gravity, lengths of warp, weft and bias, tethers to the waist, capsules inside the
-legs, and then the planes of the posed surface below it.
+Quasi-static position-based dynamics with gravity, lengths of warp, weft and bias, tethers to the waist, collisions with
+capsules inside the legs and with the planes of the posed surface below.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def grid_of(skirt: Surface) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Drape:
-    """A skirt at rest, ready to be hung."""
+    """A skirt at rest."""
 
     rest: Tensor  # [R, C, 3] metres
     weights: Tensor  # [R, C, J] skinning
@@ -79,7 +79,7 @@ def hang_up(
     height: Tensor,  # [V'] metres that other garments already stand off the tights
     sewn_on: bool = False,  # to what is worn just below it
 ) -> Drape:
-    """The skirt of a garment on a shape, over all that is worn below it."""
+    """The skirt of a garment on a shape, over the layers below it."""
     m, skirt, device = spec.measures, s.skirt, tights.device
     grid, _ = grid_of(skirt)
     R, C = grid.shape
@@ -159,7 +159,7 @@ def _coarse_weights(s: Surfaces) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """B posed sets of points with normals that cloth stays outside of."""
+    """B posed sets of points with normals; cloth collides with their planes."""
 
     points: Tensor  # [B, U, 3]
     normals: Tensor  # [B, U, 3] unit, outwards
@@ -178,7 +178,7 @@ def settle(
     joints: Tensor,  # [B, J, 3]
     inner: tuple[Sheet, ...] = (),  # drapes that are worn below this one
 ) -> tuple[Tensor, Sheet]:
-    """Fine vertices [B, V, 3] of the skirt over each posed body; and what the next one has to stay outside of."""
+    """Fine vertices [B, V, 3] of the skirt over each posed body, and the collision points for the next layer."""
     grid, _ = grid_of(s.skirt)
     R, C = grid.shape
     B = len(skinning)

@@ -1,7 +1,7 @@
-"""From an outfit and a shape to the layers of a dressed person: meshes at rest with everything that shading asks for.
+"""Make the layers of a dressed person from an outfit and a shape: meshes at rest with attributes for shading.
 
-Garments on the tights share its vertices, so layers keep their order by their distance from the body alone, and what
-lies under cloth is left out: nothing pokes through by construction.
+Garments cut from the tights share its vertices. Layers are ordered by their distance from the body, and covered parts
+are removed; therefore nothing intersects.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def dress(
     joints: Tensor,  # [J, 3] the shaped joints at rest
     heights: Tensor | None = None,  # [V'] of asset garments already on the tights, metres
 ) -> tuple[list[Layer], Tensor, Tensor]:
-    """Layers of the garments, which vertices of the body [V] they hide, and how deep under cloth each is, metres."""
+    """Layers of the garments, the body's vertices [V] that they hide, and each vertex' depth below cloth in metres."""
     t, device = s.tights, vertices.device
     tights = t.refine @ helper[t.coarse]
     normals = normals_of(t, tights)

@@ -1,8 +1,7 @@
-"""Fabrics for synthetic people: what a garment of each kind is made of, sampled; ``shade_fabric`` shades it.
+"""Sample fabrics of garments; :func:`.shade.shade_fabric` shades them.
 
-A fabric is a base colour, an optional tileable swatch (:mod:`.swatches`), an optional front and back sheet of sewn and
-printed details (:mod:`.tailor`), edges (cuffs, hems, necklines, waistbands) and folds. Everything follows the random
-generator, so the same seed gives the same clothes.
+A fabric has a base colour, an optional tileable swatch (:mod:`.swatches`), an optional front and back sheet of details
+(:mod:`.tailor`), edges (cuffs, hems, necklines, waistbands) and folds. The random generator determines all of it.
 """
 
 from __future__ import annotations
@@ -142,7 +141,7 @@ def _edges(rng: np.random.Generator, use: str, kind: str, cut: str, trim: Colour
 
 
 def sample_fabric(rng: np.random.Generator, use: str, palette: Palette | None = None) -> Fabric:
-    """The cloth and details of one garment; ``palette`` (one per person) makes an outfit's pieces go together."""
+    """Cloth and details of one garment; the pieces of an outfit share ``palette``."""
     if use not in KINDS:
         raise DinarError(f"a fabric's use must be one of {', '.join(KINDS)}; got {use!r}: choose the nearest")
     rng = np.random.default_rng(rng.integers(2**63))  # a garment takes one draw, whatever it is

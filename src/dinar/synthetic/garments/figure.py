@@ -1,4 +1,4 @@
-"""A dressed person as one mesh: layers joined, unused vertices dropped, posed in one matrix product."""
+"""Join the layers of a dressed person into one mesh and pose it."""
 
 from __future__ import annotations
 

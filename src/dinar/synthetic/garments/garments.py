@@ -1,6 +1,6 @@
-"""Garments as cuts of a surface around the body: where the cloth is (signed distance to its hems) and how far out.
+"""Cut garments from a surface around the body: signed distance to their hems, and distance from the body.
 
-A garment is a :class:`Spec`, drawn at random by :mod:`.outfit`; :func:`piece` measures it on the standard body.
+A garment is a :class:`Spec`, sampled by :mod:`.outfit`; :func:`piece` computes it on the standard body.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FAR = 0.3  # metres: "no hem near here"
 
 @dataclass(frozen=True)
 class Spec:
-    """One garment: what it is, its measures in metres on the standard body, its cloth, its class in a parse."""
+    """A garment: its kind, measures in metres on the standard body, cloth, and parsing class."""
 
     kind: str  # top, bottom, skirt, shoes
     label: int

@@ -1,4 +1,4 @@
-"""Details of trousers, jeans, skirts, dresses and hats: flies, pockets, yokes, creases, buttons, belts."""
+"""Draw details of trousers, jeans, skirts, dresses and hats: flies, pockets, yokes, creases, buttons, belts."""
 
 from __future__ import annotations
 

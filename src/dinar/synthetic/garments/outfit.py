@@ -1,4 +1,4 @@
-"""What people wear: kinds of garments, measures and cloths that go together, drawn at random."""
+"""Sample outfits: kinds of garments, their measures and matching cloths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNEE, ANKLE, HIP, CROTCH, SOLE = -0.458, -0.907, -0.015, -0.09, -0.987  # height
 
 
 def sample_outfit(rng: np.random.Generator, male: bool, suit: bool) -> tuple[list[Spec], list[str]]:
-    """Garments from the skin outwards, and accessories; with a ``suit`` (an asset) only what is worn over it."""
+    """Garments from the skin outwards, and accessories; with a ``suit`` (an asset), only garments over it."""
     u, coin = rng.uniform, lambda p: bool(rng.random() < p)
     palette = sample_palette(rng)
     outfit: list[Spec] = []

@@ -1,8 +1,8 @@
-"""What is sewn, printed or buttoned onto a garment, drawn flat like a tailor's pattern: one front and one back sheet.
+"""Draw sewn, printed and buttoned details of a garment on flat sheets, one for the front and one for the back.
 
-Front and back differ on purpose (openings, buttons, prints in front; yokes, vents, hoods, back pockets behind): the
-inpainter has to learn that a back is not a mirrored front. Sheets lie in the x-y plane of the standard body of
-:mod:`.fabric`; x is the person's left, which a viewer of the front sees at the right.
+Front and back differ (openings, buttons, prints; yokes, vents, hoods, back pockets), so that the inpainting model does
+not learn mirrored fronts. Sheets lie in the x-y plane of the standard body of :mod:`.fabric`; x is the person's left,
+on the right side of the front sheet as seen by a viewer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stock of the tailors (:mod:`.uppers`, :mod:`.lowers`): buttons' colours, curves, pockets, armholes."""
+"""Shared parts of :mod:`.uppers` and :mod:`.lowers`: colours of buttons, curves, pockets, armholes."""
 
 from __future__ import annotations
 

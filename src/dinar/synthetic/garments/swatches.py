@@ -1,6 +1,6 @@
 """Cloth patterns as small tileable pictures: stripes, checks, dots, flowers, camouflage, knit, corduroy, quilting.
 
-A swatch is made once per garment and read once per pixel, whatever it shows; that keeps every pattern equally fast.
+A swatch is made once for a garment and read once for each pixel, so all patterns are equally fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The details of each kind of garment, drawn on its sheet."""
+"""Draw the details of each kind of garment on its sheet."""
 
 from __future__ import annotations
 

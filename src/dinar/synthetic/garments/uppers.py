@@ -1,4 +1,4 @@
-"""Details of tees, shirts, sweaters, jackets and coats: plackets, lapels, zips, pockets, hoods, yokes, vents."""
+"""Draw details of tees, shirts, sweaters, jackets and coats: plackets, lapels, zips, pockets, hoods, yokes, vents."""
 
 from __future__ import annotations
 

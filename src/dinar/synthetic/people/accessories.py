@@ -1,4 +1,4 @@
-"""Glasses, hats, bags and scarves: small meshes that ride on a joint or hang on the trunk."""
+"""Glasses, hats, bags and scarves: small meshes attached to a joint or to the trunk."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def accessories(
     rng: np.random.Generator, s: Surfaces, extras: list[str], rest: Tensor, betas: Tensor, hair: list[Layer],
     closet: Closet, base: Tensor, weights: Tensor, hanging: Tensor,
 ) -> list[Layer]:  # fmt: skip
-    """Layers; a hat leaves only the hair below its rim."""
+    """Layers of the accessories; a hat removes the hair above its rim."""
     out: list[Layer] = []
     if "glasses" in extras:
         out += _glasses(rng, s, rest, betas)

@@ -1,4 +1,4 @@
-"""What hangs in an asset folder (MakeHuman's layout): suits, shoes, hats, hair, brows and skins, read once."""
+"""Read an asset folder in MakeHuman's layout once: suits, shoes, hats, hair, brows and skins."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _suit_labels(asset: Asset, base: Tensor, s: Surfaces) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def open_closet(folder: str | None, s: Surfaces) -> Closet:
-    """Everything under ``folder/base``; a few seconds. No folder, an empty closet."""
+    """All assets under ``folder/base`` (a few seconds); an empty closet without a folder."""
     if folder is None:
         return Closet()
     root = Path(folder)

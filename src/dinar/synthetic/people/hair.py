@@ -1,4 +1,4 @@
-"""Hair: MakeHuman's where assets are at hand, else a cap on the skull and a curtain of strands that falls from it."""
+"""Hair: MakeHuman's assets if given, else a cap on the skull and a curtain of strands."""
 
 from __future__ import annotations
 

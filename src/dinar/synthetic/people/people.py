@@ -1,6 +1,6 @@
-"""Random people: shape, skin, hair, clothes; their poses, cameras and light; and what a fit of them would have given.
+"""Sample people: shape, skin, hair, clothes; poses, cameras and light; and parameters with the errors of a fit.
 
-Everything follows (seed, index): person 17 of a seed is the same in every run, on every machine of one kind.
+(seed, index) determines a person in every run on machines of one kind.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .skin import sample_eye, sample_skin
 
 @dataclass(eq=False)
 class Person:
-    """Somebody dressed, at rest."""
+    """A dressed person at rest."""
 
     figure: Figure
     betas: Tensor  # [num_betas]
@@ -59,7 +59,7 @@ def sample_betas(rng: np.random.Generator, s: Surfaces, male: bool) -> Tensor:
 
 
 def make_person(rng: np.random.Generator, s: Surfaces, closet: Closet) -> Person:
-    """A dressed person; a few dozen milliseconds."""
+    """A dressed person, in some 10 milliseconds."""
     male = bool(rng.random() < 0.5)
     betas = sample_betas(rng, s, male)
     device = betas.device
@@ -196,7 +196,7 @@ def sample_poses(
 
 
 def _frame(rng: np.random.Generator, clip: Motion) -> Motion:
-    """One frame of a clip; of people who lie or stand on their head only now and then."""
+    """A frame of a clip; rarely one of a person who lies or stands on the head."""
     frame = clip
     for _ in range(4):
         t = float(rng.uniform(0, max(clip.duration - 1 / clip.fps, 1e-3)))
@@ -221,7 +221,7 @@ def sample_camera(
     facing: float = 0.0,  # radians: where the person's front points, about y
     varied: bool = False,  # also from far below and above, and from close by
 ) -> Camera:
-    """A photographer's camera: at chest height or so, a little askew, the whole person in the frame."""
+    """A random camera at about chest height, slightly tilted, with the whole person in the frame."""
     focal = size * float(np.exp(rng.uniform(math.log(1.0), math.log(2.6))))
     low, high = points.amin(0).cpu().numpy(), points.amax(0).cpu().numpy()
     centre = (low + high) / 2 + np.array([rng.normal(0, 0.03), rng.normal(0, 0.03), 0])
@@ -256,8 +256,10 @@ MISSED = 0.008  # of the person's height: how far off keypoints are
 def perturbed(
     rng: np.random.Generator, s: Surfaces, betas: Tensor, pose: Tensor, transl: Tensor, cameras: list[Camera]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Betas, poses and places as a fit would give them: limbs a few degrees off, leaning, nearer or farther, and yet
-    over the person in the picture, because that is what fits are made to be."""
+    """Betas, poses and translations with the errors of a fit: limbs off by some degrees, leaning, nearer or farther.
+
+    The perturbed body still covers the person in the picture, as fits do.
+    """
     n = len(pose)
     draw = lambda *shape: torch.from_numpy(rng.normal(0, 1, shape)).float().to(pose.device)  # noqa: E731
     spread = torch.zeros(s.body.num_joints, device=pose.device)

@@ -1,6 +1,6 @@
-"""Skin and eyes: a MakeHuman skin where assets are at hand, else painted on the standard body; beards, roots, lips.
+"""Skin and eyes: a MakeHuman skin if assets are given, else painted on the standard body; beards, hair roots, lips.
 
-Places on the head are distances from the eyes and from the hairline of the standard body, in metres.
+Positions on the head are distances from the eyes and from the hairline of the standard body, in metres.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def hairline(p: Tensor, lift: float = 0.0) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Skin:
-    """A person's skin."""
+    """The skin of a person."""
 
     texture: Texture | None
     tone: tuple[float, float, float]  # linear albedo, where there is no texture

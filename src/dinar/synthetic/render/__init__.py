@@ -1,1 +1,1 @@
-"""Light, materials, backgrounds, pictures."""
+"""Light, materials, backgrounds and rendering of generated people."""

@@ -1,7 +1,7 @@
-"""Backgrounds for synthetic photos: studio paper, walls, streets, parks, halls, or a user's own pictures.
+"""Backgrounds for generated photos: studio paper, walls, streets, parks, halls, or a user's pictures.
 
-A place is a floor and what stands behind it: a wall that faces the camera, or a painted cylinder all around. Rays are
-cast in closed form at half resolution, floors keep their perspective, and what is far from the person is out of focus.
+A place is a floor and a wall that faces the camera, or a floor and a painted cylinder. Rays are intersected in closed
+form at half resolution; floors are in perspective, and distant parts are out of focus.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEVELS = 5
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A background that several cameras can look at."""
+    """A background for one or more cameras."""
 
     kind: str
     floor: Material | None
@@ -279,5 +279,5 @@ def sample_background(
     device: torch.device | str = "cpu",
     folder: str | Path | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A place of its own for one view: see :func:`render_place`. Views of one scene share a :func:`sample_place`."""
+    """A random place for one view: see :func:`render_place`. Views of one scene share a :func:`sample_place`."""
     return render_place(sample_place(rng, folder), camera.resized(height, width), floor_y, device)

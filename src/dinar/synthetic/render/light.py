@@ -1,7 +1,7 @@
-"""Light that stands still in the world: a sun or lamp with a shadow map, soft lamps and a sky with ambient occlusion.
+"""Light fixed in the world: a sun or lamp with a shadow map, soft lamps and a sky with ambient occlusion.
 
-The sky and the soft lamps are radiance over directions; every vertex sums what of it is not hidden, by one small
-depth map for each of a few dozen directions. The sun is per pixel.
+Sky and soft lamps are radiance over directions. Each vertex sums their visible part, by a small depth map for each of
+some 30 directions. The sun is computed for each pixel.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def ambient(
     normals: Tensor,  # [B, P, 3]
     centre: Tensor,  # [B, 3]
 ) -> Tensor:
-    """Irradiance / π [B, P, 3] from sky, ground and soft lamps at points, less what the casters hide."""
+    """Irradiance / π [B, P, 3] from sky, ground and soft lamps at points, without the part that the casters occlude."""
     D, B = light.directions, len(casters)
     d = _sphere(D, casters.device)
     R = _frames(d)

@@ -1,5 +1,6 @@
-"""How surfaces answer to light: cloth, skin, eyes, hair, textured assets. Linear RGB, Lambert with a wrapped
-terminator for skin, Blinn-Phong with Schlick's Fresnel."""
+"""Reflection of materials: cloth, skin, eyes, hair, textured assets. Linear RGB; Lambert, with a wrapped
+terminator for skin; Blinn-Phong with Schlick's Fresnel term.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from .light import Light
 
 @dataclass(eq=False)
 class Points:
-    """N points of one figure that are seen. All [N] or [N, k] float32."""
+    """N visible points of one figure. All [N] or [N, k] float32."""
 
     position: Tensor  # [N, 3] world
     normal: Tensor  # [N, 3] unit, towards the viewer

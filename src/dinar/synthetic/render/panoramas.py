@@ -1,4 +1,4 @@
-"""Painted streets, parks and halls all around a person: houses, trees, cars, passers-by, sky, in sRGB bytes."""
+"""Paint panoramas of streets, parks and halls: houses, trees, cars, passers-by, sky, in sRGB bytes."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _car(im: np.ndarray, rng: np.random.Generator, x: float, metre: float) -> No
 
 
 def _passer(im: np.ndarray, rng: np.random.Generator, x: float, metre: float) -> None:
-    """A distractor: somebody far away."""
+    """A person far away."""
     m = metre * rng.uniform(0.9, 1.05)
     skin = np.array((0.82, 0.62, 0.5)) * rng.uniform(0.35, 1.05)
     top, legs = grey(rng, 0.08, 0.85, 0.1), grey(rng, 0.08, 0.5, 0.05)

@@ -1,4 +1,4 @@
-"""From light to photo: exposure, white balance, lens, sensor, tone curve, jpeg. No pixel moves, so masks stay."""
+"""Simulate a camera: exposure, white balance, lens, sensor noise, tone curve, JPEG. Pixels keep their position."""
 
 from __future__ import annotations
 

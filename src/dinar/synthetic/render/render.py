@@ -1,7 +1,7 @@
-"""Pictures of a figure with everything that training needs: colour, alpha, classes, normals, depth.
+"""Render a figure with colour, alpha, parsing classes, normals and depth.
 
-Deferred: one raster at 2 x 2 samples a pixel, shading once a pixel inside a garment and once a sample at its edges;
-hair and brows are peeled off in front of it, layer by layer.
+Deferred shading: one raster with 2 × 2 samples for each pixel; cloth is shaded once for a pixel inside a garment and
+once for a sample at its edges. Hair and brows are depth-peeled in front of it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GRID, SPAN = 40, 2.2  # the floor's light: points a side, metres
 
 @torch.no_grad()
 def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Light, floor: float) -> Shot:
-    """All views at once on a GPU; on a CPU call it view by view (caches)."""
+    """B pictures at once on a GPU; on a CPU, view by view is faster (caches)."""
     v, device = standing.vertices, standing.vertices.device
     B, H, W = len(v), cameras[0].height, cameras[0].width
     h, w = H * SAMPLES, W * SAMPLES
@@ -102,7 +102,7 @@ def render(figure: Figure, standing: Standing, cameras: list[Camera], light: Lig
         return sunlit(light, shadows, pts.position, pts.normal, pts.picture, centre)
 
     def shade_points(face: Tensor, bary: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Colours [P, 3] and opacity [P], each layer by its material."""
+        """Colours [P, 3] and opacity [P] of points by the material of their layer."""
         pts = points(face, bary, picture)
         reach = lights(pts)
         colour, opacity = torch.zeros_like(pts.position), torch.ones_like(pts.along)

@@ -1,4 +1,4 @@
-"""Tiles of floors and walls: plaster, concrete, asphalt, grass, bricks, planks, paving. Made once per place."""
+"""Tileable textures of floors and walls: plaster, concrete, asphalt, grass, bricks, planks, paving."""
 
 from __future__ import annotations
 
