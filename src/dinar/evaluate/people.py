@@ -161,7 +161,7 @@ def choose_input(v: Views, wanted: str | None) -> int:
         return v.view_names.index(wanted)
     if wanted.isdigit() and int(wanted) < len(v):
         return int(wanted)
-    raise DinarError(f"{v.name}: expected an input view among {', '.join(v.view_names[:12])}, got {wanted}")
+    raise DinarError(f"{v.name} has no view {wanted}: expected an input view among {', '.join(v.view_names[:12])}")
 
 
 def compare(v: Views, first: int, plan: Plan, body: Body, record: dict[str, Any]) -> None:
