@@ -4,7 +4,7 @@ Some frames of every person are fitted with one shape for all of them (:func:`di
 written by :mod:`.folder`, so that it is done once; a killed import goes on at the next person. Laid out as
 
 - a video file, or a folder with one (people_snapshot: ``camera.pkl`` beside it gives the focal length), or
-- a folder of pictures, perhaps called rgb, images or frames inside the person's folder,
+- a folder of pictures, or one called rgb, images or frames in the person's folder,
 
 anywhere under the given folder. Masks of the same names in a folder mask, masks, segm or alpha beside the pictures (or
 beside their folder), and the pictures' own alpha, are used; else the mask is made from the picture.

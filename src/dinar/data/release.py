@@ -2,7 +2,7 @@
 
 The format, as in the public repository SamsungLabs/DINAR:
 
-- the pickle is a result of SMPLify-X, perhaps inside ``result`` and ``smplx``: ``betas``, ``global_orient``,
+- the pickle is a result of SMPLify-X, possibly nested in ``result`` and ``smplx``: ``betas``, ``global_orient``,
   ``body_pose`` (63 numbers), ``expression``, ``jaw_pose``, hands as 6 or more PCA numbers or 45 angles;
 - ``camera_translation`` is the body's ``transl`` in camera axes (x right, y down, z forward); ``camera_rotation`` is
   not used; focal length 5000 pixels, principal point at (width // 2, height // 2);

@@ -292,14 +292,14 @@ def laid_over(
     main = [j for j, name in enumerate(body.joint_names) if not name[-1].isdigit()]
     true, _ = project(points[:, main], K, T)
     height = (true[..., 1].amax(1) - true[..., 1].amin(1)).clamp(min=1)[:, None, None]
-    told = true + draw(*true.shape) * MISSED * height
+    detected = true + draw(*true.shape) * MISSED * height
     pose, transl = pose.clone().requires_grad_(), transl.clone().requires_grad_()
     adam = torch.optim.Adam([pose, transl], lr=0.02)
     with torch.enable_grad():
         for _ in range(30):
             xy, _ = project(_joints(body, betas, pose, transl)[:, main], K, T)
             adam.zero_grad()
-            ((xy - told) / height).square().sum().backward()
+            ((xy - detected) / height).square().sum().backward()
             adam.step()
     return pose.detach(), transl.detach()
 
