@@ -1,0 +1,443 @@
+"""The readers that scripts/fuzz.py tries: for each a valid input, and how dinar reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import imageio.v3 as iio
+import numpy as np
+import torch
+from PIL import Image
+
+from dinar.avatar import Avatar
+from dinar.body import load_body
+from dinar.body.readers import load_motion
+from dinar.body.skeleton import PARENT, SMPLX
+from dinar.body.smplx import load_smplx
+from dinar.data.ccp import read_ccp_labels
+from dinar.data.folder import start_set, write_views
+from dinar.data.frames import read_frames
+from dinar.data.parsing import ParsingSet
+from dinar.data.photos import PhotoFits, load_fits
+from dinar.data.shards import open_set, write_shard
+from dinar.evaluate.people import read_record
+from dinar.fit.smplify import Fit, View, load_fit, photo_camera
+from dinar.labels import CONVENTIONS
+from dinar.neural.weights import open_networks
+from dinar.photo.image import read_photo
+from dinar.photo.mask import load_mask
+from dinar.photo.parsing import read_label_map
+from dinar.photo.person import load_keypoints
+from dinar.scene import Camera, orbit
+from dinar.synthetic.base.makehuman import read_asset
+from dinar.views import Params, Views
+
+Values = Iterator[Any]  # arrays and tensors that a reader returned, to be checked
+
+
+@dataclass(frozen=True)
+class Reader:
+    """``make`` writes a valid input into a folder and returns it; ``read`` reads it and yields what it got."""
+
+    make: Callable[[Path], Path]
+    read: Callable[[Path], Values]
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+def picture(suffix: str, **options: Any) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / f"photo{suffix}"
+        smooth = cv2.resize(rng().integers(0, 255, (8, 6, 3), np.uint8), (144, 192))
+        Image.fromarray(smooth).save(path, **options)
+        return path
+
+    return make
+
+
+def photo(path: Path) -> Values:
+    p = read_photo(path)
+    yield p.rgb
+    yield p.alpha
+
+
+def grey(folder: Path) -> Path:
+    path = folder / "mask.png"
+    mask = np.zeros((192, 144), np.uint8)
+    mask[30:160, 40:100] = 255
+    Image.fromarray(mask).save(path)
+    return path
+
+
+def label_map(folder: Path) -> Path:
+    path = folder / "labels.png"
+    Image.fromarray(rng().integers(0, 14, (192, 144)).astype(np.uint8)).save(path)
+    return path
+
+
+def ccp(folder: Path) -> Path:
+    (folder / "ccp" / "labels").mkdir(parents=True)
+    (folder / "ccp" / "label_names.txt").write_text("\n".join(theirs for theirs, _ in CONVENTIONS["ccp"]))
+    Image.fromarray(rng().integers(0, 58, (96, 72)).astype(np.uint8)).save(folder / "ccp" / "labels" / "0001.png")
+    return folder / "ccp"
+
+
+# --- keypoints and motions ------------------------------------------------------------------------------------------
+
+
+def keypoints_json(folder: Path) -> Path:
+    points = np.c_[rng().uniform(20, 180, (25, 2)), np.ones(25)]
+    path = folder / "keypoints.json"
+    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().round(2).tolist()}]}))
+    return path
+
+
+def keypoints_npz(folder: Path) -> Path:
+    path = folder / "keypoints.npz"
+    np.savez(path, keypoints=np.c_[rng().uniform(20, 180, (33, 3)), np.ones(33)])
+    return path
+
+
+def amass(folder: Path) -> Path:
+    path = folder / "motion.npz"
+    poses, trans = rng().normal(0, 0.2, (12, 156)), rng().normal(0, 0.1, (12, 3))
+    np.savez(path, poses=poses, trans=trans, betas=np.zeros(16), mocap_framerate=np.array(60.0))
+    return path
+
+
+def motion_npy(folder: Path) -> Path:
+    path = folder / "motion.npy"
+    np.save(path, rng().normal(0, 0.2, (12, 72)).astype(np.float32))
+    return path
+
+
+def motion_pickle(folder: Path) -> Path:
+    path = folder / "motion.pkl"
+    content = {"global_orient": np.zeros((1, 3)), "body_pose": rng().normal(0, 0.2, (1, 63)), "betas": np.zeros((1, 10))}
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+TREE: dict[str, tuple[tuple[int, int, int], tuple[str, ...]]] = {
+    "Hips": ((0, 0, 0), ("LeftUpLeg", "RightUpLeg", "Spine")), "LeftUpLeg": ((9, -5, 0), ("LeftLeg",)),
+    "LeftLeg": ((0, -40, 0), ("LeftFoot",)), "LeftFoot": ((0, -40, 0), ()), "RightUpLeg": ((-9, -5, 0), ("RightLeg",)),
+    "RightLeg": ((0, -40, 0), ("RightFoot",)), "RightFoot": ((0, -40, 0), ()),
+    "Spine": ((0, 40, 0), ("Neck", "LeftArm", "RightArm")), "Neck": ((0, 12, 0), ("Head",)), "Head": ((0, 9, 0), ()),
+    "LeftArm": ((18, 5, 0), ("LeftForeArm",)), "LeftForeArm": ((28, 0, 0), ("LeftHand",)), "LeftHand": ((25, 0, 0), ()),
+    "RightArm": ((-18, 5, 0), ("RightForeArm",)), "RightForeArm": ((-28, 0, 0), ("RightHand",)),
+    "RightHand": ((-25, 0, 0), ()),
+}  # fmt: skip
+
+
+def _joint(name: str, depth: int) -> str:
+    pad, (offset, children) = "  " * depth, TREE[name]
+    channels = "6 Xposition Yposition Zposition" if not depth else "3"
+    text = f"{pad}{'JOINT' if depth else 'ROOT'} {name}\n{pad}{{\n{pad}  OFFSET {offset[0]} {offset[1]} {offset[2]}\n"
+    text += f"{pad}  CHANNELS {channels} Zrotation Xrotation Yrotation\n"
+    text += "".join(_joint(c, depth + 1) for c in children)
+    text += "" if children else f"{pad}  End Site\n{pad}  {{\n{pad}    OFFSET 0 -9 0\n{pad}  }}\n"
+    return text + f"{pad}}}\n"
+
+
+def bvh(folder: Path) -> Path:
+    path = folder / "motion.bvh"
+    rows = rng().normal(0, 10, (3, 3 + 3 * len(TREE))).round(3)
+    text = f"HIERARCHY\n{_joint('Hips', 0)}MOTION\nFrames: 3\nFrame Time: 0.0333333\n"
+    path.write_text(text + "\n".join(" ".join(map(str, row)) for row in rows) + "\n")
+    return path
+
+
+def deepmimic(folder: Path) -> Path:
+    path = folder / "motion.txt"
+    frames = rng().normal(0, 0.3, (5, 44))
+    frames[:, 0] = 1 / 30
+    for a in (4, 8, 12, 16, 21, 25, 30, 35, 39):  # unit quaternions
+        frames[:, a] += 2
+        frames[:, a : a + 4] /= np.linalg.norm(frames[:, a : a + 4], axis=1, keepdims=True)
+    path.write_text(json.dumps({"Loop": "wrap", "Frames": frames.tolist()}))
+    return path
+
+
+def motion(path: Path) -> Values:
+    m = load_motion(path)
+    for f in dataclasses.fields(m):
+        value = getattr(m, f.name)
+        yield from value.values() if isinstance(value, dict) else [value]
+
+
+# --- bodies, fits and avatars ---------------------------------------------------------------------------------------
+
+
+def smplx(folder: Path) -> Path:
+    r, V, F, J = rng(), 140, 60, len(SMPLX)
+    weights, regressor = r.random((V, J)) ** 8, r.random((J, V)) ** 4
+    parents = np.array([4294967295] + [SMPLX.index(PARENT[n]) for n in SMPLX[1:]], np.uint32)
+    path = folder / "SMPLX_RANDOM.npz"
+    np.savez(path, v_template=r.normal(size=(V, 3)), f=r.integers(0, V, (F, 3)).astype(np.uint32),
+             shapedirs=r.normal(size=(V, 3, 20)) * 0.02, posedirs=r.normal(size=(V, 3, 9 * (J - 1))) * 0.01,
+             J_regressor=regressor / regressor.sum(1, keepdims=True), weights=weights / weights.sum(1, keepdims=True),
+             kintree_table=np.stack([parents, np.arange(J, dtype=np.uint32)]), vt=r.random((3 * F, 2)),
+             ft=np.arange(3 * F).reshape(F, 3).astype(np.uint32), hands_meanl=np.zeros(45))  # fmt: skip
+    return path
+
+
+def smplx_body(path: Path) -> Values:
+    body = load_smplx(path)
+    yield body.v_template
+    yield body(torch.zeros(1, body.num_betas), torch.zeros(1, body.num_joints, 3)).vertices
+
+
+def _parameters() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Camera]:
+    body = load_body()
+    pose = torch.from_numpy(rng().normal(0, 0.1, (body.num_joints, 3))).float()
+    return torch.zeros(body.num_betas), pose, torch.tensor([0.0, 0, -3]), photo_camera(192, 144)
+
+
+def fit(folder: Path) -> Path:
+    betas, pose, transl, camera = _parameters()
+    Fit(betas, pose, transl, camera, 0.5).save(folder / "fit.npz")
+    return folder / "fit.npz"
+
+
+def one_fit(path: Path) -> Values:
+    view = View(np.zeros((33, 4)), None, np.zeros((192, 144), bool), 192, 144)
+    f = load_fit(path, load_body(), view)
+    yield from (f.betas, f.pose, f.transl, f.camera.K, f.camera.T_cam_world)
+
+
+def photo_set(folder: Path) -> Path:
+    betas, pose, transl, _ = _parameters()
+    M = 3
+    row = lambda x: np.stack([x.numpy()] * M)  # noqa: E731
+    PhotoFits(np.array(["a.jpg", "b.jpg", "c.jpg"]), np.full((M, 2), 192, np.int32), row(betas), row(pose), row(transl),
+              np.full(M, 200.0), rng().uniform(0, 190, (M, 33, 4)), np.zeros((M, 33, 3)), np.tile([9.0, 9, 99, 190], (M, 1)),
+              np.ones(M), np.ones(M), np.ones(M), np.ones((M, 2), np.int32)).save(folder / "fits.npz")  # fmt: skip
+    return folder / "fits.npz"
+
+
+def many_fits(path: Path) -> Values:
+    table = load_fits(path)
+    for i in range(len(table)):
+        f = table.fit(i)
+        yield from (f.betas, f.pose, f.transl, f.camera.K)
+    yield from (table.box, table.keypoints)
+
+
+def _avatar() -> Avatar:
+    body = load_body()
+    betas, pose, transl, camera = _parameters()
+    texture = rng().integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    seen = np.full((64, 64), 200, np.uint8)
+    return Avatar(body, betas, torch.zeros(body.num_vertices, 3), texture, seen, pose, transl, camera, {"photos": ["a"]})
+
+
+def avatar(folder: Path) -> Path:
+    _avatar().save(folder / "me.avatar")
+    return folder / "me.avatar"
+
+
+def neural_avatar(folder: Path) -> Path:
+    from dinar.neural.avatar import Neural
+    from dinar.nets.presets import PRESETS
+
+    torch.manual_seed(0)
+    kind, config = PRESETS["nano"]["renderer"]
+    neural = Neural(torch.rand(1, 21, 32, 32), None, kind(**config).eval(), 64)
+    _avatar().replace(neural=neural).save(folder / "me.avatar")
+    return folder / "me.avatar"
+
+
+def any_avatar(path: Path) -> Values:
+    a = Avatar.load(path)
+    yield from (a.betas, a.offsets, a.pose, a.transl, a.camera.K, a.camera.T_cam_world)
+    v = a.vertices()
+    yield v
+    yield a.render(camera=orbit(v, 0, height=48, width=48))
+    yield np.array([a.camera.height, a.camera.width])
+
+
+def weights(folder: Path) -> Path:
+    from dinar.neural.weights import save_networks
+    from dinar.nets.presets import build
+
+    torch.manual_seed(0)
+    names = ("encoder", "generator", "renderer")
+    save_networks(folder / "weights", {n: build("nano", n) for n in names}, 64, atlas=load_body().atlas.hash)
+    return folder / "weights"
+
+
+def networks(path: Path) -> Values:
+    found = open_networks(path, True, load_body().atlas.hash)
+    assert found is not None
+    yield np.array([found.size, found.texture])
+    for net in found.nets.values():
+        yield from net.state_dict().values()
+
+
+# --- sets -----------------------------------------------------------------------------------------------------------
+
+
+def _views(name: str) -> Views:
+    betas, pose, transl, camera = _parameters()
+    small = camera.resized(32, 32)
+    picture = torch.from_numpy(rng().integers(0, 255, (2, 32, 32, 3)).astype(np.uint8))
+    params = Params(betas, pose.expand(2, -1, -1).clone(), transl.expand(2, -1).clone())
+    alpha = torch.full((2, 32, 32), 255, dtype=torch.uint8)
+    depth = torch.full((2, 32, 32), 3.0)
+    return Views(picture, alpha, small.K.expand(2, 3, 3).clone(), small.T_cam_world.expand(2, 4, 4).clone(), params,
+                 depth=depth, body="anny", name=name).check()  # fmt: skip
+
+
+def folder_set(folder: Path) -> Path:
+    start_set(folder / "set", "anny", (32, 32))
+    write_views(folder / "set", _views("p"))
+    return folder / "set"
+
+
+def shards(folder: Path) -> Path:
+    start_set(folder / "set", "anny", (32, 32), layout="shards", per_shard=2)
+    write_shard(folder / "set", 0, [_views("p"), _views("q")])
+    return folder / "set"
+
+
+def people(path: Path) -> Values:
+    source = open_set(path)
+    for i in range(min(3, source.num_people)):
+        v = source.views(i)
+        yield from (v.rgb, v.alpha, v.K, v.T_cam_world, v.params.betas, v.params.pose, v.params.transl, v.depth)
+
+
+def parsing_set(folder: Path) -> Path:
+    out = folder / "parsing"
+    for part in ("rgb", "labels"):
+        (out / part).mkdir(parents=True)
+    np.savez(out / "keypoints.npz", names=np.array(["a"]), keypoints=rng().uniform(0, 60, (1, 33, 4)).astype(np.float32))
+    Image.fromarray(rng().integers(0, 255, (64, 48, 3)).astype(np.uint8)).save(out / "rgb" / "a.png")
+    Image.fromarray(rng().integers(0, 13, (64, 48)).astype(np.uint8)).save(out / "labels" / "a.png")
+    return out
+
+
+def parsed(path: Path) -> Values:
+    data = ParsingSet(path)
+    for i in range(min(2, len(data))):
+        s = data[i]
+        yield from (s.rgb, s.labels, s.keypoints)
+
+
+def video(suffix: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / f"clip{suffix}"
+        frames = rng().integers(0, 255, (8, 64, 48, 3)).astype(np.uint8)
+        iio.imwrite(path, frames, plugin="FFMPEG", fps=8)
+        return path
+
+    return make
+
+
+def frames(path: Path) -> Values:
+    with tempfile.TemporaryDirectory() as scratch:
+        for _, file in read_frames(path, 3, Path(scratch)):
+            yield np.asarray(Image.open(file))
+
+
+def asset(folder: Path) -> Path:
+    out = folder / "asset"
+    out.mkdir()
+    (out / "tee.obj").write_text("vt 0 0\nvt 1 0\nvt 0 1\ng tee\nf 1/1 2/2 3/3\n")
+    (out / "tee.mhclo").write_text("# tee\nx_scale 1 2 1.0\ny_scale 3 4 1.0\nz_scale 5 6 1.0\nverts 0\n7\n8\n9\n"
+                                   "delete_verts\n3 - 5\n")  # fmt: skip
+    return out
+
+
+def one_asset(path: Path) -> Values:
+    a = read_asset(path / "tee.mhclo")
+    yield from (a.weight, a.offset, a.uv)
+
+
+def record(folder: Path) -> Path:
+    path = folder / "000000.json"
+    path.write_text(json.dumps({"person": "a", "rows": [{"group": "back", "PSNR": 20.0}], "skipped": {}, "made": {}}))
+    return path
+
+
+def one_record(path: Path) -> Values:
+    yield [v for row in read_record(path)["rows"] for v in row.values() if isinstance(v, float)]
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _state() -> Any:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from toy_stage import LOOP, Toy
+
+    from dinar.train.loop import _prepare
+
+    return _prepare(Toy(), LOOP, True)[1]
+
+
+def checkpoint(folder: Path) -> Path:
+    from dinar.train.loop import save
+
+    save(_state(), folder / "checkpoint.pt", {"steps": 1})
+    return folder / "checkpoint.pt"
+
+
+def restored(path: Path) -> Values:
+    from dinar.train.loop import restore
+
+    state = _state()
+    restore(state, path)
+    yield np.array([state.step])
+    for m in state.stage.modules.values():
+        yield from m.state_dict().values()
+
+
+READERS: dict[str, Reader] = {
+    "photo jpg": Reader(picture(".jpg", quality=90), photo),
+    "photo png": Reader(picture(".png"), photo),
+    "photo webp": Reader(picture(".webp"), photo),
+    "photo tiff": Reader(picture(".tiff", compression="tiff_lzw"), photo),
+    "photo gif": Reader(picture(".gif"), photo),
+    "photo avif": Reader(picture(".avif"), photo),
+    "photo bmp": Reader(picture(".bmp"), photo),
+    "mask": Reader(grey, lambda p: iter([load_mask(p, (192, 144, 3))])),
+    "label map": Reader(label_map, lambda p: iter([read_label_map(p, (192, 144, 3), "dinar")])),
+    "Clothing Co-Parsing": Reader(ccp, lambda p: iter([read_ccp_labels(p / "labels" / "0001.png")])),
+    "keypoints json": Reader(keypoints_json, lambda p: iter([load_keypoints(p).keypoints])),
+    "keypoints npz": Reader(keypoints_npz, lambda p: iter([load_keypoints(p).keypoints])),
+    "motion npz": Reader(amass, motion),
+    "motion npy": Reader(motion_npy, motion),
+    "motion pkl": Reader(motion_pickle, motion),
+    "motion bvh": Reader(bvh, motion),
+    "motion txt": Reader(deepmimic, motion),
+    "SMPL-X": Reader(smplx, smplx_body),
+    "fit": Reader(fit, one_fit),
+    "photo set": Reader(photo_set, many_fits),
+    "avatar": Reader(avatar, any_avatar),
+    "neural avatar": Reader(neural_avatar, any_avatar),
+    "weights": Reader(weights, networks),
+    "multi-view folder": Reader(folder_set, people),
+    "shards": Reader(shards, people),
+    "parsing set": Reader(parsing_set, parsed),
+    "video mp4": Reader(video(".mp4"), frames),
+    "MakeHuman asset": Reader(asset, one_asset),
+    "evaluation record": Reader(record, one_record),
+    "checkpoint": Reader(checkpoint, restored),
+}
