@@ -15,7 +15,8 @@ import numpy as np
 Rng = np.random.Generator
 EXTREMES = (b"0", b"-1", b"1e30", b"nan", b"inf", b"99999999999", b"1e-300", b"0x7f", b"\x1b[31m", b"2147483648")
 JSON_VALUES: tuple[Any, ...] = (
-    None, "", "\x1b[2J\x07", -1, 0, 1e30, float("nan"), float("inf"), 10**18, 10**400, [], {}, True, "x" * 5000, [[]], "../../x",
+    None, "", "\x1b[2J\x07", -1, 0, 1e30, float("nan"), float("inf"), 10**18, 10**400, [], {}, True, "x" * 5000, [[]],
+    "../../x",
 )  # fmt: skip
 NUMBERS = (float("nan"), float("inf"), -float("inf"), 1e300, 1e22, -1e9, 0.0, 2.0**63)
 
@@ -96,7 +97,17 @@ def empty(data: bytes, rng: Rng) -> bytes:
     return [b"", b"\x00" * 4096, b"\xef\xbb\xbf" + data, b"\n", b"PK\x03\x04", b"{}", b"[]"][rng.integers(7)]
 
 
-BYTES: tuple[Callable[[bytes, Rng], bytes], ...] = (cut, flip, overwrite, remove, repeat, insert, extreme, header, empty)
+BYTES: tuple[Callable[[bytes, Rng], bytes], ...] = (
+    cut,
+    flip,
+    overwrite,
+    remove,
+    repeat,
+    insert,
+    extreme,
+    header,
+    empty,
+)
 
 
 # --- arrays ---------------------------------------------------------------------------------------------------------

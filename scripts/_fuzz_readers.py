@@ -31,13 +31,14 @@ from dinar.data.parsing import ParsingSet
 from dinar.data.photos import PhotoFits, load_fits
 from dinar.data.shards import open_set, write_shard
 from dinar.evaluate.people import read_record
-from dinar.fit.smplify import Fit, View, load_fit, photo_camera
+from dinar.fit.fit_file import Fit, load_fit
+from dinar.fit.view import View, photo_camera
 from dinar.labels import CONVENTIONS
 from dinar.neural.weights import open_networks
 from dinar.photo.image import read_photo
+from dinar.photo.keypoint_files import load_keypoints
 from dinar.photo.mask import load_mask
 from dinar.photo.parsing import read_label_map
-from dinar.photo.person import load_keypoints
 from dinar.scene import Camera, orbit
 from dinar.synthetic.base.makehuman import read_asset
 from dinar.views import Params, Views
@@ -128,7 +129,11 @@ def motion_npy(folder: Path) -> Path:
 
 def motion_pickle(folder: Path) -> Path:
     path = folder / "motion.pkl"
-    content = {"global_orient": np.zeros((1, 3)), "body_pose": rng().normal(0, 0.2, (1, 63)), "betas": np.zeros((1, 10))}
+    content = {
+        "global_orient": np.zeros((1, 3)),
+        "body_pose": rng().normal(0, 0.2, (1, 63)),
+        "betas": np.zeros((1, 10)),
+    }
     path.write_bytes(pickle.dumps(content))
     return path
 
@@ -225,8 +230,9 @@ def photo_set(folder: Path) -> Path:
     M = 3
     row = lambda x: np.stack([x.numpy()] * M)  # noqa: E731
     PhotoFits(np.array(["a.jpg", "b.jpg", "c.jpg"]), np.full((M, 2), 192, np.int32), row(betas), row(pose), row(transl),
-              np.full(M, 200.0), rng().uniform(0, 190, (M, 33, 4)), np.zeros((M, 33, 3)), np.tile([9.0, 9, 99, 190], (M, 1)),
-              np.ones(M), np.ones(M), np.ones(M), np.ones((M, 2), np.int32)).save(folder / "fits.npz")  # fmt: skip
+              np.full(M, 200.0), rng().uniform(0, 190, (M, 33, 4)), np.zeros((M, 33, 3)),
+              np.tile([9.0, 9, 99, 190], (M, 1)), np.ones(M),
+              np.ones(M), np.ones(M), np.ones((M, 2), np.int32)).save(folder / "fits.npz")  # fmt: skip
     return folder / "fits.npz"
 
 
@@ -243,7 +249,9 @@ def _avatar() -> Avatar:
     betas, pose, transl, camera = _parameters()
     texture = rng().integers(0, 255, (64, 64, 3)).astype(np.uint8)
     seen = np.full((64, 64), 200, np.uint8)
-    return Avatar(body, betas, torch.zeros(body.num_vertices, 3), texture, seen, pose, transl, camera, {"photos": ["a"]})
+    return Avatar(
+        body, betas, torch.zeros(body.num_vertices, 3), texture, seen, pose, transl, camera, {"photos": ["a"]}
+    )
 
 
 def avatar(folder: Path) -> Path:
@@ -252,8 +260,8 @@ def avatar(folder: Path) -> Path:
 
 
 def neural_avatar(folder: Path) -> Path:
-    from dinar.neural.avatar import Neural
     from dinar.nets.presets import PRESETS
+    from dinar.neural.avatar import Neural
 
     torch.manual_seed(0)
     kind, config = PRESETS["nano"]["renderer"]
@@ -272,8 +280,8 @@ def any_avatar(path: Path) -> Values:
 
 
 def weights(folder: Path) -> Path:
-    from dinar.neural.weights import save_networks
     from dinar.nets.presets import build
+    from dinar.neural.weights import save_networks
 
     torch.manual_seed(0)
     names = ("encoder", "generator", "renderer")
@@ -326,7 +334,9 @@ def parsing_set(folder: Path) -> Path:
     out = folder / "parsing"
     for part in ("rgb", "labels"):
         (out / part).mkdir(parents=True)
-    np.savez(out / "keypoints.npz", names=np.array(["a"]), keypoints=rng().uniform(0, 60, (1, 33, 4)).astype(np.float32))
+    np.savez(
+        out / "keypoints.npz", names=np.array(["a"]), keypoints=rng().uniform(0, 60, (1, 33, 4)).astype(np.float32)
+    )
     Image.fromarray(rng().integers(0, 255, (64, 48, 3)).astype(np.uint8)).save(out / "rgb" / "a.png")
     Image.fromarray(rng().integers(0, 13, (64, 48)).astype(np.uint8)).save(out / "labels" / "a.png")
     return out
@@ -376,7 +386,7 @@ def record(folder: Path) -> Path:
 
 
 def one_record(path: Path) -> Values:
-    yield [v for row in read_record(path)["rows"] for v in row.values() if isinstance(v, float)]
+    yield len(read_record(path)["rows"])
 
 
 # --- training -------------------------------------------------------------------------------------------------------
@@ -385,9 +395,8 @@ def one_record(path: Path) -> Values:
 @cache
 def _state() -> Any:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from toy_stage import LOOP, Toy
-
     from dinar.train.loop import _prepare
+    from toy_stage import LOOP, Toy
 
     return _prepare(Toy(), LOOP, True)[1]
 

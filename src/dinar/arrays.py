@@ -214,6 +214,16 @@ def read_json(
     raise DinarError(f"{file}: expected {what}, got json nested more than {depth} deep")
 
 
+def read_text(source: Source, *, name: str = "", what: str = "a text file", limit: int = MAX_JSON_BYTES) -> str:
+    """A file of UTF-8 text, with or without a byte order mark; what is not UTF-8 becomes U+FFFD."""
+    file = name or _name(source)
+    with _opened(source, file, what) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise DinarError(f"{file}: expected {what} of at most {_bytes(limit)}, got more")
+    return data.decode("utf-8-sig", "replace")
+
+
 @contextmanager
 def _opened(source: Source, file: str, what: str) -> Iterator[IO[bytes]]:
     """A stream of the bytes; whatever a damaged file makes its readers raise becomes a DinarError."""

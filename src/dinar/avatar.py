@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from .arrays import Array, check_arrays
 from .body import Body, load_body
 from .body.motion import Motion, retarget
 from .body.readers import load_motion
@@ -26,10 +26,25 @@ from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
 from .neural.render import render as render_neural
 from .scene import Camera, orbit
+from .scene.camera import check_cameras
+from .scene.fragments import GUARD
 from .scene.textured import render_textured
+from .tensors import read_metadata, read_tensors
 
 FORMAT, VERSION = "dinar-avatar", 1
 SUFFIXES = (".avatar",)
+
+# What the file must hold: shapes, types, and generous ranges (metres, radians, pixels).
+TABLE = {
+    "betas": Array(np.float32, ("B",), -100, 100),
+    "offsets": Array(np.float32, ("V", 3), -10, 10),
+    "pose": Array(np.float32, ("J", 3), -100, 100),
+    "transl": Array(np.float32, (3,), -1e6, 1e6),
+    "camera.K": Array(np.float32, (3, 3), -1e6, 1e6),
+    "camera.T_cam_world": Array(np.float32, (4, 4), -1e6, 1e6),
+    "rgb": Array(np.uint8, ("S", "S", 3)),
+    "lam": Array(np.uint8, ("S", "S")),
+}
 
 
 @dataclass
@@ -157,15 +172,10 @@ class Avatar:
     def load(cls, path: str | Path, body: Body | None = None) -> Avatar:
         """Read an ``.avatar`` file; another format, version, body or atlas is refused with the reason."""
         path = Path(path)
-        if not path.is_file():
-            raise DinarError(f"{path}: expected an .avatar file, found {'a folder' if path.is_dir() else 'nothing'}")
-        try:
-            with safetensors.safe_open(str(path), "pt") as f:
-                header = json.loads((f.metadata() or {}).get("dinar", "null"))
-                t = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
-        except (safetensors.SafetensorError, ValueError, OSError) as e:
-            raise DinarError(f"{path} is not an avatar or is damaged: {e}. Make it again with `dinar create`") from e
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        what = "an avatar made by `dinar create`"
+        t, metadata = read_tensors(path, what)
+        header = read_metadata(metadata.get("dinar", "{}"), path, what)
+        if header.get("format") != FORMAT:
             raise DinarError(f"{path} is a safetensors file but not an avatar: expected one written by `dinar create`")
         if header.get("version") != VERSION:
             raise DinarError(f"{path} has avatar format version {header.get('version')}, this dinar reads {VERSION}: "
@@ -180,31 +190,22 @@ class Avatar:
         if header.get("atlas") != body.atlas.hash:
             raise DinarError(f"{path} was made with another texture atlas ({header.get('atlas')}, now "
                              f"{body.atlas.hash}): make it again with `dinar create`")  # fmt: skip
-        _check_tensors(path, t, body)
-        size = header.get("camera", {})
-        camera = Camera(
-            t["camera.K"], t["camera.T_cam_world"], int(size.get("height", 512)), int(size.get("width", 512))
-        )
-        neural = from_tensors(t, header["neural"], path) if "neural" in header else None
-        return cls(body, t["betas"], t["offsets"].float(), t["rgb"].numpy(), t["lam"].numpy(), t["pose"], t["transl"],
-                   camera, header.get("meta", {}), neural, (path.absolute(),))  # fmt: skip
+        size, meta, neural = header.get("camera"), header.get("meta", {}), header.get("neural")
+        h, w = (size.get(k, 0) if isinstance(size, dict) else 0 for k in ("height", "width"))
+        if type(h) is not int or type(w) is not int or not (1 <= h <= GUARD and 1 <= w <= GUARD):
+            raise DinarError(f"{path} is damaged: expected the height and width of its photo, 1 to {GUARD:.0f} pixels")
+        if not isinstance(meta, dict) or not isinstance(neural, (dict, type(None))):
+            raise DinarError(f"{path} is damaged: expected its description by name; make it again with `dinar create`")
+        V, J = body.num_vertices, body.num_joints
+        arrays = {k: v.float().numpy() if v.dtype == torch.bfloat16 else v.numpy() for k, v in t.items() if k in TABLE}
+        a = check_arrays(str(path), arrays, TABLE, {"B": body.num_betas, "V": V, "J": J}, what)
+        f = {k: torch.from_numpy(np.ascontiguousarray(x)) for k, x in a.items()}
+        check_cameras(f["camera.K"], f["camera.T_cam_world"], str(path))
+        camera = Camera(f["camera.K"], f["camera.T_cam_world"], h, w)
+        drawn = None if neural is None else from_tensors(t | {"rgb": f["rgb"]}, neural, path)
+        return cls(body, f["betas"], f["offsets"], a["rgb"], a["lam"], f["pose"], f["transl"], camera, meta, drawn,
+                   (path.absolute(),))  # fmt: skip
 
     def replace(self, **changes: Any) -> Avatar:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
-
-
-def _check_tensors(path: Path, t: dict[str, Tensor], body: Body) -> None:
-    S = t["rgb"].shape[0] if "rgb" in t and t["rgb"].dim() == 3 else 0
-    expected = {
-        "betas": (body.num_betas,), "offsets": (body.num_vertices, 3), "pose": (body.num_joints, 3), "transl": (3,),
-        "camera.K": (3, 3), "camera.T_cam_world": (4, 4), "rgb": (S, S, 3), "lam": (S, S),
-    }  # fmt: skip
-    for name, shape in expected.items():
-        got = tuple(t[name].shape) if name in t else None
-        kind = torch.uint8 if name in ("rgb", "lam") else None
-        if got != shape or S == 0 or (kind and t[name].dtype != kind):
-            raise DinarError(f"{path} is damaged: expected {name} of shape {list(shape)}, got "
-                             f"{'nothing' if got is None else list(got)}")  # fmt: skip
-        if kind is None and not torch.isfinite(t[name].float()).all():
-            raise DinarError(f"{path} is damaged: {name} holds values that are not finite")

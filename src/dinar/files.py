@@ -201,3 +201,11 @@ def _is_running(process: int) -> bool:
     except OSError:  # somebody else's
         pass
     return True
+
+
+def file_name(name: str, where: str = "") -> str:
+    """A name that stands in a file and becomes a file name: letters, digits, _ and - alone, which stay in a folder."""
+    if not re.fullmatch(r"[\w-]{1,200}", name):
+        at = f"{where}: " if where else ""
+        raise DinarError(f"{at}expected a name of letters, digits, _ and - (it becomes a file name), got {name[:60]!r}")
+    return name

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy.spatial import KDTree
 
+from ..arrays import Array, read_npz
 from ..assets import cache_dir
 from ..errors import DinarError
 from ..pickles import Sparse, read_pickle
@@ -20,7 +21,7 @@ from .body import Body
 from .skeleton import SMPLX
 
 SHAPE_SPACE = 300  # files of version 1.1: 300 shape components, then 100 of expression; version 1.0: 10 and 10
-MAX_BYTES = 1 << 30
+LARGEST = 1e4  # no number of a model is larger (metres, weights)
 
 # Published vertex ids of the 10,475-vertex mesh.
 _VERTEX = {
@@ -85,48 +86,28 @@ def load_smplx(
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays in use. Entries of other kinds (dictionaries of the official file) are never opened."""
     need = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
-    want = (*need, "vt", "ft", "lmk_faces_idx", "lmk_bary_coords")
+    optional = ("vt", "ft", "lmk_faces_idx", "lmk_bary_coords")
     if not path.is_file():
         raise DinarError(f"no SMPL-X model file at {path}: give the path of your SMPLX_NEUTRAL.npz "
                          "(free registration at smpl-x.is.tue.mpg.de)")  # fmt: skip
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {i.filename.removesuffix(".npy"): i.file_size for i in archive.infolist()}
-            missing = [k for k in need if k not in sizes]
-            if missing:
-                raise DinarError(f"{path.name}: expected an SMPL-X model (npz), but {', '.join(missing)} "
-                                 f"{'is' if len(missing) == 1 else 'are'} missing; give SMPLX_NEUTRAL.npz")  # fmt: skip
-            if sum(sizes.get(k, 0) for k in want) > MAX_BYTES:
-                raise DinarError(f"{path.name}: expected an SMPL-X model of at most 1 GiB, got more")
-            objects = {}
-            with np.load(path, allow_pickle=False) as z:
-                out: dict[str, np.ndarray] = {}
-                for k in want:
-                    if k not in sizes:
-                        continue
-                    with archive.open(k + ".npy") as f:
-                        version = np.lib.format.read_magic(f)
-                        header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                                  else np.lib.format.read_array_header_2_0)  # fmt: skip
-                        is_object = header(f)[2].hasobject
-                        if is_object and k in need:
-                            objects[k] = f.read()
-                    if not is_object:
-                        out[k] = np.asarray(z[k])
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError) as e:
-        hint = ""
-        if path.suffix == ".pkl":
-            hint = "; pickled models are not read: download the npz version of SMPL-X"
-        raise DinarError(f"{path.name}: expected an SMPL-X model as npz, got another or a damaged file{hint} "
-                         f"({type(e).__name__})") from None  # fmt: skip
-    for k, data in objects.items():
-        x = read_pickle(data, f"{path.name}, {k}")
-        x = x.item() if isinstance(x, np.ndarray) and x.dtype == object and x.size == 1 else x
-        x = x.dense() if isinstance(x, Sparse) else np.asarray(x)
-        if x.dtype == object:
-            raise DinarError(f"{path.name}: expected {k} as an array of numbers, got objects; download the file again")
-        out[k] = x
-    return out
+    if path.suffix == ".pkl":
+        raise DinarError(f"{path.name}: expected an SMPL-X model as npz; pickled models are not read: download the npz "
+                         "version of SMPL-X")  # fmt: skip
+    what = "an SMPL-X model (SMPLX_NEUTRAL.npz)"
+    needed = {k: Array(None, low=-LARGEST, high=1 << 32 if k in ("f", "kintree_table") else LARGEST) for k in need}
+    more = {k: Array(None, required=False) for k in optional}
+    out = read_npz(path, needed, name=path.name, what=what, pickled=_plain)
+    return out | read_npz(path, more, name=path.name, what=what)
+
+
+def _plain(data: bytes, where: str) -> np.ndarray:
+    """An array of objects as the official files have them: a sparse matrix, or an array in an array."""
+    x = read_pickle(data, where)
+    x = x.item() if isinstance(x, np.ndarray) and x.dtype == object and x.size == 1 else x
+    x = x.dense() if isinstance(x, Sparse) else np.asarray(x)
+    if x.dtype == object:
+        raise DinarError(f"{where}: expected an array of numbers, got objects; download the file again")
+    return x
 
 
 def _check(path: Path, a: dict[str, np.ndarray]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..arrays import read_text
 from ..errors import DinarError
 from ..files import replacing
 from ..labels import CONVENTIONS, LABEL, to_classes
@@ -39,7 +40,7 @@ def read_ccp_labels(path: Path) -> np.ndarray:
     Raises:
         DinarError: the set's list of names is not that of ``labels.CONVENTIONS``, or the file is damaged.
     """
-    names = (path.parent.parent / "label_names.txt").read_text().split()
+    names = read_text(path.parent.parent / "label_names.txt", what="the names of the labels").split()
     if names != [theirs for theirs, _ in CONVENTIONS["ccp"]]:
         raise DinarError(f"{path.parent.parent / 'label_names.txt'}: expected the 59 names of Clothing Co-Parsing")
     labels = read_array(path)

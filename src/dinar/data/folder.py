@@ -20,10 +20,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +31,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import Array, read_json, read_npz
 from ..errors import DinarError
-from ..files import replacing
+from ..files import file_name, replacing
+from ..scene.camera import check_cameras
 from ..views import DEPTH_UNIT, Params, Views
 
 FORMAT, VERSION = "dinar-views", 1
@@ -42,13 +42,36 @@ JPEG = 95  # quality, without chroma subsampling; 0 writes png
 _ARRAYS = ("K", "T_cam_world", "keypoints2d", "keypoints3d")
 _PARAMS = ("betas", "pose", "transl", "expression", "offsets")
 _SHARED = ("betas", "offsets")  # equal in all views
+_FOLDERS = ("mask", "labels", "normals", "depth")
+MAX_SIDE = 1 << 13  # pixels of a picture of a set
+
+
+def _table() -> dict[str, Array]:
+    """What views.npz must hold (metres, radians, pixels)."""
+    number = lambda *shape, most=100.0, **more: Array(np.float32, shape, -most, most, **more)  # noqa: E731
+    table = {"version": Array(np.int64, (), 0, 1000), "name": Array(np.str_, ()), "body": Array(np.str_, ()),
+             "view_names": Array(np.str_, ("N",)), "size": Array(np.int64, (2,), 1, MAX_SIDE),
+             "rgb": Array(np.str_, ()), "kinds": Array(np.str_, (None,)), "K": number("N", 3, 3, most=1e7),
+             "T_cam_world": number("N", 4, 4, most=1e7), "keypoints2d": number("N", "P", 3, most=1e7, required=False),
+             "keypoints3d": number("N", "P", 3, most=1e7, required=False),
+             "depth_near": Array(np.int64, ("N",), 0, 1 << 41, required=False)}  # fmt: skip
+    for prefix, need in (("", True), ("fitted_", False)):
+        table |= {f"{prefix}betas": number(f"{prefix}B", required=need),
+                  f"{prefix}pose": number("N", "J", 3, required=need),
+                  f"{prefix}transl": number("N", 3, most=1e5, required=need),
+                  f"{prefix}expression": number("N", None, required=False),
+                  f"{prefix}offsets": number("V", 3, required=False)}  # fmt: skip
+    return table
+
+
+TABLE = _table()
 
 
 def encode(views: Views, jpeg: int = JPEG) -> dict[str, bytes]:
     """The files of a person as bytes, by their paths in the person's folder."""
     v = views.check().to("cpu")
-    if not re.fullmatch(r"[\w-]+", v.name) or not all(re.fullmatch(r"[\w-]+", n) for n in v.view_names):
-        raise DinarError(f"expected names of letters, digits, _ and - (they become file names), got {v.name!r}")
+    for name in (v.name, *v.view_names):
+        file_name(name)
     rgb = ("jpg", [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
                    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]) if jpeg else ("png", _PNG)  # fmt: skip
     a: dict[str, Any] = {"version": np.array(VERSION), "name": np.array(v.name), "body": np.array(v.body),
@@ -147,17 +170,20 @@ def decode(read: Callable[[str], bytes], indices: Sequence[int] | None, where: s
 
 def read_arrays(data: bytes, where: str) -> dict[str, np.ndarray]:
     """The arrays of a views.npz of this version."""
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as z:
-            a = {k: z[k] for k in z.files}
-        version = int(a["version"])
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
-        raise DinarError(f"{where}: expected views written by dinar, got another or a damaged file ({e})") from e
-    if version != VERSION:
+    a = read_npz(data, TABLE, name=where, what="views written by dinar")
+    if (version := int(a["version"])) != VERSION:
         raise DinarError(f"{where}: expected version {VERSION} of the multi-view format, got {version}")
-    need = {"name", "body", "view_names", "size", "rgb", "kinds", "K", "T_cam_world", "betas", "pose", "transl"}
-    if missing := sorted(need - set(a)):
-        raise DinarError(f"{where}: {', '.join(missing)} missing; expected views written by dinar")
+    file_name(str(a["name"]), where)
+    for name in a["view_names"]:
+        file_name(str(name), where)
+    if str(a["rgb"]) not in ("jpg", "png") or not set(a["kinds"].tolist()) <= {"rgb", *_FOLDERS}:
+        raise DinarError(f"{where}: expected pictures as jpg or png, got others")
+    for prefix in ("", "fitted_"):
+        if prefix + "pose" in a and not {prefix + "betas", prefix + "transl"} <= set(a):
+            raise DinarError(f"{where}: expected {prefix}betas and {prefix}transl with {prefix}pose")
+    if "depth" in a["kinds"] and "depth_near" not in a:
+        raise DinarError(f"{where}: expected depth_near with pictures of depth")
+    check_cameras(torch.from_numpy(a["K"]), torch.from_numpy(a["T_cam_world"]), where)
     return a
 
 
@@ -177,7 +203,8 @@ def start_set(folder: str | Path, body: str, size: tuple[int, int], layout: str 
     except OSError as e:
         raise DinarError(f"cannot write into {folder}: {e.strerror}") from e
     if (folder / "dataset.json").exists():
-        old = json.loads((folder / "dataset.json").read_text())
+        old = read_json(folder / "dataset.json", what="the header of a multi-view set")
+        old = old if isinstance(old, dict) else {}
         if old != header:
             keys = sorted(k for k in {*old, *header} if old.get(k) != header.get(k))
             raise DinarError(f"{folder} holds another set: {', '.join(keys)} differ; give another folder to write to, "
@@ -196,15 +223,12 @@ def read_header(folder: str | Path, layout: str | None = None) -> dict[str, Any]
     path = Path(folder) / "dataset.json"
     if not path.is_file():
         raise DinarError(f"{folder} is not a multi-view set: it has no dataset.json")
-    try:
-        header = json.loads(path.read_text())
-        kind = header["format"], header["version"]
-        header = {"layout": header["layout"], "body": header["body"], **header}
-    except (ValueError, KeyError, TypeError) as e:
-        raise DinarError(f"{path}: expected the header of a multi-view set, got something else ({e})") from e
-    if kind != (FORMAT, VERSION) or layout not in (None, header["layout"]):
-        raise DinarError(f"{path}: expected {FORMAT} {VERSION} as {layout or 'a folder or shards'}, got {kind[0]} "
-                         f"{kind[1]} as {header['layout']}")  # fmt: skip
+    header = read_json(path, what="the header of a multi-view set")
+    known = isinstance(header, dict) and all(isinstance(header.get(k), str) for k in ("format", "layout", "body"))
+    if not known or (header["format"], header.get("version")) != (FORMAT, VERSION):
+        raise DinarError(f"{path}: expected the header of a multi-view set ({FORMAT} {VERSION}), got another")
+    if layout not in (None, header["layout"]) or header["layout"] not in ("folder", "shards"):
+        raise DinarError(f"{path}: expected a set laid out as {layout or 'folder or shards'}, got {header['layout']}")
     return header
 
 

@@ -17,8 +17,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from ..arrays import Array, read_npz
 from ..errors import DinarError
-from ..labels import IGNORE
+from ..files import file_name
+from ..labels import CLASSES, IGNORE
 from ..photo.parser_input import heatmaps, person_affine, warp
 from ..pictures import read_array
 
@@ -42,19 +44,19 @@ class Samples(Protocol):
     def __getitem__(self, i: int) -> Sample: ...
 
 
+_TABLE = {"names": Array(np.str_, ("N",)), "keypoints": Array(np.float32, ("N", 33, 4), -1e6, 1e6)}
+
+
 class ParsingSet:
     """A parsing set without the names in ``leave_out``; with ``only``, restricted to these names."""
 
     def __init__(self, folder: Path, leave_out: frozenset[str] = frozenset(), only: frozenset[str] | None = None):
         self.folder = folder
         self.memory: dict[int, Sample] = {}
-        try:
-            with np.load(folder / "keypoints.npz", allow_pickle=False) as z:
-                names, keypoints = z["names"], z["keypoints"].astype(np.float32)
-        except (OSError, KeyError, ValueError) as e:
-            raise DinarError(f"{folder}: expected a parsing set with keypoints.npz of names and keypoints ({e})") from e
+        a = read_npz(folder / "keypoints.npz", _TABLE, what="the names and keypoints of a parsing set")
+        names, keypoints = [file_name(str(n), str(folder)) for n in a["names"]], a["keypoints"]
         keep = [i for i, n in enumerate(names) if n not in leave_out and (only is None or n in only)]
-        self.names, self.keypoints = [str(names[i]) for i in keep], keypoints[keep]
+        self.names, self.keypoints = [names[i] for i in keep], keypoints[keep]
         if not keep:
             raise DinarError(f"{folder}: expected pictures for training, all names are excluded")
 
@@ -74,8 +76,11 @@ class ParsingSet:
         path = next((p for s in ("jpg", "png") if (p := self.folder / "rgb" / f"{name}.{s}").exists()), None)
         image = read_array(path, cv2.IMREAD_COLOR) if path else None
         labels = read_array(self.folder / "labels" / f"{name}.png")
-        if image is None or labels is None or image.shape[:2] != labels.shape:
+        if image is None or labels is None or image.shape[:2] != labels.shape or labels.dtype != np.uint8:
             raise DinarError(f"{self.folder}: expected rgb/{name}.jpg (or png) and labels/{name}.png of one size")
+        if ((labels >= len(CLASSES)) & (labels != IGNORE)).any():
+            raise DinarError(f"{self.folder}/labels/{name}.png: expected labels from 0 to {len(CLASSES) - 1}, or "
+                             f"{IGNORE}")  # fmt: skip
         return Sample(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), labels, self.keypoints[i])
 
 

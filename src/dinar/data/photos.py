@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 import torch
 
+from ..arrays import Array, read_json, read_npy, read_npz
 from ..body import Body, load_body
 from ..errors import DinarError
 from ..files import replacing
@@ -107,6 +107,16 @@ class PhotoFits:
             temporary.write_bytes(buffer.getvalue())
 
 
+# What the columns must hold (metres, radians, pixels).
+_TABLE = {
+    "name": Array(np.str_, ("M",)), "size": Array(np.int32, ("M", 2), 1, 1 << 15),
+    "betas": Array(np.float32, ("M", None), -100, 100), "pose": Array(np.float32, ("M", None, 3), -100, 100),
+    "transl": Array(np.float32, ("M", 3), -1e5, 1e5), "focal": Array(np.float32, ("M",), 1, 1e6),
+    "keypoints": Array(np.float32, ("M", 33, 4), -1e6, 1e6), "world": Array(np.float32, ("M", 33, 3), -100, 100),
+    "box": Array(np.float32, ("M", 4), -1e6, 1e6), "keypoint_error": Array(np.float32, ("M",), 0, 1e6),
+    "iou": Array(np.float32, ("M",), 0, 1), "inside": Array(np.float32, ("M",), 0, 1),
+    "person": Array(np.int32, ("M", 2), 0, 1000),
+}  # fmt: skip
 _COLUMNS = tuple(f.name for f in dataclasses.fields(PhotoFits) if f.name != "body")
 
 
@@ -131,22 +141,13 @@ def read_fits(path: str | Path) -> tuple[PhotoFits, dict[str, str]]:
     path = Path(path) / "fits.npz" if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise DinarError(f"no photo set at {path}: make it with dinar fit PHOTOS -o {path.parent}")
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            header = json.loads(str(z["header"]))
-            if header.get("format") != FORMAT or header.get("version") != VERSION:
-                raise DinarError(f"{path}: expected a photo set of version {VERSION}, got "
-                                 f"{header.get('format')} {header.get('version')}; make it again with dinar fit")
-            columns = {k: z[k] for k in _COLUMNS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
-        raise DinarError(f"{path}: expected a photo set made by dinar fit, got another or a damaged file ({e})") from e
-    fits = PhotoFits(**columns, body=header["body"])
-    M = len(fits)
-    for k in _COLUMNS:
-        x = columns[k]
-        if len(x) != M or (x.dtype.kind == "f" and not np.isfinite(x).all()):
-            raise DinarError(f"{path}: expected {M} finite rows of {k}, got {list(x.shape)}; make it with dinar fit")
-    return fits, header
+    what = "a photo set made by dinar fit"
+    head = read_npz(path, {"header": Array(np.str_, ())}, what=what)["header"]
+    header = read_json(str(head).encode(), name=str(path), what=what)
+    known = isinstance(header, dict) and isinstance(header.get("body"), str)
+    if not known or (header.get("format"), header.get("version")) != (FORMAT, VERSION):
+        raise DinarError(f"{path}: expected a photo set of version {VERSION}, got another; run dinar fit again")
+    return PhotoFits(**read_npz(path, _TABLE, what=what), body=header["body"]), header
 
 
 def body_keypoints(body: Body, keypoints: np.ndarray) -> np.ndarray:  # [33, 4] BlazePose
@@ -249,10 +250,8 @@ class Photos:
         path = self.set / "offsets" / f"{stem}.npy"
         if not path.is_file():
             return None
-        try:
-            return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
-        except (OSError, ValueError, EOFError) as e:
-            raise DinarError(f"{path}: expected offsets made by dinar fit --masks, got a damaged file ({e})") from e
+        spec = Array(np.float32, (None, 3), -10, 10)
+        return torch.from_numpy(read_npy(path, spec, what="offsets made by dinar fit --masks"))
 
     def _labels(self, stem: str, shape: tuple[int, ...]) -> np.ndarray | None:
         path = self.set / "labels" / f"{stem}.png"

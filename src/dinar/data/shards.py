@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import DinarError
-from ..files import replacing
+from ..files import file_name, replacing
 from ..views import Views
 from .folder import JPEG, Folder, decode, encode, read_arrays, read_header
 
@@ -41,12 +41,19 @@ def _index(path: Path, _modified: int) -> dict[str, dict[str, tuple[int, int]]]:
     """Offset and length of each person's files in a shard."""
     people: dict[str, dict[str, tuple[int, int]]] = {}
     try:
+        end = path.stat().st_size
         with tarfile.open(path, "r:") as tar:
+            last = -1
             for m in tar:
+                if not m.isreg() or m.offset_data <= last or not 0 <= m.size <= end - m.offset_data:
+                    raise DinarError(f"{path}: expected a tar of people, but the place of a file in it is impossible")
+                last = m.offset_data
                 name, _, file = m.name.partition(".")
-                people.setdefault(name, {})[file] = m.offset_data, m.size
-    except (tarfile.TarError, OSError, EOFError) as e:
-        raise DinarError(f"{path}: expected a tar of people, got another or a damaged file ({e})") from e
+                people.setdefault(file_name(name, str(path)), {})[file] = m.offset_data, m.size
+    except DinarError:
+        raise
+    except Exception:  # tarfile raises its own errors, OSError, ValueError, OverflowError and more
+        raise DinarError(f"{path}: expected a tar of people, got another or a damaged file") from None
     return people
 
 
@@ -58,10 +65,10 @@ class Shards:
         self.header = read_header(folder, "shards")
         self.body: str = self.header["body"]
         self.paths = sorted(self.folder.glob("shard-*.tar"))
-        try:
-            self.per_shard = int(self.header["per_shard"])
-        except (KeyError, ValueError, TypeError) as e:
-            raise DinarError(f"{self.folder / 'dataset.json'}: expected per_shard, the people in each shard") from e
+        per_shard = self.header.get("per_shard")
+        if type(per_shard) is not int or not 1 <= per_shard <= 10**6:
+            raise DinarError(f"{self.folder / 'dataset.json'}: expected per_shard, the people in each shard, 1 or more")
+        self.per_shard: int = per_shard
         last = len(self._people(self.paths[-1])) if self.paths else 0
         self._num_people = max(0, len(self.paths) - 1) * self.per_shard + last
 

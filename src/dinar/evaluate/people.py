@@ -25,6 +25,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..arrays import read_json
 from ..body import Body, load_body
 from ..body.rotation import axis_angle_to_matrix
 from ..create import create
@@ -128,12 +129,13 @@ def run(
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The record of a person that :func:`evaluate_person` wrote."""
-    try:
-        return json.loads(path.read_text())
-    except ValueError as e:
-        raise DinarError(f"{path}: expected the measures of a person, got a damaged file; delete it and run the same "
-                         "command again") from e  # fmt: skip
+    """What :func:`evaluate_person` wrote of a person."""
+    record = read_json(path, what="the measures of a person")
+    rows = record.get("rows") if isinstance(record, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+        raise DinarError(f"{path}: expected the measures of a person, got something else; delete it and run the same "
+                         "command again")  # fmt: skip
+    return record
 
 
 def evaluate_person(source: Source, i: int, plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import Array, read_npz
 from ..body import Body
-from ..errors import DinarError
 from ..files import check_output, replacing
 from ..scene import Camera
+from ..scene.camera import check_cameras
+from ..scene.fragments import GUARD
 from .view import View
+
+# What the file of a fit must hold (metres, radians, pixels).
+FIT = {
+    "betas": Array(np.float32, ("B",), -100, 100),
+    "pose": Array(np.float32, ("J", 3), -100, 100),
+    "transl": Array(np.float32, (3,), -1e5, 1e5),
+    "K": Array(np.float32, (3, 3)),
+    "T_cam_world": Array(np.float32, (4, 4)),
+    "size": Array(np.int64, (2,), 1, GUARD),
+}
 
 
 @dataclass
@@ -43,17 +54,9 @@ def load_fit(path: str | Path, body: Body, view: View) -> Fit:
     Raises:
         DinarError: the file is no fit, or its arrays do not have the shapes of this body.
     """
-    expected = {"betas": (body.num_betas,), "pose": (body.num_joints, 3), "transl": (3,), "K": (3, 3),
-                "T_cam_world": (4, 4), "size": (2,)}  # fmt: skip
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            a = {k: z[k] for k in expected}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
-        raise DinarError(f"{path} is not a fit: expected an npz with {', '.join(expected)} ({e})") from e
-    for k, shape in expected.items():
-        if a[k].shape != shape or not np.isfinite(a[k].astype(float)).all():
-            raise DinarError(f"{path}: expected {k} of shape {list(shape)} for the {body.name} body, got "
-                             f"{list(a[k].shape)}")  # fmt: skip
-    t = {k: torch.from_numpy(v.astype(np.float32)) for k, v in a.items()}
+    a = read_npz(path, FIT, what=f"a fit of the {body.name} body (npz)",
+                 sizes={"B": body.num_betas, "J": body.num_joints})  # fmt: skip
+    t = {k: torch.from_numpy(a[k]) for k in FIT}
+    check_cameras(t["K"], t["T_cam_world"], str(path))
     camera = Camera(t["K"], t["T_cam_world"], int(a["size"][0]), int(a["size"][1])).resized(view.height, view.width)
     return Fit(t["betas"], t["pose"], t["transl"], camera, float("nan"))

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
+from ..arrays import read_json
 from ..errors import DinarError
 from ..files import replacing
+from ..tensors import read_tensors
 
 N = TypeVar("N", bound="Network")
 
 RENAMED = {"most": "max_channels", "codes": "num_embeddings", "head": "head_dim"}  # keys of older config.json files
+# Largest options of a network; those of the `paper` preset are at most 32768, with 2 blocks a level.
+MAX_OPTION, MAX_BLOCKS, MAX_ITEMS, MAX_TEXT = 1 << 16, 16, 64, 64
+
 
 
 def _cast(v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -59,23 +63,53 @@ class Network(nn.Module):
             DinarError: files are missing, or are of another network or version.
         """
         folder = Path(folder)
-        try:
-            config = json.loads((folder / "config.json").read_text())
-            weights = load_file(folder / "model.safetensors")
-        except (OSError, ValueError, SafetensorError) as e:
-            raise DinarError(f"{folder}: expected config.json and model.safetensors of a {cls.__name__} ({e})") from e
+        config = read_json(folder / "config.json", what=f"the options of a {cls.__name__}")
+        if not isinstance(config, dict):
+            raise DinarError(f"{folder / 'config.json'}: expected the options of a {cls.__name__} by name")
         kind = config.pop("network", cls.__name__)  # the shipped parser is older than this entry
         if kind != cls.__name__:
             raise DinarError(f"{folder}: expected weights of a {cls.__name__}, got those of a {kind}")
+        weights, _ = read_tensors(folder / "model.safetensors", f"the weights of a {cls.__name__}")
+        return cls.with_weights(config, weights, str(folder))
+
+    @classmethod
+    def with_weights(cls: type[N], config: dict[str, Any], weights: dict[str, torch.Tensor], where: str) -> N:
+        """The network of these options with these weights, float32, in eval mode, on the CPU.
+
+        The network is built without memory first, and its shapes are compared with those of the weights: options that
+        do not belong to the weights cost nothing.
+        """
+        config = {RENAMED.get(k, k): v for k, v in config.items()}
+        check_config(config, where)
         try:
-            net = cls(**{RENAMED.get(str(k), str(k)): v for k, v in config.items()})
-            missing, unknown = net.load_state_dict({k: v.float() if v.is_floating_point() else v
-                                                    for k, v in weights.items()}, strict=False)  # fmt: skip
-        except (TypeError, RuntimeError, DinarError) as e:
-            raise DinarError(f"{folder}: weights of another version of {cls.__name__} "
-                             f"({' '.join(str(e).split())[:120]}); train it again") from e  # fmt: skip
-        missing = [k for k in missing if not k.endswith("num_batches_tracked")]
+            with torch.device("meta"):
+                expected = cls(**config).state_dict()
+        except Exception as e:  # options out of range fail in torch, in diffusers or here, each in its own way
+            raise DinarError(f"{where}: options of another version of {cls.__name__}; train it again") from e
+        counters = {k for k in expected if k.endswith("num_batches_tracked")}
+        missing = [k for k in expected if k not in weights and k not in counters]
+        unknown = [k for k in weights if k not in expected]
         if missing or unknown:
-            raise DinarError(f"{folder}: expected the weights of {cls.__name__} and nothing else, "
+            raise DinarError(f"{where}: expected the weights of {cls.__name__} and nothing else, "
                              f"{len(missing)} are missing, {len(unknown)} unknown; train it again")  # fmt: skip
+        for k, v in weights.items():
+            if v.shape != expected[k].shape or v.is_floating_point() != expected[k].is_floating_point():
+                raise DinarError(f"{where}: expected {k} of shape {list(expected[k].shape)} as its options say, got "
+                                 f"{list(v.shape)}; train it again")  # fmt: skip
+        net = cls(**config)
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, strict=False)
         return net.eval()
+
+
+def check_config(config: dict[str, Any], where: str) -> None:
+    """Refuse options of a network that no network of ours has, before anything is built."""
+    for key, value in config.items():
+        items = value if isinstance(value, list) else [value]
+        most = MAX_BLOCKS if key == "blocks" else MAX_OPTION
+        good = len(items) <= MAX_ITEMS and all(
+            len(x) <= MAX_TEXT if isinstance(x, str) else isinstance(x, (bool, int, float)) and 0 <= x <= most
+            for x in items
+        )
+        if not good:
+            raise DinarError(f"{where}: expected options of a network (numbers from 0 to {most}, words, short lists), "
+                             f"got another value of {key}")  # fmt: skip

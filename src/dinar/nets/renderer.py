@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..arrays import read_json
 from ..errors import DinarError
 from .channels import CHANNELS, NUM_GENERATED, SIZES
 from .pretrained import Network
@@ -198,9 +199,7 @@ Renderer = PaperRenderer | FastRenderer
 
 
 def load_renderer(folder: str | Path) -> Renderer:
-    """The renderer of a weights folder, of either class."""
-    import json
-
-    path = Path(folder) / "config.json"
-    kind = json.loads(path.read_text()).get("network") if path.is_file() else None
-    return (PaperRenderer if kind == PaperRenderer.__name__ else FastRenderer).from_pretrained(folder)
+    """Either layout from a folder with weights."""
+    config = read_json(Path(folder) / "config.json", what="the options of a renderer")
+    paper = isinstance(config, dict) and config.get("network") == PaperRenderer.__name__
+    return (PaperRenderer if paper else FastRenderer).from_pretrained(folder)

@@ -82,32 +82,33 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
     Raises:
         DinarError: the texture or the renderer cannot be read.
     """
-    try:
-        config = dict(about["renderer"])
-        kind = {c.__name__: c for c in (FastRenderer, PaperRenderer)}[config.pop("network")]
-        if about["embedded"]:
-            renderer: Network = kind(**config)
-            found = {k[len("renderer."):]: v.float() for k, v in t.items() if k.startswith("renderer.")}
-            missing, unknown = renderer.load_state_dict(found, strict=False)
-            if unknown or any(not k.endswith("num_batches_tracked") for k in missing):
-                raise KeyError("weights of the renderer")
-            renderer.eval()
-        else:
-            home = shipped()
-            loaded = load_renderer(home / "renderer") if home else None
-            if loaded is None or weights_hash(loaded) != about["weights"]:
-                warnings.warn(f"{path} was made with the networks of another version of dinar: it is rendered as a "
-                              "mesh; to use the networks, make it again with `dinar create`", stacklevel=3)  # fmt: skip
-                return None
-            renderer = loaded
-        texture = t["neural.texture"][None].float()
-        fine = None
-        if about.get("colours"):
-            fine = fine_layer(t["rgb"].numpy() / np.float32(255), np.ones(t["rgb"].shape[:2], np.float32))
-        elif "neural.fine" in t:
-            fine = Fine(t["neural.fine"][None].float() / 255, t["neural.known"][None].float() / 255)
-        if texture.shape[1] != CHANNELS or not torch.isfinite(texture).all():
-            raise KeyError("neural.texture")
-        return Neural(texture, fine, renderer, int(about["size"]))
-    except (KeyError, TypeError, ValueError, RuntimeError) as e:
-        raise DinarError(f"{path} is damaged: its neural texture or renderer cannot be read ({e})") from e
+    what = f"{path}: expected a neural texture with its renderer"
+    config = dict(about["renderer"]) if isinstance(about.get("renderer"), dict) else {}
+    kind = {c.__name__: c for c in (FastRenderer, PaperRenderer)}.get(str(config.pop("network", "")))
+    size, texture = about.get("size"), t.get("neural.texture")
+    if kind is None or type(size) is not int or not 16 <= size <= 4096:
+        raise DinarError(f"{what}, got a damaged header; make it again with `dinar create`")
+    side = 0 if texture is None or texture.dim() != 3 else texture.shape[-1]
+    if texture is None or tuple(texture.shape) != (CHANNELS, side, side) or not 8 <= side <= 4096:
+        raise DinarError(f"{what}, got no texture [{CHANNELS}, S, S]; make it again with `dinar create`")
+    if about.get("embedded"):
+        found = {k[len("renderer.") :]: v for k, v in t.items() if k.startswith("renderer.")}
+        renderer: Network = kind.with_weights(config, found, str(path))
+    else:
+        home = shipped()
+        loaded = load_renderer(home / "renderer") if home else None
+        if loaded is None or weights_hash(loaded) != about.get("weights"):
+            warnings.warn(f"{path} was made with the networks of another version of dinar: it is rendered as a "
+                          "mesh; to use the networks, make it again with `dinar create`", stacklevel=3)  # fmt: skip
+            return None
+        renderer = loaded
+    fine = None
+    if about.get("colours"):
+        fine = fine_layer(t["rgb"].numpy() / np.float32(255), np.ones(t["rgb"].shape[:2], np.float32))
+    elif "neural.fine" in t:
+        rgb, known = t["neural.fine"], t.get("neural.known")
+        n = rgb.shape[-1] if rgb.dim() == 3 else 0
+        if known is None or tuple(rgb.shape) != (3, n, n) or tuple(known.shape) != (1, n, n) or n < 8:
+            raise DinarError(f"{what}, got finer colours of another shape; make it again with `dinar create`")
+        fine = Fine(rgb[None].float() / 255, known[None].float() / 255)
+    return Neural(texture[None].float(), fine, renderer, size)

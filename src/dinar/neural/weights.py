@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
+from ..arrays import read_json
 from ..errors import DinarError
 from ..files import replacing
 from ..nets.presets import NAMES, PRESETS
@@ -64,15 +65,15 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
             out[name] = load_renderer(folder / name) if name == "renderer" else kind.from_pretrained(folder / name)
     if not out:
         raise DinarError(f"{folder}: expected the weights folder of a training run ({', '.join(NAMES)}), found none")
-    try:
-        about = json.loads((folder / FILE).read_text())
-        unseen = about.get("unseen", "diffusion")
-        if unseen not in get_args(Unseen):
-            raise ValueError(f"unseen: {unseen}")
-        return Networks(out, int(about["size"]), bool(about.get("default", False)), unseen,
-                        bool(about.get("refine", False)), str(about.get("atlas", "")))  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise DinarError(f"{folder}: expected {FILE} with the size of the pictures ({e}); train again") from e
+    about = read_json(folder / FILE, what="the description of trained networks")
+    if not isinstance(about, dict):
+        raise DinarError(f"{folder / FILE}: expected the size of the pictures and more by name; train again")
+    size, unseen, atlas = about.get("size"), about.get("unseen", "diffusion"), about.get("atlas", "")
+    if type(size) is not int or not 16 <= size <= 4096:
+        raise DinarError(f"{folder / FILE}: expected a size of the pictures from 16 to 4096 pixels; train again")
+    if unseen not in get_args(Unseen) or not isinstance(atlas, str):
+        raise DinarError(f"{folder / FILE}: expected unseen to be one of {', '.join(get_args(Unseen))}; train again")
+    return Networks(out, size, bool(about.get("default", False)), unseen, bool(about.get("refine", False)), atlas)
 
 
 def shipped() -> Path | None:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from ..errors import DinarError
 
+MAX_FOCAL, MAX_PLACE = 1e6, 1e5  # pixels, metres: no file's camera is beyond
+RIGID = 1e-2  # how far R Rᵀ may be from the identity
 MIN_DEPTH = 1e-6  # metres; `project` divides by no less, so that points behind the camera stay finite
 FOCAL = 1.3  # default of orbit's focal length over the longer image side; that of fitted photos too (fit/view.py)
 
@@ -137,3 +139,18 @@ def orbit(
     back = torch.tensor([math.sin(az) * math.cos(el), math.sin(el), math.cos(az) * math.cos(el)], dtype=torch.float64)
     up = (-math.sin(az) * math.sin(el), math.cos(el), -math.cos(az) * math.sin(el))
     return look_at(centre + distance * back, centre, height, width, focal, up)
+
+
+def check_cameras(
+    K: Tensor,  # [..., 3, 3] pixels
+    T_cam_world: Tensor,  # [..., 4, 4]
+    where: str,  # the file, for the message
+) -> None:
+    """Refuse cameras of a file that no photo has: a focal length that is not positive, a matrix that is not rigid."""
+    focal = torch.stack([K[..., 0, 0], K[..., 1, 1]], -1)
+    if not bool(((focal > 0) & (focal < MAX_FOCAL)).all()) or not bool((K.abs() < MAX_FOCAL).all()):
+        raise DinarError(f"{where}: expected a focal length above 0 and below {MAX_FOCAL:g} pixels in K")
+    R, t = T_cam_world[..., :3, :3], T_cam_world[..., :3, 3]
+    turned = (R @ R.mT - torch.eye(3, dtype=R.dtype)).abs()
+    if not bool((turned < RIGID).all()) or not bool((t.abs() < MAX_PLACE).all()):
+        raise DinarError(f"{where}: expected a rotation and a place within {MAX_PLACE:g} m in T_cam_world")

@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import pickle
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -179,11 +178,20 @@ def restore(state: State, path: Path) -> None:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, no code
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as e:
+    except MemoryError:
+        raise DinarError(f"{path}: out of memory while reading the checkpoint") from None
+    except Exception as e:  # torch, pickle and zipfile raise a dozen kinds
         raise DinarError(f"{path} is damaged or no checkpoint of dinar: delete it, or give another --run") from e
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != FORMAT:
         raise DinarError(f"{path}: expected a checkpoint of format {FORMAT}, got {found}")
+    step, rngs = content.get("step"), content.get("rng")
+    if type(step) is not int or not 0 <= step <= 1 << 40 or not isinstance(rngs, list):
+        raise DinarError(f"{path}: expected the step of the run and the states of its random numbers; delete it, or "
+                         "give another --run")  # fmt: skip
+    if not _all_finite([content.get(k) for k in ("modules", "averaged", "optimizers")]):
+        raise DinarError(f"{path}: expected finite weights, got NaN or infinity: the run diverged; delete it, or give "
+                         "another --run")  # fmt: skip
     try:
         for k in state.stage.modules:
             state.plain(k).load_state_dict(content["modules"][k])
@@ -191,15 +199,27 @@ def restore(state: State, path: Path) -> None:
             m.load_state_dict(content["averaged"][k])
         for k, o in state.stage.optimizers.items():
             o.load_state_dict(content["optimizers"][k])
-    except (KeyError, RuntimeError, ValueError) as e:
-        raise DinarError(f"{path} belongs to other networks ({str(e).splitlines()[0]}): give another --run") from e
-    state.step = content["step"]
-    rngs = content["rng"]
-    if len(rngs) == state.accelerator.num_processes:  # with another number of processes, the run is not bit-exact
+    except Exception as e:  # of another network, or of another version of torch
+        raise DinarError(f"{path} belongs to other networks: give another --run, or delete it") from e
+    state.step = step
+    if len(rngs) == state.accelerator.num_processes:  # with another number the run goes on, but not bit for bit
         rng = rngs[state.accelerator.process_index]
-        torch.set_rng_state(rng["cpu"])
-        if "cuda" in rng and state.device.type == "cuda":
-            torch.cuda.set_rng_state(rng["cuda"], state.device)
+        try:
+            torch.set_rng_state(rng["cpu"])
+            if "cuda" in rng and state.device.type == "cuda":
+                torch.cuda.set_rng_state(rng["cuda"], state.device)
+        except (RuntimeError, KeyError, TypeError) as e:
+            raise DinarError(f"{path}: the state of the random numbers is damaged: delete it, or give another "
+                             "--run") from e  # fmt: skip
+
+
+def _all_finite(content: Any) -> bool:
+    """Whether every tensor in nested lists and dictionaries is finite."""
+    if isinstance(content, Tensor):
+        return not content.is_floating_point() or bool(torch.isfinite(content).all())
+    if isinstance(content, dict):
+        content = list(content.values())
+    return not isinstance(content, (list, tuple)) or all(_all_finite(x) for x in content)
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...arrays import read_text
 from ...errors import DinarError
 from ...pictures import read_array
 
 HM08 = 19158  # vertices of MakeHuman's base mesh
+FARTHEST = 1e4  # no number of an asset is larger
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ def hm08_indices() -> tuple[np.ndarray, np.ndarray]:
 def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(uv [T, 2], triangles [F, 3], their uv indices [F, 3], group names [F])."""
     uv, faces, uv_faces, groups, group = [], [], [], [], ""
-    for line in path.read_text().splitlines():
+    for line in read_text(path, what="a mesh of MakeHuman (obj)").splitlines():
         q = line.split()
         if q[:1] == ["vt"]:
             uv.append([float(x) for x in q[1:3]])
@@ -81,11 +83,27 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 def read_asset(path: Path) -> Asset:
     """The asset of a .mhclo file and its .obj file."""
+    try:
+        asset = _read_asset(path)
+    except (ValueError, IndexError, TypeError, OverflowError) as e:
+        raise DinarError(f"{path}: expected a MakeHuman binding with its mesh, got another or a damaged file") from e
+    corners = ((asset.faces, len(asset.weight)), (asset.uv_faces, len(asset.uv)), (asset.index, HM08),
+               (asset.deleted, HM08))  # fmt: skip
+    numbers = (asset.uv, asset.weight, asset.offset, [s[2] for s in asset.scale.values()])
+    good = all(((np.asarray(i) >= 0) & (np.asarray(i) < n)).all() for i, n in corners) and all(
+        (np.abs(np.asarray(x, np.float64)) < FARTHEST).all() for x in numbers
+    )
+    if not good or not all(0 <= i < HM08 for s in asset.scale.values() for i in s[:2]):
+        raise DinarError(f"{path}: expected vertices of the hm08 mesh (0 to {HM08 - 1}) and sizes below {FARTHEST:g}")
+    return asset
+
+
+def _read_asset(path: Path) -> Asset:
     index, weight, offset, scale, deleted, part = [], [], [], {}, [], ""
     obj = path.with_suffix(".obj")
     if not obj.exists():
         raise DinarError(f"no {obj.name} beside {path}: expected MakeHuman's asset folders, mesh and binding together")
-    for line in path.read_text().splitlines():
+    for line in read_text(path, what="a binding of MakeHuman (mhclo)").splitlines():
         q = line.split()
         if not q or q[0] == "#":
             continue
@@ -100,7 +118,7 @@ def read_asset(path: Path) -> Asset:
         elif part == "delete_verts":
             for a, b in zip(q, [*q[1:], ""], strict=True):
                 if a == "-":
-                    deleted += range(deleted[-1] + 1, int(b))
+                    deleted += range(deleted[-1] + 1, min(int(b), HM08 + 1))
                 else:
                     deleted.append(int(a))
     uv, faces, uv_faces, _ = read_obj(obj)

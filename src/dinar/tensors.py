@@ -1,0 +1,50 @@
+"""safetensors files, read safely: every fault of the file is a DinarError of one line."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor
+
+from .arrays import read_json
+from .errors import DinarError
+
+
+def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a file, finite where they are floats, and its metadata.
+
+    The library checks that the header's shapes, types and places agree with the size of the file, so nothing larger
+    than the file is allocated.
+    """
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a special file" if path.exists() else "no such file"
+        raise DinarError(f"{path}: expected {what}, got {kind}")
+    try:
+        with safetensors.safe_open(str(path), "pt") as f:
+            metadata = dict(f.metadata() or {})
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+    except MemoryError:
+        raise DinarError(f"{path}: out of memory while reading {what}") from None
+    except Exception:  # the library raises its own error, OSError, KeyError and torch's RuntimeError
+        raise DinarError(f"{path}: expected {what}, but it is damaged or cut short") from None
+    for key, t in tensors.items():
+        if (t.is_complex() or t.is_floating_point()) and not torch.isfinite(t.float()).all():
+            raise DinarError(f"{path}: expected finite numbers in {key}, got NaN or infinity")
+    return tensors, metadata
+
+
+def read_metadata(text: str, path: Path, what: str) -> dict[str, Any]:
+    """A json object that stands in the metadata of a safetensors file; its numbers are finite."""
+    content = read_json(text.encode("utf-8", "replace"), name=str(path), what=what)
+    if not isinstance(content, dict):
+        raise DinarError(f"{path}: expected {what}, got something else in its header")
+    level: list[Any] = [content]
+    while level:
+        if any(isinstance(x, float) and not math.isfinite(x) for x in level):
+            raise DinarError(f"{path}: expected finite numbers in its header, got NaN or infinity")
+        level = [v for x in level if isinstance(x, (dict, list)) for v in (x.values() if isinstance(x, dict) else x)]
+    return content
