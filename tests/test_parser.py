@@ -280,7 +280,7 @@ def test_a_users_label_map(tmp_path):
     cv2.imwrite(str(tmp_path / "strange.png"), foreign + 30)
     (tmp_path / "damaged.png").write_bytes((tmp_path / "cihp.png").read_bytes()[:-40])
     for name, message in (("colours.png", "label numbers"), ("cihp.jpg", "jpeg"), ("cutout.png", "cut-out"),
-                          ("empty.png", "empty"), ("damaged.png", "cannot be read"), ("no.png", "No such"),
+                          ("empty.png", "empty"), ("damaged.png", "is damaged"), ("no.png", "does not exist"),
                           ("strange.png", "strange.png: expected graphonomy labels 0 .. 19")):  # fmt: skip
         with pytest.raises(DinarError, match=message):
             read_label_map(tmp_path / name, s.rgb.shape, "graphonomy")
