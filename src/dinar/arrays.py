@@ -320,7 +320,8 @@ def _check_values(file: str, key: str, spec: Array, array: np.ndarray) -> np.nda
     """The array in the table's type, or the reason why its numbers do not fit."""
     if array.dtype.kind in "iuf" and array.size:
         largest = float(np.finfo(np.float32).max)
-        if spec.finite and array.dtype.kind == "f" and not (np.abs(array) <= largest).all():
+        large = np.abs(array) > largest if array.dtype.itemsize > 4 else False
+        if spec.finite and array.dtype.kind == "f" and (not np.isfinite(array).all() or np.any(large)):
             raise DinarError(f"{file}: expected finite numbers in {key}, got NaN, infinity or more than 3e38")
         least, most = spec.low, spec.high
         if spec.dtype is not None and np.dtype(spec.dtype).kind in "iu":
