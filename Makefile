@@ -1,6 +1,6 @@
 # make demo [PHOTO=me.jpg]   an avatar from a photo, turning and walking, into out/demo
 # make test                  the whole test suite
-# make nano                  the learned avatar from nothing: data, four small stages, an avatar, figures
+# make nano                  the neural avatar from nothing: data, four small stages, an avatar, figures
 # make quality               how good avatars are, on generated people and photos, into out/quality
 # They make a virtual environment in .venv first; nothing else has to be installed by hand.
 #
@@ -46,7 +46,7 @@ nano: .venv/.done
 	$(BIN)/dinar train finetune --preset nano --data $(NANO)/people --init $(NANO)/compression/weights --run $(NANO)/finetune --threads 2
 	$(BIN)/dinar train inpainting --preset nano --data $(NANO)/people --init $(NANO)/finetune/weights --run $(NANO)/inpainting --threads 2
 	$(BIN)/dinar create src/dinar/data/demo.jpg -o $(NANO)/me.avatar --weights $(NANO)/inpainting/weights
-	$(BIN)/dinar evaluate views $(NANO)/others -o $(NANO)/evaluation --size 256 --weights $(NANO)/inpainting/weights --learned --classical \
+	$(BIN)/dinar evaluate views $(NANO)/others -o $(NANO)/evaluation --size 256 --weights $(NANO)/inpainting/weights --renderer mesh neural \
 		--metrics PSNR MS-SSIM LPIPS-AlexNet IoU
 	@echo "look at $(NANO)/*/pictures, $(NANO)/me.preview.png and $(NANO)/evaluation"
 

@@ -29,10 +29,11 @@ from dinar.nets.vqgan import VQGAN
 from dinar.neural.condition import complete, fill_from_mirror
 from dinar.neural.inpaint import inpaint
 from dinar.neural.weights import load_networks
+from dinar.sources import open_source
 from dinar.train.inpainting import InpaintingStage
 from dinar.train.loop import train
-from dinar.train.people import open_people
-from dinar.train.presets import Learned, Loop
+from dinar.train.people import People
+from dinar.train.presets import AvatarOptions, Loop
 
 SAMPLERS = [("dpm++", 5), ("dpm++", 10), ("dpm++", 20), ("dpm++", 50), ("ddim0", 10), ("ddim0", 50), ("ddim", 50),
             ("ddim", 200), ("ddpm", 1000)]  # fmt: skip
@@ -92,9 +93,10 @@ def main() -> None:
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     networks = load_networks(a.weights)
-    people = open_people(a.data, [], networks.size, a.people, augmented=False, cached=1)
+    sources = [open_source(d, networks.size) for d in a.data]
+    people = People(sources, [], networks.size, a.people, augmented=False, cached=1)
     loop = Loop(a.steps, a.batch, a.batch, warmup=50, ema=0.995, log_every=100, show_every=10**9, save_every=10**9)
-    c = Learned(loop, size=networks.size, texture=networks.texture, lpips="none", lr=1e-3, holdout=a.people,
+    c = AvatarOptions(loop, size=networks.size, texture=networks.texture, lpips="none", lr=1e-3, holdout=a.people,
                 augmented=False, cached=1)  # fmt: skip
     stage = InpaintingStage(c, people, a.weights)
     task = Task(stage)

@@ -56,7 +56,7 @@ def measure(path: Path, labels: Path | None, bags: list[int]) -> tuple[dict, np.
     body = load_body()
     start = time.perf_counter()
     try:
-        avatar = dinar.create(path, learned=False)
+        avatar = dinar.create(path, renderer="mesh")
     except DinarError as e:
         return {"photo": path.stem, "error": str(e)}, None
     seconds = time.perf_counter() - start

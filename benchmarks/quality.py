@@ -10,7 +10,7 @@
 - SnapshotPeople (and other videos or renders of turning people) by `dinar evaluate sequence`, THuman2.0 and
   AzurePeople as multi-view sets (`dinar fit --frames`) or as folders of renders.
 
-Classical avatars always; learned ones beside them with --weights, or where weights are shipped. The defaults
+Mesh renderer always; neural renderer beside it with --weights, or where weights are shipped. The defaults
 (6 people of 8 views, 12 photos, one process) are chosen to stay within 20 minutes on two cores. A run that was stopped
 goes on where it was. Each part leaves results.json, table.md and sheets in its folder; quality.md holds all tables.
 """
@@ -30,12 +30,13 @@ import cv2
 import numpy as np
 import torch
 
-from dinar.commands.evaluate import HELD_OUT, EvaluateSequence, EvaluateViews, evaluate, finish
 from dinar.data.ccp import ccp_classes, read_ccp_labels
 from dinar.data.photos import crop_view, load_fits
 from dinar.errors import DinarError
-from dinar.evaluate.people import Plan, choose_systems, run
+from dinar.evaluate.people import Plan, run
 from dinar.evaluate.protocol import Protocol, metric_names
+from dinar.evaluate.systems import choose_systems
+from dinar.evaluate.tasks import HELD_OUT, EvaluateOptions, evaluate_sequence, evaluate_views, finish
 from dinar.labels import LABEL
 from dinar.neural.weights import shipped
 from dinar.synthetic.source import Synthetic
@@ -122,14 +123,14 @@ def main() -> None:
     p.add_argument("--thuman", type=Path)
     p.add_argument("--azure", type=Path)
     p.add_argument("--assets", help="MakeHuman's asset folder: richer people")
-    p.add_argument("--weights", type=Path, help="of learned avatars; default: the shipped ones")
+    p.add_argument("--weights", type=Path, help="of the neural renderer; default: the shipped ones")
     p.add_argument("--jobs", type=int, default=1)
     a = p.parse_args()
     torch.set_num_threads(1)
-    learned = a.weights is not None or shipped() is not None
-    systems, clock, tables = choose_systems(learned, True, a.weights), {}, []
-    if not learned:
-        print("no weights for learned avatars: classical ones only")
+    renderers = ("mesh",) if a.weights is None and shipped() is None else ("mesh", "neural")
+    systems, clock, tables = choose_systems(renderers, a.weights), {}, []
+    if len(renderers) == 1:
+        print("no weights for the neural renderer: the mesh renderer only")
 
     def finished(name: str, start: float) -> None:
         clock[name] = round(time.perf_counter() - start)
@@ -157,11 +158,9 @@ def main() -> None:
         if folder is None:
             continue
         start = time.perf_counter()
-        given = {"out": a.out / name, "size": a.size, "learned": learned, "classical": True, "weights": a.weights,
-                 "jobs": a.jobs}  # fmt: skip
-        views = (folder / "dataset.json").is_file()
-        c = EvaluateViews(data=str(folder), **given) if views else EvaluateSequence(data=folder, **given)
-        evaluate(c, lambda k, n, name=name: print(f"{name} {k}/{n}", flush=True))
+        evaluate = evaluate_views if (folder / "dataset.json").is_file() else evaluate_sequence
+        options = EvaluateOptions(size=a.size, renderer=renderers, weights=a.weights, jobs=a.jobs)
+        evaluate(folder, a.out / name, options, progress=lambda k, n, name=name: print(f"{name} {k}/{n}", flush=True))
         finished(name, start)
     if not tables:
         raise DinarError("nothing to evaluate: --people and --photos are 0, or the photos are not there")

@@ -40,8 +40,8 @@ def pose_network() -> None:
 
 @pytest.fixture(scope="session")
 def avatar(demo_photo: Path, pose_network: None) -> Avatar:
-    """The demo avatar, classical, made once for all tests."""
-    return create(demo_photo, learned=False)
+    """The demo avatar, a textured mesh, made once for all tests."""
+    return create(demo_photo, renderer="mesh")
 
 
 @pytest.fixture(scope="session")

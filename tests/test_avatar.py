@@ -34,7 +34,7 @@ def test_demo_photo_end_to_end(avatar: Avatar) -> None:
 
 @pytest.mark.slow
 def test_real_photo_end_to_end(real_photo: Path, pose_network: None) -> None:
-    made = dinar.create(real_photo, learned=False)
+    made = dinar.create(real_photo, renderer="mesh")
     quality, overlap = same_view(made)
     assert quality > 21 and overlap > 0.88
     assert preview(made, made.work, 128).shape == (128, 7 * 80, 3)
@@ -55,13 +55,13 @@ def test_save_and_load(avatar: Avatar, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_same_photo_gives_the_same_file(avatar: Avatar, demo_photo: Path, tmp_path: Path) -> None:
     avatar.save(tmp_path / "a.avatar")
-    dinar.create(demo_photo, learned=False).save(tmp_path / "b.avatar")
+    dinar.create(demo_photo, renderer="mesh").save(tmp_path / "b.avatar")
     assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()
 
 
 @pytest.mark.slow
 def test_two_photos_of_one_person(avatar: Avatar, demo_photo: Path) -> None:
-    both = dinar.create([demo_photo, demo_photo], blend="poisson", learned=False)
+    both = dinar.create([demo_photo, demo_photo], blend="poisson", renderer="mesh")
     assert len(both.work.shots) == 2
     assert psnr(both.rgb / 255, avatar.rgb / 255) > 22
 
@@ -170,7 +170,7 @@ def test_a_saved_fit_and_a_mask_of_ones_own(avatar: Avatar, demo_photo: Path, tm
 
     avatar.work.fits[0].save(tmp_path / "fit.npz")
     Image.fromarray((avatar.work.subjects[0].alpha * 255).astype(np.uint8)).save(tmp_path / "mask.png")
-    again = dinar.create(demo_photo, fits=[tmp_path / "fit.npz"], masks=[tmp_path / "mask.png"], learned=False)
+    again = dinar.create(demo_photo, fits=[tmp_path / "fit.npz"], masks=[tmp_path / "mask.png"], renderer="mesh")
     assert torch.equal(again.pose, avatar.pose)
     # a cut-out has no classes, so offsets and restoration differ a little: it looks the same
     front, back = (psnr(over(again.render(size=512, azimuth=a)), over(avatar.render(size=512, azimuth=a)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,10 @@ import torch
 from dinar.avatar import Avatar
 from dinar.body import Body
 from dinar.cli import main
-from dinar.commands import evaluate as commands
-from dinar.commands.evaluate import ablation
-from dinar.create import create
+from dinar.create import CreateOptions
 from dinar.data.folder import start_set, write_views
 from dinar.errors import DinarError
-from dinar.evaluate import people, published
+from dinar.evaluate import evaluate_views, people, published, systems, tasks
 from dinar.evaluate.people import BACK, NEAR, POSED, SAME, SIDE, angles_to, choose_input, new_pose
 from dinar.evaluate.protocol import Protocol, on_background
 from dinar.fit.fit_file import load_fit
@@ -42,7 +39,7 @@ def texture() -> np.ndarray:
 def plain_avatar(body: Body, texture: np.ndarray, fit) -> Avatar:
     lam = np.zeros(texture.shape[:2], np.uint8)
     offsets = torch.zeros(body.num_vertices, 3)
-    return Avatar(body, fit.betas, offsets, texture, lam, fit.pose, fit.transl, fit.camera, {"texture": "classical"})
+    return Avatar(body, fit.betas, offsets, texture, lam, fit.pose, fit.transl, fit.camera, {"renderer": "mesh"})
 
 
 def turned(body: Body, texture: np.ndarray, name: str, shape: float = 0.0) -> Views:
@@ -82,16 +79,15 @@ def data(body: Body, texture: np.ndarray, anna: Views, tmp_path_factory: pytest.
 
 
 @pytest.fixture
-def made(texture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
-    """`create` knows the texture and takes the fit it is given; keywords of every call."""
-    calls: list[dict] = []
+def made(texture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[CreateOptions, tuple]]]:
+    """`create` knows the texture and takes the fit it is given; options and masks of every call."""
+    calls: list[tuple[CreateOptions, tuple]] = []
 
-    def known(photos, *, body, masks, fits, **options) -> Avatar:
-        assert set(options) <= set(inspect.signature(create).parameters)
-        calls.append({"masks": masks, **options})
+    def known(photos, options, *, body, masks, fits) -> Avatar:
+        calls.append((options, masks))
         h, w = cv2.imread(str(photos[0])).shape[:2]
         fit = load_fit(fits[0], body, View(np.zeros((33, 4)), None, None, h, w))
-        colours = texture if options.get("offsets", True) else 255 - texture
+        colours = texture if options.offsets else 255 - texture
         return plain_avatar(body, colours, fit)
 
     monkeypatch.setattr(people, "create", known)
@@ -110,25 +106,25 @@ def evaluate(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, st
     return 0, capsys.readouterr().out
 
 
-FAST = ("--metrics", "PSNR", "IoU", "MS-SSIM", "--size", SIZE, "--classical")
+FAST = ("--metrics", "PSNR", "IoU", "MS-SSIM", "--size", SIZE, "--renderer", "mesh")
 
 
 def test_views(data: Path, made: list[dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     status, table = evaluate(capsys, "views", data, *FAST, "-o", out)
-    assert status == 0 and [c["learned"] for c in made] == [False, False] and made[0]["masks"] == []
+    assert status == 0 and [o.renderer for o, _ in made] == ["mesh", "mesh"] and made[0][1] == ()
     results = json.loads((out / "results.json").read_text())
     rows = {r["view"]: r for r in results["rows"] if r["person"] == "anna"}
     assert [rows[f"{k:02d}"]["group"] for k in range(5)] == [SIDE, SAME, NEAR, BACK, POSED]
     # the avatar is the person: what is left is the resampling of the edges
     low = {m: min(r["values"][m] for r in rows.values()) for m in ("PSNR", "MS-SSIM", "IoU")}
     assert low["PSNR"] > 30 and low["MS-SSIM"] > 0.99 and low["IoU"] > 0.96
-    means = results["summary"]["classical"]
+    means = results["summary"]["mesh"]
     both = [r["values"]["PSNR"] for r in results["rows"] if r["group"] == BACK]
     assert means[BACK]["PSNR"]["mean"] == pytest.approx(np.mean(both)) and means[BACK]["PSNR"]["people"] == 2
     assert min(both) <= means[BACK]["PSNR"]["low"] <= means[BACK]["PSNR"]["high"] <= max(both)
     assert means["other views"]["PSNR"]["pictures"] == 6
-    for said in ("published, SnapshotPeople", "0.9687", "**classical**", "Background: white", "margin 6%", "192 px"):
+    for said in ("published, SnapshotPeople", "0.9687", "**mesh**", "Background: white", "margin 6%", "192 px"):
         assert said in table
     assert results["protocol"]["poses"] in table and cv2.imread(str(out / "sheet.png")).shape[0] == 8 * 192
 
@@ -136,18 +132,20 @@ def test_views(data: Path, made: list[dict], tmp_path: Path, capsys: pytest.Capt
     (out / "people" / "000001.json").unlink()
     assert evaluate(capsys, "views", data, *FAST, "-o", out)[0] == 0
     assert len(made) == 3 and json.loads((out / "results.json").read_text()) == results
+    again = evaluate_views(data, out, renderer="mesh", size=SIZE, metrics=("PSNR", "IoU", "MS-SSIM"))  # the same
+    assert again["summary"] == results["summary"] and len(made) == 3
     status, line = evaluate(capsys, "views", data, *FAST, "--erode", 1, "-o", out)
     assert status == 1 and "erode differ" in line
 
     # the written pictures are what was measured: as somebody else's renders they score the same
     pictures = out / "pictures"
     other = tmp_path / "other"
-    argv = ("renders", pictures / "classical", pictures / "truth", "--crop", "full", *FAST[:-1], "-o", other)
+    argv = ("renders", pictures / "mesh", pictures / "truth", "--crop", "full", *FAST[:-2], "-o", other)
     assert evaluate(capsys, *argv)[0] == 0
     again = {(r["person"], r["view"]): r for r in json.loads((other / "results.json").read_text())["rows"]}
     for r in results["rows"]:
         name = f"{r['group'].replace('°', '').replace(' ', '-')}/{r['person']}.{r['view']}.png"
-        x, y = (cv2.imread(str(pictures / who / name), -1).astype(float) / 255 for who in ("classical", "truth"))
+        x, y = (cv2.imread(str(pictures / who / name), -1).astype(float) / 255 for who in ("mesh", "truth"))
         x, y = (p[..., :3] * p[..., 3:] + 1 - p[..., 3:] for p in (x, y))
         brute = 10 * np.log10(1 / np.mean((x - y) ** 2))
         assert again[r["person"], r["view"]]["values"]["PSNR"] == pytest.approx(brute, abs=1e-4)
@@ -155,33 +153,33 @@ def test_views(data: Path, made: list[dict], tmp_path: Path, capsys: pytest.Capt
 
 
 def test_ablation(data: Path, made: list[dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ("ablation", data, *FAST, "--people", 1, "--no-own-mask", "--classical", "-o", tmp_path / "out")
+    argv = ("ablation", data, *FAST, "--people", 1, "--no-own-mask", "-o", tmp_path / "out")
     status, table = evaluate(capsys, *argv)
-    assert status == 0 and len(made) == 3 and len(made[0]["masks"]) == 1
-    assert "| learned: + RGB tuning | – " not in table and "| + RGB tuning | – " in table and "| 24.98 |" in table
+    assert status == 0 and len(made) == 3 and len(made[0][1]) == 1
+    assert "| neural: + RGB tuning | – " not in table and "| + RGB tuning | – " in table and "| 24.98 |" in table
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["summary"]
-    bare, whole = (rows[f"classical: {n}"][SAME] for n in ("texture on the bare body", "+ occlusion detector"))
+    bare, whole = (rows[f"mesh: {n}"][SAME] for n in ("texture on the bare body", "+ occlusion detector"))
     assert bare["PSNR"]["mean"] < whole["PSNR"]["mean"] - 5 and bare["IoU"] == whole["IoU"]
     assert bare["PSNR"]["low"] is None  # of one person there is no interval
 
 
 def test_ablation_rows_differ_by_one_switch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "check_weights", lambda weights: None)
-    monkeypatch.setattr(commands, "shipped", lambda: Path("somewhere"))
-    rows = {s.name.removeprefix("learned: "): s.options for s in ablation(True, False, None)}
-    names = ("classical restoration in place of inpainting", "that, without tuning", "that, on the bare body")
+    monkeypatch.setattr(systems, "check_weights", lambda weights: None)
+    monkeypatch.setattr(systems, "shipped", lambda: Path("somewhere"))
+    rows = {s.name.removeprefix("neural: "): s.options for s in systems.ablation_systems(["neural"], None)}
+    names = ("restoration in place of inpainting", "that, without tuning", "that, on the bare body")
     ours = [rows.pop(n) for n in names]
-    assert all(o["unseen"] == "classical" for o in ours)
-    assert [(o["refine"], o.get("offsets", True)) for o in ours] == [(True, True), (False, True), (False, False)]
+    assert all(o.unseen == "restoration" for o in ours)
+    assert [(o.refine, o.offsets) for o in ours] == [(True, True), (False, True), (False, False)]
     assert list(rows) == list(published.ABLATION)
-    on = lambda n, k: rows[n].get(k, True)  # noqa: E731
+    on = lambda n, k: getattr(rows[n], k)  # noqa: E731
     for k, names in {"neural": ["RGB texture"], "rgb": ["neural texture"]}.items():
         assert [n for n in rows if not on(n, k)] == names
     order = list(rows)[2:]
-    assert [rows[n]["unseen"] == "diffusion" for n in order] == [False, True, True, True]
+    assert [rows[n].unseen == "diffusion" for n in order] == [False, True, True, True]
     for k, first in {"occlusion": "+ occlusion detector", "refine": "+ RGB tuning"}.items():
         assert [on(n, k) for n in order] == [order.index(n) >= order.index(first) for n in order]
-    assert len(ablation(False, False, None)) == 12 and len(ablation(False, True, None)) == 3
+    assert len(systems.ablation_systems(["auto"], None)) == 12 and len(systems.ablation_systems(["mesh"], None)) == 3
 
 
 def test_angles_and_poses(anna: Views, body: Body) -> None:
@@ -240,7 +238,7 @@ def test_sequence(data: Path, made: list[dict], tmp_path: Path, capsys, monkeypa
                     (out / p.relative_to(data)).write_bytes(p.read_bytes())
         return {"people": {"anna": {"skipped": {"08": "no person"}}}, "left_out": {"emil": "too dark"}}
 
-    monkeypatch.setattr(commands, "import_people", fitted)
+    monkeypatch.setattr(tasks, "import_people", fitted)
     out = tmp_path / "out"
     status, table = evaluate(capsys, "sequence", root, "--frames", 3, "--input", "04", *FAST, "-o", out)
     assert status == 0 and "emil: too dark" in table and "anna.08: no person" in table

@@ -60,7 +60,7 @@ def people(source: Few) -> People:
     return People([source], size=SIZE, holdout=1)
 
 
-def tiny(stage: str, **more) -> presets.Learned:
+def tiny(stage: str, **more) -> presets.AvatarOptions:
     c = presets.PRESETS[stage]["nano"]
     loop = dataclasses.replace(c.loop, steps=2, batch=2, micro_batch=2, warmup=0, log_every=1, show_every=2)
     more = {"losses": presets.Losses(l1=1.0, adversarial=0.002)} | more

@@ -203,9 +203,21 @@ class Avatar:
         check_cameras(f["camera.K"], f["camera.T_cam_world"], str(path))
         camera = Camera(f["camera.K"], f["camera.T_cam_world"], h, w)
         drawn = None if neural is None else from_tensors(t | {"rgb": f["rgb"]}, neural, path)
-        return cls(body, f["betas"], f["offsets"], a["rgb"], a["lam"], f["pose"], f["transl"], camera, meta, drawn,
-                   (path.absolute(),))  # fmt: skip
+        return cls(body, f["betas"], f["offsets"], a["rgb"], a["lam"], f["pose"], f["transl"], camera,
+                   _with_current_words(meta), drawn, (path.absolute(),))  # fmt: skip
 
     def replace(self, **changes: Any) -> Avatar:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+
+def _with_current_words(meta: dict[str, Any]) -> dict[str, Any]:
+    """The meta of older files: "texture" classical or learned is the renderer now, "learned" is "neural"."""
+    meta = dict(meta)
+    if "texture" in meta:
+        meta["renderer"] = "neural" if meta.pop("texture") == "learned" else "mesh"
+    if isinstance(meta.get("learned"), dict):
+        meta["neural"] = dict(meta.pop("learned"))
+        if meta["neural"].get("unseen") == "classical":
+            meta["neural"]["unseen"] = "restoration"
+    return meta

@@ -12,12 +12,19 @@ from .errors import DinarError
 BOUNDS: dict[str, tuple[float, float]] = {
     "threads": (0, 1024), "jobs": (1, 1024), "workers": (0, 1024), "seed": (0, 2**32 - 1),
     "person": (1, 1000), "people": (1, 10**8), "views": (1, 1000), "shards": (0, 10**6), "frames": (0, 10**6),
-    "size": (16, 8192), "fit.size": (64, 4096), "synthesize.size": (16, 4096), "train.size": (32, 4096),
+    "size": (16, 8192), "fit.size": (64, 4096), "synthesize.size": (16, 4096), "avataroptions.size": (32, 4096),
     "texture": (16, 8192), "erode": (0, 1024),
     "fps": (0.1, 240), "motion_fps": (0.1, 1000), "seconds": (0.01, 3600), "repeat": (1, 10**4),
     "azimuth": (-36_000, 36_000), "turn": (-36_000, 36_000), "elevation": (-90, 90),
     "steps": (1, 10**9), "batch": (1, 10**6), "micro_batch": (1, 10**6), "lr": (1e-9, 10), "ema": (0, 1),
     "adversarial": (0, 10**6), "weights": (0, 10**9),
+    "warmup": (0, 10**9), "clip": (1e-9, 1e12), "log_every": (1, 10**9), "show_every": (1, 10**9),
+    "save_every": (1, 10**9), "discriminator_lr": (1e-9, 10), "rgb_size": (0, 8192), "crop": (16, 8192),
+    "backgrounds": (0, 1), "holdout": (0, 10**6), "cached": (0, 10**9), "r1_every": (1, 10**9),
+    "widths": (1, 4096), "encoder_lr": (0, 1000), "weight_decay": (0, 10), "frozen": (0, 100),
+    "l2": (0, 10**6), "l1": (0, 10**6), "lpips": (0, 10**6), "dice": (0, 10**6), "iou": (0, 10**6), "r1": (0, 10**6),
+    "face": (0, 10**6), "losses.texture": (0, 10**6), "codebook": (0, 10**6), "scale": (0, 10**6),
+    "shapes": (0, 1), "distance": (0, 10**6), "surfaceoptions.turn": (0, 10**6), "shown": (0, 10**6),
 }  # fmt: skip
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import typing
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import tyro
@@ -26,63 +29,72 @@ from .commands import (
     train,
     turntable,
 )
-from .commands.common import Common
 from .cores import physical_cores
 from .errors import DinarError, escape
+from .options import refuse_renamed_flags
 from .version import __version__
 
-COMMANDS = {
-    create.Create: create.run,
-    batch.Batch: batch.run,
-    fit.Fit: fit.run,
-    segment.Segment: segment.run,
-    synthesize.Synthesize: synthesize.run,
-    train.Train: train.run,
-    evaluate.Evaluate: evaluate.run,
-    render.Render: render.run,
-    turntable.Turntable: turntable.run,
-    animate.Animate: animate.run,
-    export.Export: export.run,
-    demo.Demo: demo.run,
-}
+
+def commands(words: Sequence[str]) -> dict[type, Callable[[Any], None]]:
+    """The classes that a command line is parsed into, and what runs them."""
+    return {
+        create.Create: create.run,
+        batch.Batch: batch.run,
+        fit.Fit: fit.run,
+        segment.Segment: segment.run,
+        synthesize.Synthesize: synthesize.run,
+        train.command(words): train.run,
+        evaluate.Evaluate: evaluate.run,
+        render.Render: render.run,
+        turntable.Turntable: turntable.run,
+        animate.Animate: animate.run,
+        export.Export: export.run,
+        demo.Demo: demo.run,
+    }
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `dinar`."""
-    if (argv if argv is not None else sys.argv[1:]) == ["--version"]:
+    words = argv if argv is not None else sys.argv[1:]
+    if words == ["--version"]:
         print(f"dinar {__version__}")
         return
-    command = tyro.cli(
-        typing.Union[tuple(COMMANDS)],  # type: ignore[arg-type]  # noqa: UP007
-        prog="dinar",
-        description=f"{str(about).splitlines()[0]} `dinar COMMAND --help` lists the options of a command.",
-        args=argv,
-        config=(
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.PositionalMetavarFromFieldName,
-        ),
-    )
-    if argv is None:  # one line, like errors
-        warnings.formatwarning = lambda message, *_, **__: f"dinar: {escape(message)}\n"
-    if isinstance(command, Common) and command.verbose:
-        handler = logging.StreamHandler()
-        handler.setFormatter(_OneLine())
-        logging.getLogger("dinar").addHandler(handler)
-        logging.getLogger("dinar").setLevel(logging.INFO)
+    if argv is None:
+        warnings.formatwarning = lambda message, *_, **__: f"dinar: {escape(message)}\n"  # one line, like errors
+        signal.signal(signal.SIGTERM, _terminate)
+    debug = "--debug" in words
     try:
+        refuse_renamed_flags(words)
+        known = commands(words)
+        command = tyro.cli(
+            typing.Union[tuple(known)],  # type: ignore[arg-type]  # noqa: UP007
+            prog="dinar",
+            description=f"{str(about).splitlines()[0]} `dinar COMMAND --help` lists the options of a command.",
+            args=argv,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.PositionalMetavarFromFieldName),
+        )
+        if getattr(getattr(command, "what", command), "verbose", False):
+            handler = logging.StreamHandler()
+            handler.setFormatter(_OneLine())
+            logging.getLogger("dinar").addHandler(handler)
+            logging.getLogger("dinar").setLevel(logging.INFO)
         check_options(command)
         torch.set_num_threads(command.threads or physical_cores())
-        COMMANDS[type(command)](command)
+        known[type(command)](command)
     except DinarError as e:
-        _fail(str(e), command.debug)
+        _fail(str(e), debug)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
     except MemoryError:
-        _fail("out of memory: use a smaller photo", command.debug)
+        _fail("out of memory: use a smaller photo", debug)
     except OSError as e:
-        _fail(f"{e.filename or 'file'}: {e.strerror or e}", command.debug)
+        _fail(f"{e.filename or 'file'}: {e.strerror or e}", debug)
+
+
+def _terminate(number: int, frame: object) -> None:
+    """SIGTERM ends the command through its clean-up, as Ctrl-C does."""
+    sys.exit(128 + number)
 
 
 class _OneLine(logging.Formatter):

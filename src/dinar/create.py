@@ -9,21 +9,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import tyro
 
 from .avatar import Avatar
 from .body import Body, load_body
+from .bounds import check_options
 from .errors import DinarError
 from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit
 from .fit.offsets import Silhouette, fit_offsets
 from .fit.smplify import fit_body
+from .labels import Convention
 from .nets.perceptual import LPIPS
 from .neural.avatar import fine_layer
-from .neural.encode import Options, make_neural
-from .neural.weights import Unseen, open_networks
+from .neural.encode import NeuralOptions, make_neural
+from .neural.weights import Renderer, open_networks
+from .options import changed, check_choices
 from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .subject import Subject, read_subject
@@ -35,49 +40,78 @@ TEXTURE = 1024  # texels a side of the RGB layer; a head is 65-95 px in a 512 cr
 CROP = 1024  # pixels a side of the crop that is sampled
 
 
+@dataclass(frozen=True)
+class CreateOptions(NeuralOptions):
+    """What can be chosen about an avatar. `dinar create` has a flag for every field."""
+
+    person: int | None = None
+    """Number of the person, counted from the left. None: the largest and most central one."""
+    masks: Annotated[tuple[Path, ...], tyro.conf.arg(name="mask")] = ()
+    """Your own mask for each photo: a cut-out, or a label map with --mask-convention."""
+    mask_convention: Convention | None = None
+    """Label convention of the masks, whose classes replace those of our parser. SCHP uses lip or atr."""
+    keep_accessories: bool = False
+    """Include bags and held things in the mask. Your own masks are not changed."""
+    keypoints: tuple[Path, ...] = ()
+    """Your own keypoints for each photo: OpenPose json, or npz with 33 (BlazePose) or 17 (COCO) points."""
+    fits: Annotated[tuple[Path, ...], tyro.conf.arg(name="fit")] = ()
+    """Body fit for each photo, as --save-fit writes it. With the smplx body also SMPLify-X pkl."""
+    offsets: bool = True
+    """Widen the mesh to the outline of clothes and hair."""
+    occlusion: bool = True
+    """Do not sample along the outlines of limbs in front of the body (§3.5)."""
+    blend: Literal["softmax", "poisson"] = "softmax"
+    """Merging of several photos: weighted mean (softmax, eq. 5), or Poisson blending."""
+    size: int = TEXTURE
+    """Texels a side of the colour texture."""
+    renderer: Renderer = "auto"
+    """Textured mesh or neural renderer (§3.1). auto: neural with --weights, or if the shipped weights are better."""
+    weights: Path | None = None
+    """Weights of the neural renderer, for example RUN/weights of a training. None: the shipped ones."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_options(self)
+        for name in ("masks", "keypoints", "fits"):
+            given = getattr(self, name)
+            files = [given] if isinstance(given, str | Path) else given
+            object.__setattr__(self, name, tuple(Path(f) for f in files))
+        if self.weights is not None:
+            object.__setattr__(self, "weights", Path(self.weights))
+            if self.renderer == "mesh":
+                raise DinarError("weights are of the neural renderer: expected renderer neural or no weights")
+            object.__setattr__(self, "renderer", "neural")
+        if self.mask_convention and not self.masks:
+            raise DinarError("expected the label map of each photo as its mask, got "
+                             f"{self.mask_convention} labels and no mask")  # fmt: skip
 
 
 def create(
     photos: str | Path | Sequence[str | Path],
+    options: CreateOptions | None = None,
     *,
-    body: Body | None = None,
-    person: int | None = None,  # which one, counted from the left, if there are several
-    masks: Sequence[str | Path] = (),  # the user's own, one a photo: a cut-out,
-    mask_convention: str | None = None,  # or label maps of one of fit.labels.CONVENTIONS
-    keypoints: Sequence[str | Path] = (),  # likewise: OpenPose json or npz
-    fits: Sequence[str | Path] = (),  # likewise: npz of `Fit.save`, or SMPLify-X pkl for the smplx body
-    offsets: bool = True,  # widen the mesh to the clothes
-    occlusion: bool = True,  # leave out what limbs may hide (§3.5)
-    blend: str = "softmax",  # several photos: eq. 5, or "poisson"
-    keep_accessories: bool = False,  # bags and held things are part of the person
-    size: int = TEXTURE,
-    learned: bool | None = None,  # neural texture and renderer (§3.1); None: where the weights are said to be better
-    weights: Path | None = None,  # folder of networks; None: those in the package
-    neural: bool = True,  # learned avatars: the generated channels,
-    rgb: bool = True,  # the sampled ones,
-    unseen: Unseen | None = None,  # how what the photo does not show is filled; None: as the weights say
-    refine: bool | None = None,  # refinement and matching of colours (app. B); None: as the weights say
-    seed: int = 0,  # of the diffusion
+    body: Body | None = None,  # None: the default body
     progress: Callable[[str], None] = lambda _: None,
+    **changes: Any,  # fields of CreateOptions
 ) -> Avatar:
     """Make an avatar from one photo, or from several of the same person (front first).
 
-    The classical avatar is always made: it is what is exported, and its body and colours are the learned one's.
+    The textured mesh is always made: it is what is exported, and the neural avatar has its body and colours.
+
+        create("me.jpg", person=2, renderer="mesh")
 
     Raises:
         DinarError: no whole person in a photo, an unreadable file, a wrong size; says what to do.
     """
+    o = changed(options or CreateOptions(), changes)
     paths = [Path(photos)] if isinstance(photos, str | Path) else [Path(p) for p in photos]
-    for given, what in ((masks, "masks"), (keypoints, "keypoints"), (fits, "fits")):
+    for given, what in ((o.masks, "masks"), (o.keypoints, "keypoints"), (o.fits, "fits")):
         if given and len(given) != len(paths):
             raise DinarError(f"expected one of the {what} for each photo: {len(paths)} photos, {len(given)} {what}")
     if not paths:
         raise DinarError("expected at least one photo")
-    if mask_convention and not masks:
-        raise DinarError(f"expected the label map of each photo as its mask, got {mask_convention} labels and no mask")
     body = body or load_body()
-    wanted = True if weights is not None and learned is None else learned
-    networks = open_networks(weights, wanted, body.atlas.hash)
+    networks = open_networks(o.weights, o.renderer, body.atlas.hash)
     clock = {}
     start = time.perf_counter()
 
@@ -89,14 +123,14 @@ def create(
     subjects = []
     for i, path in enumerate(paths):
         progress(f"reading {path.name}")
-        mask = masks[i] if masks else None
-        points = keypoints[i] if keypoints else None
-        subjects.append(read_subject(path, person, mask, points, keep_accessories, mask_convention))
+        mask = o.masks[i] if o.masks else None
+        points = o.keypoints[i] if o.keypoints else None
+        subjects.append(read_subject(path, o.person, mask, points, o.keep_accessories, o.mask_convention))
     lap("photo")
 
     progress("fitting the body")
-    if fits:
-        found = [load_fit(f, body, s.view) for f, s in zip(fits, subjects, strict=True)]
+    if o.fits:
+        found = [load_fit(f, body, s.view) for f, s in zip(o.fits, subjects, strict=True)]
     else:
         found = fit_body(body, [s.view for s in subjects])
         found = [fit_fingers(body, f, s.hands) for f, s in zip(found, subjects, strict=True)]
@@ -109,41 +143,39 @@ def create(
         for s, f in zip(subjects, found, strict=True)
     ]
     D = torch.zeros(body.num_vertices, 3)
-    if offsets:
+    if o.offsets:
         D = torch.from_numpy(fit_offsets(body, betas, silhouettes))
     lap("offsets")
 
     progress("sampling the texture")
-    shots = [take_shot(body, s, f, D, occlusion) for s, f in zip(subjects, found, strict=True)]
-    texture, seen, classes = sampled_texture(body, shots, size, blend)
+    shots = [take_shot(body, s, f, D, o.occlusion) for s, f in zip(subjects, found, strict=True)]
+    texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)
     lap("sample")
 
     progress("restoring what the photo does not show")
     whole = restore(body, texture, seen, classes)
     lap("restore")
 
-    learnt, used = None, []
+    neural, used = None, []
     if networks is not None:
         progress("making the neural texture")
-        unseen = unseen or networks.unseen
-        refine = networks.refine if refine is None else refine
-        options = Options(neural, rgb, unseen == "diffusion", refine, seed)
-        fine = fine_layer(whole, np.ones_like(seen)) if unseen == "classical" else fine_layer(texture, seen)
+        o = o.resolved(networks)
+        fine = fine_layer(whole, np.ones_like(seen)) if o.unseen == "restoration" else fine_layer(texture, seen)
         pictures = [(s.rgb, s.alpha) for s in subjects]
-        judge = perceptual(progress) if refine and rgb else None
-        learnt, used = make_neural(body, networks, pictures, found, D, fine, options, judge, progress, lap)
+        judge = perceptual(progress) if o.refine and o.rgb else None
+        neural, used = make_neural(body, networks, pictures, found, D, fine, o, judge, progress=progress, lap=lap)
 
     first = found[0]
     meta = {
-        "dinar": __version__, "photos": [s.name for s in subjects], "texture": "learned" if learnt else "classical",
-        "people": [[s.index, s.count] for s in subjects], "options": {"offsets": offsets, "occlusion": occlusion},
-        "keypoint_error": [None if fits else round(f.keypoint_error, 3) for f in found],
+        "dinar": __version__, "photos": [s.name for s in subjects], "renderer": "neural" if neural else "mesh",
+        "people": [[s.index, s.count] for s in subjects], "options": {"offsets": o.offsets, "occlusion": o.occlusion},
+        "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in found],
     }  # fmt: skip
-    if learnt:
-        meta["learned"] = {"parts": used, "neural": neural, "rgb": rgb, "unseen": unseen, "seed": seed}
+    if neural:
+        meta["neural"] = {"parts": used, "neural": o.neural, "rgb": o.rgb, "unseen": o.unseen, "seed": o.seed}
     avatar = Avatar(body, betas, D, (whole * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
-                    first.pose, first.transl, first.camera, meta, learnt,
-                    tuple(Path(p).absolute() for p in (*paths, *masks, *keypoints, *fits)))  # fmt: skip
+                    first.pose, first.transl, first.camera, meta, neural,
+                    tuple(Path(p).absolute() for p in (*paths, *o.masks, *o.keypoints, *o.fits)))  # fmt: skip
     avatar.work = Work(subjects, found, shots, clock)
     return avatar
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -55,6 +56,7 @@ _CCP = (
     ("top", "upper"), ("vest", "outer"), ("wallet", "bag"), ("watch", "accessory"), ("wedges", "shoes"),
 )  # fmt: skip
 
+Convention = Literal["graphonomy", "cihp", "lip", "atr", "ccp", "dinar"]
 CONVENTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "dinar": tuple((name, name) for name in CLASSES),
     "lip": _LIP,

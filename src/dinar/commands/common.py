@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 
@@ -31,6 +31,8 @@ Required = tyro.conf.arg(help_behavior_hint="(required)")
 Path1 = Annotated[Path, tyro.conf.Positional, Required]
 Paths = Annotated[list[Path], tyro.conf.Positional, Required]
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+T = TypeVar("T")
+Flat = Annotated[T, tyro.conf.arg(name="")]  # a nested dataclass whose flags have no prefix
 
 
 @dataclass

@@ -1,100 +1,128 @@
-"""`dinar train`."""
+"""`dinar train STAGE`: the run's own arguments, and every option of the stage with the preset's values as defaults."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from ..errors import DinarError
 from ..files import check_output
 from ..train import stages
 from ..train.parser import train as train_parser
-from ..train.presets import PRESETS
+from ..train.presets import PRESETS, AvatarOptions, ParserOptions, SurfaceOptions, derived
 from ..train.surface import train as train_surface
-from .common import given_files
+from .common import Common, Flat, given_files
+
+Preset = Literal["nano", "base", "paper"]
 
 
 @dataclass
-class Train:
+class TrainStage(Common):
+    # Sets to train on; validation people are of the first one. Sets of `dinar synthesize` or `dinar fit --frames`,
+    # PHOTOS:FITS (photos and their set of `dinar fit`), the authors' layout (with --body-path), or `synthetic` (people
+    # that are generated during the training). The parser takes labelled sets.
+    data: list[Path] = field(default=tyro.MISSING)
+    run: Path = field(default=tyro.MISSING)
+    """Folder of the run: checkpoint, log, TensorBoard events, pictures, and at the end weights."""
+    weights: list[float] = field(default_factory=list)
+    """Sampling weight of each set. Empty: equal."""
+    preset: Preset = "base"
+    """Defaults of the options below: nano (minutes on a CPU), base (as shipped), paper (as published)."""
+    init: Path | None = None
+    """Initial weights. compression, finetune and inpainting need RUN/weights of the stage before."""
+    device: Literal["auto", "cpu"] = "auto"
+    """auto: a GPU if there is one."""
+    dry_run: bool = False
+    """Print what would be done, and load one batch."""
+
+
+@dataclass
+class TrainParser(TrainStage):
+    """The human parser."""
+
+    options: Flat[ParserOptions] = field(default_factory=ParserOptions)
+
+
+@dataclass
+class TrainSurface(TrainStage):
+    """The surface network: which point of the body every pixel shows."""
+
+    backgrounds: Path | None = None
+    """Folder of background pictures. None: patterns."""
+    options: Flat[SurfaceOptions] = field(default_factory=SurfaceOptions)
+
+
+@dataclass
+class TrainAvatar(TrainStage):
+    """Encoder, generator and renderer, end to end (§3.1)."""
+
+    options: Flat[AvatarOptions] = field(default_factory=AvatarOptions)
+
+
+@dataclass
+class TrainCompression(TrainAvatar):
+    """The VQGAN that makes textures small (§3.3)."""
+
+
+@dataclass
+class TrainFinetune(TrainAvatar):
+    """All of them, so that the renderer gets used to the VQGAN (§3.3)."""
+
+
+@dataclass
+class TrainInpainting(TrainAvatar):
+    """The denoiser that fills unseen texels (§3.3)."""
+
+
+STAGES: dict[str, type[TrainStage]] = {
+    "parser": TrainParser, "surface": TrainSurface, "avatar": TrainAvatar, "compression": TrainCompression,
+    "finetune": TrainFinetune, "inpainting": TrainInpainting,
+}  # fmt: skip
+
+
+class TrainCommand:
     """Train a network from scratch; goes on where it was stopped. Several devices: accelerate launch -m dinar.cli."""
 
-    stage: Annotated[
-        Literal["parser", "surface", "avatar", "compression", "finetune", "inpainting"], tyro.conf.Positional
+    what: Any
+
+    @property
+    def threads(self) -> int:
+        return self.what.threads
+
+
+def command(words: Sequence[str]) -> type:
+    """The class that the command line is parsed into. Its defaults are those of the preset that the words name."""
+    preset = "base"
+    for word, after in zip(words, [*words[1:], ""], strict=False):
+        given = after if word == "--preset" else word.removeprefix("--preset=")
+        preset = given if word.startswith("--preset") and given in typing.get_args(Preset) else preset
+    kinds = [
+        Annotated[kind, tyro.conf.subcommand(name, default=kind(preset=preset, options=PRESETS[name][preset]))]  # type: ignore
+        for name, kind in STAGES.items()
     ]
-    data: list[Path]
-    """Folders to learn from; the first one is also validated on. For all stages but the parser also PHOTOS:FITS (a
-    folder of photos and its set from `dinar fit`) and the word `synthetic` (people made on the way)."""
-    run: Path
-    """Folder of the run: checkpoint, log, TensorBoard events, pictures, and weights at the end."""
-    weights: list[float] = field(default_factory=list)
-    """How often each folder is drawn from; default: equally."""
-    preset: Literal["nano", "base", "paper"] = "base"
-    init: Path | None = None
-    """Start from these weights; compression, finetune and inpainting need RUN/weights of the stage before."""
-    steps: int | None = None
-    batch: int | None = None
-    """Samples a step, over all devices."""
-    micro_batch: int | None = None
-    """Samples at once on a device; the rest of the batch is accumulated."""
-    precision: Literal["no", "bf16", "fp16"] | None = None
-    workers: int | None = None
-    """Data processes of each training process."""
-    seed: int | None = None
-    lr: float | None = None
-    """Peak learning rate."""
-    ema: float | None = None
-    """Decay of the averaged weights."""
-    backgrounds: Path | None = None
-    """surface: a folder of pictures to stand in front of; default: patterns."""
-    size: int | None = None
-    """Pixels a side of the pictures (not of the parser): half of them, a quarter of the time."""
-    texture: int | None = None
-    """Texels a side of the texture."""
-    lpips: Literal["vgg", "alex", "none"] | None = None
-    """Backbone of the perceptual loss."""
-    adversarial: float | None = None
-    """Weight of the adversarial loss; 0: without a discriminator."""
-    augmented: bool | None = None
-    """Augment (camera angle, colour shift, mirror); without, only mirror, and keep what was read in memory."""
-    device: Literal["auto", "cpu"] = "auto"
-    dry_run: bool = False
-    """Say what would be done, and fetch one batch."""
-    threads: int = 0
-    """CPU threads; 0: one for each physical core."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    what = typing.Union[tuple(kinds)]  # noqa: UP007
+    made = dataclasses.make_dataclass("Train", [("what", what)], bases=(TrainCommand,))
+    made.__doc__ = TrainCommand.__doc__
+    return made
 
 
-def run(c: Train) -> None:
-
-    check_output(c.run, given_files(*c.data, c.init, c.backgrounds), folder=True)
-    start = {"parser": train_parser, "surface": partial(train_surface, backgrounds=c.backgrounds)}.get(
-        c.stage, partial(stages.train, c.stage)
-    )
-    if c.stage != "surface" and c.backgrounds:
-        raise DinarError(f"the stage {c.stage} takes no --backgrounds")
-
-    def given(*names: str) -> dict:
-        return {k: getattr(c, k) for k in names if getattr(c, k) is not None}
-
-    options = PRESETS[c.stage][c.preset]
-    loop = given("steps", "batch", "micro_batch", "precision", "workers", "seed", "ema")
-    loop = dataclasses.replace(options.loop, **loop)
-    options = dataclasses.replace(options, loop=loop if c.steps is None else loop.fitting(), **given("lr"))
-    if c.stage not in ("parser", "surface"):
-        more = given("size", "texture", "lpips", "augmented")
-        losses = dataclasses.replace(options.losses, **given("adversarial"))
-        scaled = {k: getattr(options, k) * more.get("size", options.size) // options.size for k in ("crop", "rgb_size")}
-        cached = options.cached or 4000 * (more.get("augmented") is False)
-        options = dataclasses.replace(options, losses=losses, cached=cached, **scaled, **more)
-    elif given("size", "texture", "lpips", "adversarial", "augmented"):
-        raise DinarError(f"the stage {c.stage} takes none of --size, --texture, --lpips, --adversarial, --augmented")
+def run(train: TrainCommand) -> None:
+    c = train.what
+    check_output(c.run, given_files(*c.data, c.init, getattr(c, "backgrounds", None)), folder=True)
+    stage = next(name for name, kind in STAGES.items() if type(c) is kind)
+    options = derived(c.options, PRESETS[stage][c.preset])  # type: ignore[attr-defined]
+    start = partial(stages.train, stage, body_path=c.body_path)
+    if isinstance(c, TrainParser):
+        start = train_parser
+    elif isinstance(c, TrainSurface):
+        start = partial(train_surface, backgrounds=c.backgrounds)
     done = start(c.data, c.run, options, weights=c.weights, init=c.init, cpu=c.device == "cpu", dry_run=c.dry_run)
     if not done:
         sys.exit(130)  # stopped by a signal: the same command goes on

@@ -36,6 +36,7 @@ from ..scene import Camera
 from ..views import Views
 from .photos import crop_view
 
+PARTS = ("rgb", "segm", "smplx")  # folders of the layout
 FOCAL = 5000.0  # pixels
 _ANGLES, _WEIGHTS = Array(np.float32, None, -100, 100, required=False), Array(np.float32, None, -50, 50, required=False)
 _PARAMETERS = {
@@ -67,7 +68,7 @@ class Released:
                              "add --body smplx --body-path SMPLX_NEUTRAL.npz")  # fmt: skip
         self.body = body.name
         self.hands = {} if model is None else _hand_components(Path(model))
-        for part in ("rgb", "segm", "smplx"):
+        for part in PARTS:
             if not (self.folder / part).is_dir():
                 raise DinarError(f"{folder}: expected the folders rgb, segm and smplx, there is no {part}")
         self.pictures = sorted(p for p in (self.folder / "rgb").iterdir() if p.suffix.lower() in (".png", ".jpg"))

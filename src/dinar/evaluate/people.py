@@ -16,7 +16,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ from ..fit.fit_file import Fit
 from ..fit.smplify import fit_body
 from ..labels import LABEL
 from ..neural.arrays import face_boxes, frontality
-from ..neural.weights import load_networks, open_networks, shipped
 from ..pool import Failure, run_pool
 from ..preview import write_image
 from ..scene.textured import to_uint8
@@ -44,6 +43,7 @@ from ..subject import read_subject
 from ..views import Params, Source, Views
 from .metrics import Measures
 from .protocol import Protocol, box_of, cut, face_in, on_background
+from .systems import System
 
 SAME, NEAR, SIDE, BACK, POSED = "same view", "up to 45°", "side", "back", "new pose"
 GROUPS = (SAME, NEAR, SIDE, BACK, POSED)
@@ -51,39 +51,6 @@ NEAR_ANGLE, SIDE_ANGLE = 45.0, 135.0  # degrees between the cameras: largest of 
 NEW_POSE = 30.0  # degrees; a pose is new if a limb's direction, seen from the pelvis, differs by more
 MAX_ERROR = 3.0  # per cent of the height; views with a larger keypoint error of the refitted body are left out
 LIMBS = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
-
-
-@dataclass(frozen=True)
-class System:
-    """A way to make avatars: a name and the options of `dinar.create`."""
-
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def how(self) -> str:
-        options = {k: v.name if isinstance(v, Path) else v for k, v in self.options.items()}
-        return "create(" + ", ".join(f"{k}={v}" for k, v in options.items()) + ")"
-
-
-def choose_systems(learned: bool, classical: bool, weights: Path | None) -> list[System]:
-    """What --learned, --classical and --weights ask for; neither: what `dinar create` does by itself."""
-    use: dict[str, Any] = {} if weights is None else {"weights": weights}
-    if weights is not None and classical and not learned:
-        raise DinarError("--weights are for learned avatars: add --learned, or leave --weights out")
-    out = [System("classical", {"learned": False})] if classical else []
-    if learned or weights is not None:
-        check_weights(weights)
-        out.append(System("learned", {"learned": True, **use}))
-    return out or [System("dinar")]
-
-
-def check_weights(weights: Path | None) -> None:
-    """Raise a DinarError if there are no weights, before the evaluation starts."""
-    if weights is not None:
-        load_networks(weights, ["encoder"])
-    elif shipped() is None:
-        open_networks(None, True)
 
 
 @dataclass(frozen=True)
@@ -205,8 +172,8 @@ def make(v: Views, first: int, plan: Plan, system: System, body: Body):
         write_image(mask, v.alpha[first].numpy())
         q = v.fit
         Fit(q.betas, q.pose[first], q.transl[first], v.camera(first), float("nan")).save(fit)
-        masks = [] if plan.own_mask else [mask]
-        return create([photo], body=body, masks=masks, fits=[fit], **system.options)
+        masks = () if plan.own_mask else (mask,)
+        return create([photo], system.options, body=body, masks=masks, fits=(fit,))
 
 
 def refit(v: Views, body: Body) -> tuple[Views, dict[str, str]]:

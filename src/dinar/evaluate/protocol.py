@@ -114,7 +114,8 @@ def metric_names(asked: Sequence[str] = (), inception: str | None = None, reid: 
     if unknown := [m for m in asked if m not in METRICS]:
         raise DinarError(f"expected --metrics among {', '.join(METRICS)}; got {unknown[0]}")
     if moving := [m for m in asked if METRICS[m].scope == "animation"]:
-        raise DinarError(f"expected metrics of pictures, got {moving[0]}, a metric of animations")
+        raise DinarError(f"expected metrics of pictures, got {moving[0]}, a metric of animations: it is computed by "
+                         "dinar.evaluate.animation")  # fmt: skip
     files = {"KID": inception, "ReID": reid}
 
     def wanted(name: str) -> bool:

@@ -193,10 +193,10 @@ def ablation_table(summary: Summary, lpips: str = "LPIPS-AlexNet") -> str:
     groups = [g for g in (SAME, OTHER) if any(g in s for s in summary.values())]
     head = ["texture", *(f"{g} {arrow(m)}" for g in groups for m in metrics),
             *(f"published {m}" for m in ("MS-SSIM ↑", "PSNR ↑", "LPIPS ↓"))]  # fmt: skip
-    names = [*summary, *(n for n in published.ABLATION if f"learned: {n}" not in summary)]
+    names = [*summary, *(n for n in published.ABLATION if f"neural: {n}" not in summary)]
     rows = []
     for name in names:
-        x = published.ABLATION.get(name.removeprefix("learned: "))
+        x = published.ABLATION.get(name.removeprefix("neural: "))
         theirs = ["–"] * 3 if x is None else [f"{x[0]:.4f}", f"{x[1]:.2f}", f"{x[2]:.4f}"]
         mine = summary.get(name, {})
         rows.append([name, *(number(mine.get(g, {}).get(m), m) for g in groups for m in metrics), *theirs])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -26,22 +26,33 @@ from .blend import blend
 from .inpaint import inpaint
 from .refine import Refinement, refine
 from .texture import Fine, Partial, compose, merge, sample
-from .weights import Networks
+from .weights import Networks, Unseen
 
 MARGIN = 0.06  # border around the person in network inputs, as a share of the person's longer side
 
 
-@dataclass
-class Options:
-    """The switches of table 2, and what to do about the rest."""
+@dataclass(frozen=True)
+class NeuralOptions:
+    """The switches of table 2, and how unseen texels are filled."""
 
-    neural: bool = True  # the 16 generated channels; off: zeros
-    rgb: bool = True  # the colours sampled from the photo; off: zeros
-    inpaint: bool = True  # diffusion, where it is trained; off: holes stay
-    refine: bool = True  # app. B
-    seed: int = 0  # of the diffusion: another seed, another back
-    steps: int | None = None  # of the sampler
-    refinement: Refinement = field(default_factory=lambda: Refinement(adversarial=0.0))
+    neural: bool = True
+    """Neural renderer: use the 16 generated channels of the texture."""
+    rgb: bool = True
+    """Neural renderer: use the colours sampled from the photo."""
+    unseen: Unseen | None = None
+    """Neural renderer: what fills unseen texels. None: what scores better with the weights."""
+    refine: bool | None = None
+    """Neural renderer: refine and match colours (app. B). None: what scores better with the weights."""
+    seed: int = 0
+    """Random seed of the diffusion sampler."""
+
+    def resolved(self: O, networks: Networks) -> O:
+        """With the networks' own choices where none is given."""
+        refine = networks.refine if self.refine is None else self.refine
+        return replace(self, unseen=self.unseen or networks.unseen, refine=refine)
+
+
+O = TypeVar("O", bound=NeuralOptions)
 
 
 def make_neural(
@@ -51,8 +62,10 @@ def make_neural(
     fits: Sequence[Fit],
     offsets: Tensor | None = None,  # [V, 3] metres at rest, from the body to the clothes
     fine: Fine | None = None,  # sampled colours at a higher resolution
-    options: Options | None = None,
+    options: NeuralOptions | None = None,
     perceptual: nn.Module | None = None,  # LPIPS, for the refinement
+    refinement: Refinement | None = None,  # None: without a discriminator
+    steps: int | None = None,  # of the diffusion sampler; None: as many as it needs
     progress: Callable[[str], None] = lambda _: None,
     lap: Callable[[str], None] = lambda _: None,  # told what has just been done, for a clock
 ) -> tuple[Neural, list[str]]:
@@ -61,7 +74,7 @@ def make_neural(
     Raises:
         DinarError: the generated channels do not fit into fp16.
     """
-    o, nets, used = options or Options(), networks.nets, []
+    o, nets, used = (options or NeuralOptions()).resolved(networks), networks.nets, []
     device = next(nets["renderer"].parameters()).device
     views = [as_views(body, *p, f, networks.size, offsets) for p, f in zip(photos, fits, strict=True)]
     batches = [{k: torch.from_numpy(x).to(device) for k, x in view_arrays(v, body, networks.size).items()
@@ -80,10 +93,10 @@ def make_neural(
     inside = torch.from_numpy(texels(body.atlas, networks.texture).inside).to(device)
     mix: Callable[[Tensor, Tensor], Tensor] = lambda _, part: part  # noqa: E731
     restored = whole = partial
-    if o.inpaint and "denoiser" in nets and "vqgan" in nets:
+    if o.unseen == "diffusion" and "denoiser" in nets and "vqgan" in nets:
         progress("inpainting unseen texels")
         whole, restored = inpaint(cast(VQGAN, nets["vqgan"]), cast(Denoiser, nets["denoiser"]), partial, (o.seed,),
-                                  inside, steps=o.steps)  # fmt: skip
+                                  inside, steps=steps)  # fmt: skip
         mix = lambda res, part: blend(res, part, inside)  # noqa: E731
         used.append("diffusion")
         lap("inpaint")
@@ -91,7 +104,8 @@ def make_neural(
         progress("refining the colours")
         b = batches[0]
         whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["body_mask"], b["cover"],
-                                b["rgb"], b["mask"], perceptual, None, fine, o.refinement)  # fmt: skip
+                                b["rgb"], b["mask"], perceptual, None, fine,
+                                refinement or Refinement(adversarial=0.0))  # fmt: skip
         used.append("refinement" if perceptual is not None else "refinement without LPIPS")
         lap("refine")
     largest = float(whole.abs().max())

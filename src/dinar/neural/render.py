@@ -18,7 +18,7 @@ from .texture import MIN_KNOWN, rasterize_colours, rasterize_texture
 
 HAZE = 0.02  # residual background alpha of the sigmoid; subtracted
 # Difference between the network's alpha and the mesh's coverage, both blurred, from which on the outline is the
-# network's instead of the mesh's (benchmarks/learned.py, docs/measurements.md).
+# network's instead of the mesh's (benchmarks/neural.py, docs/measurements.md).
 MOVED = 0.3
 BLUR = 1.0  # pixels of the network's picture, standard deviation
 SLOPE = 2.0  # of the enlarged alpha at .5: the slope that the blur has taken away

@@ -20,8 +20,10 @@ from ..nets.presets import NAMES, PRESETS
 from ..nets.pretrained import Network
 from ..nets.renderer import load_renderer
 
-Unseen = Literal["diffusion", "classical", "nothing"]
+Unseen = Literal["diffusion", "restoration", "nothing"]
 """What fills the colours that no photo shows: §3.3; texture.restore; or nothing, and the renderer makes what it can."""
+Renderer = Literal["auto", "mesh", "neural"]
+"""What draws an avatar; auto: the neural renderer where its weights say that it is better than the mesh."""
 
 FILE = "avatar.json"  # beside the networks of a weights folder
 
@@ -32,7 +34,7 @@ class Networks:
 
     nets: dict[str, Network]
     size: int  # pixels a side of the pictures
-    default: bool = False  # they are better than the classical avatar, so `create` uses them unasked
+    default: bool = False  # they are better than the textured mesh: `create` uses them by default
     unseen: Unseen = "diffusion"  # what does better with them
     refine: bool = False  # likewise; with all weights so far it left stains (docs/training.md)
     atlas: str = ""  # hash of the atlas of the body they were trained with; empty: not said
@@ -71,6 +73,7 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
     size, unseen, atlas = about.get("size"), about.get("unseen", "diffusion"), about.get("atlas", "")
     if type(size) is not int or not 16 <= size <= 4096:
         raise DinarError(f"{folder / FILE}: expected a size of the pictures from 16 to 4096 pixels; train again")
+    unseen = "restoration" if unseen == "classical" else unseen  # its name before
     if unseen not in get_args(Unseen) or not isinstance(atlas, str):
         raise DinarError(f"{folder / FILE}: expected unseen to be one of {', '.join(get_args(Unseen))}; train again")
     return Networks(out, size, bool(about.get("default", False)), unseen, bool(about.get("refine", False)), atlas)
@@ -85,19 +88,20 @@ def shipped() -> Path | None:
     return None
 
 
-def open_networks(folder: Path | None, wanted: bool | None, atlas: str = "") -> Networks | None:
-    """For ``create``: of a folder, or those in the package; None: make a classical avatar.
+def open_networks(folder: Path | None, renderer: Renderer, atlas: str = "") -> Networks | None:
+    """For ``create``: networks of a folder, or those in the package; None: the mesh is rendered.
 
     Args:
-        wanted: True: they have to be there; None: only where they say that they are better; False: never.
+        renderer: "neural": they have to be there; "auto": only where they say that they are better; "mesh": none.
         atlas: hash of the body's; networks that were trained with another are of no use.
     """
-    if wanted is False:
+    if renderer == "mesh":
         return None
+    wanted = renderer == "neural"
     if folder is None and (folder := shipped()) is None:
         if wanted:
-            raise DinarError("this dinar ships no weights for learned avatars: train them (make nano, docs/training.md)"
-                             " and give the folder with --weights")  # fmt: skip
+            raise DinarError("this dinar ships no weights for the neural renderer: train them (make nano, "
+                             "docs/training.md) and give the folder with --weights")  # fmt: skip
         return None
     found = load_networks(folder, [n for n in NAMES if n != "discriminator"])
     if missing := [n for n in ("encoder", "generator", "renderer") if n not in found.nets]:
@@ -105,7 +109,7 @@ def open_networks(folder: Path | None, wanted: bool | None, atlas: str = "") -> 
     if atlas and found.atlas not in ("", atlas):
         if wanted:
             raise DinarError(f"{folder}: these networks were trained with another body, whose texture is laid out in "
-                             "another way: train them with this one, or create without --learned")  # fmt: skip
+                             "another way: train them with this one, or take --renderer mesh")  # fmt: skip
         return None
     return found if wanted or found.default else None
 

@@ -49,7 +49,7 @@ class AvatarStage:
     direct: ClassVar[bool] = True  # render the texture itself
     restored: ClassVar[bool] = False  # render the texture restored by the VQGAN
 
-    def __init__(self, c: presets.Learned, people: People, start: Path | None = None) -> None:
+    def __init__(self, c: presets.AvatarOptions, people: People, start: Path | None = None) -> None:
         self.c, self.people = c, people
         torch.manual_seed(c.loop.seed)
         found = load_networks(start).nets if start else {}

@@ -51,7 +51,7 @@ def person_probability(logits: Tensor) -> Tensor:  # [B, classes, h, w] -> [B, h
     return 1 - p[:, NOT_PERSON[0]] - p[:, NOT_PERSON[1]]
 
 
-def losses(logits: Tensor, labels: Tensor, c: presets.Parser) -> dict[str, Tensor]:
+def losses(logits: Tensor, labels: Tensor, c: presets.ParserOptions) -> dict[str, Tensor]:
     """Class-balanced cross-entropy, soft IoU of the person, Dice of the classes.
 
     ``logits`` [B, classes, h, w], ``labels`` [B, h, w] int64 with IGNORE where unknown.
@@ -77,7 +77,7 @@ class ParserStage:
 
     def __init__(
         self,
-        c: presets.Parser,
+        c: presets.ParserOptions,
         sources: Sequence[Samples],
         weights: Sequence[float],  # relative sampling rate of each source
         validation: Samples,
@@ -164,7 +164,7 @@ def painted(labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
 def train(
     data: Sequence[Path],
     run: Path,
-    c: presets.Parser,
+    c: presets.ParserOptions,
     weights: Sequence[float] = (),
     init: Path | None = None,
     cpu: bool = False,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -143,39 +142,3 @@ def holes(size: int, rng: np.random.Generator) -> np.ndarray:
         y, x = int(rng.integers(-h // 2, size - h // 2)), int(rng.integers(-w // 2, size - w // 2))
         keep[:, max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = 0
     return keep
-
-
-def open_people(
-    data: Sequence[Path],
-    weights: Sequence[float],
-    size: int,
-    holdout: int,
-    augmented: bool = True,
-    cached: int = 0,
-    seed: int = 0,
-) -> People:
-    """Open sources of people.
-
-    Args:
-        data: multi-view folders and shards (``dinar synthesize``, ``dinar fit --frames``); PHOTOS:FITS, a folder of
-            photos and its fits (``dinar fit``); or ``synthetic``, people generated during training.
-        weights: relative sampling rate of each source.
-        size: pixels a side.
-        holdout: people of the first source that are kept for validation.
-    """
-    from ..data.photos import Photos
-    from ..data.shards import open_set
-    from ..synthetic.source import Synthetic
-
-    sources: list[Source] = []
-    for path in data:
-        if str(path) == "synthetic":
-            sources.append(Synthetic(seed, size))
-        elif ":" in str(path):
-            photos, fits = str(path).split(":", 1)
-            sources.append(Photos(photos, fits, size))
-        else:
-            sources.append(open_set(path))
-    if not sources:
-        raise DinarError("expected --data: multi-view folders (dinar synthesize), PHOTOS:FITS, or the word synthetic")
-    return People(sources, weights, size, holdout, augmented, cached)

@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..body import load_body
+from ..sources import open_source
 from . import presets
 from .avatar import AvatarStage
 from .compression import CompressionStage
 from .finetune import FinetuneStage
 from .inpainting import InpaintingStage
 from .loop import train as loop
-from .people import open_people
+from .people import People
 
 STAGES: dict[str, type[AvatarStage]] = {
     "avatar": AvatarStage, "compression": CompressionStage, "finetune": FinetuneStage, "inpainting": InpaintingStage,
@@ -21,16 +23,19 @@ STAGES: dict[str, type[AvatarStage]] = {
 
 def train(
     stage: str,
-    data: Sequence[Path],  # sources of people, see open_people; the first is used for validation
+    data: Sequence[Path],  # sources of people, see dinar.sources; the first is used for validation
     run: Path,
-    c: presets.Learned,
+    c: presets.AvatarOptions,
     weights: Sequence[float] = (),  # relative sampling rate of each source
     init: Path | None = None,  # weights folder of the stage before
     cpu: bool = False,
     dry_run: bool = False,
+    body_path: Path | None = None,  # SMPLX_*.npz, for sources in the authors' layout
 ) -> bool:
     """Train a stage, from the run's checkpoint if it has one. Returns False if a signal stopped it."""
-    people = open_people(data, weights, c.size, c.holdout, c.augmented, c.cached, c.loop.seed)
+    sources = [open_source(d, c.size, seed=c.loop.seed, body_path=body_path) for d in data]
+    body = load_body("smplx", body_path) if sources and sources[0].body == "smplx" else None
+    people = People(sources, weights, c.size, c.holdout, c.augmented, c.cached, body)
     config = {"stage": stage, "data": [str(d) for d in data], "weights": list(weights),
               "init": str(init) if init else None, **dataclasses.asdict(c)}  # fmt: skip
     return loop(STAGES[stage](c, people, init), c.loop, run, config, cpu, dry_run)

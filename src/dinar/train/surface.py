@@ -54,7 +54,7 @@ def chosen(points: Tensor, part: Tensor) -> Tensor:
     return points.gather(1, i)[:, 0]
 
 
-def losses(out: SurfaceOutput, batch: dict[str, Tensor], c: presets.Surface) -> dict[str, Tensor]:
+def losses(out: SurfaceOutput, batch: dict[str, Tensor], c: presets.SurfaceOptions) -> dict[str, Tensor]:
     """Cross-entropy of the parts; Laplace likelihood and distance of the points; the turn of body and camera."""
     part = batch["part"]
     cross = F.cross_entropy(out.logits, part, out.logits.new_tensor(class_weights()), ignore_index=IGNORE)
@@ -108,7 +108,7 @@ class SurfaceStage:
 
     def __init__(
         self,
-        c: presets.Surface,
+        c: presets.SurfaceOptions,
         sources: Sequence[SurfaceSet],
         weights: Sequence[float],  # how often each source is drawn from
         validation: SurfaceSet,
@@ -181,7 +181,7 @@ class SurfaceStage:
         net.save_pretrained(folder)
 
 
-def start_net(c: presets.Surface, start: Path | bytes | None) -> SurfaceNet:
+def start_net(c: presets.SurfaceOptions, start: Path | bytes | None) -> SurfaceNet:
     """A network from the weights of another, as far as they fit: of its own kind, of a parser, of the encoder."""
     _, long, short, square = c.sizes[-1]
     net = SurfaceNet(tuple(c.widths), ((long, short), (square, square), (short, long)))
@@ -235,7 +235,7 @@ def _colours(points: np.ndarray, on: np.ndarray) -> np.ndarray:  # [3, h, w] met
 def train(
     data: Sequence[Path],
     run: Path,
-    c: presets.Surface,
+    c: presets.SurfaceOptions,
     weights: Sequence[float] = (),
     init: Path | None = None,
     cpu: bool = False,

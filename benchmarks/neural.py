@@ -1,9 +1,9 @@
-"""A sheet of real photos: the classical avatar beside the learned one, from three sides.
+"""A sheet of real photos: the textured mesh beside the neural renderer, from three sides.
 
-    python benchmarks/learned.py --photos CCP/photos [--count 24] [--weights DIR] [--unseen ...] [--out out/learned]
+    python benchmarks/neural.py --photos CCP/photos [--count 24] [--weights DIR] [--unseen ...] [--out out/neural]
 
 Photos are validation photos of the parser, evenly spread, so none trained anything here. Columns: the photo; front,
-60° and back of the classical avatar; the same of the learned one. Avatars are kept in OUT, and made once. The json
+60° and back of the textured mesh; the same of the neural renderer. Avatars are kept in OUT, and made once. The json
 holds seconds, and of the front view in the photo's camera PSNR and LPIPS (AlexNet) against the cut-out photo on white,
 and the silhouette's IoU with its mask, of both.
 """
@@ -53,11 +53,11 @@ def main() -> None:
     p.add_argument("--photos", type=Path, required=True)
     p.add_argument("--count", type=int, default=24)
     p.add_argument("--weights", type=Path)
-    p.add_argument("--unseen", choices=("diffusion", "classical", "nothing"))
+    p.add_argument("--unseen", choices=("diffusion", "restoration", "nothing"))
     p.add_argument("--no-refine", action="store_true")
     p.add_argument("--rows", type=int, default=6, help="photos on a sheet")
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--out", type=Path, default=Path("out/learned"))
+    p.add_argument("--out", type=Path, default=Path("out/neural"))
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     names = [n for n in sorted(validation_names()) if (a.photos / f"{n}.jpg").is_file()]
@@ -70,13 +70,13 @@ def main() -> None:
         try:
             if not file.exists():
                 refine = False if a.no_refine else None  # None: as the weights say
-                create(photo, learned=True, weights=a.weights, unseen=a.unseen, refine=refine).save(file)
+                create(photo, renderer="neural", weights=a.weights, unseen=a.unseen, refine=refine).save(file)
         except DinarError as e:
             print(e)
             continue
-        learned = Avatar.load(file)
+        neural = Avatar.load(file)
         seconds = time.perf_counter() - start
-        both = {"classical": learned.replace(neural=None), "learned": learned}
+        both = {"mesh": neural.replace(neural=None), "neural": neural}
         result[name] = {k: measures(v, photo, lpips) for k, v in both.items()} | {"seconds": seconds}
         s = read_subject(photo)
         box = crop_box(s.alpha > 0.5, TILE)
@@ -88,8 +88,8 @@ def main() -> None:
         sheet = (np.concatenate(rows[k : k + a.rows]).clip(0, 1) * 255).astype(np.uint8)
         cv2.imwrite(str(a.out / f"sheet_{k // a.rows}.png"), sheet[..., ::-1])
     mean = {k: {m: round(float(np.mean([r[k][m] for r in result.values()])), 4) for m in ("psnr", "lpips", "iou")}
-            for k in ("classical", "learned")}  # fmt: skip
-    with replacing(a.out / "learned.json") as temp:
+            for k in ("mesh", "neural")}  # fmt: skip
+    with replacing(a.out / "neural.json") as temp:
         temp.write_text(json.dumps({"mean": mean, "photos": result}, indent=1))
     print(json.dumps(mean))
 

@@ -1,4 +1,4 @@
-"""Learned avatars with networks that know nothing: every part runs, files hold them, pictures land in their place."""
+"""Neural avatars with networks that know nothing: every part runs, files hold them, pictures land in their place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dinar.evaluate import iou
 from dinar.nets.channels import FILL, SAMPLED
 from dinar.nets.presets import build
 from dinar.neural.avatar import Neural, fine_layer
-from dinar.neural.encode import Options, make_neural
+from dinar.neural.encode import NeuralOptions, make_neural
 from dinar.neural.refine import Refinement
 from dinar.neural.texture import Fine
 from dinar.neural.weights import Networks, load_networks, open_networks, save_networks, shipped
@@ -49,13 +49,14 @@ def fine(avatar: Avatar, complete: bool = False) -> Fine:
 
 def make(avatar: Avatar, networks: Networks, **switches) -> tuple[Avatar, list[str]]:
     w = avatar.work
-    options = Options(steps=2, refinement=Refinement(steps=2, adversarial=0.0), **switches)
+    options = NeuralOptions(**{"refine": True, **switches})
     photos = [(s.rgb, s.alpha) for s in w.subjects]
-    neural, used = make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, fine(avatar), options)
+    neural, used = make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, fine(avatar), options,
+                               refinement=Refinement(steps=2, adversarial=0.0), steps=2)  # fmt: skip
     return avatar.replace(neural=neural), used
 
 
-def test_a_learned_avatar_draws_saves_and_loads(avatar: Avatar, networks: Networks, tmp_path: Path) -> None:
+def test_a_neural_avatar_draws_saves_and_loads(avatar: Avatar, networks: Networks, tmp_path: Path) -> None:
     made, used = make(avatar, networks)
     assert used == ["encoder", "diffusion", "refinement without LPIPS", "renderer"]
     assert made.neural is not None and made.neural.texture.shape == (1, 21, 32, 32)
@@ -80,29 +81,29 @@ def test_a_learned_avatar_draws_saves_and_loads(avatar: Avatar, networks: Networ
 
 
 def test_switches_take_parts_out(avatar: Avatar, networks: Networks) -> None:
-    made, used = make(avatar, networks, neural=False, inpaint=False, refine=False)
+    made, used = make(avatar, networks, neural=False, unseen="nothing", refine=False)
     assert used == ["encoder", "renderer"] and made.neural is not None
     assert made.neural.texture[:, :16].abs().max() == 0 and made.neural.texture[:, SAMPLED].max() > 0
     assert made.neural.texture[:, FILL].mean() < 0.9  # nothing is filled in
-    made, _ = make(avatar, networks, rgb=False, inpaint=False)
+    made, _ = make(avatar, networks, rgb=False, unseen="nothing")
     assert made.neural is not None and made.neural.fine is None and made.neural.texture[:, 16:].abs().max() == 0
 
 
-def test_classical_restoration_behind_the_neural_renderer(
+def test_restoration_behind_the_neural_renderer(
     avatar: Avatar, networks: Networks, tmp_path: Path
 ) -> None:
-    """--unseen classical: the photo's texels stay, all others have the classical avatar's kind of colours."""
+    """--unseen restoration: the photo's texels stay, all others have the colours of the textured mesh."""
     w = avatar.work
     photos, whole = [(s.rgb, s.alpha) for s in w.subjects], fine(avatar, complete=True)
-    options = Options(inpaint=False, refine=False)
+    options = NeuralOptions(unseen="restoration")
     neural, used = make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, whole, options)
     assert used == ["encoder", "renderer"]
     mixed = avatar.replace(neural=neural)
     back = mixed.render(azimuth=180, size=160)
-    classical = avatar.render(azimuth=180, size=160)
-    both = (back[..., 3] > 0.9) & (classical[..., 3] > 0.9)
+    mesh = avatar.render(azimuth=180, size=160)
+    both = (back[..., 3] > 0.9) & (mesh[..., 3] > 0.9)
     # an untrained gate lets .95 of the texture through
-    assert np.abs(back - classical)[both][:, :3].mean() < 0.1
+    assert np.abs(back - mesh)[both][:, :3].mean() < 0.1
     mixed.save(tmp_path / "a.avatar")  # whose colours are in the file once
     with safetensors.safe_open(str(tmp_path / "a.avatar"), "pt") as f:
         assert "neural.texture" in f.keys() and "neural.fine" not in f.keys()  # noqa: SIM118
@@ -114,16 +115,16 @@ def test_classical_restoration_behind_the_neural_renderer(
 def test_what_cannot_be_used_is_refused(
     weights: Path, tmp_path: Path, demo_photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert open_networks(weights, False) is None
-    assert open_networks(weights, None) is None  # nothing says that they are better
+    assert open_networks(weights, "mesh") is None
+    assert open_networks(weights, "auto") is None  # nothing says that they are better
     with pytest.raises(DinarError, match="encoder, a generator and a renderer; renderer missing"):
         save_networks(tmp_path / "half", {n: build("nano", n, **SMALL[n]) for n in NAMES[:2]}, 64)
-        open_networks(tmp_path / "half", True)
+        open_networks(tmp_path / "half", "neural")
     save_networks(tmp_path / "other", {n: build("nano", n, **SMALL[n]) for n in NAMES[:3]}, 64, atlas="a", default=True)
-    assert open_networks(tmp_path / "other", None) and open_networks(tmp_path / "other", None, "a")
-    assert open_networks(tmp_path / "other", None, "b") is None
+    assert open_networks(tmp_path / "other", "auto") and open_networks(tmp_path / "other", "auto", "a")
+    assert open_networks(tmp_path / "other", "auto", "b") is None
     with pytest.raises(DinarError, match="trained with another body"):
-        open_networks(tmp_path / "other", True, "b")
+        open_networks(tmp_path / "other", "neural", "b")
     with pytest.raises(SystemExit) as stop:
         main(["create", str(demo_photo), "-o", str(tmp_path / "x.avatar"), "--weights", str(tmp_path / "none")])
     assert stop.value.code == 1 and "expected the weights folder" in capsys.readouterr().err
@@ -145,7 +146,7 @@ def test_avatars_outlive_the_weights_they_were_made_with(
 
 
 def test_shipped_weights() -> None:
-    """All weights in the package: within 32 MiB, each folder with a card, the learned avatar's complete."""
+    """All weights in the package: within 32 MiB, each folder with a card, the neural renderer's complete."""
     root = Path(str(resources.files("dinar") / "weights"))
     assert sum(p.stat().st_size for p in root.rglob("*.safetensors")) <= 32 * 2**20
     assert all((p / "MODEL_CARD.md").is_file() for p in root.iterdir() if p.is_dir())
@@ -163,14 +164,14 @@ def test_create_uses_the_shipped_weights_where_they_are_better(demo_photo: Path,
     home = shipped()
     assert home is not None
     networks = load_networks(home)
-    assert (open_networks(None, None, avatar.body.atlas.hash) is not None) == networks.default  # what create asks
-    learned = create(demo_photo, learned=True)
-    assert learned.neural is not None and learned.meta["learned"]["unseen"] == networks.unseen
-    assert np.array_equal(learned.rgb, avatar.rgb)  # what is exported
+    assert (open_networks(None, "auto", avatar.body.atlas.hash) is not None) == networks.default  # what create asks
+    neural = create(demo_photo, renderer="neural")
+    assert neural.neural is not None and neural.meta["neural"]["unseen"] == networks.unseen
+    assert np.array_equal(neural.rgb, avatar.rgb)  # what is exported
     for side in (0, 150):
-        ours, classical = (a.render(azimuth=side, size=256) for a in (learned, avatar))
-        assert iou(ours[..., 3] > 0.5, classical[..., 3] > 0.5) > 0.93
-        both = (ours[..., 3] > 0.9) & (classical[..., 3] > 0.9)
-        assert np.abs(ours - classical)[both][:, :3].mean() < 0.06
+        ours, mesh = (a.render(azimuth=side, size=256) for a in (neural, avatar))
+        assert iou(ours[..., 3] > 0.5, mesh[..., 3] > 0.5) > 0.93
+        both = (ours[..., 3] > 0.9) & (mesh[..., 3] > 0.9)
+        assert np.abs(ours - mesh)[both][:, :3].mean() < 0.06
         edge = ours[(ours[..., 3] > 0.2) & (ours[..., 3] < 0.8)]
         assert edge[:, :3].mean() < 0.85  # no white fringe
