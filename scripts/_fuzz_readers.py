@@ -290,7 +290,7 @@ def weights(folder: Path) -> Path:
 
 
 def networks(path: Path) -> Values:
-    found = open_networks(path, True, load_body().atlas.hash)
+    found = open_networks(path, "neural", load_body().atlas.hash)
     assert found is not None
     yield np.array([found.size, found.texture])
     for net in found.nets.values():

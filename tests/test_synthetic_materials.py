@@ -15,7 +15,7 @@ from dinar.scene import look_at
 from dinar.synthetic.base.colours import sample_palette, to_srgb
 from dinar.synthetic.garments.fabric import USES, Fabric, Points, sample_fabric, shade_fabric
 from dinar.synthetic.garments.swatches import MAKERS
-from dinar.synthetic.render.background import render_place, sample_background, sample_place
+from dinar.synthetic.render.background import render_place, sample_place
 from dinar.synthetic.render.photograph import photograph
 
 SIZE = 96
@@ -151,7 +151,7 @@ def test_backgrounds() -> None:
         i, j = torch.where(mask)
         assert (depth > 0).all() and torch.allclose(xy, torch.stack([j, i], 1) + 0.5, atol=0.02)
     assert len(kinds) >= 5
-    once, again = (sample_background(np.random.default_rng(5), SIZE, SIZE, camera(), 0.0)[0] for _ in range(2))
+    once, again = (render_place(sample_place(np.random.default_rng(5)), camera(), 0.0, "cpu")[0] for _ in range(2))
     assert torch.equal(once, again)
 
 

@@ -55,29 +55,9 @@ _POSE = {
         "mediapipe/modules/hand_landmark/hand_landmark_full.tflite",
         "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
     ),
-    "palm_detection_full.tflite": (
-        "mediapipe/modules/palm_detection/palm_detection_full.tflite",
-        "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
-    ),
-    "hand_recrop.tflite": (
-        "mediapipe/modules/holistic_landmark/hand_recrop.tflite",
-        "67d996ce96f9d36fe17d2693022c6da93168026ab2f028f9e2365398d8ac7d5d",
-    ),
-    "face_detection_short_range.tflite": (
-        "mediapipe/modules/face_detection/face_detection_short_range.tflite",
-        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
-    ),
     "face_landmark.tflite": (
         "mediapipe/modules/face_landmark/face_landmark.tflite",
         "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
-    ),
-    "face_landmark_with_attention.tflite": (
-        "mediapipe/modules/face_landmark/face_landmark_with_attention.tflite",
-        "e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
-    ),
-    "selfie_segmentation.tflite": (
-        "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
-        "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
     ),
 }
 # EfficientNet-Lite0 as Google trained it on ImageNet (Apache-2.0): only training the parser starts from it.

@@ -23,7 +23,6 @@ _LAYOUT = {
     156: (*BODY, *HANDS["left"], *HANDS["right"]),  # SMPL-H
     165: (*BODY, *_EYES, *HANDS["left"], *HANDS["right"]),  # SMPL-X
 }
-_MODELS = {66: "22 joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 _PARTS = (("jaw_pose", _EYES[:1]), ("leye_pose", _EYES[1:2]), ("reye_pose", _EYES[2:]),
           ("left_hand_pose", HANDS["left"]), ("right_hand_pose", HANDS["right"]))  # fmt: skip
 

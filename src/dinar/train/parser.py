@@ -45,12 +45,6 @@ def validation_names() -> frozenset[str]:
     return frozenset((Path(__file__).parent / "parser_validation.txt").read_text().split())
 
 
-def person_probability(logits: Tensor) -> Tensor:  # [B, classes, h, w] -> [B, h, w]
-    """Probability of the person with clothes: all classes except background and bags."""
-    p = logits.softmax(1)
-    return 1 - p[:, NOT_PERSON[0]] - p[:, NOT_PERSON[1]]
-
-
 def losses(logits: Tensor, labels: Tensor, c: presets.ParserOptions) -> dict[str, Tensor]:
     """Class-balanced cross-entropy, soft IoU of the person, Dice of the classes.
 

@@ -268,16 +268,3 @@ def _own_picture(place: Place, height: int, width: int, device: torch.device) ->
     crop = cv2.resize(place.picture[i : i + ch, j : j + cw], (width, height), interpolation=cv2.INTER_AREA)
     image = torch.from_numpy(linear(crop / 255).astype(np.float32)).to(device).permute(2, 0, 1)
     return (_blurred(image, place.blur) * place.gain).clamp(0, 1).permute(1, 2, 0).contiguous()
-
-
-def sample_background(
-    rng: np.random.Generator,
-    height: int,
-    width: int,
-    camera: Camera,
-    floor_y: float,
-    device: torch.device | str = "cpu",
-    folder: str | Path | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A random place for one view: see :func:`render_place`. Views of one scene share a :func:`sample_place`."""
-    return render_place(sample_place(rng, folder), camera.resized(height, width), floor_y, device)
