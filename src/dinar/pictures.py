@@ -104,8 +104,22 @@ def read_array(path: str | Path, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarra
     """OpenCV's array (BGR) of a picture in one of :data:`FORMATS`; None where there is none or it is damaged."""
     try:
         open_picture(path)
-        return cv2.imdecode(np.frombuffer(read_bytes(Path(path)), np.uint8), flags)
-    except (DinarError, cv2.error):
+        return decode_array(read_bytes(Path(path)), flags)
+    except DinarError:
+        return None
+
+
+def decode_array(data: bytes, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int, int] | None = None
+                 ) -> np.ndarray | None:  # fmt: skip
+    """OpenCV's array of a picture in memory; None where it is damaged, or not of ``size`` (height, width).
+
+    The size is read from the header: a larger picture is never unpacked.
+    """
+    try:
+        if size is not None and Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).size[::-1] != size:
+            return None
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except Exception:  # every decoder has its own
         return None
 
 

@@ -44,8 +44,8 @@ def load_smplx(
     """A body from an SMPL-X model file. Any consistent numbers of vertices, faces and components are accepted."""
     path = Path(path).expanduser()
     a = _arrays(path)
-    V, F = len(a["v_template"]), len(a["f"])
     _check(path, a)
+    V, F = len(a["v_template"]), len(a["f"])
     dirs = a["shapedirs"].astype(np.float32)
     total = dirs.shape[2]
     n_shape = min(total, SHAPE_SPACE if total >= SHAPE_SPACE else 10)

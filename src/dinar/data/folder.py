@@ -34,6 +34,7 @@ from torch import Tensor
 from ..arrays import Array, read_json, read_npz
 from ..errors import DinarError
 from ..files import file_name, replacing
+from ..pictures import decode_array
 from ..scene.camera import check_cameras
 from ..views import DEPTH_UNIT, Params, Views
 
@@ -130,15 +131,15 @@ def decode(read: Callable[[str], bytes], indices: Sequence[int] | None, where: s
     h, w = (int(x) for x in a["size"])
 
     def pictures(kind: str, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
-        out = np.empty((len(chosen), *shape), dtype)
-        for row, k in enumerate(chosen):
+        found = []
+        for k in chosen:
             path = f"{kind}/{names[k]}.{a['rgb'] if kind == 'rgb' else 'png'}"
-            image = cv2.imdecode(np.frombuffer(read(path), np.uint8), cv2.IMREAD_UNCHANGED)
+            image = decode_array(read(path), size=(shape[0], shape[1]))
             if image is None or image.shape != shape or image.dtype != dtype:
-                got = "a damaged file" if image is None else f"{list(image.shape)} {image.dtype}"
-                raise DinarError(f"{where}/{path}: expected an image {list(shape)} {np.dtype(dtype)}, got {got}")
-            out[row] = image[..., ::-1] if len(shape) == 3 else image
-        return out
+                raise DinarError(f"{where}/{path}: expected an image {list(shape)} {np.dtype(dtype)}, got one of "
+                                 "another size or kind, or a damaged file")  # fmt: skip
+            found.append(image[..., ::-1] if len(shape) == 3 else image)
+        return np.stack(found) if found else np.empty((0, *shape), dtype)
 
     def tensor(key: str) -> Tensor | None:
         if key not in a:
