@@ -112,8 +112,7 @@ def test_one_bit(tmp_path):
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_alpha_that_cuts_out_is_a_mask(tmp_path, mode):
-    alpha = np.zeros((H, W), np.uint8)
-    alpha[40:120, 60:130] = 255
+    alpha = cv2.ellipse(np.zeros((H, W), np.uint8), (95, 80), (35, 40), 0, 0, 360, 255, -1)
     image = RGB.copy()
     image.putalpha(Image.fromarray(alpha))
     if mode == "P":

@@ -125,7 +125,10 @@ def create(
         progress(f"reading {path.name}")
         mask = o.masks[i] if o.masks else None
         points = o.keypoints[i] if o.keypoints else None
-        subjects.append(read_subject(path, o.person, mask, points, o.keep_accessories, o.mask_convention))
+        s = read_subject(path, o.person, mask, points, o.keep_accessories, o.mask_convention)
+        subjects.append(s)
+        for note in s.notes:
+            progress(f"{s.name}: {note}")
     lap("photo")
 
     progress("fitting the body")
@@ -174,7 +177,7 @@ def create(
     if neural:
         meta["neural"] = {"parts": used, "neural": o.neural, "rgb": o.rgb, "unseen": o.unseen, "seed": o.seed}
     avatar = Avatar(body, betas, D, (whole * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
-                    first.pose, first.transl, first.camera, meta, neural,
+                    first.pose, first.transl, first.whole_camera, meta, neural,
                     tuple(Path(p).absolute() for p in (*paths, *o.masks, *o.keypoints, *o.fits)))  # fmt: skip
     avatar.work = Work(subjects, found, shots, clock)
     return avatar

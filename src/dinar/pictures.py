@@ -16,7 +16,7 @@ from threading import Lock
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from .errors import DinarError
@@ -130,13 +130,17 @@ def write_array(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> N
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:  # [H, W(, 3 or 4)] uint8 RGB
-    """Write png, with our name in it, or jpg, by the suffix; not atomic, see :func:`dinar.files.replacing`."""
-    mark = PngInfo()
+    """Write png, with our name in it, or jpg, by the suffix; not atomic, see :func:`dinar.files.replacing`.
+
+    The file says that it is upright.
+    """
+    mark, exif = PngInfo(), Image.Exif()
     mark.add_text("Software", SOFTWARE)
+    exif[ExifTags.Base.Orientation] = 1
     if path.suffix.lower() == ".png":
-        Image.fromarray(image).save(path, pnginfo=mark)
+        Image.fromarray(image).save(path, pnginfo=mark, exif=exif)
     else:
-        Image.fromarray(image).save(path)
+        Image.fromarray(image).save(path, exif=exif)
 
 
 def _check_time(path: Path, data: bytes) -> None:

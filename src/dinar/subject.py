@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from .errors import DinarError
 from .fit.clothing import in_front, outline_trust
 from .fit.fingers import sharpen_face
 from .fit.view import View
-from .photo.image import read_photo
-from .photo.keypoint_files import fitting_pose, load_keypoints
+from .photo.framing import frame
+from .photo.image import Photo
 from .photo.landmarks import Landmarks, face_landmarks, hand_landmarks
-from .photo.mask import load_mask, person_mask
+from .photo.mask import load_mask, of_one, person_mask
 from .photo.parsing import has_parser, parse_from_labels, parse_person, read_label_map
-from .photo.person import find_person
+from .photo.person import Person
+
+MIN_PERSON = 400  # pixels of a mask
+IS_PERSON = 0.5  # share of an alpha channel that people fill, from which it is a cut-out of them
 
 
 @dataclass
@@ -31,6 +35,7 @@ class Subject:
     count: int  # people found in the photo
     index: int  # the one that was taken, from the left, 1-based
     labels: np.ndarray | None = None  # [H, W] uint8 classes of a parse
+    notes: tuple[str, ...] = ()  # what was done to the photo, for the user
 
 
 def read_subject(
@@ -40,37 +45,52 @@ def read_subject(
     keypoints: str | Path | None = None,
     keep_accessories: bool = False,
     mask_convention: str | None = None,
+    whole: bool = False,  # the photo as it lies at working size, which pixels of sets refer to
 ) -> Subject:
     """Read a photo, find the person and cut them out: by the parser, or a photo's own alpha channel, or ``mask``:
     a cut-out, or a label map where a convention is named."""
-    photo = read_photo(path)
-    shape = photo.rgb.shape[:2]
-    given, classes = photo.alpha, None
+
+    def own(photo: Photo) -> np.ndarray | None:
+        if mask is None or mask_convention is None:
+            return None if mask is None else load_mask(mask, (), photo)
+        return (read_label_map(mask, (), mask_convention, photo) > 0).astype(np.float32)
+
+    framed = frame(path, person, own, keypoints, whole)
+    photo, pose, found, given, notes = framed.photo, framed.pose, framed.person, framed.given, list(framed.notes)
+    soft = None if found is None else found.mask_soft
+    parse = partial(parse_person, photo.rgb, pose.keypoints, keep_accessories, coarse=soft)
+    if mask is None and given is not None and found is not None:
+        given = _cut_out(given, found, notes)
+        if given is not None and found.others is not None and has_parser():
+            given = np.minimum(given, parse().alpha)
+    parsed = labels = trust = front = None
     if mask is not None and mask_convention:
-        classes = read_label_map(mask, shape, mask_convention)
-        given = (classes > 0).astype(np.float32)  # whose photo it is; the cut-out is made below
-    elif mask is not None:
-        given = load_mask(mask, shape)
-    parsed = soft = labels = trust = front = None
-    count = index = 1
-    people = [] if keypoints is None else load_keypoints(keypoints, photo.scale, shape)
-    found = None
-    if keypoints is None or given is None:
-        found = find_person(photo.rgb, person, given, str(path))
-        soft, count, index, pose = found.mask_soft, found.count, found.index, found.pose
-    if keypoints is not None:
-        pose = fitting_pose(keypoints, people, found.pose if found else None, given)
-    if classes is not None:
+        classes = read_label_map(mask, (), mask_convention, photo)
         parsed = parse_from_labels(photo.rgb, pose.keypoints, classes, keep_accessories)
     elif given is None and has_parser():
-        parsed = parse_person(photo.rgb, pose.keypoints, keep_accessories, coarse=soft)
+        parsed = parse()
     if parsed is not None:
         alpha, labels = parsed.alpha, parsed.labels
         trust, front = outline_trust(labels), in_front(labels, alpha > 0.5)
     else:
         alpha = given if given is not None else person_mask(photo.rgb, pose, soft)
-    if (alpha > 0.5).sum() < 400:
+    if (alpha > 0.5).sum() < MIN_PERSON:
         raise DinarError(f"{path}: the mask holds no person")
     sharp = sharpen_face(pose.keypoints, face_landmarks(photo.rgb, pose))
-    view = View(sharp, pose.world, alpha > 0.5, *shape, trust=trust, front=front)
-    return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels)
+    view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, whole=photo.whole)
+    count, index = (1, 1) if found is None else (found.count, found.index)
+    return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
+                   tuple(notes))  # fmt: skip
+
+
+def _cut_out(alpha: np.ndarray, found: Person, notes: list[str]) -> np.ndarray | None:
+    """A photo's alpha channel, cut to the person; None where it is no cut-out of people."""
+    everyone = found.mask_soft if found.others is None else np.maximum(found.mask_soft, found.others)
+    inside = alpha > 0.5
+    if (inside & (everyone > 0.5)).sum() < IS_PERSON * inside.sum():
+        notes.append("alpha ignored: it cuts out no person")
+        return None
+    if found.others is None:
+        return alpha
+    notes.append("alpha cut to the person")
+    return of_one(alpha, found.mask_soft, found.others)

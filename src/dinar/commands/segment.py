@@ -11,10 +11,8 @@ import numpy as np
 
 from ..files import check_outputs, replacing
 from ..labels import write_labels
-from ..photo.image import read_photo
-from ..photo.keypoint_files import fitting_pose, load_keypoints
+from ..photo.framing import frame
 from ..photo.parsing import parse_from_labels, parse_person, read_label_map
-from ..photo.person import find_person
 from ..pictures import write_array
 from .common import Common, Output, Path1, given_files, say
 
@@ -45,24 +43,17 @@ def run(c: Segment) -> None:
 
     outputs = [(p, (".png",)) for p in (c.out, c.labels) if p is not None]
     check_outputs(outputs, given_files(c.photo, c.keypoints, c.label_map))
-    photo, soft, classes = read_photo(c.photo), None, None
-    if c.label_map:
-        classes = read_label_map(c.label_map, photo.rgb.shape, c.convention)
-    people = load_keypoints(c.keypoints, photo.scale, photo.rgb.shape[:2]) if c.keypoints else []
-    if len(people) == 1:
-        keypoints = people[0].keypoints
-    else:
-        found = find_person(photo.rgb, c.person, None if classes is None else classes > 0, str(c.photo))
-        keypoints, soft = found.pose.keypoints, found.mask_soft
-        if people:
-            keypoints = fitting_pose(str(c.keypoints), people, found.pose).keypoints
+    read = lambda photo: read_label_map(c.label_map, (), c.convention, photo) if c.label_map else None  # noqa: E731
+    given = lambda photo: None if (labels := read(photo)) is None else labels > 0  # noqa: E731
+    framed = frame(c.photo, c.person, given, c.keypoints)
+    photo, keypoints, classes = framed.photo, framed.pose.keypoints, read(framed.photo)
     if classes is not None:
         parse = parse_from_labels(photo.rgb, keypoints, classes, c.keep_accessories)
     else:
-        parse = parse_person(photo.rgb, keypoints, c.keep_accessories, coarse=soft)
+        parse = parse_person(photo.rgb, keypoints, c.keep_accessories, coarse=framed.person and framed.person.mask_soft)
     with replacing(c.out) as temp:
-        alpha = cv2.resize(parse.alpha, photo.original_size, interpolation=cv2.INTER_LINEAR)
+        alpha = photo.to_file(parse.alpha, cv2.INTER_LINEAR)
         write_array(temp, np.rint(alpha * 255).astype(np.uint8))
     if c.labels:
-        write_labels(c.labels, cv2.resize(parse.labels, photo.original_size, interpolation=cv2.INTER_NEAREST))
+        write_labels(c.labels, photo.to_file(parse.labels, cv2.INTER_NEAREST))
     say(f"wrote {c.out}" + (f" and {c.labels}" if c.labels else ""))

@@ -142,7 +142,7 @@ def import_one(clip: Clip, out: Path, frames: int, size: int, body: tuple[str, P
                 mask = next((m for s in (".png", ".jpg") if clip.masks and (m := clip.masks / f"{name}{s}").exists()),
                             None)  # fmt: skip
                 try:
-                    subjects.append((name, read_subject(picture, mask=mask)))
+                    subjects.append((name, read_subject(picture, mask=mask, whole=True)))
                 except Exception as e:
                     skipped[name] = explain(e).replace(str(picture), name)
         if len(subjects) < MIN_FRAMES:

@@ -243,7 +243,7 @@ class Photos:
             return photo.rgb, load_mask(mask, photo.rgb.shape), labels
         from ..subject import read_subject
 
-        s = read_subject(path, int(self.fits.person[i, 0]))
+        s = read_subject(path, int(self.fits.person[i, 0]), whole=True)
         return s.rgb, s.alpha, labels
 
     def _offsets(self, stem: str) -> torch.Tensor | None:

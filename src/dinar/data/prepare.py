@@ -152,7 +152,7 @@ def fit_chunk(
     subjects: list[tuple[Path, Subject]] = []
     for p in photos:
         try:
-            subjects.append((p, read_subject(p)))
+            subjects.append((p, read_subject(p, whole=True)))
         except Exception as e:
             left_out[p.name] = explain(e).replace(str(p), p.name)
     rows = []

@@ -187,7 +187,7 @@ def refit(v: Views, body: Body) -> tuple[Views, dict[str, str]]:
             path = Path(scratch) / f"{name}.png"
             write_image(path, v.rgb[k].numpy())
             try:
-                found.append((k, read_subject(path)))
+                found.append((k, read_subject(path, whole=True)))
             except DinarError as e:
                 skipped[name] = str(e).replace(str(path), name)
     if not found:

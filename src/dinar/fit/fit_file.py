@@ -14,6 +14,7 @@ from ..body import Body
 from ..files import check_output, replacing
 from ..scene import Camera
 from ..scene.camera import check_cameras
+from ..scene.crop import Whole
 from ..scene.fragments import GUARD
 from .view import View
 
@@ -37,14 +38,21 @@ class Fit:
     transl: Tensor  # [3] metres
     camera: Camera
     keypoint_error: float  # mean over the visible large joints, per cent of the person's height in the photo
+    whole: Whole | None = None  # the whole photo, where ``camera`` is of a part of it
+
+    @property
+    def whole_camera(self) -> Camera:
+        """The camera of the whole photo."""
+        return self.camera if self.whole is None else self.camera.crop(*self.whole)
 
     def save(self, path: str | Path) -> None:
-        """Write an npz that ``--fit`` takes."""
+        """Write an npz that ``--fit`` takes; its camera is of the whole photo."""
         check_output(path, suffixes=(".npz",))
-        arrays = {"betas": self.betas, "pose": self.pose, "transl": self.transl, "K": self.camera.K,
-                  "T_cam_world": self.camera.T_cam_world}  # fmt: skip
+        camera = self.whole_camera
+        arrays = {"betas": self.betas, "pose": self.pose, "transl": self.transl, "K": camera.K,
+                  "T_cam_world": camera.T_cam_world}  # fmt: skip
         with replacing(path) as temporary:
-            size = np.array([self.camera.height, self.camera.width])
+            size = np.array([camera.height, camera.width])
             np.savez(temporary, **{k: v.numpy() for k, v in arrays.items()}, size=size)  # type: ignore[arg-type]
 
 
@@ -58,5 +66,6 @@ def load_fit(path: str | Path, body: Body, view: View) -> Fit:
                  sizes={"B": body.num_betas, "J": body.num_joints})  # fmt: skip
     t = {k: torch.from_numpy(a[k]) for k in FIT}
     check_cameras(t["K"], t["T_cam_world"], str(path))
-    camera = Camera(t["K"], t["T_cam_world"], int(a["size"][0]), int(a["size"][1])).resized(view.height, view.width)
-    return Fit(t["betas"], t["pose"], t["transl"], camera, float("nan"))
+    camera, size = Camera(t["K"], t["T_cam_world"], int(a["size"][0]), int(a["size"][1])), (view.height, view.width)
+    camera = camera.resized(*size) if view.whole is None else view.whole.cut(camera, *size)
+    return Fit(t["betas"], t["pose"], t["transl"], camera, float("nan"), view.whole)

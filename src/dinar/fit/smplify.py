@@ -151,5 +151,5 @@ def _results(p: Objective) -> list[Fit]:
                 pose[j] = a
         camera = photo_camera(v.height, v.width, float(p.focal[i]))
         b = p.betas[min(i, len(p.betas) - 1)].clone()
-        fits.append(Fit(b, pose, p.transl[i].clone(), camera, float(error[i])))
+        fits.append(Fit(b, pose, p.transl[i].clone(), camera, float(error[i]), v.whole))
     return fits

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..scene import Camera
+from ..scene.crop import Whole
 
 FOCAL = 1.3  # focal length over the longer image side: a phone at 3 to 4 m
 
@@ -37,6 +38,7 @@ class View:
     width: int  # pixels
     trust: np.ndarray | None = None  # [H, W] float32 in [0, 1], weight of the mask's outline; None: 1 everywhere
     front: np.ndarray | None = None  # [H, W] bool, things in front of the person: bags
+    whole: Whole | None = None  # the whole photo, where this is a part of it
 
 
 def photo_camera(height: int, width: int, focal: float | None = None) -> Camera:

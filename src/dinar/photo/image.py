@@ -13,16 +13,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from ..errors import DinarError
 from ..pictures import SOFTWARE, SUFFIXES, decoding, open_picture
+from ..scene.crop import Whole
 
 MAX_SIDE = 2048  # working size: the person is cropped to 1,024 px at most later
 MIN_LONG, MIN_SHORT = 128, 48  # smaller images cannot hold a person of 96 px
 PREVIEW = ".preview.png"  # of NAME.avatar: NAME.preview.png
 NAMED = 20  # files that are left out, named in a message
+_QUARTERS = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}  # to the left
 _TURN = {  # EXIF orientation: what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,26 +37,70 @@ _TURN = {  # EXIF orientation: what makes it upright
 }
 
 
+Window = tuple[int, int, int, int]
+"""x0, y0, x1, y1: a part of a picture, pixels."""
+
+
 @dataclass(frozen=True)
 class Photo:
-    """A photo at working size, upright, in sRGB."""
+    """The working picture: a photo, or the part of it around a person, upright, in sRGB."""
 
     rgb: np.ndarray  # [H, W, 3] uint8 sRGB, white where alpha is 0
     alpha: np.ndarray | None  # [H, W] float32 in [0, 1] when the file is a cut-out, else None
     path: Path
-    original_size: tuple[int, int]  # (width, height) of the upright file, pixels
+    original_size: tuple[int, int]  # (width, height) of the file as it lies, upright by its own word; pixels
     scale: float  # working pixels per original pixel, <= 1
+    turn: int = 0  # quarter turns to the left after which ``window`` is taken
+    window: Window | None = None  # the part of the turned file that the working picture shows; None: all of it
+    oriented: bool = False  # the file says which way is up
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the turned file, pixels."""
+        width, height = self.original_size
+        return (height, width) if self.turn % 2 else (width, height)
+
+    @property
+    def whole(self) -> Whole | None:
+        """Where the working picture lies in the photo at working size; None: it is that."""
+        if self.window is None:
+            return None
+        k = min(1.0, MAX_SIDE / max(self.size))
+        x0, y0 = self.window[:2]
+        width, height = (max(1, round(n * k)) for n in self.size)
+        return Whole(-x0 * self.scale, -y0 * self.scale, k / self.scale, height, width)
+
+    def from_file(self, image: np.ndarray, interpolation: int) -> np.ndarray:
+        """A picture [h, w] that lies as the file does, of any size with its aspect, as [H, W] like the working one."""
+        image = np.rot90(image, self.turn)
+        if self.window is not None:
+            kx, ky = image.shape[1] / self.size[0], image.shape[0] / self.size[1]
+            x0, y0, x1, y1 = np.rint(np.array(self.window) * (kx, ky, kx, ky)).astype(int)
+            image = image[min(y0, len(image) - 1) : max(y1, y0 + 1), min(x0, image.shape[1] - 1) : max(x1, x0 + 1)]
+        height, width = self.rgb.shape[:2]
+        return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=interpolation)
+
+    def to_file(self, image: np.ndarray, interpolation: int) -> np.ndarray:
+        """The reverse, at the file's own size: [H, W] -> [h, w], zeros outside of the window."""
+        if self.window is None:
+            out = cv2.resize(image, self.size, interpolation=interpolation)
+        else:
+            x0, y0, x1, y1 = self.window
+            out = np.zeros(self.size[::-1], image.dtype)
+            out[y0:y1, x0:x1] = cv2.resize(image, (x1 - x0, y1 - y0), interpolation=interpolation)
+        return np.ascontiguousarray(np.rot90(out, -self.turn))
 
 
-def read_photo(path: str | Path, max_side: int = MAX_SIDE) -> Photo:
-    """Read an image file, reduced so that its longer side is at most ``max_side`` pixels."""
+def read_photo(path: str | Path, max_side: int = MAX_SIDE, turn: int = 0, window: Window | None = None) -> Photo:
+    """Read an image file, turned to the left ``turn`` times, or a window of it, at most ``max_side`` pixels long."""
     path = Path(path)
-    upright, size = _read(path, max_side)
+    image, size, oriented = _read(path, max_side, turn, window)
     if max(size) < MIN_LONG or min(size) < MIN_SHORT:
         raise DinarError(f"{path} is too small: {size[0]} x {size[1]} px; expected at least {MIN_LONG} px on the "
                          f"longer and {MIN_SHORT} px on the shorter side")  # fmt: skip
-    rgb, alpha = _split(upright)
-    return Photo(rgb, alpha, path, size, max(rgb.shape[:2]) / max(size))
+    rgb, alpha = _split(image)
+    longest = max(size) if window is None else max(window[2] - window[0], window[3] - window[1])
+    return Photo(rgb, alpha, path, size, max(rgb.shape[:2]) / longest, turn, window, oriented)
 
 
 def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
@@ -61,39 +108,52 @@ def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
     return _read(Path(path), max_side)[0]
 
 
-def _read(path: Path, max_side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright image at working size, and the width and height of the upright file."""
+def _read(
+    path: Path, max_side: int, turn: int = 0, window: Window | None = None
+) -> tuple[Image.Image, tuple[int, int], bool]:
+    """The image at working size in mode RGB (sRGB) or RGBA; width and height of the upright file; whether it says what
+    is upright."""
     with open_picture(path) as image, decoding(path, image):
         width, height = image.size
-        upright, turned = _upright(image, max_side)
-    return upright, (height, width) if turned else (width, height)
+        if image.format in ("JPEG", "MPO") and window is None:
+            # decode at 1/2, 1/4 or 1/8, never below twice the working size
+            factor = max(image.size) / (2 * max_side)
+            if factor >= 2:
+                image.draft(None, (int(image.width / factor), int(image.height / factor)))
+        image.load()
+        profile = image.info.get("icc_profile")
+        orientation = image.getexif().get(ExifTags.Base.Orientation)  # after load: PNGs may have it at the end
+        upright = _to_known_mode(image)
+        steps = [_TURN[orientation]] if orientation in _TURN else []
+        steps += [_QUARTERS[turn]] if turn else []
+        if window is not None:
+            for step in steps:
+                upright = upright.transpose(step)
+            upright, steps = upright.crop(window), []
+        upright = _to_srgb(_reduce(upright, max_side), profile)
+        for step in steps:
+            upright = upright.transpose(step)
+    swapped = orientation in (5, 6, 7, 8)
+    return upright, (height, width) if swapped else (width, height), orientation is not None
 
 
-def _upright(image: Image.Image, max_side: int) -> tuple[Image.Image, bool]:
-    """The first frame at working size, upright, in mode RGB (sRGB) or RGBA; and whether width and height swapped."""
-    if image.format in ("JPEG", "MPO"):  # decode at 1/2, 1/4 or 1/8, never below twice the working size
-        factor = max(image.size) / (2 * max_side)
-        if factor >= 2:
-            image.draft(None, (int(image.width / factor), int(image.height / factor)))
-    image.load()
-    profile = image.info.get("icc_profile")
-    orientation = image.getexif().get(ExifTags.Base.Orientation)  # after load: PNGs may have it at the end
+def _to_known_mode(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        image = _to_8_bit(image)
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
-        image = image.convert("RGB")
+        return _to_8_bit(image)
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB")
+
+
+def _reduce(image: Image.Image, max_side: int) -> Image.Image:
+    """At most ``max_side`` pixels long."""
     if (by := max(image.size) // (2 * max_side)) >= 2:
         image = image.reduce(by)
     if max(image.size) > max_side:
         k = max_side / max(image.size)
         size = max(1, round(image.width * k)), max(1, round(image.height * k))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    image = _to_srgb(image, profile)
-    if orientation in _TURN:
-        image = image.transpose(_TURN[orientation])
-    return image, orientation in (5, 6, 7, 8)
+    return image
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -137,8 +197,17 @@ def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     opaque = (alpha > 127).mean()
     if opaque > 0.98 or opaque == 0:  # rounded corners of screenshots; writers that leave alpha at 0
         return rgb, None
+    if _is_rectangle(alpha > 127):  # a window with a shadow around it
+        share = alpha[..., None].astype(np.float32) / 255
+        return np.rint(rgb * share + 255 * (1 - share)).astype(np.uint8), None
     rgb[alpha == 0] = 255  # what lies under full transparency is arbitrary
     return rgb, alpha.astype(np.float32) / 255
+
+
+def _is_rectangle(mask: np.ndarray) -> bool:  # [H, W] bool
+    """Whether the mask fills its box but for rounded corners: no person does."""
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return bool(mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1].mean() > 0.97)
 
 
 def photos_of(sources: Sequence[Path], tell: Callable[[str], None] = lambda _: None) -> list[Path]:

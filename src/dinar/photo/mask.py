@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DinarError
 from .blazepose import KEYPOINTS, Pose, segment
-from .image import read_image
+from .image import MAX_SIDE, Photo, read_image
 from .matting import guided
 
 WORK_SIDE = 512  # pixels of the longer side of the person's box in which GrabCut runs
@@ -108,14 +108,33 @@ def _members(label: np.ndarray, chosen: np.ndarray | list[int]) -> np.ndarray:
     return table[label]
 
 
-def load_mask(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A user's mask as [H, W] float32 in [0, 1], for a photo of ``shape`` (H, W, ...) at working size.
+def of_one(
+    alpha: np.ndarray,  # [H, W] float in [0, 1]: a cut-out that may hold several people
+    mine: np.ndarray,  # [H, W] float in [0, 1]: one person's mask, coarse
+    others: np.ndarray,  # [H, W] float in [0, 1]: the others' masks
+) -> np.ndarray:
+    """The cut-out of one person: pieces of others are dropped, those that hang together are parted by the masks."""
+    label = np.asarray(cv2.connectedComponents((alpha > 0.5).astype(np.uint8), connectivity=4)[1], np.int64)
+    count = lambda mask: np.bincount(label[mask > 0.5], minlength=int(label.max()) + 1)  # noqa: E731
+    m, o = count(mine), count(np.where(mine > others, 0, others))
+    foreign, shared = m < 0.1 * o, (m >= 0.1 * o) & (o > 0.1 * m)
+    distance = lambda mask: cv2.distanceTransform(1 - mask.astype(np.uint8), cv2.DIST_L2, 3)  # noqa: E731
+    nearer = distance((others > 0.5) & (others > mine)) < distance((mine > 0.5) & (mine >= others))
+    theirs = cv2.GaussianBlur(nearer.astype(np.float32), (0, 0), 1.0)
+    left = np.where(shared[label], alpha * (1 - theirs), alpha)
+    gone = foreign[label] & (label > 0)
+    near = cv2.dilate(gone.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # their soft edges
+    return np.where(gone | (near & (label == 0)), 0, left).astype(np.float32)
+
+
+def load_mask(path: str | Path, shape: tuple[int, ...], photo: Photo | None = None) -> np.ndarray:
+    """A user's mask as [H, W] float32 in [0, 1], for a photo of ``shape`` (H, W, ...), or for a working ``photo``.
 
     White is the person; of an image with transparency, what is opaque. Any size with the photo's aspect will do.
     """
     path = Path(path)
-    image = read_image(path)
-    h, w = shape[:2]
+    image = read_image(path, MAX_SIDE if photo is None or photo.window is None else max(photo.size))
+    h, w = shape[:2] if photo is None else photo.original_size[::-1]
     if abs(image.width / image.height / (w / h) - 1) > 0.02:
         raise DinarError(f"{path}: expected a mask with the photo's aspect ({w} x {h} px), "
                          f"got {image.width} x {image.height} px")  # fmt: skip
@@ -123,7 +142,11 @@ def load_mask(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     values = alpha if alpha is not None and alpha.min() < 255 else np.array(image.convert("RGB")).max(2)
     if 0 < values.max() <= 128:  # label images: any label is the person
         values = np.where(values > 0, 255, 0).astype(np.uint8)
-    mask = cv2.resize(values.astype(np.float32) / 255, (w, h), interpolation=cv2.INTER_AREA)
+    mask = values.astype(np.float32) / 255
+    if photo is None:
+        mask = cv2.resize(mask, (w, h), interpolation=cv2.INTER_AREA)
+    else:
+        mask = photo.from_file(mask, cv2.INTER_AREA)
     if (mask > 0.5).mean() < 1e-3:
         raise DinarError(f"{path}: the mask is empty; expected white (or opaque) where the person is")
     return mask

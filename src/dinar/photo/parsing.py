@@ -18,6 +18,7 @@ from ..labels import CLASSES, CONVENTIONS, IGNORE, LABEL, to_classes
 from ..nets.parser import Parser
 from ..pictures import decoding, open_picture
 from .blazepose import Pose, region_around
+from .image import Photo
 from .mask import _connected, _skeleton
 from .matting import WORK_SIDE, sharpen
 from .parser_input import heatmaps, person_affine, warp
@@ -153,7 +154,8 @@ def _pose(keypoints: np.ndarray) -> Pose:
 def read_label_map(
     path: str | Path,
     shape: tuple[int, ...],  # (H, W, ...) of the photo at working size
-    convention: str = "dinar",  # of fit.labels.CONVENTIONS: graphonomy, lip, atr, ccp, dinar
+    convention: str = "dinar",  # of labels.CONVENTIONS: graphonomy, lip, atr, ccp, dinar
+    photo: Photo | None = None,  # the working picture, where it may be a part of the photo
 ) -> np.ndarray:
     """A user's label map (Graphonomy, SCHP, ...) as [H, W] uint8 of CLASSES: a png of one channel or with a palette."""
     path = Path(path)
@@ -166,12 +168,16 @@ def read_label_map(
     if mode not in ("L", "P"):
         raise DinarError(f"{path}: expected label numbers (png, grey or with a palette), got an image of mode {mode}. "
                          "Save the label map itself, not its coloured picture")  # fmt: skip
-    h, w = shape[:2]
+    h, w = shape[:2] if photo is None else photo.original_size[::-1]
     if abs(labels.shape[1] / labels.shape[0] / (w / h) - 1) > 0.02:
         raise DinarError(f"{path}: expected labels with the photo's aspect ({w} x {h} px), "
                          f"got {labels.shape[1]} x {labels.shape[0]} px")  # fmt: skip
     try:
-        classes = to_classes(cv2.resize(labels, (w, h), interpolation=cv2.INTER_NEAREST), convention)
+        if photo is None:
+            labels = cv2.resize(labels, (w, h), interpolation=cv2.INTER_NEAREST)
+        else:
+            labels = photo.from_file(labels, cv2.INTER_NEAREST)
+        classes = to_classes(labels, convention)
     except DinarError as e:
         raise DinarError(f"{path}: {e}") from e
     if not np.isin(classes, (BACKGROUND, IGNORE)).all():

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import DinarError
-from .blazepose import KEYPOINTS, Pose, detect_people, landmarks, segment
+from .blazepose import KEYPOINTS, NEAR, Detection, Pose, detect_beside, detect_people, landmarks, segment
 from .landmarks import face_landmarks
 
 MIN_HEIGHT = 96  # pixels: a smaller person has fewer pixels than the smallest texture has texels
+MAX_PEOPLE = 32  # more are not searched for
+UPRIGHT = 45  # degrees: who leans less stands or sits
 MIN_PERSON_SCORE = 0.5  # the landmark model's own confidence; MediaPipe's default
 OUTSIDE = 0.01  # a keypoint this share of the height outside the image is missing
 # Below these the landmark model says that a point is not inside its region, or not to be seen. Over 300 street photos
@@ -38,6 +40,7 @@ class Person:
     mask_soft: np.ndarray  # [H, W] float32 in [0, 1], from the landmark model: soft and coarse
     index: int  # 1-based, from left to right: what --person takes
     count: int  # people found in the photo
+    others: np.ndarray | None = None  # [H, W] float32 in [0, 1]: the masks of the other people, where there are any
 
 
 def find_person(
@@ -45,20 +48,35 @@ def find_person(
     person: int | None = None,  # 1-based, from left to right; None: the largest, most central one
     mask: np.ndarray | None = None,  # [H, W] float in [0, 1]: prefer the person inside it
     name: str = "the photo",  # for messages
+    scale: float = 1.0,  # pixels of ``rgb`` per pixel of the file, which messages speak of
 ) -> Person:
     """The person to make an avatar of, or a DinarError that says what is wrong with the photo."""
-    people = find_people(rgb)
+    return checked(rgb, choose(find_people(rgb), rgb.shape, person, mask, name), name, scale)
+
+
+def choose(
+    people: list[Person],
+    shape: tuple[int, ...],  # (H, W, ...) of the picture
+    person: int | None = None,
+    mask: np.ndarray | None = None,
+    name: str = "the photo",
+) -> Person:
+    """Who is meant; arguments as of :func:`find_person`."""
     if not people:
         raise DinarError(f"no person found in {name}: expected one whole person, well lit and not covered by others")
     if person is None:
-        chosen = max(people, key=lambda p: _prominence(p, rgb.shape, mask))
-    elif 1 <= person <= len(people):
-        chosen = people[person - 1]
-    else:
-        raise DinarError(f"there is no person {person} in {name}: found {len(people)}, numbered 1 to {len(people)} "
-                         "from left to right")  # fmt: skip
-    if chosen.pose.height < MIN_HEIGHT:
-        raise DinarError(f"the person in {name} is too small: {chosen.pose.height:.0f} px high, expected at least "
+        return max(people, key=lambda p: _prominence(p, shape, mask))
+    if 1 <= person <= len(people):
+        return people[person - 1]
+    raise DinarError(f"there is no person {person} in {name}: found {len(people)}, numbered 1 to {len(people)} "
+                     "from left to right")  # fmt: skip
+
+
+def checked(rgb: np.ndarray, chosen: Person, name: str = "the photo", scale: float = 1.0) -> Person:
+    """The person with a better mask, or a DinarError where they are small or a part of the body is not in the photo."""
+    height = chosen.pose.height / scale
+    if height < MIN_HEIGHT:
+        raise DinarError(f"the person in {name} is too small: {height:.0f} px high, expected at least "
                          f"{MIN_HEIGHT} px. Crop or take a larger photo")  # fmt: skip
     lost = missing_parts(chosen.pose, rgb.shape)
     if not lost and _squeezed(chosen.pose) and not _framed(chosen.pose) and face_landmarks(rgb, chosen.pose) is None:
@@ -73,16 +91,37 @@ def find_person(
 def find_people(rgb: np.ndarray) -> list[Person]:  # [H, W, 3] uint8 sRGB
     """Everyone in the photo whom the landmark model confirms, from left to right."""
     poses: list[Pose] = []
-    for detection in detect_people(rgb):
-        pose = landmarks(rgb, detection)
-        if pose.score >= MIN_PERSON_SCORE and not any(_same(pose, p) for p in poses):
-            poses.append(pose)
+    left = detect_people(rgb)
+    beside = 0  # poses whose surroundings have been searched
+    while left or beside < len(poses) < MAX_PEOPLE:
+        if left:
+            pose = landmarks(rgb, left.pop(0))
+            if pose.score >= MIN_PERSON_SCORE and not any(_same(pose, p) for p in poses):
+                poses.append(pose)
+        else:
+            if abs(lean(poses[beside])) < UPRIGHT:
+                left = [d for d in detect_beside(rgb, poses[beside]) if not any(_known(d, p) for p in poses)]
+            beside += 1
     poses.sort(key=lambda p: p.keypoints[[_N["left_hip"], _N["right_hip"]], 0].mean())
+    masks = [pose.segmentation for pose in poses if pose.segmentation is not None]  # it always gives one
     people = []
-    for i, pose in enumerate(poses):
-        assert pose.segmentation is not None  # the landmark model always gives one
-        people.append(Person(pose, _box(pose, rgb.shape), pose.segmentation, i + 1, len(poses)))
+    for i, (pose, mask) in enumerate(zip(poses, masks, strict=True)):
+        others = np.max(masks[:i] + masks[i + 1 :], axis=0) if len(poses) > 1 else None
+        people.append(Person(pose, _box(pose, rgb.shape), mask, i + 1, len(poses), others))
     return people
+
+
+def lean(pose: Pose) -> float:
+    """Degrees by which the torso leans to the right in the picture, in (-180, 180]; 0: upright."""
+    x, y = (pose.keypoints[[_N["left_shoulder"], _N["right_shoulder"]], :2].mean(0)
+            - pose.keypoints[[_N["left_hip"], _N["right_hip"]], :2].mean(0))  # fmt: skip
+    return float(np.degrees(np.arctan2(x, -y)))
+
+
+def _known(d: Detection, pose: Pose) -> bool:
+    """Whether a detection is of a person whose landmarks are there."""
+    hips = pose.keypoints[[_N["left_hip"], _N["right_hip"]], :2].mean(0)
+    return bool(np.hypot(d.region.x - hips[0], d.region.y - hips[1]) < NEAR * max(d.region.size, pose.region.size))
 
 
 def _same(a: Pose, b: Pose) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -9,6 +11,22 @@ from . import Camera
 
 MARGIN = 0.06  # of the mask's longer side
 SHARP = 0.8  # scale under which the image is smoothed before it is resampled
+
+
+class Whole(NamedTuple):
+    """The picture that a working picture is cut from, as the arguments of :meth:`Camera.crop`: its pixels are
+    (working pixels - (x0, y0)) * scale."""
+
+    x0: float
+    y0: float
+    scale: float
+    height: int
+    width: int
+
+    def cut(self, camera: Camera, height: int, width: int) -> Camera:
+        """The camera of the working picture of this size, from that of the whole picture at any size."""
+        camera = camera.resized(self.height, self.width)
+        return camera.crop(-self.x0 * self.scale, -self.y0 * self.scale, 1 / self.scale, height, width)
 
 
 def crop_to(camera: Camera, mask: np.ndarray, size: int, margin: float = MARGIN) -> tuple[Camera, np.ndarray]:
