@@ -16,7 +16,7 @@ from .common import Common, Flat, Output, Paths, given_files, open_body, say
 
 @dataclass
 class Create(Common):
-    """Make an avatar from a photo, or from several photos of one person (front first)."""
+    """Make an avatar from one photo, or from several photos of one person."""
 
     photos: Paths = field(default_factory=list)
     """Photos of the same person, the front view first."""

@@ -27,7 +27,7 @@ class EvaluateCommon(Common):
 
 @dataclass
 class EvaluateSequence(EvaluateCommon):
-    """Turning people (videos or frames): the avatar of one frame, rendered in the fitted poses of the others."""
+    """Make an avatar from one frame of a video and compare it with the other frames. Bodies are fitted."""
 
     data: Path1 = field(kw_only=True)
     """A video, a folder of frames (masks in masks/ beside them), or a folder of these."""
@@ -38,27 +38,27 @@ class EvaluateSequence(EvaluateCommon):
 
 @dataclass
 class EvaluateViews(EvaluateCommon):
-    """Sets of many views with known bodies: the avatar of one view, rendered in all others, by angle."""
+    """Make an avatar from one view of each person and compare it with the other views. Bodies are known."""
 
     data: Annotated[str, tyro.conf.Positional] = field(kw_only=True)
     """Set of `dinar synthesize` or `dinar fit --frames`, PHOTOS:FITS, the authors' layout, or `synthetic`."""
     refit: bool = False
-    """Fit the body in all views as in photos, instead of taking the set's."""
+    """Fit the body in all views, instead of using the set's bodies."""
     options: Flat[EvaluateOptions] = field(default_factory=EvaluateOptions)
 
 
 @dataclass
 class EvaluateAblation(EvaluateCommon):
-    """Table 2: what each part of `create` is worth, by its options."""
+    """Evaluate `create` with parts switched off (table 2 of the paper)."""
 
     data: Annotated[str, tyro.conf.Positional] = field(kw_only=True)
-    """As of `dinar evaluate views`."""
+    """Data, as for `dinar evaluate views`."""
     options: Flat[EvaluateOptions] = field(default_factory=EvaluateOptions)
 
 
 @dataclass
 class EvaluateRenders(EvaluateCommon):
-    """Pictures of another system against true ones, by file name."""
+    """Compare pictures of another system with true pictures of the same file names."""
 
     pred: Path1 = field(kw_only=True)
     """Folder of their pictures. Subfolders are groups (front, back, ...)."""
@@ -75,14 +75,14 @@ class EvaluateRenders(EvaluateCommon):
 
 @dataclass
 class Evaluate:
-    """Measure avatars or pictures; the protocol stands above every table."""
+    """Compare avatars with true pictures and write tables of metrics."""
 
-    what: (
+    what: Flat[
         Annotated[EvaluateSequence, tyro.conf.subcommand("sequence")]
         | Annotated[EvaluateViews, tyro.conf.subcommand("views")]
         | Annotated[EvaluateRenders, tyro.conf.subcommand("renders")]
         | Annotated[EvaluateAblation, tyro.conf.subcommand("ablation")]
-    )
+    ]
 
     @property
     def threads(self) -> int:

@@ -25,12 +25,12 @@ Preset = Literal["nano", "base", "paper"]
 
 @dataclass
 class TrainStage(Common):
-    # Sets to train on; validation people are of the first one. Sets of `dinar synthesize` or `dinar fit --frames`,
-    # PHOTOS:FITS (photos and their set of `dinar fit`), the authors' layout (with --body-path), or `synthetic` (people
-    # that are generated during the training). The parser takes labelled sets.
+    # Training sets; the first one is also used for validation. A set is a folder of `dinar synthesize` or of `dinar fit
+    # ... --frames`, PHOTOS:FITS (photos and their folder of `dinar fit`), the authors' layout (with --body-path), or
+    # `synthetic` (people generated on the fly). The parser takes labelled photos.
     data: list[Path] = field(default=tyro.MISSING)
     run: Path = field(default=tyro.MISSING)
-    """Folder of the run: checkpoint, log, TensorBoard events, pictures, and at the end weights."""
+    """Folder for checkpoint, log, TensorBoard events, pictures and final weights."""
     weights: list[float] = field(default_factory=list)
     """Sampling weight of each set. Empty: equal."""
     preset: Preset = "base"
@@ -38,21 +38,21 @@ class TrainStage(Common):
     init: Path | None = None
     """Initial weights. compression, finetune and inpainting need RUN/weights of the stage before."""
     device: Literal["auto", "cpu"] = "auto"
-    """auto: a GPU if there is one."""
+    """Device. auto: a GPU if there is one."""
     dry_run: bool = False
     """Print what would be done, and load one batch."""
 
 
 @dataclass
 class TrainParser(TrainStage):
-    """The human parser."""
+    """Train the human parser."""
 
     options: Flat[ParserOptions] = field(default_factory=ParserOptions)
 
 
 @dataclass
 class TrainSurface(TrainStage):
-    """The surface network: which point of the body every pixel shows."""
+    """Train the surface network, which finds the body point of every pixel."""
 
     backgrounds: Path | None = None
     """Folder of background pictures. None: patterns."""
@@ -61,24 +61,24 @@ class TrainSurface(TrainStage):
 
 @dataclass
 class TrainAvatar(TrainStage):
-    """Encoder, generator and renderer, end to end (§3.1)."""
+    """Train encoder, generator and neural renderer end to end (§3.1)."""
 
     options: Flat[AvatarOptions] = field(default_factory=AvatarOptions)
 
 
 @dataclass
 class TrainCompression(TrainAvatar):
-    """The VQGAN that makes textures small (§3.3)."""
+    """Train the VQGAN, which compresses textures (§3.3). Follows the stage avatar."""
 
 
 @dataclass
 class TrainFinetune(TrainAvatar):
-    """All of them, so that the renderer gets used to the VQGAN (§3.3)."""
+    """Fine-tune the renderer on textures of the VQGAN (§3.3). Follows the stage compression."""
 
 
 @dataclass
 class TrainInpainting(TrainAvatar):
-    """The denoiser that fills unseen texels (§3.3)."""
+    """Train the denoiser, which fills unseen texels (§3.3). Follows the stage finetune."""
 
 
 STAGES: dict[str, type[TrainStage]] = {
@@ -88,7 +88,7 @@ STAGES: dict[str, type[TrainStage]] = {
 
 
 class TrainCommand:
-    """Train a network from scratch; goes on where it was stopped. Several devices: accelerate launch -m dinar.cli."""
+    """Train a network. A stopped run continues when started again. Several devices: accelerate launch -m dinar.cli."""
 
     what: Any
 
@@ -107,7 +107,7 @@ def command(words: Sequence[str]) -> type:
         Annotated[kind, tyro.conf.subcommand(name, default=kind(preset=preset, options=PRESETS[name][preset]))]  # type: ignore
         for name, kind in STAGES.items()
     ]
-    what = typing.Union[tuple(kinds)]  # noqa: UP007
+    what = Flat[typing.Union[tuple(kinds)]]  # noqa: UP007
     made = dataclasses.make_dataclass("Train", [("what", what)], bases=(TrainCommand,))
     made.__doc__ = TrainCommand.__doc__
     return made

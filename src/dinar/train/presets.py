@@ -15,32 +15,31 @@ CACHED = 4000  # views kept in memory where --no-augmented is given; 5 GB at 256
 
 @dataclass
 class Loop:
-    """What every stage shares."""
+    """Options of the training loop, shared by all stages."""
 
-    # Optimiser steps.
+    # Number of optimiser steps.
     steps: Annotated[int, tyro.conf.arg(aliases=["--steps"])] = 1000
-    # Samples an optimiser step, over all processes and accumulated micro steps together.
+    # Samples of one optimiser step, summed over processes and accumulated micro batches.
     batch: Annotated[int, tyro.conf.arg(aliases=["--batch"])] = 8
-    # Samples at once on one device. The batch must be a multiple of this times the processes.
+    # Samples at once on one device. The batch must be a multiple of micro batch x processes.
     micro_batch: Annotated[int, tyro.conf.arg(aliases=["--micro-batch"])] = 8
-    # Steps of linear warm-up; then the learning rates fall to 0 along a cosine. In a shorter run than the preset's at
-    # most a tenth of it.
+    # Steps of linear warm-up, followed by cosine decay to 0. In runs shorter than the preset's: at most a tenth.
     warmup: int = 50
-    # Decay of the averaged weights; early on (1 + step) / (10 + step), where that is less.
+    # Decay of the averaged weights. Limited to (1 + step) / (10 + step) in the first steps.
     ema: Annotated[float, tyro.conf.arg(aliases=["--ema"])] = 0.999
-    # Largest norm of an optimiser's gradient.
+    # Maximum norm of the gradient (clipping).
     clip: float = 2.0
     # Mixed precision.
     precision: Annotated[Literal["no", "bf16", "fp16"], tyro.conf.arg(aliases=["--precision"])] = "no"
-    # Steps between lines of the log.
+    # Steps between log lines.
     log_every: int = 20
-    # Steps between validations with pictures; in a shorter run than the preset's at most a tenth of it.
+    # Steps between validations with pictures. In runs shorter than the preset's: at most a tenth.
     show_every: int = 500
-    # Steps between checkpoints; likewise.
+    # Steps between checkpoints. In runs shorter than the preset's: at most a tenth.
     save_every: int = 200
-    # Data processes; 0: none beside the training one.
+    # Number of data processes for each training process. 0: load data in the training process.
     workers: Annotated[int, tyro.conf.arg(aliases=["--workers"])] = 0
-    # Sample i of a run depends on (seed, i) alone.
+    # Random seed.
     seed: Annotated[int, tyro.conf.arg(aliases=["--seed"])] = 0
 
     def fitting(self) -> Loop:
@@ -55,20 +54,21 @@ class ParserOptions:
     """The human parser (``train/parser.py``)."""
 
     loop: Loop = field(default_factory=Loop)
-    # (share of the steps, rows, columns): the crop grows. Rows and columns are multiples of 16.
+    # Crop sizes in turn, each as: share of the steps, rows, columns (multiples of 16).
     sizes: tuple[tuple[float, int, int], ...] = ((0.6, 256, 176), (0.4, 448, 304))
-    # Channels of the pyramid at strides 2 to 32.
+    # Channels of the feature pyramid at strides 2, 4, 8, 16, 32.
     widths: tuple[int, ...] = (24, 32, 64, 96, 128)
     # Peak learning rate of the decoder.
     lr: float = 2e-3
-    # Learning rate of the ImageNet encoder, as a share of it.
+    # Learning rate of the ImageNet encoder, as a share of the decoder's.
     encoder_lr: float = 0.25
+    # Weight decay of AdamW.
     weight_decay: float = 0.02
-    # Encoder stages that keep ImageNet's weights.
+    # Number of encoder stages that keep ImageNet's weights.
     frozen: int = 2
-    # Weight of the soft IoU of the person, beside cross-entropy.
+    # Loss weight of the person's soft IoU. Cross-entropy has weight 1.
     iou: float = 1.0
-    # Weight of Dice over the classes.
+    # Loss weight of Dice over the classes.
     dice: float = 0.5
 
 
@@ -77,60 +77,60 @@ class SurfaceOptions:
     """The surface network (``train/surface.py``)."""
 
     loop: Loop = field(default_factory=Loop)
-    # (share of the steps, longer and shorter side of tall and wide crops, side of square ones): multiples of 32.
+    # Crop sizes in turn, each as: share of the steps, longer and shorter side of tall and wide crops, side of square
+    # crops (multiples of 32).
     sizes: tuple[tuple[float, int, int, int], ...] = (
         (0.55, 192, 128, 160),
         (0.3, 256, 160, 192),
         (0.15, 320, 192, 256),
     )
-    # Share of the steps with tall, square and wide crops.
+    # Shares of tall, square and wide crops.
     shapes: tuple[float, float, float] = (0.5, 0.3, 0.2)
-    # Channels of the pyramid at strides 2 to 32.
+    # Channels of the feature pyramid at strides 2, 4, 8, 16, 32.
     widths: tuple[int, ...] = (32, 48, 96, 128, 192)
     # Peak learning rate of the decoder.
     lr: float = 2e-3
-    # Learning rate of the encoder, as a share of it.
+    # Learning rate of the encoder, as a share of the decoder's.
     encoder_lr: float = 0.25
+    # Weight decay of AdamW.
     weight_decay: float = 0.02
-    # Encoder stages that keep the weights they start with.
+    # Number of encoder stages that keep their initial weights.
     frozen: int = 2
-    # Weight of the plain distance (in units of 10 cm), beside cross-entropy and the Laplace likelihood.
+    # Loss weight of the distance in units of 10 cm. Cross-entropy and Laplace likelihood have weight 1.
     distance: float = 0.5
-    # Weight of the turn of body and camera.
+    # Loss weight of the rotation of body and camera.
     turn: float = 1.0
-    # People of a single set that are kept for validation.
+    # Number of people kept for validation, if there is a single set.
     holdout: int = 40
-    # Views that are validated on.
+    # Number of validation views.
     shown: int = 120
 
 
 @dataclass
 class Losses:
-    """λ of eq. 4, and what stands beside it."""
+    """Loss weights: λ of eq. 4, and our own."""
 
-    # L2 over the person, λ1 of §4.1.
+    # L2, λ1 of §4.1.
     l2: float = 2.2
     # LPIPS, λ2.
     lpips: float = 1.0
     # Dice of the silhouettes, λ3.
     dice: float = 1.0
-    # Adversarial loss, λ4; 0: without a discriminator.
+    # Adversarial loss, λ4. 0: no discriminator.
     adversarial: Annotated[float, tyro.conf.arg(aliases=["--adversarial"])] = 0.01
     # R1 regularisation of the discriminator, λ5.
     r1: float = 0.1
-    # R1 is computed every so many steps only, and then counts so many times (lazy regularisation).
+    # Steps between computations of R1, which is weighted by this number (lazy regularisation).
     r1_every: int = 16
-    # Absolute differences, beside L2; 0 in the paper.
+    # L1, in addition to L2. The paper has none.
     l1: float = 0.0
-    # L2 and LPIPS of the face once more.
+    # Additional L2 and LPIPS of the face.
     face: float = 0.1
-    # Textures against restored ones, ‖T − T_res‖² of §3.3. In units of the channels' own
-    # scale the first is small beside the renders' loss, under which colours are learned last.
+    # Texture reconstruction ‖T − T_res‖² of §3.3, in units of each channel's standard deviation.
     texture: float = 10.0
-    # The codebook's own loss.
+    # Codebook loss of the VQGAN.
     codebook: float = 1.0
-    # (log mean T_gen²)²: keeps the generated channels near unit size. The batch norm that reads them does not mind how
-    # large they are, so nothing else does: without, they reached 10⁶ in one run of 900 steps.
+    # (log mean T_gen²)²: keeps generated channels near unit size, which the batch norm after them ignores.
     scale: float = 0.01
 
 
@@ -139,16 +139,15 @@ class AvatarOptions:
     """The four stages of §3 (``train/avatar.py``, ``compression.py``, ``finetune.py``, ``inpainting.py``)."""
 
     loop: Loop = field(default_factory=Loop)
-    # Sizes of the networks: a preset of dinar.nets.presets. Networks of --init keep theirs.
+    # Network sizes: nano, base or paper. Networks of --init keep their sizes.
     nets: str = "base"
-    # Pixels a side of the pictures.
+    # Side of the pictures in pixels.
     size: int = 512
-    # Texels a side of the texture, which is the generator's size.
+    # Side of the neural texture in texels.
     texture: int = 256
-    # Texels a side of the colours sampled from the photo, of which no more than the texture's go into the VQGAN; 0: as
-    # many as the texture has. Scaled with --size where it is not given.
+    # Side of the sampled colour texture in texels. 0: as the neural texture. Default scales with --size.
     rgb_size: int = 0
-    # Pixels a side of the random window that LPIPS sees (§4.1), scaled with --size where it is not given.
+    # Side of the random LPIPS crop in pixels (§4.1). Default scales with --size.
     crop: int = 256
     # Backbone of LPIPS, the perceptual loss.
     lpips: Literal["vgg", "alex", "none"] = "vgg"
@@ -158,16 +157,15 @@ class AvatarOptions:
     discriminator_lr: float = 2e-3
     # Weights of the losses.
     losses: Losses = field(default_factory=Losses)
-    # Share of samples judged on a random colour. On white alone, as in the paper, a white fringe costs nothing.
+    # Share of samples compared on a random background colour. The others are on white.
     backgrounds: float = 0.5
-    # Views whose merged texture is the inpainter's truth (§3.2).
+    # Number of views merged into the true texture of the inpainting stage (§3.2).
     views: int = 8
-    # People of the first source that are kept for validation.
+    # Number of people of the first set that are kept for validation.
     holdout: int = 8
-    # Camera angle, colour shift and mirror (§4.2); False: the mirror alone.
+    # Augment with camera rotations, colour shifts and mirroring (§4.2). Off: mirroring only.
     augmented: bool = True
-    # So many views are kept in memory, rasterised, where there is no augmentation but the mirror; at 256², 1.2 MB each.
-    # 4000 where --no-augmented is given and this is not.
+    # Number of rasterised views kept in memory (1.2 MB each at 256²), for --no-augmented. Its default is then 4000.
     cached: int = 0
 
 
