@@ -61,10 +61,10 @@ def generated(a: argparse.Namespace, net) -> list[dict]:
     rows: list[dict] = []
     source = open_set(a.set)
     people, scenes = SurfaceSet(source), Backgrounds(a.backgrounds)
-    sizes = tuple(tuple(s) for s in net.config["sizes"])
     rng = np.random.default_rng(0)
     for i in range(min(len(people), a.limit or len(people))):
-        batch = {k: torch.from_numpy(v)[None] for k, v in plain_crop(people[i], sizes, scenes((256, 256), rng)).items()}
+        made = plain_crop(people[i], net.sizes, scenes((256, 256), rng))
+        batch = {k: torch.from_numpy(v)[None] for k, v in made.items()}
         with torch.inference_mode():
             out = net(batch["rgb"].contiguous(memory_format=torch.channels_last), batch["hints"])
         row: dict = {k: float(v[0]) for k, v in measure(out, batch).items()}

@@ -16,9 +16,10 @@ from dinar.errors import DinarError
 from dinar.nets.parser import Parser
 from dinar.nets.surface import HINTS, SURFACE_PARTS, SurfaceNet, vertex_surface_parts
 from dinar.photo.surface import SurfaceMap, best_size, box_affine, corners, surface_map
-from dinar.scene import interpolate
+from dinar.scene import interpolate, orbit, rasterize_mesh
 from dinar.synthetic.export import synthesize
 from dinar.synthetic.source import Synthetic
+from dinar.texture.agreement import agreeing
 from dinar.train.presets import PRESETS
 from dinar.train.surface import losses, measure, start_net, train
 from dinar.views import SURFACE_UNIT, decode_surface, encode_surface
@@ -159,7 +160,7 @@ def test_the_network_starts_from_a_parser_and_learns(tmp_path, source):
 def test_figures_of_a_perfect_answer(sample):
     s = crop(sample, box_affine(corners(sample.alpha > 127), (96, 64)), (96, 64))
     t = {k: torch.from_numpy(v)[None] for k, v in tensors(s, s.alpha / 255.0).items()}
-    out = SurfaceNet(sizes=((96, 64),)).eval()(t["rgb"], t["hints"])
+    out = SurfaceNet(size=(96, 64, 64)).eval()(t["rgb"], t["hints"])
     part = t["part"].clamp(max=14)
     out.logits = torch.nn.functional.one_hot(part, 15).permute(0, 3, 1, 2).float()
     out.points, out.turn = t["points"][:, None].expand(-1, 14, -1, -1, -1), t["turn"]
@@ -181,7 +182,7 @@ def test_agreement_falls_with_the_distance_and_the_doubt():
 
 def test_the_photo_is_seen_in_the_crop_that_shows_the_person_largest(tmp_path):
     torch.manual_seed(0)
-    net = SurfaceNet(sizes=((96, 64), (64, 64), (64, 96))).eval()
+    net = SurfaceNet(size=(96, 64, 64)).eval()
     rgb, alpha = np.full((200, 300, 3), 90, np.uint8), np.zeros((200, 300), np.float32)
     alpha[80:120, 20:280] = 1
     m = surface_map(rgb, alpha, None, net)
@@ -191,6 +192,33 @@ def test_the_photo_is_seen_in_the_crop_that_shows_the_person_largest(tmp_path):
     net.save_pretrained(tmp_path)
     again = surface_map(rgb, alpha, None, SurfaceNet.from_pretrained(tmp_path))
     assert np.abs(again.points - m.points).max() < 0.01
+
+
+def test_pixels_of_a_limb_before_the_trunk_are_not_sampled():
+    """A map that agrees with the mesh everywhere but in a square, where it says: a hand."""
+    body = load_body()
+    vertices = body(torch.zeros(1, body.num_betas)).vertices[0]
+    camera = orbit(vertices, 0, height=200, width=200)
+    f = rasterize_mesh(vertices, body.faces, camera.resized(100, 100))
+    rest = interpolate(f, body.v_template, body.faces)[0].numpy()
+    probability = np.zeros((100, 100, 15), np.float32)
+    mesh = f.mask[0].numpy()
+    part = vertex_surface_parts(body)[body.faces[np.maximum(f.face[0].numpy(), 0), 0]]
+    np.put_along_axis(probability, np.where(mesh, part + 1, 0)[..., None], 1, 2)
+    ys, xs = np.where(mesh & (part == SURFACE_PARTS.index("torso")))
+    y, x = int(ys.mean()), int(xs.mean())
+    square = np.s_[y - 3 : y + 4, x - 3 : x + 4]
+    points = np.repeat(rest[:, :, None], 14, 2)
+    scale = np.full((100, 100, 14), 0.02, np.float32)
+    M = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
+    box = (10.0, 20.0, 1.5)  # a crop, enlarged
+    make = lambda: SurfaceMap(M, probability, points, scale, np.eye(3))  # noqa: E731
+    assert agreeing(body, make(), vertices, camera, box, 240).mean() > 0.995
+    probability[square] = 0
+    probability[square][..., 1 + SURFACE_PARTS.index("left_hand")] = 1
+    kept = agreeing(body, make(), vertices, camera, box, 240)
+    v, u = ((np.array([y, x]) * 2 + 1 - np.array([20, 10])) * 1.5).astype(int)
+    assert not kept[v, u] and kept[v - 60, u] and kept.mean() > 0.9
 
 
 def test_training_refuses_other_sets_and_runs(tmp_path, source):
@@ -210,8 +238,8 @@ def test_training_refuses_other_sets_and_runs(tmp_path, source):
         Backgrounds(empty)
     loop = dataclasses.replace(c.loop, steps=2, batch=2, micro_batch=2, show_every=2, save_every=2)
     c = dataclasses.replace(c, loop=loop, holdout=1, sizes=((1.0, 64, 32, 64),))
-    SurfaceNet(sizes=((64, 32), (64, 64), (32, 64))).save_pretrained(tmp_path / "start")
+    SurfaceNet(size=(64, 32, 64)).save_pretrained(tmp_path / "start")
     assert train([tmp_path / "people"], tmp_path / "run", c, init=tmp_path / "start", cpu=True)
-    assert SurfaceNet.from_pretrained(tmp_path / "run/weights").config["sizes"] == [[64, 32], [64, 64], [32, 64]]
+    assert SurfaceNet.from_pretrained(tmp_path / "run/weights").sizes == ((64, 32), (64, 64), (32, 64))
     assert list((tmp_path / "run/pictures").glob("validation_*.png"))
 

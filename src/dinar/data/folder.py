@@ -43,7 +43,7 @@ JPEG = 95  # quality, without chroma subsampling; 0 writes png
 _ARRAYS = ("K", "T_cam_world", "keypoints2d", "keypoints3d")
 _PARAMS = ("betas", "pose", "transl", "expression", "offsets")
 _SHARED = ("betas", "offsets")  # equal in all views
-_FOLDERS = ("mask", "labels", "normals", "depth")
+_FOLDERS = ("mask", "labels", "normals", "depth", "surface")
 MAX_SIDE = 1 << 13  # pixels of a picture of a set
 
 

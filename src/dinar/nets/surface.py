@@ -61,10 +61,10 @@ class SurfaceNet(Pyramid):
     def __init__(
         self,
         widths: Sequence[int] = (32, 48, 96, 128, 192),  # channels of the pyramid at strides 2, 4, 8, 16, 32
-        sizes: Sequence[Sequence[int]] = ((320, 192), (256, 256), (192, 320)),  # rows and columns of the crops
+        size: Sequence[int] = (320, 192, 256),  # long and short side of tall and wide crops, side of square ones
         parts: Sequence[str] = SURFACE_PARTS,  # of weights on disk: what their channels mean
     ) -> None:
-        super().__init__(widths, HINTS, GAIN, True, sizes=[list(s) for s in sizes], parts=list(parts))
+        super().__init__(widths, HINTS, GAIN, True, size=list(size), parts=list(parts))
         if tuple(parts) != SURFACE_PARTS:
             raise DinarError(f"expected the parts {', '.join(SURFACE_PARTS)}, got {', '.join(parts)}")
         K = len(SURFACE_PARTS)
@@ -72,6 +72,12 @@ class SurfaceNet(Pyramid):
         self.turn = nn.Sequential(nn.LayerNorm(320 * 2), nn.Linear(320 * 2, 128), nn.GELU(), nn.Linear(128, 9))
         self.centre: Tensor  # [K, 3] metres, the middle of each part; set by `centre_on`
         self.register_buffer("centre", torch.zeros(K, 3))
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of tall, square and wide crops."""
+        long, short, square = self.config["size"]
+        return (long, short), (square, square), (short, long)
 
     def centre_on(self, body: Body) -> None:
         """Points start in the middle of their parts."""

@@ -17,11 +17,12 @@ from .parser_input import SEEN, STRIDE, warp
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "surface"
 MARGIN = 0.06  # around the person, of the crop's shorter side
+SURFACE_BODY = "anny"  # whose rest pose the network knows
 OUTSIDE = 128  # grey outside of the photo
 _HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right")
 _CHAINS = (("shoulder", "elbow", "wrist", "index"), ("hip", "knee", "ankle", "foot_index"), ("shoulder", "hip"))
 NEARER, FARTHER = 255, 130  # of a limb's chain: the half next to the trunk, and the rest
-SLACK = 0.05  # metres along the body that a good fit may be off
+SLACK = 0.1  # metres along the body that a good fit and a good prediction may be apart (benchmarks/agreement.py)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,16 @@ class SurfaceMap:
 
         Beyond it the likelihood falls with the distance over the scale, as the Laplace distribution does.
         """
-        column, row = self.cells(xy)
+        return self.agreement_at(*self.cells(xy), rest, slack)
+
+    def agreement_at(
+        self,
+        column: np.ndarray,  # [N] int
+        row: np.ndarray,  # [N] int
+        rest: np.ndarray,  # [N, 3] metres
+        slack: float = SLACK,
+    ) -> np.ndarray:
+        """The same for cells."""
         p, scale = self.probability[row, column, 1:], self.scale[row, column]
         beyond = np.linalg.norm(self.points[row, column] - rest[:, None], axis=-1) - slack
         return (p * np.exp(-np.maximum(beyond, 0) / scale)).sum(1)
@@ -78,9 +88,8 @@ def surface_map(
 ) -> SurfaceMap:
     """The network's answer for one person, in the crop shape that shows them largest."""
     net = net or load_surface()
-    sizes = tuple((int(a), int(b)) for a, b in net.config["sizes"])
     points = corners(alpha > 0.5)
-    size = sizes[best_size(points, sizes)]
+    size = net.sizes[best_size(points, net.sizes)]
     M = box_affine(points, size, margin=MARGIN)
     picture, mask = warp(rgb, M, size, border=OUTSIDE), warp(alpha.astype(np.float32), M, size)
     points = np.zeros((33, 4), np.float32) if keypoints is None else keypoints.copy()

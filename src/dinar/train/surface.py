@@ -184,7 +184,7 @@ class SurfaceStage:
 def start_net(c: presets.SurfaceOptions, start: Path | bytes | None) -> SurfaceNet:
     """A network from the weights of another, as far as they fit: of its own kind, of a parser, of the encoder."""
     _, long, short, square = c.sizes[-1]
-    net = SurfaceNet(tuple(c.widths), ((long, short), (square, square), (short, long)))
+    net = SurfaceNet(tuple(c.widths), (long, short, square))
     net.centre_on(load_body())
     if start is None:
         return net
