@@ -29,10 +29,12 @@ from .neural.avatar import fine_layer
 from .neural.encode import NeuralOptions, make_neural
 from .neural.weights import Renderer, open_networks
 from .options import changed, check_choices
+from .photo.surface import SURFACE_BODY, has_surface, surface_map
 from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
+from .texture.agreement import agreeing
 from .texture.occlusion import occlusion_outlines
 from .version import __version__
 
@@ -60,6 +62,9 @@ class CreateOptions(NeuralOptions):
     """Widen the mesh to the outline of clothes and hair."""
     occlusion: bool = True
     """Do not sample along the outlines of limbs in front of the body (§3.5)."""
+    evidence: bool = False
+    """Do not sample pixels that show another part of the body than the mesh does, by the surface network. Arms in front
+    of the body no longer print on it; coats lose colours beside the arms."""
     blend: Literal["softmax", "poisson"] = "softmax"
     """Merging of several photos: weighted mean (softmax, eq. 5), or Poisson blending."""
     size: int = TEXTURE
@@ -151,7 +156,7 @@ def create(
     lap("offsets")
 
     progress("sampling the texture")
-    shots = [take_shot(body, s, f, D, o.occlusion) for s, f in zip(subjects, found, strict=True)]
+    shots = [take_shot(body, s, f, D, o.occlusion, o.evidence) for s, f in zip(subjects, found, strict=True)]
     texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)
     lap("sample")
 
@@ -171,7 +176,8 @@ def create(
     first = found[0]
     meta = {
         "dinar": __version__, "photos": [s.name for s in subjects], "renderer": "neural" if neural else "mesh",
-        "people": [[s.index, s.count] for s in subjects], "options": {"offsets": o.offsets, "occlusion": o.occlusion},
+        "people": [[s.index, s.count] for s in subjects],
+        "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": o.evidence},
         "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in found],
     }  # fmt: skip
     if neural:
@@ -223,7 +229,9 @@ def perceptual(progress: Callable[[str], None]) -> LPIPS | None:
         return None
 
 
-def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion: bool, size: int = CROP) -> Shot:
+def take_shot(
+    body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion: bool, evidence: bool, size: int = CROP
+) -> Shot:
     """The crop of a photo with the dressed mesh rasterised over it."""
     box = crop_box(s.alpha > 0.5, size)
     rgb = warp_crop(s.rgb.astype(np.float32) / 255, box, size, 1.0)
@@ -233,6 +241,9 @@ def take_shot(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion
     shot = shoot(body, vertices, camera, np.clip(rgb, 0, 1), alpha > 0.5)
     if occlusion:
         shot.usable &= ~occlusion_outlines(body, rasterize_mesh(vertices, body.faces, camera))
+    if evidence and body.name == SURFACE_BODY and has_surface():
+        surface = surface_map(s.rgb, s.alpha, s.view.keypoints)
+        shot.usable &= agreeing(body, surface, vertices, fit.camera, box, size)
     if s.labels is not None:
         x0, y0, k = box
         y, x = np.mgrid[:size, :size]

@@ -11,12 +11,10 @@ from ..nets.surface import SURFACE_PARTS, vertex_surface_parts
 from ..photo.surface import SurfaceMap
 from ..scene import Camera, interpolate, rasterize_mesh
 
-LEAST = 0.25
-"""Agreement from which a pixel is sampled. On generated people, fitted from one picture, less than that have 5 % of the
-texels whose pixel shows a point within 8 cm, and half of those whose pixel shows nothing within 15 cm."""
-LIMB = 0.12
-"""Probability of a forearm or a hand up to which head, trunk and thighs are sampled. More have 6 % of these texels that
-are seen, and half of those that a forearm or a hand hides (both: benchmarks/agreement.py)."""
+LEAST = 0.25  # agreement from which a pixel is sampled
+LIMB = 0.12  # probability of a forearm or a hand around a pixel up to which head, trunk and thighs are sampled
+"""Both leave out 12 % of the texels whose pixel shows a point within 8 cm, 70 % of those whose pixel shows nothing within
+15 cm, and 76 % of those that a forearm or a hand hides (11 generated people; benchmarks/agreement.py)."""
 AROUND = 5  # cells: side of the square around a limb's pixel that is not sampled either
 MOST = 4.0  # of the evidence: keeps sure pixels from covering doubtful ones beside them where the map is enlarged
 _BEHIND = ("head", "torso", "left_thigh", "right_thigh")
