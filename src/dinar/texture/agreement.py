@@ -13,8 +13,8 @@ from ..scene import Camera, interpolate, rasterize_mesh
 
 LEAST = 0.25  # agreement from which a pixel is sampled
 LIMB = 0.12  # probability of a forearm or a hand around a pixel up to which head, trunk and thighs are sampled
-"""Both leave out 12 % of the texels whose pixel shows a point within 8 cm, 70 % of those whose pixel shows nothing within
-15 cm, and 76 % of those that a forearm or a hand hides (11 generated people; benchmarks/agreement.py)."""
+"""Both leave out 12 % of the texels whose pixel shows a point within 8 cm, 70 % of those whose pixel shows nothing
+within 15 cm, and 76 % of those that a forearm or a hand hides (11 generated people; benchmarks/agreement.py)."""
 AROUND = 5  # cells: side of the square around a limb's pixel that is not sampled either
 MOST = 4.0  # of the evidence: keeps sure pixels from covering doubtful ones beside them where the map is enlarged
 _BEHIND = ("head", "torso", "left_thigh", "right_thigh")
