@@ -199,10 +199,15 @@ def test_a_label_map_as_mask(demo_photo, tmp_path, pose_network, capsys, monkeyp
 
     asked: dict = {}
     command = sys.modules["dinar.commands.create"]
-    monkeypatch.setattr(command, "create", lambda photos, **k: asked.update(k) or sys.exit(0))
+    
+    def asking(photos, options, **more):
+        asked.update(vars(options))
+        sys.exit(0)
+
+    monkeypatch.setattr(command, "create", asking)
     argv = ("create", demo_photo, "-o", tmp_path / "x.avatar", "--mask", tmp_path / "atr.png")
     run(capsys, *argv, "--mask-convention", "atr", "--keep-accessories")
-    assert asked["mask_convention"] == "atr" and asked["keep_accessories"] and asked["masks"] == [tmp_path / "atr.png"]
+    assert asked["mask_convention"] == "atr" and asked["keep_accessories"] and asked["masks"] == (tmp_path / "atr.png",)
     run(capsys, *argv)
     assert asked["mask_convention"] is None and not asked["keep_accessories"]
     monkeypatch.undo()
@@ -268,11 +273,11 @@ def bad_avatars(good: Path, tmp: Path) -> dict[str, Path]:
 
 
 BAD_AVATARS = {
-    "text": "is not an avatar or is damaged", "empty": "is not an avatar or is damaged",
-    "cut": "is not an avatar or is damaged", "pickle": "is not an avatar or is damaged",
+    "text": "it is damaged or cut short", "empty": "it is damaged or cut short",
+    "cut": "it is damaged or cut short", "pickle": "it is damaged or cut short",
     "foreign": "a safetensors file but not an avatar", "version": "avatar format version 99",
     "atlas": "made with another texture atlas", "body": "needs the smplx body", "shape": "expected betas of shape",
-    "nan": "transl holds values that are not finite",
+    "nan": "expected finite numbers in transl",
 }  # fmt: skip
 
 

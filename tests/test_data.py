@@ -178,12 +178,12 @@ def test_damaged_sets_are_refused_in_one_line(anna: Views, tmp_path: Path) -> No
     np.savez(home / "views.npz", **{**arrays, "version": np.array(9)})
     refused("expected version 1 of the multi-view format, got 9")
     np.savez(home / "views.npz", **{k: v for k, v in arrays.items() if k != "betas"})
-    refused("betas missing")
+    refused("written by dinar with betas")
     (home / "views.npz").write_bytes(b"PK\x03\x04")
     refused(r"views\.npz: expected views written by dinar")
     with pytest.raises(DinarError, match=r"no dataset\.json"):
         Folder(tmp_path / "anna")
-    bad = {"expected alpha": {"alpha": anna.alpha[:, 1:]}, "expected names of letters": {"name": "../up"},
+    bad = {"expected alpha": {"alpha": anna.alpha[:, 1:]}, "expected a name of letters": {"name": "../up"},
            "expected finite numbers in K": {"K": anna.K * float("nan")}}  # fmt: skip
     for match, change in bad.items():
         with pytest.raises(DinarError, match=match):
@@ -411,7 +411,7 @@ def test_photo_set_resumes_and_ends_the_same(fakes: None, tmp_path: Path, monkey
     assert (tmp_path / "set/fits.npz").read_bytes() == whole
     (folder / "q.jpg").write_bytes(b"new")  # a photo more: only that is worked on
     with monkeypatch.context() as m:
-        m.setattr(prepare_module, "read_subject", lambda p: fake_subject(p) if p.name == "q.jpg" else 1 / 0)
+        m.setattr(prepare_module, "read_subject", lambda p, **_: fake_subject(p) if p.name == "q.jpg" else 1 / 0)
         assert prepare([folder], tmp_path / "set")["fitted"] == 7
     fits = load_fits(tmp_path / "set")
     assert fits.name.tolist() == ["p0.jpg", "p1.jpg", "p2.jpg", "p4.jpg", "p5.jpg", "p6.jpg", "q.jpg"]

@@ -198,7 +198,7 @@ def test_refit(anna: Views, body: Body, monkeypatch: pytest.MonkeyPatch) -> None
     from dinar.fit.fit_file import Fit
     from dinar.fit.view import photo_camera
 
-    def found(path: Path):
+    def found(path: Path, whole: bool = False):
         if path.stem == "03":
             raise DinarError(f"{path}: found no person")
         return type("Subject", (), {"view": path.stem, "hands": None})

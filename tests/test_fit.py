@@ -110,8 +110,8 @@ def test_fit_file_round_trip_and_refusals(body: Body, tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("not a fit")
     np.savez(tmp_path / "wrong.npz", betas=np.zeros(3), pose=pose.numpy(), transl=np.zeros(3), K=np.eye(3),
              T_cam_world=np.eye(4), size=np.array([H, W]))  # fmt: skip
-    for name, said in (("text.npz", "is not a fit"), ("wrong.npz", r"expected betas of shape \[48\]"),
-                       ("missing.npz", "No such file")):  # fmt: skip
+    for name, said in (("text.npz", "expected a fit"), ("wrong.npz", r"expected betas of shape \[48\]"),
+                       ("missing.npz", "no such file")):  # fmt: skip
         with pytest.raises(DinarError, match=said):
             load_fit(tmp_path / name, body, view)
 

@@ -162,7 +162,7 @@ def test_files_round_trip(kind: type, tmp_path) -> None:
 
 
 def test_other_files_are_refused(tmp_path) -> None:
-    with pytest.raises(DinarError, match=r"expected config\.json"):
+    with pytest.raises(DinarError, match=r"config\.json: expected the options"):
         Encoder.from_pretrained(tmp_path)
     Generator(16, 4, 128, 16, 8).save_pretrained(tmp_path)
     with pytest.raises(DinarError, match="expected weights of a Encoder, got those of a Generator"):
