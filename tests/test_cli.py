@@ -199,7 +199,7 @@ def test_a_label_map_as_mask(demo_photo, tmp_path, pose_network, capsys, monkeyp
 
     asked: dict = {}
     command = sys.modules["dinar.commands.create"]
-    
+
     def asking(photos, options, **more):
         asked.update(vars(options))
         sys.exit(0)
