@@ -116,6 +116,9 @@ def create(
     if not paths:
         raise DinarError("expected at least one photo")
     body = body or load_body()
+    if o.evidence and not (body.name == SURFACE_BODY and has_surface()):
+        raise DinarError(f"evidence needs the {SURFACE_BODY} body and the weights of the surface network, got the "
+                         f"{body.name} body{'' if has_surface() else ' and no weights'}")  # fmt: skip
     networks = open_networks(o.weights, o.renderer, body.atlas.hash)
     clock = {}
     start = time.perf_counter()
@@ -241,7 +244,7 @@ def take_shot(
     shot = shoot(body, vertices, camera, np.clip(rgb, 0, 1), alpha > 0.5)
     if occlusion:
         shot.usable &= ~occlusion_outlines(body, rasterize_mesh(vertices, body.faces, camera))
-    if evidence and body.name == SURFACE_BODY and has_surface():
+    if evidence:
         surface = surface_map(s.rgb, s.alpha, s.view.keypoints)
         shot.usable &= agreeing(body, surface, vertices, fit.camera, box, size)
     if s.labels is not None:
