@@ -47,32 +47,34 @@ class CreateOptions(NeuralOptions):
     """What can be chosen about an avatar. `dinar create` has a flag for every field."""
 
     person: int | None = None
-    """Number of the person, counted from the left. None: the largest and most central one."""
+    """Which person, counted from the left: 1, 2, ... None: the largest and most central one."""
     masks: Annotated[tuple[Path, ...], tyro.conf.arg(name="mask")] = ()
-    """Your own mask for each photo: a cut-out, or a label map with --mask-convention."""
+    """A mask file for each photo (the person white or opaque); with --mask-convention, a class map for each."""
+    # The --mask files are class maps from a human parser (segmentation network), used instead of ours. This names the
+    # data set whose class numbers they use; for the parser SCHP: lip or atr.
     mask_convention: Convention | None = None
-    """Label convention of the masks, whose classes replace those of our parser. SCHP uses lip or atr."""
     keep_accessories: bool = False
-    """Include bags and held things in the mask. Your own masks are not changed."""
+    """Count bags and things in the hands as part of the person. Black-and-white masks of --mask stay as they are."""
     keypoints: tuple[Path, ...] = ()
-    """Your own keypoints for each photo: OpenPose json, or npz with 33 (BlazePose) or 17 (COCO) points."""
+    """A keypoint file for each photo: OpenPose json, or npz of 33 BlazePose or 17 COCO points."""
     fits: Annotated[tuple[Path, ...], tyro.conf.arg(name="fit")] = ()
-    """Body fit for each photo, as --save-fit writes it. With the smplx body also SMPLify-X pkl."""
+    """A body fit for each photo, from --save-fit or `dinar fit --each`. With --body smplx also a SMPLify-X pkl."""
     offsets: bool = True
-    """Widen the mesh to the outline of clothes and hair."""
+    """Widen the body mesh to the outline of clothes and hair in the photo."""
     occlusion: bool = True
-    """Do not sample along the outlines of limbs in front of the body (§3.5)."""
+    """Take no colours along the outlines of limbs in front of the body, where the fit is uncertain (paper, §3.5)."""
+    # Take no colours from pixels where the surface network sees another part of the body than the fitted mesh has. Arms
+    # in front of the body then leave no print on it, but coats lose colours beside the arms. Only with --body anny.
     evidence: bool = False
-    """Do not sample pixels that show another part of the body than the mesh does, by the surface network. Arms in front
-    of the body no longer print on it; coats lose colours beside the arms."""
     blend: Literal["softmax", "poisson"] = "softmax"
-    """Merging of several photos: weighted mean (softmax, eq. 5), or Poisson blending."""
+    """How several photos are merged: weighted mean of colours (softmax; paper, eq. 5), or of gradients (poisson)."""
     size: int = TEXTURE
-    """Texels a side of the colour texture."""
+    """Width and height of the colour texture in texels (texture pixels)."""
+    # What draws pictures of the avatar: its textured mesh, or the neural renderer (paper, §3.1). auto: neural if
+    # there are --weights or the shipped weights are marked as better than the mesh, else mesh. Exports have the mesh.
     renderer: Renderer = "auto"
-    """Textured mesh or neural renderer (§3.1). auto: neural with --weights, or if the shipped weights are better."""
     weights: Path | None = None
-    """Weights of the neural renderer, for example RUN/weights of a training. None: the shipped ones."""
+    """Folder of weights of the neural renderer, as RUN/weights of `dinar train`. None: the shipped ones."""
 
     def __post_init__(self) -> None:
         check_choices(self)

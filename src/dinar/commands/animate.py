@@ -17,21 +17,21 @@ class Animate(Common):
     avatar: Path1 = Path()
     """Avatar file of `dinar create`."""
     out: Output = Path("animation.mp4")
-    """Video file (mp4 or gif), or a folder or pattern such as x_%04d.png for pictures with transparency."""
+    """Video file (mp4, gif); or for transparent pictures of all frames, a folder or a pattern such as x_%04d.png."""
     motion: str = "walk"
-    """walk, wave, turn, look_around, dance, idle, or a motion file (BVH, AMASS npz, SMPLify-X pkl, DeepMimic txt)."""
+    """walk, wave, turn, look_around, dance or idle; or a file (BVH, AMASS npz, SMPLify-X pkl, DeepMimic txt)."""
     motion_fps: MotionRate = None
     track: Track = None
     fps: int = 30
     """Frames per second of the video."""
     size: int = 720
-    """Side of the video in pixels."""
+    """Width and height of the video in pixels."""
     azimuth: float = 25
-    """Camera angle around the person in degrees. 0: front, 90: their left side, 180: back."""
+    """Camera angle around the person in degrees. 0: the front is seen, 90: the left side, 180: the back."""
     turn: float = 0
-    """Angle in degrees that the camera turns around the person during the video."""
+    """Angle in degrees by which the camera moves around the person during the video, starting at --azimuth."""
     repeat: int = 2
-    """Number of times that a looping motion is played."""
+    """Number of times that a motion made to loop is played. Others are played once."""
 
 
 def run(c: Animate) -> None:

@@ -12,14 +12,14 @@ from .common import Common, Output, Paths, say
 
 @dataclass
 class Batch(Common):
-    """Make one avatar for each photo of a folder. A stopped run continues when started again."""
+    """Make an avatar, with default options, of each photo in a folder. A stopped run continues when started again."""
 
     photos: Paths = field(default_factory=list)
-    """Photos, folders of photos, or .txt files with one path a line."""
+    """Photos, folders of photos, or .txt files with a path on each line."""
     out: Output = Path("avatars")
-    """Folder for NAME.avatar and NAME.preview.png. failed.json lists photos without an avatar and the reasons."""
+    """Folder for NAME.avatar and NAME.preview.png. failed.json says why photos have no avatar."""
     jobs: int = 1
-    """Number of processes."""
+    """Number of photos processed at once, each in a process with one CPU thread. --threads has no effect."""
 
 
 def run(c: Batch) -> None:

@@ -21,11 +21,11 @@ from ..scene.textured import over, to_uint8
 
 MotionRate = Annotated[
     float | None,
-    tyro.conf.arg(help="Frames per second of motion files that do not state it. None: 30, with a warning."),
+    tyro.conf.arg(help="Frames per second of motion files that do not state their rate. None: 30, with a warning."),
 ]
 Track = Annotated[
     str | None,
-    tyro.conf.arg(help="Track number of the person, for motion files of several people. None: the longest track."),
+    tyro.conf.arg(help="Name of the person's track, in motion files of several people. None: the longest track."),
 ]
 Required = tyro.conf.arg(help_behavior_hint="(required)")
 Path1 = Annotated[Path, tyro.conf.Positional, Required]
@@ -44,11 +44,11 @@ class Common:
     body_path: Path | None = None
     """SMPL-X model file, for example SMPLX_NEUTRAL.npz. Only for --body smplx."""
     threads: int = 0
-    """CPU threads. 0: one for each physical core."""
+    """Number of CPU threads. 0: one for each physical core."""
     debug: bool = False
-    """Show the traceback of an error."""
+    """Show the Python traceback of an error, for bug reports."""
     verbose: bool = False
-    """Report how files were read: layout of motions and keypoints, frame rates."""
+    """Report how motion and keypoint files were understood: file layout, frame rate."""
 
 
 def open_body(c: Common) -> Body:

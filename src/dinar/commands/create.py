@@ -21,11 +21,11 @@ class Create(Common):
     photos: Paths = field(default_factory=list)
     """Photos of the same person, the front view first."""
     out: Output = Path("me.avatar")
-    """Avatar to write; a preview picture is written beside it."""
+    """Avatar file to write, NAME.avatar. The preview is NAME.preview.png beside it."""
     save_fit: Path | None = None
-    """Also write the body fit of the first photo (npz)."""
+    """Also write the body fit of the first photo to this npz file, for --fit."""
     preview: bool = True
-    """Write a picture with the fit and the avatar from all sides."""
+    """Write the preview: a picture of the body fit and of the avatar from all sides."""
     options: Flat[CreateOptions] = field(default_factory=CreateOptions)
 
 

@@ -15,12 +15,12 @@ from .common import Common, Output, given_files, say
 
 @dataclass
 class Demo(Common):
-    """Make an avatar, a preview, two videos and a GLB from one photo."""
+    """Make an avatar from one photo, and all outputs: a preview, a turntable video, a walk video and a GLB."""
 
     photo: Annotated[Path | None, tyro.conf.Positional] = None
-    """Photo of a whole person. None: the demo photo, a rendered person."""
+    """Photo of one person from head to feet. None: the demo photo, which shows a rendered person."""
     out: Output = Path("out/demo")
-    """Folder for all files."""
+    """Folder for all files that are made."""
 
 
 def run(c: Demo) -> None:

@@ -27,29 +27,30 @@ class EvaluateCommon(Common):
 
 @dataclass
 class EvaluateSequence(EvaluateCommon):
-    """Make an avatar from one frame of a video and compare it with the other frames. Bodies are fitted."""
+    """Make an avatar from one frame of a video and compare it with other frames. The body is fitted to each frame."""
 
     data: Path1 = field(kw_only=True)
     """A video, a folder of frames (masks in masks/ beside them), or a folder of these."""
     frames: int = 16
-    """Frames of each person, evenly spread."""
+    """Number of frames of each person, evenly spread over the video."""
     options: Flat[EvaluateOptions] = field(default_factory=EvaluateOptions)
 
 
 @dataclass
 class EvaluateViews(EvaluateCommon):
-    """Make an avatar from one view of each person and compare it with the other views. Bodies are known."""
+    """Make an avatar from one view of each person and compare it with the others. The set has the body of each view."""
 
+    # Folder of `dinar synthesize` or `dinar fit --frames`; PHOTOS:FITS (folder of photos, folder of `dinar fit`); a
+    # folder in the layout of the DINAR authors; or the word synthetic, for people generated on the fly.
     data: Annotated[str, tyro.conf.Positional] = field(kw_only=True)
-    """Set of `dinar synthesize` or `dinar fit --frames`, PHOTOS:FITS, the authors' layout, or `synthetic`."""
     refit: bool = False
-    """Fit the body in all views, instead of using the set's bodies."""
+    """Fit the body in all views as in photos, instead of using the bodies of the set."""
     options: Flat[EvaluateOptions] = field(default_factory=EvaluateOptions)
 
 
 @dataclass
 class EvaluateAblation(EvaluateCommon):
-    """Evaluate `create` with parts switched off (table 2 of the paper)."""
+    """Evaluate `create` with parts switched off (table 2 of the DINAR paper)."""
 
     data: Annotated[str, tyro.conf.Positional] = field(kw_only=True)
     """Data, as for `dinar evaluate views`."""
@@ -61,21 +62,21 @@ class EvaluateRenders(EvaluateCommon):
     """Compare pictures of another system with true pictures of the same file names."""
 
     pred: Path1 = field(kw_only=True)
-    """Folder of their pictures. Subfolders are groups (front, back, ...)."""
+    """Folder of the other system's pictures. Each subfolder (front, back, ...) is a group in the tables."""
     truth: Path1 = field(kw_only=True)
-    """Folder of the true pictures, with the same names. For example pictures/truth of another evaluation."""
+    """Folder of the true pictures, with the same names. For example OUT/pictures/truth of another evaluation."""
     name: str = ""
     """Name of the system in the tables. Empty: the folder's name."""
     masks: Path | None = None
-    """Folder of masks of the true pictures. None: their alpha channels."""
+    """Folder of masks of the true pictures. None: the alpha channels of the pictures."""
     pred_masks: Path | None = None
-    """Folder of masks of their pictures. None: their alpha channels."""
+    """Folder of masks of the other system's pictures. None: the alpha channels of the pictures."""
     options: Flat[CompareOptions] = field(default_factory=CompareOptions)
 
 
 @dataclass
 class Evaluate:
-    """Compare avatars with true pictures and write tables of metrics."""
+    """Compare pictures of avatars with photos or ground truth, and write tables of metrics."""
 
     what: Flat[
         Annotated[EvaluateSequence, tyro.conf.subcommand("sequence")]

@@ -20,13 +20,13 @@ class Export(Common):
     out: Output = Path("avatar.glb")
     """File to write: .glb, or .vrm for VRM 1.0."""
     motion: list[str] = field(default_factory=lambda: ["idle", "walk", "wave"])
-    """Motions included as animation clips: names or files."""
+    """Motions to include as animation clips: names or files, as for `dinar animate`."""
     motion_fps: MotionRate = None
     track: Track = None
     expressions: bool = True
-    """Include facial expressions as morph targets."""
+    """Include facial expressions as morph targets (blend shapes, shape keys)."""
     unlit: bool = True
-    """Unlit material. The texture already contains the photo's light."""
+    """Use a material without lighting, as the texture already contains the light of the photo."""
 
 
 def run(c: Export) -> None:

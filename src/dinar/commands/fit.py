@@ -14,20 +14,21 @@ from .common import Common, Output, Paths, progress_bar, say
 
 @dataclass
 class Fit(Common):
-    """Fit the body to photos or videos and write a training set. A stopped run continues when started again."""
+    """Fit the body model to photos or videos: a training set. A stopped run continues when started again."""
 
     photos: Paths = field(default_factory=list)
-    """Photos, folders of photos, or .txt files with one path a line. With --frames: a video or a folder of videos."""
+    """Photos, folders of photos, or .txt files with a path on each line. With --frames: a video or a folder of them."""
     out: Output = Path("fits")
-    """Folder for fits.npz and report.txt, which lists refused photos. With --frames: a multi-view set."""
+    """Folder for fits.npz and report.txt (refused photos and why). With --frames: folder of a multi-view set."""
     jobs: int = 1
-    """Number of processes."""
+    """Number of photos or videos fitted at once, each in a process with one CPU thread. --threads has no effect."""
     masks: bool = False
-    """Also write person masks and clothes offsets. Training then need not compute them."""
+    """Also write masks and the offsets from body to clothes, so that training need not compute them. Photos only."""
     each: bool = False
-    """Also write each/NAME.npz for every photo, the input of `dinar create --fit`."""
+    """Also write OUT/each/NAME.npz for every photo, as input of `dinar create --fit`. Photos only."""
+    # Number of frames to fit in each video or folder of frames. A video shows one person, whose body shape is shared by
+    # all frames. 0: the inputs are photos.
     frames: int = 0
-    """Fit videos or frame folders of one person each: this number of frames, with one shape. 0: fit photos."""
     size: int = 512
     """With --frames: side of the written pictures in pixels."""
 

@@ -22,17 +22,17 @@ class Render(Common):
     out: Output = Path("render.png")
     """Picture file: png or jpg."""
     source: bool = False
-    """Use the photo's camera and size. --azimuth, --elevation and --size then have no effect."""
+    """Use camera and size of the photo. --azimuth, --elevation and --size then have no effect."""
     azimuth: float = 0
-    """Camera angle around the person in degrees. 0: front, 90: their left side, 180: back."""
+    """Camera angle around the person in degrees. 0: the front is seen, 90: the left side, 180: the back."""
     elevation: float = 0
-    """Camera angle above the horizon in degrees. Positive looks down."""
+    """Camera angle above the horizon in degrees. If positive, the camera looks down at the person."""
     pose: str | None = None
-    """Pose name (t_pose, a_pose, stand, ...) or motion whose first frame is the pose. None: the photo's pose."""
+    """Pose name (t_pose, a_pose, stand, ...), or motion whose first frame is taken. None: the photo's pose."""
     size: int = 1024
-    """Side of the picture in pixels."""
+    """Width and height of the picture in pixels."""
     background: Literal["white", "grey", "transparent"] = "transparent"
-    """Background. A jpg is white instead of transparent."""
+    """Background. In a jpg, transparent becomes white."""
 
 
 def run(c: Render) -> None:

@@ -19,24 +19,24 @@ from .common import Common, Output, Path1, given_files, say
 
 @dataclass
 class Segment(Common):
-    """Write the mask of a person, and the class of every pixel (skin, hair, shoes, ...)."""
+    """Write the mask of a person and, with --labels, the class of every pixel (skin, hair, shoes, ...)."""
 
     photo: Path1 = Path()
-    """Photo with at least one whole person."""
+    """Photo that shows at least one person from head to feet."""
     out: Output = Path("mask.png")
-    """Grey png of the photo's size. White is the person; bags and other people are black."""
+    """Greyscale png of the photo's size. White: the person. Black: all else, also bags and other people."""
     labels: Path | None = None
-    """Also write the classes: png with a palette, pixel values are indices into dinar.labels.CLASSES."""
+    """Also write the class map: a palette png, whose pixel values are indices into dinar.labels.CLASSES."""
     keep_accessories: bool = False
-    """Include bags and held things in the mask."""
+    """Count bags and things in the hands as part of the person."""
     person: int | None = None
-    """Number of the person, counted from the left. None: the largest and most central one."""
+    """Which person, counted from the left: 1, 2, ... None: the largest and most central one."""
     keypoints: Path | None = None
-    """Your own keypoints: OpenPose json, or npz with 33 (BlazePose) or 17 (COCO) points. None: BlazePose."""
+    """Keypoint file: OpenPose json, or npz of 33 BlazePose or 17 COCO points. None: they are detected."""
     label_map: Path | None = None
-    """Label map of another human parser, used instead of ours."""
+    """Class map from another human parser (segmentation network), used instead of ours."""
     convention: Literal["graphonomy", "cihp", "lip", "atr", "ccp", "dinar"] = "graphonomy"
-    """Label convention of --label-map. SCHP uses lip or atr."""
+    """Data set whose class numbers --label-map uses. For the parser SCHP: lip or atr."""
 
 
 def run(c: Segment) -> None:

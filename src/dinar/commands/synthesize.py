@@ -16,10 +16,10 @@ from .common import given_files, progress_bar, say
 
 @dataclass
 class Synthesize:
-    """Generate a training set of random clothed people, with bodies, masks, classes, normals and depth."""
+    """Render a training set of random clothed people, with body fits, masks, class maps, normals and depth."""
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("people")
-    """Folder to write. A stopped run continues when started again. With --sheet: a picture file."""
+    """Folder to write; a stopped run continues when started again. With --sheet: the picture file to write."""
     people: int = 100
     """Number of people."""
     views: int = 8
@@ -29,28 +29,28 @@ class Synthesize:
     seed: int = 0
     """Random seed. The same seed gives the same people."""
     assets: Path | None = None
-    """MakeHuman's asset folder with base/clothes, base/hair and base/skins. None: without these assets."""
+    """MakeHuman's asset folder, with base/clothes, base/hair and base/skins. None: without these."""
     motions: Path | None = None
     """Folder of motion clips (AMASS npz, BVH, DeepMimic txt, ...) for 30 % of the poses. None: generated poses only."""
     backgrounds: Path | None = None
-    """Folder of background pictures. None: generated places."""
+    """Folder of background pictures. None: generated surroundings."""
     plain: bool = False
-    """Render without background and camera noise."""
+    """Leave out the background (black instead) and the camera noise."""
+    # A set for `dinar train surface`: people also sit, kneel, crouch and lie, and cameras are on all sides and at all
+    # heights. Surface coordinates (the body point of each pixel) are written in place of body fits.
     varied: bool = False
-    """For `dinar train surface`: sitting, kneeling, crouching and lying people, cameras from all sides and heights;
-    surface coordinates in place of fits."""
     shards: int = 0
     """Number of people in each tar file (webdataset). 0: a folder for each person, no tar files."""
     sheet: bool = False
-    """Only write a contact sheet: all people, front and back."""
+    """Write only one picture that shows all people from the front and the back, and no training set."""
     jobs: int = 1
-    """Number of processes."""
+    """Number of people made at once, in processes. If more than 1, each process has one CPU thread."""
     device: str = "cpu"
-    """Device: cpu or cuda."""
+    """Device to render on: cpu or cuda."""
     threads: int = 0
-    """CPU threads. 0: one for each physical core."""
+    """Number of CPU threads. 0: one for each physical core."""
     debug: bool = False
-    """Show the traceback of an error."""
+    """Show the Python traceback of an error, for bug reports."""
 
 
 def run(c: Synthesize) -> None:

@@ -25,27 +25,28 @@ Preset = Literal["nano", "base", "paper"]
 
 @dataclass
 class TrainStage(Common):
-    # Training sets; the first one is also used for validation. A set is a folder of `dinar synthesize` or of `dinar fit
-    # ... --frames`, PHOTOS:FITS (photos and their folder of `dinar fit`), the authors' layout (with --body-path), or
-    # `synthetic` (people generated on the fly). The parser takes labelled photos.
+    # Training sets; some of the first one is kept for validation. A set is a folder of `dinar synthesize` or of `dinar
+    # fit --frames`; PHOTOS:FITS (folder of photos, folder of `dinar fit`); a folder in the layout of the DINAR authors,
+    # with --body-path; or the word synthetic, for people generated on the fly. For the parser: folders of photos with
+    # class maps.
     data: list[Path] = field(default=tyro.MISSING)
     run: Path = field(default=tyro.MISSING)
-    """Folder for checkpoint, log, TensorBoard events, pictures and final weights."""
+    """Folder to write: checkpoint, log, TensorBoard events, pictures and, at the end, RUN/weights."""
     weights: list[float] = field(default_factory=list)
-    """Sampling weight of each set. Empty: equal."""
+    """How often each set of --data is used, in relation to the others. Empty: equally often. For networks: --init."""
     preset: Preset = "base"
-    """Defaults of the options below: nano (minutes on a CPU), base (as shipped), paper (as published)."""
+    """Which defaults the other options have: nano (minutes on a CPU), base (as shipped), paper (published sizes)."""
     init: Path | None = None
-    """Initial weights. compression, finetune and inpainting need RUN/weights of the stage before."""
+    """Weights to start from. compression, finetune and inpainting need RUN/weights of the stage before."""
     device: Literal["auto", "cpu"] = "auto"
     """Device. auto: a GPU if there is one."""
     dry_run: bool = False
-    """Print what would be done, and load one batch."""
+    """Only print what would be done and load one batch, to test the options."""
 
 
 @dataclass
 class TrainParser(TrainStage):
-    """Train the human parser."""
+    """Train the human parser, which finds the class of every pixel (skin, hair, shoes, ...)."""
 
     options: Flat[ParserOptions] = field(default_factory=ParserOptions)
 
@@ -55,30 +56,30 @@ class TrainSurface(TrainStage):
     """Train the surface network, which finds the body point of every pixel."""
 
     backgrounds: Path | None = None
-    """Folder of background pictures. None: patterns."""
+    """Folder of pictures to put behind the people. None: generated patterns."""
     options: Flat[SurfaceOptions] = field(default_factory=SurfaceOptions)
 
 
 @dataclass
 class TrainAvatar(TrainStage):
-    """Train encoder, generator and neural renderer end to end (§3.1)."""
+    """Train encoder, generator and neural renderer end to end (DINAR paper, §3.1)."""
 
     options: Flat[AvatarOptions] = field(default_factory=AvatarOptions)
 
 
 @dataclass
 class TrainCompression(TrainAvatar):
-    """Train the VQGAN, which compresses textures (§3.3). Follows the stage avatar."""
+    """Train the VQGAN, which compresses textures (paper, §3.3). Comes after the stage avatar."""
 
 
 @dataclass
 class TrainFinetune(TrainAvatar):
-    """Fine-tune the renderer on textures of the VQGAN (§3.3). Follows the stage compression."""
+    """Fine-tune the renderer on textures of the VQGAN (paper, §3.3). Comes after compression."""
 
 
 @dataclass
 class TrainInpainting(TrainAvatar):
-    """Train the denoiser, which fills unseen texels (§3.3). Follows the stage finetune."""
+    """Train the denoiser, which fills unseen texels (paper, §3.3). Comes after finetune."""
 
 
 STAGES: dict[str, type[TrainStage]] = {
@@ -88,7 +89,7 @@ STAGES: dict[str, type[TrainStage]] = {
 
 
 class TrainCommand:
-    """Train a network. A stopped run continues when started again. Several devices: accelerate launch -m dinar.cli."""
+    """Train a network. A stopped run continues. On several devices: accelerate launch -m dinar.cli train STAGE ..."""
 
     what: Any
 

@@ -16,15 +16,15 @@ class Turntable(Common):
     avatar: Path1 = Path()
     """Avatar file of `dinar create`."""
     out: Output = Path("turntable.mp4")
-    """Video file (mp4 or gif), or a folder or pattern such as x_%04d.png for pictures with transparency."""
+    """Video file (mp4, gif); or for transparent pictures of all frames, a folder or a pattern such as x_%04d.png."""
     seconds: float = 4
     """Length of the video in seconds."""
     fps: int = 30
-    """Frames a second."""
+    """Frames per second of the video."""
     size: int = 720
-    """Side of the video in pixels."""
+    """Width and height of the video in pixels."""
     pose: str | None = None
-    """Pose name (t_pose, a_pose, stand, ...) or motion whose first frame is the pose. None: the photo's pose."""
+    """Pose name (t_pose, a_pose, stand, ...), or motion whose first frame is taken. None: the photo's pose."""
 
 
 def run(c: Turntable) -> None:

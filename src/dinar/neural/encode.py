@@ -36,15 +36,17 @@ class NeuralOptions:
     """The switches of table 2, and how unseen texels are filled."""
 
     neural: bool = True
-    """Neural renderer: use the 16 generated channels of the texture."""
+    """With the neural renderer: use the generated texture channels. Does not select the renderer (--renderer)."""
     rgb: bool = True
-    """Neural renderer: use the colours sampled from the photo."""
+    """With the neural renderer: use the texture colours sampled from the photo."""
+    # With the neural renderer: what fills texels (texture pixels) that no photo shows. restoration: as for the mesh.
+    # None: the choice stored with the weights.
     unseen: Unseen | None = None
-    """Neural renderer: what fills unseen texels. None: what scores better with the weights."""
+    # With the neural renderer: optimise the texture so that its picture matches the photo (paper, app. B). None: the
+    # choice stored with the weights.
     refine: bool | None = None
-    """Neural renderer: refine and match colours (app. B). None: what scores better with the weights."""
     seed: int = 0
-    """Random seed of the diffusion sampler."""
+    """Random seed of --unseen diffusion."""
 
     def resolved(self: O, networks: Networks) -> O:
         """With the networks' own choices where none is given."""

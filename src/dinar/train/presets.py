@@ -19,25 +19,26 @@ class Loop:
 
     # Number of optimiser steps.
     steps: Annotated[int, tyro.conf.arg(aliases=["--steps"])] = 1000
-    # Samples of one optimiser step, summed over processes and accumulated micro batches.
+    # Samples of one optimiser step: the total over all devices and all micro batches.
     batch: Annotated[int, tyro.conf.arg(aliases=["--batch"])] = 8
-    # Samples at once on one device. The batch must be a multiple of micro batch x processes.
+    # Samples that one device takes at once (memory). --batch must be a multiple of --micro-batch times the devices.
     micro_batch: Annotated[int, tyro.conf.arg(aliases=["--micro-batch"])] = 8
-    # Steps of linear warm-up, followed by cosine decay to 0. In runs shorter than the preset's: at most a tenth.
+    # Steps in which the learning rate rises to its peak; then it falls to 0 (cosine). In runs of fewer
+    # steps than the preset's, the default is at most a tenth of them.
     warmup: int = 50
-    # Decay of the averaged weights. Limited to (1 + step) / (10 + step) in the first steps.
+    # Decay of the running average of the weights, which is the result. At most (1 + step) / (10 + step).
     ema: Annotated[float, tyro.conf.arg(aliases=["--ema"])] = 0.999
-    # Maximum norm of the gradient (clipping).
+    # Gradients of a larger norm are scaled down to this norm.
     clip: float = 2.0
-    # Mixed precision.
+    # Number format of mixed precision. no: float32 throughout.
     precision: Annotated[Literal["no", "bf16", "fp16"], tyro.conf.arg(aliases=["--precision"])] = "no"
     # Steps between log lines.
     log_every: int = 20
-    # Steps between validations with pictures. In runs shorter than the preset's: at most a tenth.
+    # Steps between validations with pictures. Default in shorter runs: as for --loop.warmup.
     show_every: int = 500
-    # Steps between checkpoints. In runs shorter than the preset's: at most a tenth.
+    # Steps between checkpoints. Default in shorter runs: as for --loop.warmup.
     save_every: int = 200
-    # Number of data processes for each training process. 0: load data in the training process.
+    # Number of processes that load data, for each device. 0: data are loaded in the training process.
     workers: Annotated[int, tyro.conf.arg(aliases=["--workers"])] = 0
     # Random seed.
     seed: Annotated[int, tyro.conf.arg(aliases=["--seed"])] = 0
@@ -54,9 +55,9 @@ class ParserOptions:
     """The human parser (``train/parser.py``)."""
 
     loop: Loop = field(default_factory=Loop)
-    # Crop sizes in turn, each as: share of the steps, rows, columns (multiples of 16).
+    # Crop sizes in the order of training, each as: share of the steps, rows, columns (pixels, multiples of 16).
     sizes: tuple[tuple[float, int, int], ...] = ((0.6, 256, 176), (0.4, 448, 304))
-    # Channels of the feature pyramid at strides 2, 4, 8, 16, 32.
+    # Channels of the decoder's features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the resolution.
     widths: tuple[int, ...] = (24, 32, 64, 96, 128)
     # Peak learning rate of the decoder.
     lr: float = 2e-3
@@ -66,9 +67,9 @@ class ParserOptions:
     weight_decay: float = 0.02
     # Number of encoder stages that keep ImageNet's weights.
     frozen: int = 2
-    # Loss weight of the person's soft IoU. Cross-entropy has weight 1.
+    # Loss weight of the overlap (soft IoU) of predicted and true person. Cross-entropy has weight 1.
     iou: float = 1.0
-    # Loss weight of Dice over the classes.
+    # Loss weight of the overlap (Dice) of predicted and true classes.
     dice: float = 0.5
 
 
@@ -77,16 +78,16 @@ class SurfaceOptions:
     """The surface network (``train/surface.py``)."""
 
     loop: Loop = field(default_factory=Loop)
-    # Crop sizes in turn, each as: share of the steps, longer and shorter side of tall and wide crops, side of square
-    # crops (multiples of 32).
+    # Crop sizes in the order of training, each as four numbers: share of the steps; longer side, then shorter side, of
+    # tall and wide crops; side of square crops (pixels, multiples of 32).
     sizes: tuple[tuple[float, int, int, int], ...] = (
         (0.55, 192, 128, 160),
         (0.3, 256, 160, 192),
         (0.15, 320, 192, 256),
     )
-    # Shares of tall, square and wide crops.
+    # Shares of tall, square and wide crops, in this order.
     shapes: tuple[float, float, float] = (0.5, 0.3, 0.2)
-    # Channels of the feature pyramid at strides 2, 4, 8, 16, 32.
+    # Channels of the decoder's features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the resolution.
     widths: tuple[int, ...] = (32, 48, 96, 128, 192)
     # Peak learning rate of the decoder.
     lr: float = 2e-3
@@ -96,13 +97,14 @@ class SurfaceOptions:
     weight_decay: float = 0.02
     # Number of encoder stages that keep their initial weights.
     frozen: int = 2
-    # Loss weight of the distance in units of 10 cm. Cross-entropy and Laplace likelihood have weight 1.
+    # Loss weight of the distance between predicted and true body points, in units of 10 cm. Cross-entropy and Laplace
+    # likelihood have weight 1.
     distance: float = 0.5
-    # Loss weight of the rotation of body and camera.
+    # Loss weight of the error of the predicted rotation of body and camera.
     turn: float = 1.0
-    # Number of people kept for validation, if there is a single set.
+    # Number of people kept for validation. With several sets, all people of the first one are kept.
     holdout: int = 40
-    # Number of validation views.
+    # Number of views that a validation uses at most.
     shown: int = 120
 
 
@@ -114,23 +116,23 @@ class Losses:
     l2: float = 2.2
     # LPIPS, λ2.
     lpips: float = 1.0
-    # Dice of the silhouettes, λ3.
+    # Dice overlap of the silhouettes, λ3.
     dice: float = 1.0
     # Adversarial loss, λ4. 0: no discriminator.
     adversarial: Annotated[float, tyro.conf.arg(aliases=["--adversarial"])] = 0.01
     # R1 regularisation of the discriminator, λ5.
     r1: float = 0.1
-    # Steps between computations of R1, which is weighted by this number (lazy regularisation).
+    # R1 is computed once in this number of steps, and multiplied by it (lazy regularisation).
     r1_every: int = 16
-    # L1, in addition to L2. The paper has none.
+    # L1, in addition to L2. The paper has no such loss.
     l1: float = 0.0
-    # Additional L2 and LPIPS of the face.
+    # L2 and LPIPS of the face, in addition to those of the picture.
     face: float = 0.1
-    # Texture reconstruction ‖T − T_res‖² of §3.3, in units of each channel's standard deviation.
+    # Error of the compressed texture, ‖T − T_res‖² of §3.3, in units of each channel's standard deviation.
     texture: float = 10.0
     # Codebook loss of the VQGAN.
     codebook: float = 1.0
-    # (log mean T_gen²)²: keeps generated channels near unit size, which the batch norm after them ignores.
+    # (log mean T_gen²)²: keeps generated channels near unit size, as the batch norm after them does not.
     scale: float = 0.01
 
 
@@ -145,9 +147,9 @@ class AvatarOptions:
     size: int = 512
     # Side of the neural texture in texels.
     texture: int = 256
-    # Side of the sampled colour texture in texels. 0: as the neural texture. Default scales with --size.
+    # Side of the sampled colour texture in texels. 0: as --texture. The default changes in proportion to --size.
     rgb_size: int = 0
-    # Side of the random LPIPS crop in pixels (§4.1). Default scales with --size.
+    # Side in pixels of the random crop that LPIPS compares (§4.1). The default changes with --size, as for --rgb-size.
     crop: int = 256
     # Backbone of LPIPS, the perceptual loss.
     lpips: Literal["vgg", "alex", "none"] = "vgg"
@@ -157,15 +159,16 @@ class AvatarOptions:
     discriminator_lr: float = 2e-3
     # Weights of the losses.
     losses: Losses = field(default_factory=Losses)
-    # Share of samples compared on a random background colour. The others are on white.
+    # Share (0 to 1) of samples that are compared on a random background colour. The others are compared on white.
     backgrounds: float = 0.5
     # Number of views merged into the true texture of the inpainting stage (§3.2).
     views: int = 8
     # Number of people of the first set that are kept for validation.
     holdout: int = 8
-    # Augment with camera rotations, colour shifts and mirroring (§4.2). Off: mirroring only.
+    # Augment samples by camera rotation, colour shift and mirroring (§4.2). --no-augmented: by mirroring only.
     augmented: bool = True
-    # Number of rasterised views kept in memory (1.2 MB each at 256²), for --no-augmented. Its default is then 4000.
+    # Number of rasterised views kept in memory, 1.2 MB each at --size 256. Only with --no-augmented, which raises the
+    # default from 0 to 4000.
     cached: int = 0
 
 
