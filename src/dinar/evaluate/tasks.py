@@ -48,13 +48,13 @@ class CompareOptions:
     crop: Literal["person", "full"] = "person"
     """Compare the square around the true mask, or the whole picture."""
     erode: int = 0
-    """Pixels by which both masks are eroded."""
+    """Pixels by which both masks are shrunk before the comparison."""
     metrics: tuple[str, ...] = ()
-    """Metrics to compute. Empty: all."""
+    """Metrics to compute, for example PSNR LPIPS-AlexNet IoU. Empty: all."""
     inception: str | None = None
-    """InceptionV3 with FID's weights for KID (TorchScript: file or https address). None: a named substitute."""
+    """InceptionV3 with the weights of FID, for KID (TorchScript file or https address). None: a named substitute."""
     reid: str | None = None
-    """FlipReID for ReID (TorchScript: file or https address). None: a named substitute."""
+    """FlipReID for ReID (TorchScript: file or https address). None: a substitute that the tables name."""
     device: str = "cpu"
     """Device of the metrics: cpu or cuda."""
 
@@ -82,7 +82,7 @@ class EvaluateOptions(CompareOptions):
     own_mask: bool = True
     """Cut the input out as `dinar create` does. Off: take the mask of the set."""
     people: int | None = None
-    """Number of people. None: all, and 8 of `synthetic`."""
+    """Number of people to evaluate. None: all; of `synthetic`, 8."""
     jobs: int = 1
     """Number of processes."""
 

@@ -42,8 +42,8 @@ class NeuralOptions:
     # With the neural renderer: what fills texels (texture pixels) that no photo shows. restoration: as for the mesh.
     # None: the choice stored with the weights.
     unseen: Unseen | None = None
-    # With the neural renderer: optimise the texture so that its picture matches the photo (paper, app. B). None: the
-    # choice stored with the weights.
+    # With the neural renderer: optimise the texture so that its picture matches the photo, and match the colours of the
+    # rest (paper, app. B). None: the choice stored with the weights.
     refine: bool | None = None
     seed: int = 0
     """Random seed of --unseen diffusion."""
