@@ -5,6 +5,7 @@ Only plain arrays are read; nothing in the file is executed. Rest pose: SMPL's T
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -94,8 +95,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise DinarError(f"{path.name}: expected an SMPL-X model as npz; pickled models are not read: download the npz "
                          "version of SMPL-X")  # fmt: skip
     what = "an SMPL-X model (SMPLX_NEUTRAL.npz)"
-    needed = {k: Array(None, low=-LARGEST, high=1 << 32 if k in ("f", "kintree_table") else LARGEST) for k in need}
-    more = {k: Array(None, required=False) for k in optional}
+    integers = ("f", "kintree_table", "ft", "lmk_faces_idx")
+    whole, number = Array(np.int64, None, -LARGEST, 1 << 32), Array(np.float64, None, -LARGEST, LARGEST)
+    needed = {k: whole if k in integers else number for k in need}
+    more = {k: dataclasses.replace(whole if k in integers else number, required=False) for k in optional}
     out = read_npz(path, needed, name=path.name, what=what, pickled=_plain)
     return out | read_npz(path, more, name=path.name, what=what)
 
