@@ -87,7 +87,6 @@ def load_smplx(
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays in use. Entries of other kinds (dictionaries of the official file) are never opened."""
     need = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
-    optional = ("vt", "ft", "lmk_faces_idx", "lmk_bary_coords")
     if not path.is_file():
         raise DinarError(f"no SMPL-X model file at {path}: give the path of your SMPLX_NEUTRAL.npz "
                          "(free registration at smpl-x.is.tue.mpg.de)")  # fmt: skip
@@ -98,7 +97,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     integers = ("f", "kintree_table", "ft", "lmk_faces_idx")
     whole, number = Array(np.int64, None, -LARGEST, 1 << 32), Array(np.float64, None, -LARGEST, LARGEST)
     needed = {k: whole if k in integers else number for k in need}
-    more = {k: dataclasses.replace(whole if k in integers else number, required=False) for k in optional}
+    shapes = {"vt": (None, 2), "ft": (None, 3), "lmk_faces_idx": ("L",), "lmk_bary_coords": ("L", 3)}
+    more = {k: dataclasses.replace(whole if k in integers else number, shape=shape, required=False)
+            for k, shape in shapes.items()}  # fmt: skip
     out = read_npz(path, needed, name=path.name, what=what, pickled=_plain)
     return out | read_npz(path, more, name=path.name, what=what)
 
