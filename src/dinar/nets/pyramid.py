@@ -150,3 +150,12 @@ class Pyramid(Network):
         with torch.no_grad():
             for a, (_, b) in zip(used, ours, strict=True):  # both list convolutions and norms in the order of use
                 b.copy_(theirs[a])
+
+
+def pyramid_optimizer(net: Pyramid, lr: float, encoder_lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW for a pyramid: the encoder learns at ``encoder_lr`` times the rate of the rest. Frozen stages stay."""
+    encoder = net.encoder()
+    known = {id(p) for p in encoder}
+    rest = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
+    groups = [{"params": rest, "lr": lr}, {"params": encoder, "lr": lr * encoder_lr}]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=weight_decay)

@@ -27,6 +27,7 @@ from ..data.parsing import Samples, augment, crop, tensors
 from ..errors import DinarError
 from ..labels import CLASSES, IGNORE, LABEL, palette
 from ..nets.parser import Parser
+from ..nets.pyramid import pyramid_optimizer
 from ..photo.parser_input import person_affine
 from . import presets
 from .loop import State
@@ -91,13 +92,9 @@ class ParserStage:
         if start is not None:
             net.freeze(c.frozen)
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
-        encoder = net.encoder()
-        known = {id(p) for p in encoder}
-        rest = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
-        groups = [{"params": rest, "lr": c.lr}, {"params": encoder, "lr": c.lr * c.encoder_lr}]
         self.modules: dict[str, nn.Module] = {"parser": net}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "parser": torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=c.weight_decay)}  # fmt: skip
+        optimizer = pyramid_optimizer(net, c.lr, c.encoder_lr, c.weight_decay)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"parser": optimizer}
 
     def size(self, step: int) -> tuple[int, int]:
         """Rows and columns of the crop at a step."""

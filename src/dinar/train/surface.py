@@ -30,7 +30,7 @@ from ..data.surface import (
 )
 from ..errors import DinarError
 from ..nets.parser import Parser
-from ..nets.pyramid import Pyramid
+from ..nets.pyramid import Pyramid, pyramid_optimizer
 from ..nets.surface import SURFACE_PARTS, UNIT, SurfaceNet, SurfaceOutput
 from ..photo.surface import best_size, box_affine, corners
 from ..views import SURFACE_CENTRE, SURFACE_UNIT
@@ -120,13 +120,9 @@ class SurfaceStage:
         torch.manual_seed(c.loop.seed)
         net = start_net(c, start)
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
-        encoder = net.encoder()
-        known = {id(p) for p in encoder}
-        rest = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
-        groups = [{"params": rest, "lr": c.lr}, {"params": encoder, "lr": c.lr * c.encoder_lr}]
         self.modules: dict[str, nn.Module] = {"surface": net}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "surface": torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=c.weight_decay)}  # fmt: skip
+        optimizer = pyramid_optimizer(net, c.lr, c.encoder_lr, c.weight_decay)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"surface": optimizer}
 
     def sizes(self, step: int) -> tuple[tuple[int, int], ...]:
         """Tall, square and wide crops at a step."""
