@@ -8,9 +8,9 @@ import typing
 import pytest
 import torch
 
-from dinar import cli
 from dinar.bounds import BOUNDS, check_device
 from dinar.cli import main
+from dinar.commands.main import commands
 from dinar.errors import DinarError
 
 BAD = {
@@ -51,7 +51,7 @@ def numbers(command: type) -> set[str]:
 
 
 def test_every_number_has_bounds():
-    assert not set().union(*map(numbers, cli.commands([]))) - set(BOUNDS)
+    assert not set().union(*map(numbers, commands([]))) - set(BOUNDS)
 
 
 def test_devices(monkeypatch):

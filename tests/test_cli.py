@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -248,6 +249,35 @@ def test_a_full_disk_leaves_nothing(avatar, tmp_path) -> None:
         assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
         assert done.stderr.strip().splitlines()[-1].startswith("dinar: cannot write")
         assert [p.name for p in tmp_path.iterdir()] == ["a.avatar"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_modules_are_imported(number: signal.Signals) -> None:
+    code = f"""
+import os, signal, sys
+import dinar.cli
+class Sends:
+    def find_spec(name, path, target):
+        assert "torch" not in sys.modules
+        if name == "torch":
+            os.kill(os.getpid(), {int(number)})
+sys.meta_path.insert(0, Sends)
+sys.argv = ["dinar", "--help"]
+dinar.cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 128 + number and done.stdout == ""
+    assert done.stderr.strip() == ("interrupted" if number == signal.SIGINT else "")
+
+
+def test_create_is_the_function_and_the_module() -> None:
+    code = (
+        "import sys, dinar; assert 'torch' not in sys.modules;"
+        "import dinar.batch; assert dinar.create is sys.modules['dinar.create'].create;"
+        "assert dinar.load == dinar.Avatar.load; assert not hasattr(dinar, 'creat')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def bad_avatars(good: Path, tmp: Path) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from dinar.body.positions import are_positions
 from dinar.body.readers import load_motion
 from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY, PARENT
-from dinar.cli import _OneLine
+from dinar.commands.main import OneLine
 from dinar.errors import DinarError
 
 CASES = Path(__file__).parents[2] / "shared/cases"
@@ -123,7 +123,7 @@ def test_the_layout_is_said_without_control_characters(tmp_path: Path, caplog: p
     with caplog.at_level("INFO", "dinar"):
         load_motion(saved(tmp_path / "a.npz", {"poses": SMPL72, "fps": 30}))
         load_motion(saved(tmp_path / "b.pkl", {"\x1b[31m": {"poses": SMPL72, "fps": 30}, "b": {"poses": SMPL72[:1]}}))
-    lines = [_OneLine().format(r) for r in caplog.records]
+    lines = [OneLine().format(r) for r in caplog.records]
     assert lines[0] == "a.npz: AMASS, 22 joints, y up, no translation, 5 frames, 30 per second"
     assert lines[1].startswith(r"b.pkl: AMASS, track \x1b[31m of \x1b[31m, b, 22 joints")
 
