@@ -13,7 +13,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PHOTO ?=
 
-.PHONY: demo test lint nano quality setup clean browser
+.PHONY: demo test lint nano quality setup clean browser web
 
 setup: .venv/.done
 
@@ -60,3 +60,9 @@ clean:
 browser:
 	cd tests/gltf && npm ci --no-audit --no-fund
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq chromium)
+
+# Bundles three.js for the pages of `dinar view` and `dinar serve` again; its result is committed, so only a new release
+# of three.js needs npm.
+web:
+	cd scripts/web && npm ci --no-audit --no-fund && npm run -s build
+	cp scripts/web/node_modules/three/LICENSE src/dinar/web/page/LICENSE-three.txt

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,15 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+from browser import CHROMIUM, HERE, NODE
 from dinar.body import Body, load_body
 from dinar.export import Clip, write_glb
 from dinar.texture.texels import texels
 
-HERE = Path(__file__).parent / "gltf"
-NODE = shutil.which("node")
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 pytestmark = [
     pytest.mark.skipif(NODE is None, reason="node is not installed"),
     pytest.mark.skipif(not (HERE / "node_modules/three").is_dir(), reason="run `npm ci` in tests/gltf first"),

@@ -22,6 +22,7 @@ from .body import Body, load_body
 from .body.motion import Motion, retarget
 from .body.readers import load_motion
 from .errors import DinarError
+from .export import Clip, write_glb
 from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
 from .neural.render import render as render_neural
@@ -122,18 +123,20 @@ class Avatar:
     def export(
         self,
         path: str | Path,
-        motions: Sequence[str | Path | Motion] = ("idle", "walk", "wave"),
+        motions: Sequence[str | Path | Motion | Clip] = ("idle", "walk", "wave"),
         *,
         expressions: bool = True,
         unlit: bool = True,
     ) -> None:
         """Write a rigged ``.glb`` (or ``.vrm``) with baked texture, named joints, expressions and motion clips."""
-        from .export import Clip, write_glb
         from .export.glb import SUFFIXES
 
-        check_output(path, (*self.inputs, *(m for m in motions if not isinstance(m, Motion))), SUFFIXES)
+        check_output(path, (*self.inputs, *(m for m in motions if isinstance(m, str | Path))), SUFFIXES)
         clips = []
         for m in motions:
+            if isinstance(m, Clip):
+                clips.append(m)
+                continue
             motion = m if isinstance(m, Motion) else load_motion(m)
             pose, transl = retarget(motion, self.body, betas=self.betas)
             if motion.loop:  # end on the first frame, or players jump

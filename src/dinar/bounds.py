@@ -13,7 +13,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "threads": (0, 1024), "jobs": (1, 1024), "workers": (0, 1024), "seed": (0, 2**32 - 1),
     "person": (1, 1000), "people": (1, 10**8), "views": (1, 1000), "shards": (0, 10**6), "frames": (0, 10**6),
     "size": (16, 8192), "fit.size": (64, 4096), "synthesize.size": (16, 4096), "avataroptions.size": (32, 4096),
-    "texture": (16, 8192), "erode": (0, 1024),
+    "texture": (16, 8192), "erode": (0, 1024), "port": (0, 65535),
     "fps": (0.1, 240), "motion_fps": (0.1, 1000), "seconds": (0.01, 3600), "repeat": (1, 10**4),
     "azimuth": (-36_000, 36_000), "turn": (-36_000, 36_000), "elevation": (-90, 90),
     "steps": (1, 10**9), "batch": (1, 10**6), "micro_batch": (1, 10**6), "lr": (1e-9, 10), "ema": (0, 1),

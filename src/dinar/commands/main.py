@@ -28,6 +28,7 @@ from . import (
     synthesize,
     train,
     turntable,
+    view,
 )
 
 
@@ -45,6 +46,7 @@ def commands(words: Sequence[str]) -> dict[type, Callable[[Any], None]]:
         turntable.Turntable: turntable.run,
         animate.Animate: animate.run,
         export.Export: export.run,
+        view.View: view.run,
         demo.Demo: demo.run,
     }
 

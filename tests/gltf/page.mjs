@@ -1,0 +1,39 @@
+// node page.mjs REQUEST.json: open a page in a headless Chromium and take steps; prints what it found as JSON.
+// REQUEST: { url, chromium, width, height, phone, dark, steps: [{ click | wait | evaluate | upload, files | save | shot: ... }] }
+import { readFileSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+const request = JSON.parse(readFileSync(process.argv[2]));
+const browser = await chromium.launch({
+  executablePath: request.chromium,
+  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+    '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
+});
+const messages = [], requests = [], results = [];
+try {
+  const context = await browser.newContext({
+    viewport: { width: request.width ?? 1280, height: request.height ?? 800 }, isMobile: !!request.phone,
+    hasTouch: !!request.phone, deviceScaleFactor: request.phone ? 2 : 1, colorScheme: request.dark ? 'dark' : 'light',
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(request.timeout ?? 120000);
+  page.on('console', (m) => { if (m.type() === 'error') messages.push(m.text()); });
+  page.on('pageerror', (e) => messages.push(e.message));
+  page.on('request', (r) => requests.push(r.url().slice(0, 100)));
+  await page.goto(request.url);
+  for (const step of request.steps) {
+    if (step.click) await page.click(step.click);
+    if (step.wait) await page.waitForFunction(step.wait);
+    if (step.evaluate) results.push(await page.evaluate(step.evaluate));
+    if (step.upload) await page.setInputFiles(step.upload, step.files);
+    if (step.shot) await page.screenshot({ path: step.shot });
+    if (step.save) {
+      const [file] = await Promise.all([page.waitForEvent('download'), page.click(step.save)]);
+      await file.saveAs(step.to);
+    }
+  }
+} finally {
+  console.log(JSON.stringify({ messages, requests, results }));
+  await browser.close();
+}
