@@ -27,6 +27,7 @@ from dinar.fit.offsets import Silhouette, fit_offsets
 from dinar.fit.smplify import Fit, fit_body
 from dinar.fit.view import View
 from dinar.nets.surface import SURFACE_PARTS, vertex_surface_parts
+from dinar.photo.surface import surface_map
 from dinar.scene import Camera
 from dinar.subject import Subject, read_subject
 from dinar.synthetic.source import Synthetic
@@ -71,7 +72,8 @@ def measure(source: Synthetic, i: int, z: dict[str, np.ndarray]) -> dict[str, np
     h, w = z["alpha"].shape
     alpha = z["alpha"].astype(np.float32)
     fit = Fit(betas, pose, transl, Camera(K, T, h, w), 0.0)
-    view = View(z["keypoints"], None, alpha > 0.5, h, w)
+    surface = surface_map(z["rgb"], alpha, z["keypoints"])
+    view = View(z["keypoints"], None, alpha > 0.5, h, w, surface=surface)
     s = Subject(z["rgb"], alpha, view, "", {}, 1, 1, z["labels"])
     corner = body.face_tensor[torch.from_numpy(t.face.astype(np.int64))]
     bary = torch.from_numpy(t.barycentrics)[..., None]

@@ -1,10 +1,11 @@
-"""The body fit against truth: generated people whose bodies are known, by stage of the fit and by viewing angle.
+"""The body fit against truth: generated people whose bodies are known, by stage of the fit, viewing angle and posture.
 
-python benchmarks/truth.py --assets DIR --motions DIR --count 300 --set out/truth --out out/truth.json
+python benchmarks/truth.py --assets DIR --motions DIR --count 300 --set out/truth --out out/truth.json [--varied]
 
 The people are made once (into --set) and then fitted as photos are. Errors are in the camera's frame: MPJPE of the 22
 body joints with the pelvises together, PA-MPJPE after a similarity, millimetres; the angle between the pelvises'
-orientations; how much the torso and the legs lean towards or away from the camera more than they do (signed, degrees).
+orientations; how much the torso and the legs lean towards or away from the camera more than they do (signed, degrees);
+the error of the camera's pitch, and the correlation of the legs' lean with the true pitch.
 """
 
 from __future__ import annotations
@@ -13,38 +14,47 @@ import argparse
 import json
 import math
 import time
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from dinar.body import load_body
+from dinar.body import Body, load_body
 from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY
 from dinar.data.folder import Folder, start_set, write_views
 from dinar.errors import DinarError
+from dinar.fit.fit_file import Fit
 from dinar.fit.smplify import fit_stages
-from dinar.fit.view import is_standing
+from dinar.fit.view import View
 from dinar.subject import read_subject
 from dinar.synthetic.source import Synthetic
+from dinar.views import Views
+from surface import posture
 
 CHUNK = 16
+ANGLES = {"front": (0, 45), "side": (45, 135), "back": (135, 181)}
+COLUMNS = {"mpjpe": "MPJPE", "pa_mpjpe": "PA", "turn": "turn °", "torso": "torso °", "legs": "legs °",
+           "pitch": "pitch °"}  # fmt: skip
 
 
 def make(a: argparse.Namespace) -> Folder:
-    source = Synthetic(11, 640, 2, None, a.assets, a.motions)
-    start_set(a.set, "anny", (640, 640), seed=11)
+    """Person i is of the same seed whatever the count; those that are there are kept."""
+    seed = 12 if a.varied else 11
+    source = Synthetic(seed, 640, 2, None, a.assets, a.motions, varied=a.varied)
+    start_set(a.set, "anny", (640, 640), seed=seed)
     there = {p.name for p in a.set.iterdir()}
     for i in range(a.count):
-        if f"11-{i:06d}" not in there:
+        if f"{seed}-{i:06d}" not in there:
             write_views(a.set, source.views(i, [1]))
     return Folder(a.set)
 
 
-def leans(joints: np.ndarray, names: dict[str, int]) -> tuple[float, float]:
+def leans(body: Body, joints: np.ndarray) -> tuple[float, float]:
     """Degrees by which torso and legs lean away from the camera; [J, 3] camera frame."""
-    mid = lambda n: (joints[names[f"left_{n}"]] + joints[names[f"right_{n}"]]) / 2  # noqa: E731
+    mid = lambda n: (joints[body.joint(f"left_{n}")] + joints[body.joint(f"right_{n}")]) / 2  # noqa: E731
     torso, legs = mid("shoulder") - mid("hip"), mid("hip") - mid("ankle")
     return tuple(math.degrees(math.atan2(d[2], math.hypot(d[0], d[1]))) for d in (torso, legs))  # type: ignore
 
@@ -59,6 +69,86 @@ def procrustes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return a @ u @ vt * (s.sum() / (a**2).sum()) + y.mean(0)
 
 
+def seen(body: Body, betas: Tensor, pose: Tensor, transl: Tensor, T: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [J, 3] and the pelvis' rotation [3, 3] in the camera's frame."""
+    joints = body(betas[None], pose[None], transl[None]).joints[0]
+    R = T[:3, :3] @ axis_angle_to_matrix(pose[0])
+    return (joints @ T[:3, :3].T + T[:3, 3]).double().numpy(), R.double().numpy()
+
+
+def pitch(T: Tensor) -> float:
+    """Degrees by which a camera looks down."""
+    return math.degrees(math.asin(-float(T[2, 1])))
+
+
+def stature(body: Body, betas: Tensor) -> float:
+    """Metres."""
+    v = body.rest(betas[None])[0][0]
+    return float(v[:, 1].max() - v[:, 1].min())
+
+
+def measure(body: Body, fit: Fit, v: Views) -> dict[str, Any]:
+    T, own = v.T_cam_world[0], [body.joint(n) for n in BODY]
+    J, R = seen(body, v.params.betas, v.params.pose[0], v.params.transl[0], T)
+    j, r = seen(body, fit.betas, fit.pose, fit.transl, fit.camera.T_cam_world)
+    x, y = j[own] - j[0], J[own] - J[0]
+    facing = -(R @ [0, 0, 1.0])  # the front, seen from the camera
+    torso, legs = (g - t for g, t in zip(leans(body, j), leans(body, J), strict=True))
+    azimuth = abs(math.degrees(math.atan2(facing[0], facing[2])))
+    return {
+        "name": v.name, "view": next(n for n, (low, high) in ANGLES.items() if low <= azimuth < high),
+        "posture": posture(v), "true_pitch": pitch(T), "pitch": pitch(fit.camera.T_cam_world) - pitch(T),
+        "mpjpe": 1000 * float(np.linalg.norm(x - y, axis=1).mean()),
+        "pa_mpjpe": 1000 * float(np.linalg.norm(procrustes(x, y) - y, axis=1).mean()),
+        "turn": math.degrees(math.acos(np.clip((np.trace(r.T @ R) - 1) / 2, -1, 1))), "torso": torso, "legs": legs,
+        "height": stature(body, fit.betas), "true_height": stature(body, v.params.betas),
+        "joints": (1000 * np.linalg.norm(x - y, axis=1)).round(1).tolist(),
+    }  # fmt: skip
+
+
+def fitted(body: Body, views: list[View], people: list[Views]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of :func:`measure` for each stage."""
+    rows: dict[str, list[dict]] = {}
+    for k in range(0, len(views), CHUNK):
+        for stage, fits in fit_stages(body, views[k : k + CHUNK], shared_shape=False):
+            found = [measure(body, f, v) for f, v in zip(fits, people[k : k + CHUNK], strict=True)]
+            rows.setdefault(stage, []).extend(found)
+    return rows
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Means; of signed errors also of their absolute values; medians of angles of the pelvis."""
+    get = lambda key: np.array([r[key] for r in rows])  # noqa: E731
+    out = {"n": len(rows), "mpjpe": get("mpjpe").mean(), "mpjpe_median": np.median(get("mpjpe")),
+           "pa_mpjpe": get("pa_mpjpe").mean(), "pa_mpjpe_median": np.median(get("pa_mpjpe")),
+           "turn": np.median(get("turn"))}  # fmt: skip
+    for key in ("torso", "legs", "pitch"):
+        out |= {key: np.abs(get(key)).mean(), f"{key}_bias": get(key).mean()}
+    corr = lambda a, b: np.corrcoef(get(a), get(b))[0, 1] if len(rows) > 2 else math.nan  # noqa: E731
+    out |= {"legs_with_pitch": corr("legs", "true_pitch"), "height_known": corr("height", "true_height")}
+    return {k: float(v) for k, v in out.items()}
+
+
+def report(rows: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Print and return the table of all stages, and of the last one by view and posture."""
+    table: dict[str, dict] = {}
+    print(f"{'stage':11s}{'people':13s}{'n':>4s}" + "".join(f"{c:>8s}" for c in COLUMNS.values()) +
+          "  medians: MPJPE, PA; correlation of legs and pitch, of heights")  # fmt: skip
+    for stage, found in rows.items():
+        groups = {"all": found}
+        if stage == list(rows)[-1]:
+            groups |= {g: [r for r in found if r[key] == g] for key in ("view", "posture")
+                       for g in sorted({r[key] for r in found})}  # fmt: skip
+        for name, some in groups.items():
+            e = table.setdefault(stage, {})[name] = summary(some)
+            print(f"{stage:11s}{name:13s}{e['n']:4.0f}" + "".join(f"{e[c]:8.1f}" for c in COLUMNS) +
+                  f"  {e['mpjpe_median']:6.1f} {e['pa_mpjpe_median']:6.1f} {e['legs_with_pitch']:6.2f} "
+                  f"{e['height_known']:6.2f}", flush=True)  # fmt: skip
+    worst = sorted(rows[list(rows)[-1]], key=lambda r: -r["mpjpe"])[:20]
+    print("worst:", " ".join(f"{r['name']} {r['mpjpe']:.0f}" for r in worst))
+    return table
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--assets")
@@ -66,67 +156,23 @@ def main() -> None:
     p.add_argument("--count", type=int, default=300)
     p.add_argument("--set", type=Path, default=Path("out/truth"))
     p.add_argument("--out", type=Path)
-    p.add_argument("--no-parser", action="store_true", help="masks as before the parser: pose network and GrabCut")
+    p.add_argument("--varied", action="store_true", help="all postures, cameras from all sides and heights")
     a = p.parse_args()
     torch.set_num_threads(1)
-    if a.no_parser:
-        setattr(import_module("dinar.create"), "has_parser", lambda: False)  # noqa: B010
     people, body = make(a), load_body()
-    names = {n: i for i, n in enumerate(body.joint_names)}
-    own = [names[n] for n in BODY]
-
-    def camera_frame(betas, pose, transl, T):  # joints [J, 3] and the pelvis' rotation in the camera's frame
-        joints = body(betas[None], pose[None], transl[None]).joints[0]
-        R = T[:3, :3] @ axis_angle_to_matrix(pose[0])
-        return (joints @ T[:3, :3].T + T[:3, 3]).double().numpy(), R.double().numpy()
-
-    subjects, truth, refused = [], [], {}
+    views, known, refused = [], [], {}
     for i in range(min(a.count, people.num_people)):
         v = people.views(i)
-        picture = next((a.set / v.name / "rgb").iterdir())
         try:
-            subjects.append(read_subject(picture))
+            views.append(read_subject(next((a.set / v.name / "rgb").iterdir())).view)
+            known.append(v)
         except DinarError as e:
             refused[v.name] = str(e)
-            continue
-        truth.append((v, *camera_frame(v.params.betas, v.params.pose[0], v.params.transl[0], v.T_cam_world[0])))
-    rows: dict[str, list[dict]] = {}
     start = time.process_time()
-    for k in range(0, len(subjects), CHUNK):
-        chunk = [s.view for s in subjects[k : k + CHUNK]]
-        for stage, fits in fit_stages(body, chunk, shared_shape=False):
-            for f, (v, J, R) in zip(fits, truth[k : k + CHUNK], strict=True):
-                j, r = camera_frame(f.betas, f.pose, f.transl, f.camera.T_cam_world)
-                x, y = j[own] - j[0], J[own] - J[0]
-                facing = -(R @ [0, 0, 1.0])  # the front, seen from the camera
-                torso, legs = (g - t for g, t in zip(leans(j, names), leans(J, names), strict=True))
-                turn = math.acos(np.clip((np.trace(r.T @ R) - 1) / 2, -1, 1))
-                rows.setdefault(stage, []).append({
-                    "name": v.name, "azimuth": abs(math.degrees(math.atan2(facing[0], facing[2]))),
-                    "mpjpe": 1000 * np.linalg.norm(x - y, axis=1).mean(),
-                    "pa_mpjpe": 1000 * np.linalg.norm(procrustes(x, y) - y, axis=1).mean(),
-                    "turn": math.degrees(turn), "torso": torso, "legs": legs,
-                    "standing": is_standing(subjects[len(rows[stage]) if stage in rows else 0].view.keypoints),
-                    "height": float(np.linalg.norm(j[own][:, 1].max() - j[own][:, 1].min()) / np.ptp(J[own][:, 1]) - 1),
-                })  # fmt: skip
-    seconds = (time.process_time() - start) / max(len(subjects), 1)
-    print(f"{len(subjects)} people fitted, {len(refused)} refused, {seconds:.2f} s each (CPU)")
-    angles = {"all": (0, 181), "front": (0, 45), "side": (45, 135), "back": (135, 181)}
-    table: dict[str, dict] = {}
-    print("stage       view    n  MPJPE  PA-MPJPE  turn °  torso ° (mean, abs)  legs ° (mean, abs)")
-    for stage, found in rows.items():
-        for angle, (low, high) in angles.items():
-            r = [x for x in found if low <= x["azimuth"] < high]
-            get = lambda key, r=r: np.array([x[key] for x in r])  # noqa: E731
-            e = {"n": len(r), "mpjpe": get("mpjpe").mean(), "mpjpe_median": np.median(get("mpjpe")),
-                 "pa_mpjpe": get("pa_mpjpe").mean(), "turn": np.median(get("turn")), "torso": get("torso").mean(),
-                 "torso_abs": np.abs(get("torso")).mean(), "legs": get("legs").mean(),
-                 "legs_abs": np.abs(get("legs")).mean()}  # fmt: skip
-            table.setdefault(stage, {})[angle] = {k: float(x) for k, x in e.items()}
-            print(f"{stage:11s} {angle:6s} {e['n']:3d} {e['mpjpe']:6.1f} {e['pa_mpjpe']:8.1f} {e['turn']:8.1f} "
-                  f"{e['torso']:9.1f} {e['torso_abs']:6.1f} {e['legs']:11.1f} {e['legs_abs']:6.1f}")  # fmt: skip
-    worst = sorted(rows["silhouette"], key=lambda x: -x["mpjpe"])[:20]
-    print("worst:", " ".join(f"{x['name']} {x['mpjpe']:.0f}" for x in worst))
+    rows = fitted(body, views, known)
+    seconds = (time.process_time() - start) / max(len(views), 1)
+    print(f"{len(views)} people fitted, {len(refused)} refused, {seconds:.2f} s each (CPU)")
+    table = report(rows)
     if a.out:
         a.out.parent.mkdir(parents=True, exist_ok=True)
         a.out.write_text(json.dumps({"table": table, "refused": refused, "seconds": seconds, "rows": rows}, indent=1))

@@ -29,7 +29,7 @@ from .neural.avatar import fine_layer
 from .neural.encode import NeuralOptions, make_neural
 from .neural.weights import Renderer, open_networks
 from .options import changed, check_choices
-from .photo.surface import SURFACE_BODY, has_surface, surface_map
+from .photo.surface import SURFACE_BODY, has_surface
 from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .subject import Subject, read_subject
@@ -204,8 +204,6 @@ class Work:
     seconds: dict[str, float]
 
 
-
-
 def sampled_texture(
     body: Body, shots: list[Shot], size: int, blend: str = "softmax"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -246,8 +244,9 @@ def take_shot(
     shot = shoot(body, vertices, camera, np.clip(rgb, 0, 1), alpha > 0.5)
     if occlusion:
         shot.usable &= ~occlusion_outlines(body, rasterize_mesh(vertices, body.faces, camera))
+    surface = s.view.surface
     if evidence:
-        surface = surface_map(s.rgb, s.alpha, s.view.keypoints)
+        assert surface is not None
         shot.usable &= agreeing(body, surface, vertices, fit.camera, box, size)
     if s.labels is not None:
         x0, y0, k = box

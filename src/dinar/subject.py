@@ -18,6 +18,7 @@ from .photo.landmarks import Landmarks, face_landmarks, hand_landmarks
 from .photo.mask import load_mask, of_one, person_mask
 from .photo.parsing import has_parser, parse_from_labels, parse_person, read_label_map
 from .photo.person import Person
+from .photo.surface import has_surface, surface_map
 
 MIN_PERSON = 400  # pixels of a mask
 IS_PERSON = 0.5  # share of an alpha channel that people fill, from which it is a cut-out of them
@@ -77,7 +78,8 @@ def read_subject(
     if (alpha > 0.5).sum() < MIN_PERSON:
         raise DinarError(f"{path}: the mask holds no person")
     sharp = sharpen_face(pose.keypoints, face_landmarks(photo.rgb, pose))
-    view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, whole=photo.whole)
+    surface = surface_map(photo.rgb, alpha, sharp) if has_surface() else None
+    view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust, front, surface, photo.whole)
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
                    tuple(notes))  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..photo.surface import SurfaceMap
 from ..scene import Camera
 from ..scene.crop import Whole
 
@@ -38,6 +39,7 @@ class View:
     width: int  # pixels
     trust: np.ndarray | None = None  # [H, W] float32 in [0, 1], weight of the mask's outline; None: 1 everywhere
     front: np.ndarray | None = None  # [H, W] bool, things in front of the person: bags
+    surface: SurfaceMap | None = None  # which point of the default body each pixel shows; None: unknown
     whole: Whole | None = None  # the whole photo, where this is a part of it
 
 
