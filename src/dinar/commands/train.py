@@ -16,7 +16,8 @@ import tyro
 from ..files import check_output
 from ..train import stages
 from ..train.parser import train as train_parser
-from ..train.presets import PRESETS, AvatarOptions, ParserOptions, SurfaceOptions, derived
+from ..train.pose import train as train_pose
+from ..train.presets import PRESETS, AvatarOptions, ParserOptions, PoseOptions, SurfaceOptions, derived
 from ..train.surface import train as train_surface
 from .common import Common, Flat, given_files
 
@@ -61,6 +62,15 @@ class TrainSurface(TrainStage):
 
 
 @dataclass
+class TrainPose(TrainStage):
+    """Train the pose network, which finds body and camera. --init: weights of the surface network, or the shipped."""
+
+    backgrounds: Path | None = None
+    """Folder of pictures to put behind the people. None: generated patterns."""
+    options: Flat[PoseOptions] = field(default_factory=PoseOptions)
+
+
+@dataclass
 class TrainAvatar(TrainStage):
     """Train encoder, generator and neural renderer end to end (DINAR paper, §3.1)."""
 
@@ -83,8 +93,8 @@ class TrainInpainting(TrainAvatar):
 
 
 STAGES: dict[str, type[TrainStage]] = {
-    "parser": TrainParser, "surface": TrainSurface, "avatar": TrainAvatar, "compression": TrainCompression,
-    "finetune": TrainFinetune, "inpainting": TrainInpainting,
+    "parser": TrainParser, "surface": TrainSurface, "pose": TrainPose, "avatar": TrainAvatar,
+    "compression": TrainCompression, "finetune": TrainFinetune, "inpainting": TrainInpainting,
 }  # fmt: skip
 
 
@@ -124,6 +134,8 @@ def run(train: TrainCommand) -> None:
         start = train_parser
     elif isinstance(c, TrainSurface):
         start = partial(train_surface, backgrounds=c.backgrounds)
+    elif isinstance(c, TrainPose):
+        start = partial(train_pose, backgrounds=c.backgrounds)
     done = start(c.data, c.run, options, weights=c.weights, init=c.init, cpu=c.device == "cpu", dry_run=c.dry_run)
     if not done:
         sys.exit(130)  # stopped by a signal: the same command goes on

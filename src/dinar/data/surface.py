@@ -21,7 +21,7 @@ from ..fit.view import LANDMARKS
 from ..labels import LABEL
 from ..nets.surface import vertex_surface_parts
 from ..photo.blazepose import KEYPOINTS
-from ..photo.surface import OUTSIDE, box_affine, corners, hints
+from ..photo.surface import OUTSIDE, box_affine, corners, hints, towards
 from ..views import SURFACE_CENTRE, SURFACE_UNIT, Source
 from .augment import other_side
 from .parsing import _camera, _colours
@@ -96,15 +96,6 @@ class SurfaceSet:
         copy = lambda a: np.ascontiguousarray(a[box])  # noqa: E731
         return SurfaceSample(copy(v.rgb[0].numpy()), copy(alpha), copy(surface), turn.astype(np.float32),
                              points)  # fmt: skip
-
-
-def towards(K: np.ndarray, pixel: np.ndarray) -> np.ndarray:  # [3, 3], [2] -> [3, 3]
-    """The rotation that takes the ray through a pixel to the camera's z axis, the shortest way."""
-    d = np.linalg.solve(K, [*pixel, 1.0])
-    d /= np.linalg.norm(d)
-    axis = np.cross(d, [0.0, 0, 1])
-    sine = float(np.linalg.norm(axis))
-    return cv2.Rodrigues(axis / max(sine, 1e-9) * np.arctan2(sine, d[2]))[0]
 
 
 @lru_cache(maxsize=1)

@@ -125,6 +125,15 @@ def hints(
     return np.concatenate([small[None], np.stack(soft).astype(np.float32) / 255])
 
 
+def towards(K: np.ndarray, pixel: np.ndarray) -> np.ndarray:  # [3, 3], [2] -> [3, 3]
+    """The rotation that takes the ray through a pixel to the camera's z axis, the shortest way."""
+    d = np.linalg.solve(K, [*pixel, 1.0])
+    d /= np.linalg.norm(d)
+    axis = np.cross(d, [0.0, 0, 1])
+    sine = float(np.linalg.norm(axis))
+    return cv2.Rodrigues(axis / max(sine, 1e-9) * np.arctan2(sine, d[2]))[0]
+
+
 def corners(on: np.ndarray) -> np.ndarray:  # [H, W] bool
     """[P, 2] the leftmost and rightmost pixels of the person in every row: enough for any turned box."""
     ys = np.flatnonzero(on.any(1))

@@ -109,6 +109,33 @@ class SurfaceOptions:
 
 
 @dataclass
+class PoseOptions:
+    """The pose network (``train/pose.py``)."""
+
+    loop: Loop = field(default_factory=Loop)
+    # Channels of the hidden layers.
+    width: int = 384
+    # Number of residual blocks.
+    blocks: int = 3
+    # Number of hypotheses.
+    hypotheses: int = 4
+    # Share of hidden values that are set to 0 in training.
+    dropout: float = 0.2
+    # Peak learning rate.
+    lr: float = 2e-3
+    # Weight decay of AdamW.
+    weight_decay: float = 0.02
+    # Standard deviation of the random rotation of the picture, degrees.
+    roll: float = 3.0
+    # Mean standard deviation of the noise added to keypoints, in units of the person's extent.
+    noise: float = 0.01
+    # Share of keypoints that are left out.
+    lost: float = 0.03
+    # Number of people kept for validation. With several sets, all people of the first one are kept.
+    holdout: int = 40
+
+
+@dataclass
 class Losses:
     """Loss weights: λ of eq. 4, and our own."""
 
@@ -210,6 +237,12 @@ PRESETS: dict[str, dict[str, Any]] = {
                                     show_every=500)),
         "paper": SurfaceOptions(Loop(steps=60000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8)),
     },
+    "pose": {
+        "nano": PoseOptions(Loop(steps=60, batch=32, micro_batch=32, warmup=10, show_every=30, save_every=30), width=64,
+                            blocks=1, holdout=2),
+        "base": PoseOptions(Loop(steps=3000, batch=256, micro_batch=256, warmup=100, ema=0.998)),
+        "paper": PoseOptions(Loop(steps=30000, batch=256, micro_batch=256, warmup=500), width=512),
+    },
     "avatar": {"nano": _nano(400), "base": _base(60000), "paper": _paper(100000)},
     "compression": {"nano": _nano(250, lr=2e-3), "base": _base(20000), "paper": _paper(300000)},
     "finetune": {"nano": _nano(50, lr=1e-3), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4),
@@ -222,7 +255,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-O = TypeVar("O", ParserOptions, SurfaceOptions, AvatarOptions)
+O = TypeVar("O", ParserOptions, SurfaceOptions, PoseOptions, AvatarOptions)
 
 
 def derived(options: O, preset: O) -> O:

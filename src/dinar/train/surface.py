@@ -33,7 +33,7 @@ from ..nets.parser import Parser
 from ..nets.pyramid import Pyramid, pyramid_optimizer
 from ..nets.surface import SURFACE_PARTS, UNIT, SurfaceNet, SurfaceOutput
 from ..photo.surface import best_size, box_affine, corners
-from ..views import SURFACE_CENTRE, SURFACE_UNIT
+from ..views import SURFACE_CENTRE, SURFACE_UNIT, Source
 from . import presets
 from .loop import State
 
@@ -228,6 +228,22 @@ def _colours(points: np.ndarray, on: np.ndarray) -> np.ndarray:  # [3, h, w] met
     return (steps.clip(0, 255) * on[..., None]).astype(np.uint8)
 
 
+def split(data: Sequence[Path], holdout: int) -> tuple[tuple[Source, range], list[tuple[Source, range]]]:
+    """People to validate on, and to train on: the last of one set and the others, or the first of several sets and the
+    other sets."""
+    from ..data.shards import open_set
+
+    found = [(s := open_set(f), range(s.num_people or 0)) for f in data]
+    if not found:
+        raise DinarError("expected one or more --data folders, got none")
+    if len(found) > 1:
+        return found[0], found[1:]
+    source, people = found[0]
+    if len(people) <= holdout:
+        raise DinarError(f"{data[0]}: expected more people than are held out ({holdout}), got {len(people)}")
+    return (source, people[-holdout:]), [(source, people[:-holdout])]
+
+
 def train(
     data: Sequence[Path],
     run: Path,
@@ -247,20 +263,10 @@ def train(
         backgrounds: a folder of pictures; None: patterns.
     """
     from ..assets import asset
-    from ..data.shards import open_set
     from .loop import train as loop
 
-    found = [open_set(f) for f in data]
-    if not found:
-        raise DinarError("expected one or more --data folders, got none")
-    if len(found) > 1:
-        validation, sources = SurfaceSet(found[0]), [SurfaceSet(f) for f in found[1:]]
-    else:
-        n = found[0].num_people
-        if n <= c.holdout:
-            raise DinarError(f"{data[0]}: expected more people than are held out ({c.holdout}), got {n}")
-        validation = SurfaceSet(found[0], range(n - c.holdout, n))
-        sources = [SurfaceSet(found[0], range(n - c.holdout))]
+    held, people = split(data, c.holdout)
+    validation, sources = SurfaceSet(*held), [SurfaceSet(*p) for p in people]
     weights = list(weights) or [1.0] * len(sources)
     if len(weights) != len(sources):
         raise DinarError(f"expected as many --weights as sets that train, {len(sources)}, got {len(weights)}")

@@ -1,0 +1,121 @@
+"""Training samples of the pose network: generated people before backgrounds, read as photos are."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..arrays import Array
+from ..body.load import load_body
+from ..body.skeleton import BODY
+from ..nets.pose import INPUTS
+from ..nets.surface import SURFACE_PARTS, SurfaceNet
+from ..photo import blazepose
+from ..photo.pose import extent, pose_inputs
+from ..photo.surface import surface_map, towards
+from ..views import Views
+from .augment import other_side
+from .parsing import _camera, _colours
+from .surface import _SWAPPED, Backgrounds, _bag, _shape
+
+_PARTS, _JOINTS = ([names.index(other_side(n)) for n in names] for names in (SURFACE_PARTS, BODY[1:]))
+TRUTH: dict[str, tuple[int | str, ...]] = {
+    "true_root": (3, 3),
+    "true_pose": (len(BODY) - 1, 3),
+    "true_betas": ("S",),
+    "true_up": (3,),
+    "true_distance": (),
+}
+"""What is known of a person, as in :class:`dinar.photo.pose.BodyGuess`."""
+TABLE = {k: Array(np.float32, ("N", *shape)) for k, shape in {**INPUTS, **TRUTH}.items()}
+COVERED = 0.3  # share of the people with something in front
+
+
+def picture(v: Views, scenes: Backgrounds, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The first view before a background, now and then covered a little: rgb [H, W, 3] uint8 and the person's mask
+    [H, W] float32 in [0, 1]."""
+    alpha = v.alpha[0].numpy().astype(np.float32) / 255
+    size = alpha.shape
+    layers = [(v.rgb[0].numpy().astype(np.float32), alpha)]
+    if rng.random() < COVERED:
+        over = np.zeros(size, np.float32)
+        if rng.random() < 0.5:
+            over = _bag(size, rng)
+        else:
+            _shape(over, np.ones(1), rng, 0.12)
+        layers.append((scenes(size, rng).astype(np.float32), over))
+        alpha = alpha * (1 - over)
+    rgb = scenes(size, rng).astype(np.float32)
+    for colour, over in layers:
+        rgb += (colour - rgb) * over[..., None]
+    return _camera(_colours((rgb + 0.5).astype(np.uint8), rng), rng), alpha
+
+
+def find(rgb: np.ndarray, alpha: np.ndarray) -> blazepose.Pose | None:
+    """BlazePose's answer for the person of the mask; None where it finds none."""
+    best, score = None, 0.5
+    for d in blazepose.detect_people(rgb):
+        pose = blazepose.landmarks(rgb, d)
+        inside = pose.segmentation is not None and float((pose.segmentation * alpha).sum() / alpha.sum())
+        if pose.score * inside > score:
+            best, score = pose, pose.score * inside
+    return best
+
+
+def truth(v: Views, alpha: np.ndarray) -> dict[str, np.ndarray]:
+    """The body of the first view in the frame of :class:`dinar.photo.pose.BodyGuess`."""
+    body = load_body()
+    T, K = v.T_cam_world[0].numpy().astype(np.float64), v.K[0].numpy().astype(np.float64)
+    R = towards(K, extent(alpha)[0]) @ T[:3, :3]
+    pose = v.params.pose[0].numpy().astype(np.float64)
+    own = [body.joint(n) for n in BODY]
+    pelvis = v.params.posed(body).joints[0, 0].numpy() @ T[:3, :3].T + T[:3, 3]
+    found = {"root": R @ cv2.Rodrigues(pose[0])[0], "pose": pose[own[1:]], "betas": v.params.betas.numpy(),
+             "up": R[:, 1], "distance": np.linalg.norm(pelvis)}  # fmt: skip
+    return {f"true_{k}": np.asarray(x, np.float32) for k, x in found.items()}
+
+
+def read(
+    v: Views,
+    scenes: Backgrounds,
+    rng: np.random.Generator,
+    net: SurfaceNet | None = None,  # another one than the shipped
+) -> dict[str, np.ndarray] | None:
+    """Inputs of the first view, by :data:`dinar.nets.pose.INPUTS`, and the truth; None where nobody is found."""
+    rgb, alpha = picture(v, scenes, rng)
+    pose = find(rgb, alpha)
+    if pose is None:
+        return None
+    m = surface_map(rgb, alpha, pose.keypoints, net)
+    return pose_inputs(m, pose.keypoints, pose.world, alpha) | truth(v, alpha)
+
+
+# --- the same people seen otherwise ---------------------------------------------------------------------------------
+
+
+def mirrored(x: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Inputs and truth [B, ...] of the mirror image."""
+    points, parts, joints = (torch.tensor(i) for i in (_SWAPPED, _PARTS, _JOINTS))
+    sign = {"keypoints": [-1, 1, 1, 1], "spread": [[1, -1], [-1, 1]], "affine": [[1, -1, -1], [-1, 1, 1]],
+            "mean": [-1, 1], "true_root": [[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], "true_pose": [1, -1, -1]}  # fmt: skip
+    sign |= {k: [-1, 1, 1] for k in ("world", "turn", "rest", "true_up")}
+    order = {"keypoints": points, "world": points, "true_pose": joints}
+    order |= dict.fromkeys(("mass", "mean", "rest", "spread", "affine", "doubt"), parts)
+    out = {k: v[:, order[k]] if k in order else v for k, v in x.items()}
+    return {k: v * v.new_tensor(sign[k]) if k in sign else v for k, v in out.items()}
+
+
+def rolled(x: dict[str, Tensor], angle: Tensor) -> dict[str, Tensor]:
+    """Inputs and truth [B, ...] of the picture turned clockwise by angles [B] in radians."""
+    c, s = angle.cos(), angle.sin()
+    R = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], -2)  # [B, 2, 2]
+    Z = F.pad(R, (0, 1, 0, 1))
+    Z[:, 2, 2] = 1
+    points = torch.cat([x["keypoints"][..., :2] @ R.mT, x["keypoints"][..., 2:]], -1)
+    out = {**x, "keypoints": points, "mean": x["mean"] @ R.mT, "spread": R[:, None] @ x["spread"] @ R[:, None].mT,
+           "affine": R[:, None] @ x["affine"], "true_root": Z @ x["true_root"]}  # fmt: skip
+    out |= {k: x[k] @ Z.mT for k in ("world", "turn")}
+    return out | {"true_up": (Z @ x["true_up"][..., None])[..., 0]}
