@@ -39,7 +39,7 @@ def picture(v: Views, scenes: Backgrounds, rng: np.random.Generator) -> tuple[np
     [H, W] float32 in [0, 1]."""
     alpha = v.alpha[0].numpy().astype(np.float32) / 255
     size = alpha.shape
-    layers = [(v.rgb[0].numpy().astype(np.float32), alpha)]
+    layers: list[tuple[np.ndarray, np.ndarray]] = [(v.rgb[0].numpy().astype(np.float32), alpha)]
     if rng.random() < COVERED:
         over = np.zeros(size, np.float32)
         if rng.random() < 0.5:

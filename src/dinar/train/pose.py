@@ -44,7 +44,7 @@ class Skeleton:
     """Joints of skeleton.BODY from rotations."""
 
     def __init__(self, body: Body) -> None:
-        self.body = body.reduced([0], BODY)
+        self.body = body.reduced(np.zeros(1, int), BODY)
         own = [self.body.joint_names.index(n) for n in BODY]
         names = list(BODY)
         self.parents = [-1 if j == 0 else names.index(self.body.joint_names[self.body.parents[own[j]]])
@@ -155,8 +155,8 @@ class PoseStage:
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """A picture's index and what is changed."""
         moved = rng.normal(0, self.c.noise * rng.uniform(0, 2), (33, 2))
-        return {"index": rng.integers(len(self.people["turn"])), "mirrored": np.array(rng.random() < 0.5),
-                "roll": np.float32(np.deg2rad(rng.normal(0, self.c.roll))), "moved": moved.astype(np.float32),
+        return {"index": np.array(rng.integers(len(self.people["turn"]))), "mirrored": np.array(rng.random() < 0.5),
+                "roll": np.array(np.deg2rad(rng.normal(0, self.c.roll)), np.float32), "moved": moved.astype(np.float32),
                 "lost": rng.random(33) < self.c.lost}  # fmt: skip
 
     def batch(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -228,7 +228,7 @@ def _colours(points: np.ndarray, on: np.ndarray) -> np.ndarray:  # [3, h, w] met
     return (steps.clip(0, 255) * on[..., None]).astype(np.uint8)
 
 
-def split(data: Sequence[Path], holdout: int) -> tuple[tuple[Source, range], list[tuple[Source, range]]]:
+def split(data: Sequence[Path], holdout: int) -> tuple[tuple[Source, range], Sequence[tuple[Source, range]]]:
     """People to validate on, and to train on: the last of one set and the others, or the first of several sets and the
     other sets."""
     from ..data.shards import open_set
