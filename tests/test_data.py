@@ -139,7 +139,6 @@ def test_killed_export_goes_on(anna: Views, tmp_path: Path, monkeypatch: pytest.
     write_views(tmp_path, anna)
     whole = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     shutil.rmtree(tmp_path / "anna")
-    (tmp_path / ".anna~killed/rgb").mkdir(parents=True)  # what kill -9 leaves behind
     real, calls = Path.write_bytes, []
 
     def dies(self: Path, data: bytes) -> int:
@@ -157,6 +156,22 @@ def test_killed_export_goes_on(anna: Views, tmp_path: Path, monkeypatch: pytest.
     assert {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == whole
     with pytest.raises(DinarError, match="another set: seed differ"):
         start_set(tmp_path, "anny", anna.size, seed=2)
+
+
+def test_two_runs_write_one_person(anna: Views, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_set(tmp_path, "anny", anna.size)
+    real, busy = Path.write_bytes, []
+
+    def meanwhile(self: Path, data: bytes) -> int:
+        if not busy:
+            busy.append(self)
+            write_views(tmp_path, anna)
+        return real(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", meanwhile)
+    write_views(tmp_path, anna)
+    assert busy and Folder(tmp_path).views(0).name == "anna"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["anna", "dataset.json"]
 
 
 def test_damaged_sets_are_refused_in_one_line(anna: Views, tmp_path: Path) -> None:
@@ -418,6 +433,30 @@ def test_photo_set_resumes_and_ends_the_same(fakes: None, tmp_path: Path, monkey
     assert not (tmp_path / "set/parts").exists()
     doubtful = dataclasses.replace(fits, keypoint_error=fits.keypoint_error + 4)
     assert all("misses the keypoints by 4.5 %" in why for why in doubtful.doubts())
+
+
+def test_photo_set_of_two_runs_at_once(fakes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run, of these and more photos, ends while this one is at its third."""
+    folder, set_ = tmp_path / "photos", tmp_path / "set"
+    for i in range(5):
+        folder.mkdir(exist_ok=True)
+        (folder / f"p{i}.jpg").write_bytes(bytes(i + 1))
+    (tmp_path / "q.jpg").write_bytes(b"q")
+    (set_ / "parts").mkdir(parents=True)
+    (set_ / "parts/0123456789abcdef.npz").write_bytes(b"damaged")
+    monkeypatch.setattr(prepare_module, "CHUNK", 1)
+    seen: list[str] = []
+
+    def meanwhile(path: Path, *a: object, **k: object) -> Subject:
+        seen.append(path.name)
+        if len(seen) == 3:
+            prepare([folder, tmp_path / "q.jpg"], set_)
+        return fake_subject(path)
+
+    monkeypatch.setattr(prepare_module, "read_subject", meanwhile)
+    assert prepare([folder], set_)["fitted"] == 6
+    assert load_fits(set_).name.tolist() == ["p0.jpg", "p1.jpg", "p2.jpg", "p3.jpg", "p4.jpg", "q.jpg"]
+    assert not (set_ / "parts").exists()
 
 
 def test_photo_set_leaves_out_only_what_fails(fakes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from torch import Tensor
 
 from ..arrays import Array, read_json, read_npz
 from ..errors import DinarError
-from ..files import file_name, replacing
+from ..files import file_name, replacing, staging
 from ..pictures import decode_array
 from ..scene.camera import check_cameras
 from ..views import DEPTH_UNIT, Params, Views
@@ -45,6 +44,7 @@ _PARAMS = ("betas", "pose", "transl", "expression", "offsets")
 _SHARED = ("betas", "offsets")  # equal in all views
 _FOLDERS = ("mask", "labels", "normals", "depth", "surface")
 MAX_SIDE = 1 << 13  # pixels of a picture of a set
+TRIES = 5  # to replace a person's folder, while another run writes the same person
 
 
 def _table() -> dict[str, Array]:
@@ -238,24 +238,27 @@ def write_views(folder: str | Path, views: Views, jpeg: int = JPEG) -> Path:
     folder = Path(folder)
     files = encode(views, jpeg)
     final = folder / views.name
-    mark = f".{views.name}~"  # no name holds a ~
-    for left in folder.glob(f"{mark}*"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=mark, dir=folder))
-        try:
+        with staging(folder) as temporary:
             for path, data in files.items():
-                (temporary / path).parent.mkdir(exist_ok=True)
-                (temporary / path).write_bytes(data)
-            temporary.chmod(0o755)
-            if final.exists():
-                shutil.rmtree(final)
-            os.rename(temporary, final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                (temporary / "new" / path).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / "new" / path).write_bytes(data)
+            _replace(temporary / "new", final, temporary)
     except OSError as e:
         raise DinarError(f"cannot write {final}: {e.strerror or e}") from e
     return final
+
+
+def _replace(new: Path, final: Path, temporary: Path) -> None:
+    """Move a folder to a name that may be taken, also by another run at the same time."""
+    for attempt in range(TRIES):
+        try:
+            with suppress(FileNotFoundError):
+                os.rename(final, temporary / f"old{attempt}")
+            return os.rename(new, final)
+        except OSError:
+            if attempt == TRIES - 1:
+                raise
 
 
 def people_in(folder: str | Path) -> list[str]:

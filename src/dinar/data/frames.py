@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ import numpy as np
 from ..arrays import Array, check_arrays
 from ..body import Body, load_body
 from ..errors import DinarError, explain
-from ..files import replacing
+from ..files import replacing, staging
 from ..fit.fingers import fit_fingers
 from ..fit.smplify import fit_body
 from ..pickles import read_pickle
@@ -137,8 +136,8 @@ def import_one(clip: Clip, out: Path, frames: int, size: int, body: tuple[str, P
     skipped: dict[str, str] = {}
     subjects: list[tuple[str, Subject]] = []
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            for name, picture in read_frames(clip.source, frames, Path(scratch)):
+        with staging() as scratch:
+            for name, picture in read_frames(clip.source, frames, scratch):
                 mask = next((m for s in (".png", ".jpg") if clip.masks and (m := clip.masks / f"{name}{s}").exists()),
                             None)  # fmt: skip
                 try:

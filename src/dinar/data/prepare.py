@@ -90,12 +90,17 @@ def prepare(
 
     run_pool(work, missing, jobs=jobs, done=finish)
     run_pool(work, alone, jobs=jobs, done=finish)
-    parts = [p for p in (*parts, *(p for _, p in alone)) if p.exists()]
-    tables = [old] if old is not None else []
-    for p in parts:
-        table, header = read_fits(p)
+    made = [part for p in (*parts, *(p for _, p in alone)) if (part := _read_part(p))]
+    for _, header in made:
         left_out |= json.loads(header["left_out"])
-        tables.append(table)
+    # Read again: another run may have written into the set meanwhile, and removed parts that both had made.
+    old, before = _finished(out, body[0], masks, each, {p.name for p in photos})
+    fitted = {name for table, _ in made for name in table.name.tolist()}
+    tables = [table for table, _ in made]
+    if old is not None:
+        tables.append(old.take([i for i, name in enumerate(old.name.tolist()) if name not in fitted]))
+        fitted |= set(old.name.tolist())
+    left_out = {name: why for name, why in (before | left_out).items() if name not in fitted}
     if not tables:
         raise DinarError(f"none of {len(photos)} photos could be read; {next(iter(left_out.values()))}")
     fits = merge_fits(tables)
@@ -105,12 +110,31 @@ def prepare(
         temporary.write_text(json.dumps(report, indent=1, sort_keys=True))
     with replacing(out / "report.txt") as temporary:
         temporary.write_text(describe(report))
-    for p in (out / "parts").iterdir():
-        if _PART.fullmatch(p.name):
-            p.unlink()
-    with suppress(OSError):  # something of the user's is in it
+    for p in (out / "parts").glob("*.npz"):
+        if _PART.fullmatch(p.name) and _is_within(p, {*fits.name.tolist(), *left_out}):
+            p.unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
         (out / "parts").rmdir()
     return report
+
+
+def _read_part(path: Path) -> tuple[PhotoFits, dict[str, str]] | None:
+    """Rows and header of a part; None where another run has taken it into the set and removed it."""
+    try:
+        return read_fits(path)
+    except DinarError:
+        if path.exists():
+            raise
+        return None
+
+
+def _is_within(part: Path, names: set[str]) -> bool:
+    """Whether the set knows all photos of a part, or the part is damaged; else another run still needs it."""
+    try:
+        table, header = read_fits(part)
+    except DinarError:
+        return True
+    return {*table.name.tolist(), *json.loads(header["left_out"])} <= names
 
 
 def _finished(
@@ -172,6 +196,7 @@ def fit_chunk(
                 np.save(file, D.astype(np.float16))
         if each:
             f.save(each / f"{p.stem}.npz")
+    part.parent.mkdir(exist_ok=True)  # another run may have removed it
     rows = rows or [_empty(model)]
     table = PhotoFits(**{k: np.stack([r[k] for r in rows]) for k in rows[0]}, body=body[0])
     table.take([i for i, n in enumerate(table.name) if n]).save(part, left_out=json.dumps(left_out, sort_keys=True))
