@@ -245,6 +245,7 @@ def test_refinement_nears_the_photo_and_leaves_the_unseen(fine: bool, rival: boo
     layer = Fine(torch.full((1, 3, 64, 64), 0.5), F.interpolate(known, scale_factor=2)) if fine else None
     net = FastRenderer((16, 24), 1, 2).eval()
     judge = build("nano", "discriminator", size=32) if rival else None
+    told = [p.clone() for p in judge.parameters()] if judge else []
     lam = known.clone()
     lam[..., :4] = 0.3  # seen at a slant: stays
     T, finer, (alpha, _) = refine(net, partial, restored, blend, lam, uv * body, body, body, photo, body, None, judge,
@@ -261,3 +262,8 @@ def test_refinement_nears_the_photo_and_leaves_the_unseen(fine: bool, rival: boo
     assert torch.equal(after[..., : 3 * k], before[..., : 3 * k]) and not torch.equal(after[..., :16], before[..., :16])
     assert all(p.requires_grad for p in net.parameters())
     assert T.requires_grad is False and alpha.shape == (3,)
+    # eq. 7 is fitted to a picture of T_res alone: its light grey gets nearer to the photo, whose mean is .45
+    off = lambda x: float((x.mean((0, 2, 3)) - torch.tensor([0.45, 0.45, 0.45])).abs().mean())  # noqa: E731
+    assert off(T[..., 16:][:, SAMPLED]) < off(light) - 0.05
+    if judge is not None:  # the next photo starts with the same discriminator
+        assert all(torch.equal(a, b) for a, b in zip(judge.parameters(), told, strict=True))

@@ -15,7 +15,7 @@ from dinar.cli import main
 from dinar.create import create
 from dinar.errors import DinarError
 from dinar.evaluate import iou
-from dinar.nets.channels import FILL, SAMPLED
+from dinar.nets.channels import FILL, MASKS, SAMPLED
 from dinar.nets.presets import build
 from dinar.neural.avatar import Neural, fine_layer
 from dinar.neural.encode import NeuralOptions, make_neural
@@ -89,15 +89,55 @@ def test_switches_take_parts_out(avatar: Avatar, networks: Networks) -> None:
     assert made.neural is not None and made.neural.fine is None and made.neural.texture[:, 16:].abs().max() == 0
 
 
-def test_restoration_behind_the_neural_renderer(
-    avatar: Avatar, networks: Networks, tmp_path: Path
+def test_occlusion_reaches_the_neural_texture(avatar: Avatar, networks: Networks) -> None:
+    w = avatar.work
+    photos, options = [(s.rgb, s.alpha) for s in w.subjects], NeuralOptions(unseen="nothing", refine=False)
+    on, off = (make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, None, options, o)[0].texture
+               for o in (True, False))  # fmt: skip
+    assert off[:, FILL].sum() > on[:, FILL].sum()
+
+
+def test_unseen_needs_its_networks() -> None:
+    """What is asked for and cannot be done is an error; what was only the default is the restoration."""
+    without = Networks({n: build("nano", n, **SMALL[n]) for n in NAMES[:3]}, 64)  # after stage 1
+    assert NeuralOptions().resolved(without).unseen == "restoration"
+    without.unseen = "diffusion"
+    assert NeuralOptions().resolved(without).unseen == "restoration"
+    with pytest.raises(DinarError, match="needs a VQGAN and a denoiser, which these weights lack"):
+        NeuralOptions(unseen="diffusion").resolved(without)
+    with pytest.raises(DinarError, match="needs a discriminator, which these weights lack"):
+        NeuralOptions(refine_adversarial=0.01).resolved(without)
+    whole = Networks({n: build("nano", n, **SMALL[n]) for n in NAMES}, 64)
+    assert NeuralOptions().resolved(whole).unseen == "diffusion"
+    assert NeuralOptions().resolved(None).unseen == "restoration"  # the mesh
+    for unseen in ("diffusion", "nothing"):
+        with pytest.raises(DinarError, match=f"unseen {unseen} is a choice of the neural renderer"):
+            NeuralOptions(unseen=unseen).resolved(None)
+
+
+def test_the_adversarial_refinement_is_an_option(
+    avatar: Avatar, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    critic = build("nano", "discriminator", size=64, max_channels=16)
+    rival = Networks({**networks.nets, "discriminator": critic}, 64, unseen="nothing")
+    before, seen = [p.clone() for p in critic.parameters()], []
+    monkeypatch.setattr("dinar.neural.refine.r1", lambda real, x: seen.append(x.shape) or x.sum() * 0)
+    monkeypatch.setattr("dinar.neural.encode.Refinement", lambda adversarial: Refinement(18, adversarial=adversarial))
+    w = avatar.work
+    photos, options = [(s.rgb, s.alpha) for s in w.subjects], NeuralOptions(refine=True, refine_adversarial=0.01)
+    _, used = make_neural(avatar.body, rival, photos, w.fits, avatar.offsets, fine(avatar), options)
+    assert used[1] == "refinement without LPIPS" and seen == [(1, 3, 64, 64)] * 2  # steps 0 and 16
+    assert all(torch.equal(a, b) for a, b in zip(before, critic.parameters(), strict=True))
+
+
+def test_restoration_behind_the_neural_renderer(avatar: Avatar, networks: Networks, tmp_path: Path) -> None:
     """--unseen restoration: the photo's texels stay, all others have the colours of the textured mesh."""
     w = avatar.work
     photos, whole = [(s.rgb, s.alpha) for s in w.subjects], fine(avatar, complete=True)
     options = NeuralOptions(unseen="restoration")
     neural, used = make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, whole, options)
     assert used == ["encoder", "renderer"]
+    assert bool((neural.texture[:, MASKS] == 1).all())  # as in training, where complete textures have both masks
     mixed = avatar.replace(neural=neural)
     back = mixed.render(azimuth=180, size=160)
     mesh = avatar.render(azimuth=180, size=160)
@@ -110,6 +150,21 @@ def test_restoration_behind_the_neural_renderer(
     again = Avatar.load(tmp_path / "a.avatar")
     assert again.neural is not None and again.neural.fine is not None
     assert np.abs(again.render(azimuth=180, size=160) - back).mean() < 2e-3
+
+
+def test_the_fine_layer_is_that_of_the_training(avatar: Avatar, networks: Networks, tmp_path: Path) -> None:
+    w = avatar.work
+    photos, options = [(s.rgb, s.alpha) for s in w.subjects], NeuralOptions(unseen="restoration", refine=False)
+    sides = []
+    for rgb_size in (None, 128, 0):
+        nets = Networks(networks.nets, 64, rgb_size=rgb_size)
+        neural, _ = make_neural(avatar.body, nets, photos, w.fits, avatar.offsets, fine(avatar, complete=True), options)
+        sides.append(neural.coarse and neural.coarse.rgb.shape[-1])
+    assert sides == [64, 128, None]  # as the pictures; as said; the paper's layout has T_rgb alone
+    avatar.replace(neural=neural).save(tmp_path / "a.avatar")
+    back = Avatar.load(tmp_path / "a.avatar").neural
+    assert back is not None and back.rgb_size == 0 and back.coarse is None
+    assert float(back.texture[:, SAMPLED].mean((0, 2, 3)).min()) > 0.1  # complete by itself
 
 
 def test_what_cannot_be_used_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 from dinar.body import Body, load_body
 from dinar.body.skeleton import SMPLX
 from dinar.cli import main
+from dinar.data.folder import start_set, write_views
+from dinar.neural.weights import load_networks
+from test_data import person
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,22 @@ def model(body: Body, tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "SMPLX_NEUTRAL.atlas.npz", atlas_uv=a.uv, atlas_faces=a.faces, atlas_vertex=a.vertex,
              atlas_island=a.island, atlas_island_names=np.array(a.island_names))  # fmt: skip
     return folder / "SMPLX_NEUTRAL.npz"
+
+
+def test_sets_of_smplx_bodies_train(model: Path, tmp_path: Path, capsys) -> None:
+    """From the command line: a multi-view set whose body is smplx."""
+    body = load_body("smplx", model)
+    start_set(tmp_path / "people", "smplx", (64, 64))
+    for i in range(2):
+        write_views(tmp_path / "people", dataclasses.replace(person(body, f"p{i}", i, 2, 64), body="smplx"))
+    words = ["train", "avatar", "--data", str(tmp_path / "people"), "--run", str(tmp_path / "run"), "--preset", "nano",
+             "--steps", "1", "--batch", "2", "--micro-batch", "2", "--size", "64", "--texture", "32", "--holdout", "1",
+             "--device", "cpu"]  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 1 and "needs your own model file: add --body-path" in capsys.readouterr().err
+    main([*words, "--body", "smplx", "--body-path", str(model)])
+    assert load_networks(tmp_path / "run" / "weights").atlas == body.atlas.hash
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The loop all stages share: exact resume, several processes, clean stops."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -122,6 +123,7 @@ def test_checkpoint_of_other_networks(tmp_path):
 
 
 def test_schedule():
+    assert schedule(900, dataclasses.replace(LOOP, schedule="constant")) == 1
     factors = [schedule(s, LOOP) for s in range(LOOP.steps)]
     assert factors[0] == 0.25 and max(factors) == factors[LOOP.warmup] == 1
     assert all(a > b for a, b in zip(factors[LOOP.warmup :], factors[LOOP.warmup + 1 :], strict=False))

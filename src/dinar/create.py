@@ -1,6 +1,6 @@
 """Photo(s) to avatar: the inference of §3.4, top to bottom.
 
-fit the body -> widen it to the clothes -> sample the texture -> merge views -> restore the unseen -> Avatar
+fit the body -> widen it to the clothes -> sample the texture -> merge views -> complete the unseen -> Avatar
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from .fit.fit_file import Fit, load_fit
 from .fit.offsets import Silhouette, fit_offsets
 from .fit.smplify import fit_body
 from .labels import Convention
+from .nets.channels import SAMPLED
 from .nets.perceptual import LPIPS
 from .neural.avatar import fine_layer
-from .neural.encode import NeuralOptions, make_neural
+from .neural.encode import FILLED, NeuralOptions, make_neural
+from .neural.regression import open_regressor, predictor
 from .neural.weights import Renderer, open_networks
 from .options import changed, check_choices
 from .photo.surface import SURFACE_BODY, has_surface
@@ -60,7 +62,7 @@ class CreateOptions(NeuralOptions):
     fits: Annotated[tuple[Path, ...], tyro.conf.arg(name="fit")] = ()
     """A body fit for each photo, from --save-fit or `dinar fit --each`. With --body smplx also a SMPLify-X pkl."""
     offsets: bool = True
-    """Widen the body mesh to the outline of clothes and hair in the photo."""
+    """Widen the body mesh to the outline of clothes and hair in the photo. Not with weights trained without it."""
     occlusion: bool = True
     """Take no colours along the outlines of limbs in front of the body, where the fit is uncertain (paper, §3.5)."""
     # Take no colours from pixels where the surface network sees another part of the body than the fitted mesh has. Arms
@@ -75,6 +77,8 @@ class CreateOptions(NeuralOptions):
     renderer: Renderer = "auto"
     weights: Path | None = None
     """Folder of weights of the neural renderer, as RUN/weights of `dinar train`. None: the shipped ones."""
+    regressor: Path | None = None
+    """Folder of weights for --unseen regression, as RUN/weights of `dinar train regression`. None: the shipped ones."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -88,6 +92,11 @@ class CreateOptions(NeuralOptions):
             if self.renderer == "mesh":
                 raise DinarError("weights are of the neural renderer: expected renderer neural or no weights")
             object.__setattr__(self, "renderer", "neural")
+        if self.regressor is not None:
+            object.__setattr__(self, "regressor", Path(self.regressor))
+            if self.unseen not in (None, "regression"):
+                raise DinarError(f"a regressor is for unseen regression, got unseen {self.unseen}")
+            object.__setattr__(self, "unseen", "regression")
         if self.mask_convention and not self.masks:
             raise DinarError("expected the label map of each photo as its mask, got "
                              f"{self.mask_convention} labels and no mask")  # fmt: skip
@@ -122,6 +131,8 @@ def create(
         raise DinarError(f"evidence needs the {SURFACE_BODY} body and the weights of the surface network, got the "
                          f"{body.name} body{'' if has_surface() else ' and no weights'}")  # fmt: skip
     networks = open_networks(o.weights, o.renderer, body.atlas.hash)
+    o = o.resolved(networks)
+    predict = predictor(open_regressor(o.regressor, body), body) if o.unseen == "regression" else None
     clock = {}
     start = time.perf_counter()
 
@@ -156,7 +167,7 @@ def create(
         for s, f in zip(subjects, found, strict=True)
     ]
     D = torch.zeros(body.num_vertices, 3)
-    if o.offsets:
+    if o.offsets and (networks is None or networks.offsets):
         D = torch.from_numpy(fit_offsets(body, betas, silhouettes))
     lap("offsets")
 
@@ -165,24 +176,30 @@ def create(
     texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)
     lap("sample")
 
-    progress("restoring what the photo does not show")
-    whole = restore(body, texture, seen, classes)
-    lap("restore")
+    whole = texture
+    if o.unseen != "diffusion":
+        progress("restoring what the photo does not show")
+        whole = restore(body, texture, seen, classes, predict)
+        lap("restore")
 
     neural, used = None, []
     if networks is not None:
         progress("making the neural texture")
-        o = o.resolved(networks)
-        fine = fine_layer(whole, np.ones_like(seen)) if o.unseen == "restoration" else fine_layer(texture, seen)
+        fine = fine_layer(whole, np.ones_like(seen)) if o.unseen in FILLED else fine_layer(texture, seen)
         pictures = [(s.rgb, s.alpha) for s in subjects]
         judge = perceptual(progress) if o.refine and o.rgb else None
-        neural, used = make_neural(body, networks, pictures, found, D, fine, o, judge, progress=progress, lap=lap)
+        neural, used = make_neural(body, networks, pictures, found, D, fine, o, o.occlusion, judge,
+                                   progress=progress, lap=lap)  # fmt: skip
+        if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too
+            inpainted = neural.texture[0, SAMPLED].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
+            whole = restore(body, texture, seen, classes, lambda *_: inpainted)
+            lap("restore")
 
     first = found[0]
     meta = {
         "dinar": __version__, "photos": [s.name for s in subjects], "renderer": "neural" if neural else "mesh",
         "people": [[s.index, s.count] for s in subjects],
-        "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": o.evidence},
+        "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": o.evidence, "unseen": o.unseen},
         "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in found],
     }  # fmt: skip
     if neural:

@@ -17,7 +17,16 @@ from ..files import check_output
 from ..train import stages
 from ..train.parser import train as train_parser
 from ..train.pose import train as train_pose
-from ..train.presets import PRESETS, AvatarOptions, ParserOptions, PoseOptions, SurfaceOptions, derived
+from ..train.presets import (
+    PRESETS,
+    AvatarOptions,
+    ParserOptions,
+    PoseOptions,
+    RegressionOptions,
+    SurfaceOptions,
+    derived,
+)
+from ..train.regression import train as train_regression
 from ..train.surface import train as train_surface
 from .common import Common, Flat, given_files
 
@@ -71,6 +80,13 @@ class TrainPose(TrainStage):
 
 
 @dataclass
+class TrainRegression(TrainStage):
+    """Train the regressor, which predicts unseen texels from seen ones (not in the paper)."""
+
+    options: Flat[RegressionOptions] = field(default_factory=RegressionOptions)
+
+
+@dataclass
 class TrainAvatar(TrainStage):
     """Train encoder, generator and neural renderer end to end (DINAR paper, §3.1)."""
 
@@ -93,7 +109,8 @@ class TrainInpainting(TrainAvatar):
 
 
 STAGES: dict[str, type[TrainStage]] = {
-    "parser": TrainParser, "surface": TrainSurface, "pose": TrainPose, "avatar": TrainAvatar,
+    "parser": TrainParser, "surface": TrainSurface, "pose": TrainPose, "regression": TrainRegression,
+    "avatar": TrainAvatar,
     "compression": TrainCompression, "finetune": TrainFinetune, "inpainting": TrainInpainting,
 }  # fmt: skip
 
@@ -136,6 +153,8 @@ def run(train: TrainCommand) -> None:
         start = partial(train_surface, backgrounds=c.backgrounds)
     elif isinstance(c, TrainPose):
         start = partial(train_pose, backgrounds=c.backgrounds)
+    elif isinstance(c, TrainRegression):
+        start = partial(train_regression, body_path=c.body_path)
     done = start(c.data, c.run, options, weights=c.weights, init=c.init, cpu=c.device == "cpu", dry_run=c.dry_run)
     if not done:
         sys.exit(130)  # stopped by a signal: the same command goes on

@@ -16,6 +16,7 @@ from .discriminator import Discriminator
 from .encoder import Encoder
 from .generator import Generator
 from .pretrained import Network
+from .regressor import TextureRegressor
 from .renderer import FastRenderer, PaperRenderer
 from .vqgan import VQGAN
 
@@ -34,6 +35,7 @@ PRESETS: dict[str, dict[str, Made]] = {
         "vqgan": (VQGAN, dict(widths=[16, 32, 48], blocks=1, num_embeddings=1024, groups=8, size=64)),
         "denoiser": (Denoiser, dict(widths=[32, 64, 96], blocks=1, head_dim=16, dropout=0.1, groups=8, mirror=True,
                                prediction="v_prediction", residual=True)),
+        "regressor": (TextureRegressor, dict(widths=[16, 24, 32], size=64)),
     },
     "base": {  # 12.5 M parameters without D; with the parser less than 32 MiB of fp16
         "encoder": (Encoder, dict(size=256, width=4096, max_channels=80, style=128)),
@@ -43,19 +45,22 @@ PRESETS: dict[str, dict[str, Made]] = {
         "vqgan": (VQGAN, dict(widths=[32, 48, 64], blocks=1, num_embeddings=2048, groups=16)),
         "denoiser": (Denoiser, dict(widths=[32, 48, 80], blocks=1, head_dim=16, dropout=0.1, groups=16, mirror=True,
                                prediction="v_prediction", residual=True)),
+        "regressor": (TextureRegressor, {}),
     },
     "paper": {
         "encoder": (Encoder, {}), "generator": (Generator, {}), "renderer": (PaperRenderer, {}),
         "discriminator": (Discriminator, {}), "vqgan": (VQGAN, {}), "denoiser": (Denoiser, {}),
+        "regressor": (TextureRegressor, dict(widths=[64, 128, 192, 256, 256], size=256)),
     },
 }  # fmt: skip
 
-NAMES = tuple(PRESETS["paper"])
+NAMES = tuple(n for n in PRESETS["paper"] if n != "regressor")
+"""Networks of the four stages, which one folder of weights holds."""
 
 
 def build(preset: str, name: str, **changes: Any) -> Network:
     """A network of the table with random weights; ``changes`` replace its arguments."""
-    if preset not in PRESETS or name not in NAMES:
+    if preset not in PRESETS or name not in PRESETS[preset]:
         raise DinarError(f"expected a preset of {', '.join(PRESETS)} and a network of {', '.join(NAMES)}, got "
                          f"{preset} {name}")  # fmt: skip
     kind, arguments = PRESETS[preset][name]

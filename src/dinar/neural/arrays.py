@@ -12,6 +12,7 @@ from torch import Tensor
 from ..body import Body
 from ..body.regions import regions
 from ..body.rotation import axis_angle_to_matrix
+from ..labels import LABEL
 from ..scene import interpolate, vertex_normals
 from ..texture.occlusion import occlusion_outlines
 from ..views import Views
@@ -20,7 +21,13 @@ FACE_MARGIN = 0.15  # added on each side of a face box, as a share of its longer
 MIN_FACE_PIXELS = 12  # a face with fewer visible pixels has no box
 
 
-def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
+def view_arrays(
+    v: Views,
+    body: Body,
+    size: int,
+    bags: bool = True,  # bags are part of the person; False: they are cut out like the background, as in ``create``
+    occlusion: bool = True,  # leave the outlines of limbs before the body out of sample_mask (§3.5)
+) -> dict[str, np.ndarray]:
     """Network inputs of N views at ``size`` S, float32.
 
     Returns:
@@ -28,7 +35,7 @@ def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
         mask: [N, 1, S, S] in [0, 1], the person.
         uv: [N, 2, S, S] in [0, 1], UV render of the fitted body; 0 outside it.
         body_mask: [N, 1, S, S] {0, 1}, pixels of the body.
-        sample_mask: [N, 1, S, S] {0, 1}, the same without occlusion outlines (§3.5).
+        sample_mask: [N, 1, S, S] {0, 1}, the same without occlusion outlines.
         cover: [N, 1, S, S] in [0, 1], the share of each pixel that the body covers.
         facing: [N, 1, S, S] in [0, 1], λ of §3.2.
         face: [N, 4] x0, y0, x1, y1 of the face in [0, 1]; zeros where it is not seen.
@@ -37,13 +44,15 @@ def view_arrays(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
     r = v.raster(body, size, fitted=True)
     rgb = v.rgb.permute(0, 3, 1, 2).float() / 255
     alpha = v.alpha[:, None].float() / 255
+    if not bags and v.labels is not None:
+        alpha = alpha * (v.labels != LABEL["bag"])[:, None]
     if v.size != (size, size):
         rgb, alpha = (F.interpolate(t, size=(size, size), mode="area") for t in (rgb, alpha))
     cosines = _facing(v, r.vertices, body)
     facing = interpolate(r.fragments, cosines[..., None], body.faces).permute(0, 3, 1, 2)
     body_mask = r.mask[:, None].float()
     sample_mask = body_mask.clone()
-    for i in range(len(v)):
+    for i in range(len(v) if occlusion else 0):
         one = type(r.fragments)(*(getattr(r.fragments, k)[i : i + 1] for k in ("face", "barycentrics", "depth")))
         sample_mask[i, 0] *= torch.from_numpy(~occlusion_outlines(body, one))
     tensors = {"rgb": rgb * alpha + 1 - alpha, "mask": alpha, "uv": r.uv.permute(0, 3, 1, 2), "body_mask": body_mask,

@@ -29,6 +29,7 @@ class Neural:
     fine: Fine | None  # sampled colours at a higher resolution than S
     renderer: Network
     size: int  # pixels a side of the pictures that the renderer was trained on
+    rgb_size: int | None = None  # texels a side of the fine layer in its training; 0: it had none; None: as ``size``
 
     @cached_property
     def folded_renderer(self) -> nn.Module:
@@ -37,8 +38,11 @@ class Neural:
 
     @cached_property
     def coarse(self) -> Fine | None:
-        """``fine`` averaged down to the renderer's resolution, so that no texel falls between its pixels."""
-        r = 1 if self.fine is None else self.fine.rgb.shape[-1] // self.size
+        """``fine`` at the resolution that the renderer was trained with; None if it was trained without."""
+        rgb_size = self.size if self.rgb_size is None else self.rgb_size
+        if rgb_size == 0:
+            return None
+        r = 1 if self.fine is None else self.fine.rgb.shape[-1] // rgb_size
         if self.fine is None or r < 2:
             return self.fine
         known = F.avg_pool2d(self.fine.known, r)
@@ -71,7 +75,8 @@ def to_tensors(neural: Neural, rgb: Tensor) -> tuple[dict[str, Tensor], dict[str
     if not in_package:
         out |= {f"renderer.{k}": v.half() if v.is_floating_point() else v
                 for k, v in neural.renderer.state_dict().items() if not k.endswith("num_batches_tracked")}  # fmt: skip
-    about = {"size": neural.size, "renderer": {"network": name, **neural.renderer.config}, "weights": weights,
+    about = {"size": neural.size, "rgb_size": neural.rgb_size,
+             "renderer": {"network": name, **neural.renderer.config}, "weights": weights,
              "embedded": not in_package, "colours": same}  # fmt: skip
     return out, about
 
@@ -85,7 +90,9 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
     what = f"{path}: expected a neural texture with its renderer"
     config = dict(about["renderer"]) if isinstance(about.get("renderer"), dict) else {}
     kind = {c.__name__: c for c in (FastRenderer, PaperRenderer)}.get(str(config.pop("network", "")))
-    size, texture = about.get("size"), t.get("neural.texture")
+    size, texture, rgb_size = about.get("size"), t.get("neural.texture"), about.get("rgb_size")
+    if rgb_size is not None and (type(rgb_size) is not int or not 0 <= rgb_size <= 8192):
+        raise DinarError(f"{what}, got a damaged header; make it again with `dinar create`")
     if kind is None or type(size) is not int or not 16 <= size <= 4096:
         raise DinarError(f"{what}, got a damaged header; make it again with `dinar create`")
     side = 0 if texture is None or texture.dim() != 3 else texture.shape[-1]
@@ -111,4 +118,4 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
         if known is None or tuple(rgb.shape) != (3, n, n) or tuple(known.shape) != (1, n, n) or n < 8:
             raise DinarError(f"{what}, got finer colours of another shape; make it again with `dinar create`")
         fine = Fine(rgb[None].float() / 255, known[None].float() / 255)
-    return Neural(texture[None].float(), fine, renderer, size)
+    return Neural(texture[None].float(), fine, renderer, size, rgb_size)

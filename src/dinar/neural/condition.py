@@ -1,16 +1,24 @@
 """The denoiser's condition, T_c^j ⊕ b(B_fill^j) (§3.3), and textures with their holes filled by simple means.
 
-Beyond the paper, the condition may contain the same of the mirrored texture.
+Beyond the paper, the condition may contain the same of the mirrored texture. The regression of unseen texels is told
+more: the texture's mirror and fold, what is worn, and where every texel lies on the body.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..body import Body
+from ..labels import CLASSES
 from ..nets.channels import FILL, GENERATED, MASKS, SAMPLED
 from ..nets.renderer import push_pull
+from ..texture.surface import opposite, surface
 from .texture import mirror
 
 
@@ -43,3 +51,63 @@ def condition(
     if mirrored is not None:
         parts += [mirrored, resize(mirror(partial[:, FILL]), latents.shape[-1])]
     return torch.cat(parts, 1)
+
+
+# ---- what the body knows: the condition of nets/regressor.py -------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Facts about the atlas at one texture size, and the warps that copy a texture's other sides into place."""
+
+    size: int
+    folded: Tensor  # [S * S] int64 flat index of the texel on the other side, front or back; of itself in gutters
+    position: Tensor  # [3, S, S] rest position, mean 0 and standard deviation 1 over the texels; 0 in gutters
+    inside: Tensor  # [1, S, S] {0, 1} texels in an island
+
+    def fold(self, texture: Tensor) -> Tensor:  # [..., S, S]
+        """The texture with front and back of every part of the body exchanged."""
+        return texture.flatten(-2)[..., self.folded].view_as(texture)
+
+    def warps(self, texture: Tensor) -> list[Tensor]:
+        """The texture, its mirror, its fold, and the fold of the mirror."""
+        return [texture, mirror(texture), self.fold(texture), self.fold(mirror(texture))]
+
+    def to(self, device: torch.device) -> Geometry:
+        return Geometry(self.size, self.folded.to(device), self.position.to(device), self.inside.to(device))
+
+
+@lru_cache(maxsize=2)
+def geometry(body: Body, size: int) -> Geometry:
+    s = surface(body, size)
+    index = torch.from_numpy(s.texels.index)
+    folded = torch.arange(size * size)
+    folded[index] = index[torch.from_numpy(opposite(s))]
+    position = torch.zeros(3, size * size)
+    position[:, index] = torch.from_numpy(((s.x - s.x.mean(0)) / s.x.std(0)).T.astype(np.float32))
+    return Geometry(size, folded, position.view(3, size, size), torch.from_numpy(s.texels.inside)[None].float())
+
+
+def first_guess(g: Geometry, rgb: Tensor, lam: Tensor) -> Tensor:  # [B, 3, S, S], [B, 1, S, S] -> [B, 3, S, S]
+    """Unseen texels from the mirror, else the fold, else the fold of the mirror, else push-pull; seen ones stay."""
+    seen = (lam > 0).float()
+    out, known = torch.zeros_like(rgb), torch.zeros_like(seen)
+    for colour, there in zip(g.warps(rgb * seen), g.warps(seen), strict=True):
+        take = (known < 0.5) & (there > 0.5)
+        out, known = torch.where(take, colour, out), torch.where(take, 1.0, known)
+    return push_pull(out, known)
+
+
+def surface_condition(
+    g: Geometry,
+    rgb: Tensor,  # [B, 3, S, S] in [0, 1], read where lam > 0
+    lam: Tensor,  # [B, 1, S, S] in [0, 1] λ of §3.2; 0: not seen
+    worn: Tensor,  # [B, 1, S, S] integers of labels.CLASSES where seen; 0: no parse
+) -> tuple[Tensor, Tensor]:
+    """The input of nets/regressor.py [B, INPUTS, S, S], and the first guess [B, 3, S, S] that its output corrects."""
+    seen = (lam > 0).float()
+    classes = F.one_hot((worn[:, 0] * (lam[:, 0] > 0)).long(), len(CLASSES)).movedim(-1, 1)[:, 1:].float()
+    parts = g.warps(torch.cat([(rgb - 0.5) * seen, seen, lam, classes], 1))
+    guess = first_guess(g, rgb, lam)
+    same = torch.cat([g.position, g.inside])[None].expand(len(rgb), -1, -1, -1)
+    return torch.cat([*parts, same, guess - 0.5], 1), guess

@@ -8,12 +8,13 @@ from typing import TypeVar, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..body import Body
 from ..errors import DinarError
 from ..fit.fit_file import Fit
-from ..nets.channels import COLOURS, GENERATED
+from ..nets.channels import COLOURS, GENERATED, MASKS
 from ..nets.denoiser import Denoiser
 from ..nets.pretrained import Network
 from ..nets.vqgan import VQGAN
@@ -28,6 +29,7 @@ from .refine import Refinement, refine
 from .texture import Fine, Partial, compose, merge, sample
 from .weights import Networks, Unseen
 
+FILLED = ("restoration", "regression")  # choices of ``unseen`` that complete the colours before the networks
 MARGIN = 0.06  # border around the person in network inputs, as a share of the person's longer side
 
 
@@ -39,19 +41,40 @@ class NeuralOptions:
     """With the neural renderer: use the generated texture channels. Does not select the renderer (--renderer)."""
     rgb: bool = True
     """With the neural renderer: use the texture colours sampled from the photo."""
-    # With the neural renderer: what fills texels (texture pixels) that no photo shows. restoration: as for the mesh.
-    # None: the choice stored with the weights.
+    # What fills texels (texture pixels) that no photo shows. restoration: rules. regression: a network that predicts
+    # them. Only with the neural renderer: diffusion (paper, §3.3), or nothing. None: restoration for the mesh, else the
+    # choice stored with the weights.
     unseen: Unseen | None = None
     # With the neural renderer: optimise the texture so that its picture matches the photo, and match the colours of the
     # rest (paper, app. B). None: the choice stored with the weights.
     refine: bool | None = None
+    # Weight of the adversarial loss in the refinement (paper: 0.01). It needs weights with a discriminator, as training
+    # with --adversarial writes them. 0: without.
+    refine_adversarial: float = 0.0
     seed: int = 0
     """Random seed of --unseen diffusion."""
 
-    def resolved(self: O, networks: Networks) -> O:
-        """With the networks' own choices where none is given."""
+    def resolved(self: O, networks: Networks | None) -> O:
+        """With the networks' own choices where none is given; None: the mesh alone.
+
+        Raises:
+            DinarError: ``unseen`` needs networks that are not there.
+        """
+        if networks is None:
+            if self.unseen in ("diffusion", "nothing"):
+                raise DinarError(f"unseen {self.unseen} is a choice of the neural renderer: expected renderer neural, "
+                                 "or unseen restoration or regression")  # fmt: skip
+            return replace(self, unseen=self.unseen or "restoration", refine=False)
+        if self.unseen == "diffusion" and not networks.diffusion:
+            raise DinarError("unseen diffusion needs a VQGAN and a denoiser, which these weights lack: train the "
+                             "stages compression and inpainting, or take unseen restoration")  # fmt: skip
+        if self.refine_adversarial > 0 and "discriminator" not in networks.nets:
+            raise DinarError("refine_adversarial needs a discriminator, which these weights lack: train with "
+                             "--adversarial, or take 0")  # fmt: skip
+        own = networks.unseen or ("diffusion" if networks.diffusion else "restoration")
+        own = "restoration" if own == "diffusion" and not networks.diffusion else own
         refine = networks.refine if self.refine is None else self.refine
-        return replace(self, unseen=self.unseen or networks.unseen, refine=refine)
+        return replace(self, unseen=self.unseen or own, refine=refine)
 
 
 O = TypeVar("O", bound=NeuralOptions)
@@ -63,10 +86,11 @@ def make_neural(
     photos: Sequence[tuple[np.ndarray, np.ndarray]],  # rgb [H, W, 3] uint8, alpha [H, W] float32
     fits: Sequence[Fit],
     offsets: Tensor | None = None,  # [V, 3] metres at rest, from the body to the clothes
-    fine: Fine | None = None,  # sampled colours at a higher resolution
+    fine: Fine | None = None,  # sampled colours at a higher resolution; complete if ``unseen`` is filled by rules
     options: NeuralOptions | None = None,
+    occlusion: bool = True,  # leave out the outlines of limbs (§3.5)
     perceptual: nn.Module | None = None,  # LPIPS, for the refinement
-    refinement: Refinement | None = None,  # None: without a discriminator
+    refinement: Refinement | None = None,  # None: that of the options
     steps: int | None = None,  # of the diffusion sampler; None: as many as it needs
     progress: Callable[[str], None] = lambda _: None,
     lap: Callable[[str], None] = lambda _: None,  # told what has just been done, for a clock
@@ -79,8 +103,8 @@ def make_neural(
     o, nets, used = (options or NeuralOptions()).resolved(networks), networks.nets, []
     device = next(nets["renderer"].parameters()).device
     views = [as_views(body, *p, f, networks.size, offsets) for p, f in zip(photos, fits, strict=True)]
-    batches = [{k: torch.from_numpy(x).to(device) for k, x in view_arrays(v, body, networks.size).items()
-                if k != "front"} for v in views]  # fmt: skip
+    arrays = [view_arrays(v, body, networks.size, occlusion=occlusion) for v in views]
+    batches = [{k: torch.from_numpy(x).to(device) for k, x in a.items() if k != "front"} for a in arrays]
     with torch.no_grad():
         made = [encode(nets, b, networks.texture) for b in batches]
     textures = torch.stack([t for t, _ in made])
@@ -94,8 +118,10 @@ def make_neural(
         partial = torch.cat([torch.zeros_like(partial[:, GENERATED]), partial[:, COLOURS]], 1)
     inside = torch.from_numpy(texels(body.atlas, networks.texture).inside).to(device)
     mix: Callable[[Tensor, Tensor], Tensor] = lambda _, part: part  # noqa: E731
-    restored = whole = partial
-    if o.unseen == "diffusion" and "denoiser" in nets and "vqgan" in nets:
+    whole, restored = partial, None
+    if o.unseen in FILLED and fine is not None:  # all texels are known now, and both masks are 1, as in training
+        whole = partial = blend(with_colours(partial, fine), partial)
+    elif o.unseen == "diffusion":
         progress("inpainting unseen texels")
         whole, restored = inpaint(cast(VQGAN, nets["vqgan"]), cast(Denoiser, nets["denoiser"]), partial, (o.seed,),
                                   inside, steps=steps)  # fmt: skip
@@ -106,8 +132,8 @@ def make_neural(
         progress("refining the colours")
         b = batches[0]
         whole, fine, _ = refine(nets["renderer"], partial, restored, mix, lam, b["uv"], b["body_mask"], b["cover"],
-                                b["rgb"], b["mask"], perceptual, None, fine,
-                                refinement or Refinement(adversarial=0.0))  # fmt: skip
+                                b["rgb"], b["mask"], perceptual, nets.get("discriminator"), fine,
+                                refinement or Refinement(adversarial=o.refine_adversarial))  # fmt: skip
         used.append("refinement" if perceptual is not None else "refinement without LPIPS")
         lap("refine")
     largest = float(whole.abs().max())
@@ -116,7 +142,16 @@ def make_neural(
                          "generator diverged; train it again with a larger losses.scale")  # fmt: skip
     if fine is not None:  # 8 bits, as in the avatar file, so that a loaded avatar equals the one that was made
         fine = Fine((fine.rgb * 255).round() / 255, fine.known)
-    return Neural(whole.half().float(), fine, nets["renderer"], networks.size), [*used, "renderer"]
+    rgb_size = networks.size if networks.rgb_size is None else networks.rgb_size
+    return Neural(whole.half().float(), fine, nets["renderer"], networks.size, rgb_size), [*used, "renderer"]
+
+
+def with_colours(texture: Tensor, fine: Fine) -> Tensor:  # [B, 21, S, S]
+    """The texture with the fine layer's colours, averaged down to its size, in place of its own."""
+    r = fine.rgb.shape[-1] // texture.shape[-1]
+    known = F.avg_pool2d(fine.known, r) if r > 1 else fine.known
+    rgb = F.avg_pool2d(fine.rgb * fine.known, r) / known.clamp(min=1e-3) if r > 1 else fine.rgb
+    return torch.cat([texture[:, GENERATED], rgb.to(texture).expand(len(texture), -1, -1, -1), texture[:, MASKS]], 1)
 
 
 def encode(

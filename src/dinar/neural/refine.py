@@ -1,19 +1,23 @@
 """Refinement at inference (app. B): optimise the photo's texels through the renderer, match the colours of the others.
 
-The mesh is rasterised once. A step is one forward and backward pass of the renderer over the person's box.
+The mesh is rasterised once. A step is one forward and backward pass of the renderer over the person's box; with an
+inpainted texture two, because eq. 7 is fitted to a picture of T_res alone, on which α and β act everywhere.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nets.channels import FILL, GENERATED, MASKS, SAMPLED
-from ..nets.discriminator import discriminator_loss, generator_loss
+from ..nets.discriminator import discriminator_loss, generator_loss, r1
+from ..nets.pretrained import Network
 from .texture import Fine, rasterize_texture
 
 FADE = (0.5, 0.7)  # λ between which a texel's step grows from 0 to 1 (the released system fades out below .6)
@@ -30,6 +34,8 @@ class Refinement:
     l2: float = 2.2
     lpips: float = 1.0
     adversarial: float = 0.01  # 0: without a discriminator
+    r1: float = 0.1  # of the discriminator, as in eq. 4
+    r1_every: int = 16
 
 
 def match_colours(texture: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
@@ -41,8 +47,8 @@ def match_colours(texture: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 def refine(
     renderer: nn.Module,  # θ, in eval mode
     partial: Tensor,  # [1, 21, S, S] T^j
-    restored: Tensor,  # [1, 21, S, S] T_res
-    mix: Callable[[Tensor, Tensor], Tensor],  # (T_res, T^j) -> T, eq. 6
+    restored: Tensor | None,  # [1, 21, S, S] T_res; None: T^j is complete, and there is nothing to match
+    mix: Callable[[Tensor, Tensor], Tensor],  # (T_res, T^j) -> T, eq. 6; not used without T_res
     lam: Tensor,  # [1, 1, S, S] in [0, 1] λ of T^j
     uv: Tensor,  # [1, 2, H, W] in [0, 1], UV render of the photo's view
     body_mask: Tensor,  # [1, 1, H, W] {0, 1}
@@ -68,7 +74,7 @@ def refine(
     delta = torch.zeros_like(partial[:, SAMPLED], requires_grad=True)
     alpha, beta = (torch.full((3,), v, device=layer.device, requires_grad=True) for v in (1.0, 0.0))
     adam = torch.optim.Adam([{"params": [delta]}, {"params": [alpha, beta]}], lr=o.lr, betas=(0.0, 0.99))
-    disc, disc_adam = discriminator if o.adversarial > 0 else None, None
+    disc, disc_adam = copy.deepcopy(discriminator) if o.adversarial > 0 else None, None  # the next photo starts anew
     if disc is not None:
         disc_adam = torch.optim.Adam(disc.parameters(), lr=o.discriminator_lr, betas=(0.0, 0.99))
 
@@ -81,21 +87,28 @@ def refine(
             part = torch.cat([partial[:, GENERATED], rgb, partial[:, MASKS]], 1)
         else:
             finer = Fine(rgb, fine.known)
-        return mix(match_colours(restored, alpha, beta), part), finer
+        # α and β are not fitted here: after eq. 6 they act on the few visible texels that the photo does not know
+        return part if restored is None else mix(match_colours(restored, alpha.detach(), beta.detach()), part), finer
+
+    def difference(picture: Tensor) -> Tensor:
+        seen = (mask > 0.5).float()
+        loss = o.l2 * ((picture - photo).square() * seen).sum() / (3 * seen.sum().clamp(min=1))
+        return loss if perceptual is None else loss + o.lpips * perceptual(picture, photo).mean()
+
+    def drawn(texture: Tensor, finer: Fine | None) -> Tensor:
+        rgb, a = renderer(rasterize_texture(texture, uv, body_mask, finer), uv, cover)
+        return rgb * a + 1 - a
 
     trainable = [p for p in renderer.parameters() if p.requires_grad]
     for p in trainable:
         p.requires_grad_(False)
-    for _ in range(o.steps):
-        texture, finer = now()
-        rgb, a = renderer(rasterize_texture(texture, uv, body_mask, finer), uv, cover)
-        picture = rgb * a + 1 - a
-        seen = (mask > 0.5).float()
-        loss = o.l2 * ((picture - photo).square() * seen).sum() / (3 * seen.sum().clamp(min=1))
-        if perceptual is not None:
-            loss = loss + o.lpips * perceptual(picture, photo).mean()
+    for step in range(o.steps):
+        picture = drawn(*now())
+        loss = difference(picture)
+        if restored is not None:
+            loss = loss + difference(drawn(match_colours(restored, alpha, beta), None))
         if disc is not None:
-            n = disc.config["size"]  # type: ignore[index]
+            n = cast(Network, disc).config["size"]
             resized = lambda t: F.interpolate(t, size=(n, n), mode="bilinear")  # noqa: B023, E731
             disc.requires_grad_(False)
             loss = loss + o.adversarial * generator_loss(disc(resized(picture)))
@@ -105,7 +118,13 @@ def refine(
         if disc is not None and disc_adam is not None:
             disc.requires_grad_(True)
             disc_adam.zero_grad()
-            discriminator_loss(disc(resized(photo)), disc(resized(picture.detach()))).backward()
+            with_r1 = step % o.r1_every == 0
+            real = resized(photo).detach().clone().requires_grad_(with_r1)
+            logits = disc(real)
+            total = discriminator_loss(logits, disc(resized(picture.detach())))
+            if with_r1:
+                total = total + o.r1 * o.r1_every * r1(logits, real)
+            total.backward()
             disc_adam.step()
     for p in trainable:
         p.requires_grad_(True)

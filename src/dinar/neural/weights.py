@@ -20,8 +20,8 @@ from ..nets.presets import NAMES, PRESETS
 from ..nets.pretrained import Network
 from ..nets.renderer import load_renderer
 
-Unseen = Literal["diffusion", "restoration", "nothing"]
-"""What fills the colours that no photo shows: §3.3; texture.restore; or nothing, and the renderer makes what it can."""
+Unseen = Literal["diffusion", "regression", "restoration", "nothing"]
+"""What fills texels that no photo shows: §3.3; nets.regressor; texture.restore; or nothing but the renderer."""
 Renderer = Literal["auto", "mesh", "neural"]
 """What draws an avatar; auto: the neural renderer where its weights say that it is better than the mesh."""
 
@@ -35,14 +35,22 @@ class Networks:
     nets: dict[str, Network]
     size: int  # pixels a side of the pictures
     default: bool = False  # they are better than the textured mesh: `create` uses them by default
-    unseen: Unseen = "diffusion"  # what does better with them
+    unseen: Unseen | None = None  # what does better with them; None: the diffusion where they have one
     refine: bool = False  # likewise; with all weights so far it left stains (docs/training.md)
     atlas: str = ""  # hash of the atlas of the body they were trained with; empty: not said
+    rgb_size: int | None = None  # texels a side of the sampled colours in training; None: not said, as the pictures
+    offsets: bool = True  # the body was widened to the clothes in training
+    bags: bool = True  # bags were painted on the body in training; `create` cuts them out in any case
 
     @property
     def texture(self) -> int:
         """Texels a side."""
         return int(self.nets["generator"].config["size"])
+
+    @property
+    def diffusion(self) -> bool:
+        """The networks of §3.3 are there."""
+        return "denoiser" in self.nets and "vqgan" in self.nets
 
     def to(self, device: torch.device | str) -> Networks:
         for net in self.nets.values():
@@ -70,13 +78,17 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
     about = read_json(folder / FILE, what="the description of trained networks")
     if not isinstance(about, dict):
         raise DinarError(f"{folder / FILE}: expected the size of the pictures and more by name; train again")
-    size, unseen, atlas = about.get("size"), about.get("unseen", "diffusion"), about.get("atlas", "")
+    size, unseen, atlas = about.get("size"), about.get("unseen"), about.get("atlas", "")
+    rgb_size = about.get("rgb_size")
     if type(size) is not int or not 16 <= size <= 4096:
         raise DinarError(f"{folder / FILE}: expected a size of the pictures from 16 to 4096 pixels; train again")
     unseen = "restoration" if unseen == "classical" else unseen  # its name before
-    if unseen not in get_args(Unseen) or not isinstance(atlas, str):
+    if unseen not in (*get_args(Unseen), None) or not isinstance(atlas, str):
         raise DinarError(f"{folder / FILE}: expected unseen to be one of {', '.join(get_args(Unseen))}; train again")
-    return Networks(out, size, bool(about.get("default", False)), unseen, bool(about.get("refine", False)), atlas)
+    if rgb_size is not None and (type(rgb_size) is not int or not 0 <= rgb_size <= 8192):
+        raise DinarError(f"{folder / FILE}: expected an rgb_size from 0 to 8192 texels; train again")
+    return Networks(out, size, bool(about.get("default", False)), unseen, bool(about.get("refine", False)), atlas,
+                    rgb_size, bool(about.get("offsets", True)), bool(about.get("bags", True)))  # fmt: skip
 
 
 def shipped() -> Path | None:
@@ -103,7 +115,7 @@ def open_networks(folder: Path | None, renderer: Renderer, atlas: str = "") -> N
             raise DinarError("this dinar ships no weights for the neural renderer: train them (make nano, "
                              "docs/training.md) and give the folder with --weights")  # fmt: skip
         return None
-    found = load_networks(folder, [n for n in NAMES if n != "discriminator"])
+    found = load_networks(folder)
     if missing := [n for n in ("encoder", "generator", "renderer") if n not in found.nets]:
         raise DinarError(f"{folder}: expected an encoder, a generator and a renderer; {', '.join(missing)} missing")
     if atlas and found.atlas not in ("", atlas):

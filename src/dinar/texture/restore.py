@@ -3,10 +3,13 @@
 Every unseen texel takes the colour of seen ones of the same kind: torso, arms and legs by :mod:`.fold`, hair by
 :mod:`.hair`, faces from faces, hands from hands or skin. The colour step between seen and restored texels at their
 border is then spread over the unseen surface by :mod:`.membrane`, so that there is no seam and the light continues.
+
+Where a network predicts the colours, these rules still give what it cannot: the cloth's weave and the hair's strands.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import cv2
@@ -35,7 +38,12 @@ SOFT = 0.008  # of the texture's side: width of the soft border of the seen
 SOURCES = 64  # least texels to take colours from
 FLAT = {"neck": (1, 1, 0.15), "head": (1, 1, 0.3)}  # distances from front to back count less there: front to nape
 HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
+ALIKE = 0.12  # difference of predicted and restored colour at which the restored detail counts 1/e
 WRIST, WRIST_TEXELS = 0.85, 100  # share of an arm down to its wrist; least bare texels there to tell skin
+
+Predict = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
+"""A network: colours [s, s, 3] float32 in [0, 1], λ [s, s] and classes [s, s] uint8 or None, as of :func:`restore` ->
+colours of all texels [p, p, 3], in the gutters, too; p divides s."""
 
 
 def restore(
@@ -43,6 +51,7 @@ def restore(
     rgb: np.ndarray,  # [S, S, 3] float32 in [0, 1], valid where lam > 0
     lam: np.ndarray,  # [S, S] float32 in [0, 1], 0 = not seen
     classes: np.ndarray | None = None,  # [S, S] uint8 of labels.CLASSES where seen; None: guessed from colours
+    predict: Predict | None = None,  # what the unseen looks like at large; None: by the rules of this module
 ) -> np.ndarray:
     """The complete texture [S, S, 3] float32 in [0, 1]: seen texels as they are, others restored, gutters filled.
 
@@ -63,6 +72,10 @@ def restore(
         worn = cv2.resize(classes, (s.texels.size,) * 2, interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
     seen = seen & ~not_skin(s, colour, seen, worn) & ~stray(s, colour, seen, lam_small)
     guess, behind = _restored(s, colour, seen, np.where(seen, lam_small, 0), worn)
+    if predict is not None:
+        kinds = None if worn is None else _grid(s, worn * seen)
+        large = predict(_grid(s, colour * seen[:, None]), _grid(s, np.where(seen, lam_small, 0)), kinds)
+        guess = _with_detail(s, large, guess)
     alike = seen if worn is None else seen & ((behind == 0) | (behind == worn))  # class is the same on both sides
     cloth = behind if worn is None else np.where(seen, worn, behind)
     guess = np.clip(guess + _membrane(body, s, colour, seen, alike, cloth, guess), 0, 1)
@@ -78,6 +91,26 @@ def restore(
     rejected[s.texels.index] = (seen_small.reshape(-1)[s.texels.index] & ~seen).astype(np.uint8)
     weight = weight * (1 - cv2.resize(rejected.reshape((s.texels.size,) * 2), (size, size))[..., None])
     return np.clip(rgb * weight + filled * (1 - weight), 0, 1).astype(np.float32)
+
+
+def _grid(s: Surface, values: np.ndarray) -> np.ndarray:  # [N, ...] -> [size, size, ...], 0 in gutters
+    out = np.zeros((s.texels.size**2, *values.shape[1:]), values.dtype)
+    out[s.texels.index] = values
+    return out.reshape(s.texels.size, s.texels.size, *values.shape[1:])
+
+
+def _with_detail(s: Surface, large: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    """Colours [N, 3]: those predicted at large [p, p, 3], with the detail of the restored ones [N, 3] that is finer
+    than they are; less of it where both disagree at large."""
+    size, p = s.texels.size, large.shape[0]
+    k = size // p
+    blocks = lambda x: x.reshape(p, k, p, k, -1).mean((1, 3))  # noqa: E731
+    share = blocks(s.texels.inside.astype(np.float32))
+    mean = push_pull((blocks(_grid(s, guess)) / np.maximum(share, 1e-6)).astype(np.float32), share[..., 0] > 0)
+    finer = lambda x: cv2.resize(x, (size, size), interpolation=cv2.INTER_CUBIC).reshape(-1, 3)[s.texels.index]  # noqa: E731
+    new, old = finer(large.astype(np.float32)), finer(mean)
+    agree = np.exp(-np.square(np.abs(new - old).max(1, keepdims=True) / ALIKE))
+    return np.clip(new + agree * (guess - old), 0, 1).astype(np.float32)
 
 
 def _soft_border(seen: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -180,5 +213,3 @@ def _kinds(body: Body) -> np.ndarray:
 def _edges(body: Body) -> np.ndarray:
     """[E, 2] of :func:`unique_edges`."""
     return unique_edges(body.faces)[0]
-
-

@@ -13,6 +13,9 @@ from ..body.body import PARTS
 from ..body.regions import regions
 from .texels import Texels, texels
 
+SLICES = 24  # heights of a part at each of which its middle from front to back is found
+MIDDLE = 0.02  # quantile of the depths at a height that counts as its front, and as its back
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -44,6 +47,24 @@ def surface(body: Body, size: int) -> Surface:
         t, x, part, r.face[vertex], r.face_centre[vertex], r.crown[vertex], r.skull[vertex], r.cavity[vertex],
         _cylinders(body, x, part), _vertex_texels(body, t, x),
     )  # fmt: skip
+
+
+def opposite(s: Surface) -> np.ndarray:
+    """[N] row of the texel on the other side, front or back, of the same part of the body at the same height.
+
+    It is the texel of the part nearest to the point with its depth reflected about the part's middle at that height.
+    """
+    out = np.arange(len(s.x))
+    for part in np.unique(s.part):
+        own = np.flatnonzero(s.part == part)
+        x, along = s.x[own].astype(np.float64), s.chart[own, 0]
+        row = ((along - along.min()) / (np.ptp(along) + 1e-6) * SLICES).astype(int)
+        middle = np.zeros(SLICES)
+        for k in np.unique(row):
+            middle[k] = np.quantile(x[row == k, 2], (MIDDLE, 1 - MIDDLE)).mean()
+        reflected = x * [1, 1, -1] + np.stack([0 * x[:, 0], 0 * x[:, 0], 2 * middle[row]], 1)
+        out[own] = own[KDTree(x).query(reflected)[1]]
+    return out
 
 
 def _vertex_texels(body: Body, t: Texels, x: np.ndarray) -> np.ndarray:

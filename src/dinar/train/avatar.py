@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DinarError
-from ..nets.channels import GENERATED, SAMPLED
+from ..nets.channels import COLOURS, GENERATED, SAMPLED
 from ..nets.discriminator import discriminator_loss, generator_loss, r1
 from ..nets.perceptual import LPIPS
 from ..nets.presets import build
@@ -36,8 +36,6 @@ from .people import People
 Nets = dict[str, nn.Module]
 Textures = list[tuple[Tensor, Fine | None]]
 """Textures [B, 21, S, S] with their fine layers."""
-
-COMPLETE = 0.5  # share of training textures that are completed, as after inpainting
 
 
 class AvatarStage:
@@ -103,19 +101,28 @@ class AvatarStage:
     def input_textures(self, nets: Nets, batch: dict[str, Tensor]) -> tuple[Tensor, Fine | None]:
         """The textures [B, 21, S, S] of a step and their fine layer.
 
-        A share of COMPLETE is merged from both views (eq. 5) and filled, like textures after inpainting.
+        A share of ``complete`` is merged with another view (eq. 5) and filled, like textures after inpainting; a share
+        of ``ablated`` lacks the generated channels or all that is sampled, as with ``create --neural False`` and
+        ``--rgb False``.
         """
         texture, part = self.texture(nets, batch, noise=True)
-        other, seen = self.texture(nets, batch, "out")
-        whole = complete(*_merged((texture, part), (other, seen)))
-        chosen = torch.rand(len(texture)).to(texture.device)[:, None, None, None] < COMPLETE
-        texture = torch.where(chosen, whole, texture)
-        if (fine := self.fine(batch)) is None:
-            return texture, None
-        parts = (fine, cast(Partial, self.fine(batch, "out")))
-        rgb, known = _merged(*((p.rgb, p) for p in parts))
-        rgb = torch.where(chosen, push_pull(rgb, known), fine.rgb)
-        return texture, Fine(rgb, torch.where(chosen, torch.ones_like(known), fine.fill))
+        fine = self.fine(batch)
+        layer = None if fine is None else Fine(fine.rgb, fine.fill)
+        if "complete" in batch:
+            chosen = batch["complete"][:, :, None, None] > 0.5
+            whole = complete(*_merged((texture, part), self.texture(nets, batch, "more")))
+            texture = torch.where(chosen, whole, texture)
+            if fine is not None and layer is not None:
+                more = cast(Partial, self.fine(batch, "more"))
+                rgb, known = _merged((fine.rgb, fine), (more.rgb, more))
+                layer = Fine(torch.where(chosen, push_pull(rgb, known), layer.rgb),
+                             torch.where(chosen, torch.ones_like(known), layer.known))  # fmt: skip
+        if self.c.ablated > 0:
+            draw = torch.rand(len(texture), 1, 1, 1).to(texture.device) / self.c.ablated
+            generated, sampled = ~(draw < 0.5), ~((draw >= 0.5) & (draw < 1))
+            texture = torch.cat([texture[:, GENERATED] * generated, texture[:, COLOURS] * sampled], 1)
+            layer = layer and Fine(layer.rgb * sampled, layer.known * sampled)
+        return texture, layer
 
     def fine(self, batch: dict[str, Tensor], way: str = "in") -> Partial | None:
         """Sampled colours at ``rgb_size``; None if that is the texture's size."""
@@ -130,21 +137,20 @@ class AvatarStage:
         rasters = torch.cat([rasterize_texture(t, uv, batch["out_body_mask"], fine) for t, fine in textures])
         return nets["renderer"](rasters, *(x.repeat(len(textures), 1, 1, 1) for x in (uv, cover)))
 
-    def rendered_textures(
-        self, nets: Nets, texture: Tensor, fine: Fine | None
-    ) -> tuple[Textures, dict[str, Tensor]]:
+    def rendered_textures(self, nets: Nets, texture: Tensor, fine: Fine | None) -> tuple[Textures, dict[str, Tensor]]:
         """The textures that this stage renders, and losses in texture space (§3.3)."""
         out, parts = [(texture, fine)] if self.direct else [], {}
         if self.restored:
             restored, parts["codebook"] = nets["vqgan"](texture)
-            parts["texture"] = texture_loss(restored, texture, cast(VQGAN, network(nets["vqgan"])).std)
+            std = cast(VQGAN, network(nets["vqgan"])).std if self.c.texture_statistics else None
+            parts["texture"] = texture_loss(restored, texture, std)
             out.append((restored, None))
         return out, parts
 
     # ---- Stage protocol --------------------------------------------------------------------------------------------
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return self.people.pair(rng)
+        return self.people.pair(rng, self.c.complete, self.c.complete_with == "target")
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w, nets = self.c.losses, self.nets(state.device)
@@ -159,7 +165,7 @@ class AvatarStage:
         colour[torch.rand(len(texture)) >= self.c.backgrounds] = 1
         colour = colour.to(truth.device).repeat(k, 1, 1, 1)
         loss, terms = reconstruction(rgb, alpha, truth, mask, face, self.lpips, w, self.c.crop, colour)
-        if "generator" in self.learns:
+        if "generator" in self.learns and w.scale:
             parts["scale"] = texture[:, GENERATED].float().square().mean().clamp(min=1e-8).log().square()
         for name, value in parts.items():
             terms[name], loss = value, loss + getattr(w, name) * value
@@ -180,7 +186,7 @@ class AvatarStage:
         """The discriminator's loss and update, with R1 every ``r1_every`` steps (lazy regularisation)."""
         w, discriminator = self.c.losses, self.modules["discriminator"]
         with_r1 = state.step % w.r1_every == 0
-        real = over(batch["out_rgb"], batch["out_mask"]).requires_grad_(with_r1)
+        real = batch["out_rgb"].detach().clone().requires_grad_(with_r1)  # on white, as the rendered pictures
         logits = discriminator(real)
         loss = total = discriminator_loss(logits, discriminator(fake))
         if with_r1:
@@ -207,8 +213,10 @@ class AvatarStage:
     def export(self, averaged: Nets, folder: Path) -> None:
         """Write all networks, also those that were not trained here: the folder is complete for the next stage."""
         everything = {**self.others, **self.fixed, **self.modules, **averaged}
+        rgb_size = 0 if self.c.rgb_size == self.c.texture else self.c.rgb_size  # 0: no fine layer
         save_networks(folder, {n: network(m) for n, m in everything.items()}, self.c.size,
-                      atlas=self.people.body.atlas.hash)  # fmt: skip
+                      atlas=self.people.body.atlas.hash, rgb_size=rgb_size, bags=self.people.bags,
+                      offsets=self.people.offsets)  # fmt: skip
 
 
 def network(module: nn.Module) -> Network:
@@ -240,5 +248,3 @@ def strip(*pictures: Tensor) -> np.ndarray:
     """The first picture of each batch [B, 3, H, W], side by side: [H, W', 3] uint8."""
     row = torch.cat([p[0].float().clamp(0, 1).cpu() for p in pictures], 2)
     return (row.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-
-

@@ -30,7 +30,7 @@ class CompressionStage(AvatarStage):
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         vqgan = cast(VQGAN, network(self.modules["vqgan"]))
-        if state.step == 0 and bool((vqgan.std == 1).all()):
+        if self.c.texture_statistics and state.step == 0 and bool((vqgan.std == 1).all()):
             vqgan.init_statistics(self.first_textures(state))
             for t in (vqgan.mean, vqgan.std, vqgan.model.quantize.embedding.weight.data):
                 t.copy_(cast(Tensor, broadcast(t)))

@@ -85,7 +85,8 @@ class InpaintingStage(AvatarStage):
             cond, start = encode_condition(vqgan, denoiser, partial)
             return vqgan.encode(whole).float() - start, cond
 
-        if state.step == 0 and bool((denoiser.std == 1).all()):  # not set yet: take the first batch's statistics
+        first = state.step == 0 and bool((denoiser.std == 1).all())
+        if self.c.latent_statistics and first:  # not set yet: take the first batch's statistics
             x = torch.cat([latents(w, t[0])[0] for w, t, _ in
                            ([self.truth(nets, views(key)) for key in keys] or [self.truth(nets, batch)])])  # fmt: skip
             denoiser.mean.copy_(x.mean((0, 2, 3)))

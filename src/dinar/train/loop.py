@@ -97,9 +97,11 @@ class State:
 
 
 def schedule(step: int, loop: Loop) -> float:
-    """Factor of the learning rates: linear warm-up, then a cosine to 0."""
+    """Factor of the learning rates: linear warm-up, then a cosine to 0, or 1."""
     if step < loop.warmup:
         return (step + 1) / (loop.warmup + 1)
+    if loop.schedule == "constant":
+        return 1.0
     return 0.5 + 0.5 * math.cos(math.pi * (step - loop.warmup) / max(1, loop.steps - loop.warmup))
 
 

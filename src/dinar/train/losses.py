@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,7 +13,6 @@ from ..nets.perceptual import LPIPS
 from .presets import Losses
 
 MIN_FACE = 32  # pixels a side of face crops, at least: LPIPS needs as many
-FACE_SHARE = 4  # face crops have a side of the LPIPS window's divided by this
 
 
 def over(rgb: Tensor, alpha: Tensor, background: Tensor | float = 1.0) -> Tensor:
@@ -28,12 +29,14 @@ def dice(guess: Tensor, truth: Tensor) -> Tensor:  # [B, 1, H, W] in [0, 1]
 def texture_loss(
     restored: Tensor,  # [B, 21, S, S] T_res
     texture: Tensor,  # [B, 21, S, S] T
-    scale: Tensor,  # [21, 1, 1] standard deviations of the channels
+    scale: Tensor | None,  # [21, 1, 1] standard deviations of the channels; None: all 21 channels as they are
 ) -> Tensor:
-    """‖T − T_res‖² of §3.3 in units of each channel's standard deviation.
+    """‖T − T_res‖² of §3.3, or the same in units of each channel's standard deviation.
 
-    It is the mean of three terms with equal weights: generated channels, known colours, masks.
+    In these units it is the mean of three terms with equal weights: generated channels, known colours, masks.
     """
+    if scale is None:
+        return F.mse_loss(restored, texture)
     known = texture[:, FILL]
     error = ((restored - texture) / scale).square()
     rgb = (error[:, SAMPLED] * known).sum() / (3 * known.sum()).clamp(min=1)
@@ -49,13 +52,16 @@ def random_crop(pictures: Tensor, size: int) -> Tensor:
     return pictures[..., y : y + size, x : x + size]
 
 
-def cut(pictures: Tensor, boxes: Tensor, size: int) -> Tensor:  # [B, C, H, W], [B, 4] x0, y0, x1, y1 in [0, 1]
-    """Each picture's box resampled to [B, C, size, size], bilinear."""
-    t = (torch.arange(size, device=boxes.device) + 0.5) / size
-    x = torch.lerp(boxes[:, 0, None], boxes[:, 2, None], t) * 2 - 1
-    y = torch.lerp(boxes[:, 1, None], boxes[:, 3, None], t) * 2 - 1
-    grid = torch.stack([x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)
-    return F.grid_sample(pictures.float(), grid.float(), align_corners=False, padding_mode="border")
+def cut(picture: Tensor, box: Tensor) -> Tensor:  # [C, H, W], [4] x0, y0, x1, y1 in [0, 1] -> [C, h, w]
+    """The pixels of a box, not resampled; smaller boxes are widened to MIN_FACE, or to the whole picture."""
+    h, w = picture.shape[1:]
+    ends = []
+    for low, high, n in ((box[1], box[3], h), (box[0], box[2], w)):
+        a, b = int(float(low) * n), math.ceil(float(high) * n)
+        side = min(n, max(b - a, MIN_FACE))
+        start = min(max(0, (a + b - side) // 2), n - side)
+        ends.append(slice(start, start + side))
+    return picture[:, ends[0], ends[1]]
 
 
 def reconstruction(
@@ -83,11 +89,12 @@ def reconstruction(
         total = total + w.lpips * parts["lpips"]
     seen = (face[:, 2] - face[:, 0]) * (face[:, 3] - face[:, 1]) > 0
     if w.face and bool(seen.any()):
-        n = max(MIN_FACE, crop // FACE_SHARE)
-        fa, fb = cut(a[seen], face[seen], n), cut(b[seen], face[seen], n)
-        loss = w.l2 * F.mse_loss(fa, fb)
-        if lpips is not None:
-            loss = loss + w.lpips * lpips(fa, fb).mean()
-        parts["face"] = loss * seen.float().mean()
+        loss = a.new_zeros(())
+        for i in seen.nonzero()[:, 0].tolist():
+            fa, fb = cut(a[i], face[i])[None], cut(b[i], face[i])[None]
+            loss = loss + w.l2 * F.mse_loss(fa, fb)
+            if lpips is not None:
+                loss = loss + w.lpips * lpips(fa, fb).mean()
+        parts["face"] = loss / len(seen)
         total = total + w.face * parts["face"]
     return total, parts

@@ -37,7 +37,10 @@ class People:
         augmented: bool = True,  # camera angle, colour shift and mirror (§4.2); False: mirror only
         cached: int = 0,  # number of views whose arrays are kept in memory; without effect if ``augmented``
         body: Body | None = None,
+        offsets: bool = True,  # widen the body to the clothes, as in ``create``; False: the bare body, as in the paper
+        bags: bool = False,  # bags are part of the person; False: they are cut out, as in ``create``
     ) -> None:
+        self.offsets, self.bags = offsets, bags
         self.sources, self.size, self.holdout, self.augmented = list(sources), size, holdout, augmented
         self._offsets: dict[tuple[int, int], Tensor | None] = {}  # by source and person
         self._kept: dict[tuple[int, int, int], dict[str, np.ndarray]] = {}  # by source, person and view
@@ -57,14 +60,33 @@ class People:
             raise DinarError(f"expected more than {holdout} people in the first source, {holdout} of which are for "
                              "validation, and at least one in the others")  # fmt: skip
 
-    def pair(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Two different views of one person, or one view twice: ``in_*`` to encode, ``out_*`` to render."""
+    def pair(
+        self,
+        rng: np.random.Generator,
+        complete: float = 0.0,  # share of samples whose texture will be completed
+        target: bool = False,  # complete it with the view that is rendered; False: with a third one
+    ) -> dict[str, np.ndarray]:
+        """Two different views of one person, or one view twice: ``in_*`` to encode, ``out_*`` to render.
+
+        If ``complete`` > 0, there are also ``more_*`` to complete the texture with, and ``complete`` [1] {0, 1}.
+        Without a third view, or where the texture will not be completed, ``more_*`` are the ``in_*``.
+        """
         k, person = self.draw(rng)
         n = self.sources[k].num_views(person)
         chosen = rng.choice(n, 2, replace=False).tolist() if n > 1 else [0]
-        out = _two(self._arrays(k, person, chosen, rng))
+        whole = complete > 0 and rng.random() < complete
+        third = [i for i in range(n) if i not in chosen] if whole and not target else []
+        x = self._arrays(k, person, [*chosen, *([int(rng.choice(third))] if third else [])], rng)
+        last = min(1, n - 1)
+        out = _two(x, last)
         if n == 1:
             out["in_sample_mask"] = out["in_sample_mask"] * holes(self.size, rng)
+        if complete > 0:
+            more = 2 if third else last if whole and target else 0
+            out |= {f"more_{name}": a[more] for name, a in x.items() if name != "front"}
+            if more == 0:
+                out["more_sample_mask"] = out["in_sample_mask"]
+            out["complete"] = np.array([whole], np.float32)
         return out
 
     def draw(self, rng: np.random.Generator) -> tuple[int, int]:
@@ -84,7 +106,7 @@ class People:
 
     def views_of(self, k: int, person: int, flip: bool) -> dict[str, np.ndarray]:
         """``in_*`` [views, ...] of all views of a person without augmentation; ``flip`` mirrors them."""
-        x = view_arrays(self._views(k, person), self.body, self.size)
+        x = view_arrays(self._views(k, person), self.body, self.size, self.bags)
         return {f"in_{n}": a for n, a in (mirror_arrays(x) if flip else x).items()}
 
     def held_out(self, i: int) -> dict[str, np.ndarray]:
@@ -95,12 +117,15 @@ class People:
         order = np.argsort(-frontality(v), kind="stable")
         # even i: the second most frontal view; odd i: the least frontal one
         other = int(order[min(1, n - 1)] if i % 2 == 0 else order[-1])
-        return _two(view_arrays(v.select([int(order[0]), other]), self.body, self.size))
+        return _two(view_arrays(v.select([int(order[0]), other]), self.body, self.size, self.bags))
 
     def _views(self, k: int, person: int, chosen: Sequence[int] | None = None) -> Views:
         """Views of a person, with offsets to the clothes as in ``create`` if the source has none."""
         source = self.sources[k]
         v = source.views(person, chosen).to("cpu")
+        if not self.offsets:
+            bare = dataclasses.replace(v.fit, offsets=None)
+            return dataclasses.replace(v, **{"params" if v.fitted is None else "fitted": bare})
         if v.fit.offsets is not None:
             return v
         if source.num_people is None:  # an endless source: no person is used twice, so offsets are not kept
@@ -116,9 +141,9 @@ class People:
         if self.augmented:
             v = self._views(k, person, chosen)
             v = augment(v, self.body, torch.Generator().manual_seed(int(rng.integers(2**31))))
-            return view_arrays(v, self.body, self.size)
+            return view_arrays(v, self.body, self.size, self.bags)
         if any((k, person, i) not in self._kept for i in chosen):
-            x = view_arrays(self._views(k, person, chosen), self.body, self.size)
+            x = view_arrays(self._views(k, person, chosen), self.body, self.size, self.bags)
             if len(self._kept) < self.cached:
                 small = {n: a.astype(np.float16) if a.ndim == 4 else a for n, a in x.items()}
                 self._kept |= {(k, person, i): {n: a[j] for n, a in small.items()} for j, i in enumerate(chosen)}
@@ -128,9 +153,9 @@ class People:
         return mirror_arrays(x) if rng.random() < 0.5 else x
 
 
-def _two(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The first view as ``in_*``, the last as ``out_*``."""
-    return {f"{way}_{k}": a[i] for way, i in (("in", 0), ("out", -1)) for k, a in x.items() if k != "front"}
+def _two(x: dict[str, np.ndarray], other: int = -1) -> dict[str, np.ndarray]:
+    """The first view as ``in_*``, another one as ``out_*``."""
+    return {f"{way}_{k}": a[i] for way, i in (("in", 0), ("out", other)) for k, a in x.items() if k != "front"}
 
 
 def holes(size: int, rng: np.random.Generator) -> np.ndarray:

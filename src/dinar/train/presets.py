@@ -23,10 +23,13 @@ class Loop:
     batch: Annotated[int, tyro.conf.arg(aliases=["--batch"])] = 8
     # Samples that one device takes at once (memory). --batch must be a multiple of --micro-batch times the devices.
     micro_batch: Annotated[int, tyro.conf.arg(aliases=["--micro-batch"])] = 8
-    # Steps in which the learning rate rises to its peak; then it falls to 0 (cosine). In runs of fewer
-    # steps than the preset's, the default is at most a tenth of them.
+    # Steps in which the learning rate rises to its peak. In runs of fewer steps than the preset's, the default is at
+    # most a tenth of them.
     warmup: int = 50
-    # Decay of the running average of the weights, which is the result. At most (1 + step) / (10 + step).
+    # The learning rate after the warm-up: it falls to 0 along a cosine, or it stays.
+    schedule: Literal["cosine", "constant"] = "cosine"
+    # Decay of the running average of the weights, which is the result. At most (1 + step) / (10 + step). 0: no average,
+    # the result are the last weights.
     ema: Annotated[float, tyro.conf.arg(aliases=["--ema"])] = 0.999
     # Gradients of a larger norm are scaled down to this norm.
     clip: float = 2.0
@@ -106,6 +109,30 @@ class SurfaceOptions:
     holdout: int = 40
     # Number of views that a validation uses at most.
     shown: int = 120
+
+
+REGRESSION_PICTURE = 256  # pixels a side of pictures that are cropped or rendered for textures of 128²
+
+
+@dataclass
+class RegressionOptions:
+    """The regressor of unseen texels (``train/regression.py``)."""
+
+    loop: Loop = field(default_factory=Loop)
+    # Network size: nano, base or paper. With --init, that of its network.
+    nets: str = "base"
+    # Side of the texture in texels.
+    texture: int = 128
+    # Peak learning rate.
+    lr: float = 2e-3
+    # Weight decay of AdamW.
+    weight_decay: float = 0.01
+    # Loss weight of texels that the input shows. Unseen texels have weight 1.
+    seen: float = 0.1
+    # Loss weight of the classes' cross-entropy.
+    classes: float = 0.02
+    # Number of people kept for validation. With several sets, all people of the first one are kept.
+    holdout: int = 30
 
 
 @dataclass
@@ -188,6 +215,20 @@ class AvatarOptions:
     losses: Losses = field(default_factory=Losses)
     # Share (0 to 1) of samples that are compared on a random background colour. The others are compared on white.
     backgrounds: float = 0.5
+    # Share of the samples of stages 1 to 3 whose texture is merged with another view's and filled, as after inpainting.
+    complete: float = 0.5
+    # The view that completes textures: another one of the person, or the target, which is then known to the renderer.
+    complete_with: Literal["other", "target"] = "other"
+    # Share of the samples of stages 1 to 3 without the generated channels, or without the sampled colours.
+    ablated: float = 0.05
+    # Normalise textures for the VQGAN by mean and deviation of each channel, and start with codes of textures.
+    texture_statistics: bool = True
+    # Normalise latents for the denoiser by mean and deviation of each channel.
+    latent_statistics: bool = True
+    # Widen the body to the outline of clothes and hair, as `create` does.
+    offsets: bool = True
+    # Count bags as part of the person. `create` cuts them out.
+    bags: bool = False
     # Number of views merged into the true texture of the inpainting stage (§3.2).
     views: int = 8
     # Number of people of the first set that are kept for validation.
@@ -203,8 +244,8 @@ def _nano(steps: int, batch: int = 8, lr: float = 3e-3) -> AvatarOptions:
     """Minutes on one CPU core; without LPIPS and discriminator, for speed."""
     loop = Loop(steps, batch, batch, warmup=20, ema=0.99, log_every=20, show_every=200, save_every=200)
     losses = Losses(l1=1.0, adversarial=0.0)
-    return AvatarOptions(loop, "nano", 128, 64, 128, 128, "none", lr, 1e-3, losses, views=6, holdout=4, augmented=False,
-                   cached=1000)  # fmt: skip
+    return AvatarOptions(loop, "nano", 128, 64, 128, 128, "none", lr, 1e-3, losses, ablated=0.0, views=6, holdout=4,
+                         augmented=False, cached=1000)  # fmt: skip
 
 
 def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> AvatarOptions:
@@ -216,9 +257,12 @@ def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> AvatarOp
 
 
 def _paper(steps: int, batch: int = 4, **more: Any) -> AvatarOptions:
-    """§4.1, and what docs/training.md adds to all presets."""
-    loop = Loop(steps, batch, 4, warmup=0, clip=1e9, workers=8, show_every=2000, save_every=1000)
-    return AvatarOptions(loop, **{"nets": "paper", "holdout": 32, **more})
+    """§4.1 and nothing else: docs/training.md says option by option what the other presets add."""
+    loop = Loop(steps, batch, 4, warmup=0, schedule="constant", ema=0.0, clip=1e9, workers=8, show_every=2000,
+                save_every=1000)  # fmt: skip
+    own = {"losses": Losses(scale=0.0), "backgrounds": 0.0, "complete": 0.0, "ablated": 0.0, "offsets": False,
+           "texture_statistics": False, "latent_statistics": False}  # fmt: skip
+    return AvatarOptions(loop, **{"nets": "paper", "holdout": 32, **own, **more})
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -243,6 +287,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "base": PoseOptions(Loop(steps=3000, batch=256, micro_batch=256, warmup=100, ema=0.998)),
         "paper": PoseOptions(Loop(steps=30000, batch=256, micro_batch=256, warmup=500), width=512),
     },
+    "regression": {
+        "nano": RegressionOptions(Loop(steps=200, batch=4, micro_batch=4, warmup=20, ema=0.98, show_every=100,
+                                       save_every=100), nets="nano", texture=64, holdout=4),
+        "base": RegressionOptions(Loop(steps=12000, ema=0.998, warmup=100, precision="bf16", save_every=100,
+                                       show_every=500)),
+        # Not in the paper: the same network, wider and finer, for a GPU.
+        "paper": RegressionOptions(Loop(steps=60000, batch=32, micro_batch=32, warmup=500, precision="bf16", workers=8),
+                                   nets="paper", texture=256, lr=1e-3),
+    },
     "avatar": {"nano": _nano(400), "base": _base(60000), "paper": _paper(100000)},
     "compression": {"nano": _nano(250, lr=2e-3), "base": _base(20000), "paper": _paper(300000)},
     "finetune": {"nano": _nano(50, lr=1e-3), "base": _base(8000, lr=3e-4, discriminator_lr=3e-4),
@@ -255,7 +308,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-O = TypeVar("O", ParserOptions, SurfaceOptions, PoseOptions, AvatarOptions)
+O = TypeVar("O", ParserOptions, SurfaceOptions, PoseOptions, RegressionOptions, AvatarOptions)
 
 
 def derived(options: O, preset: O) -> O:

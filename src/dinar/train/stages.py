@@ -35,7 +35,7 @@ def train(
     """Train a stage, from the run's checkpoint if it has one. Returns False if a signal stopped it."""
     sources = [open_source(d, c.size, seed=c.loop.seed, body_path=body_path) for d in data]
     body = load_body("smplx", body_path) if sources and sources[0].body == "smplx" else None
-    people = People(sources, weights, c.size, c.holdout, c.augmented, c.cached, body)
+    people = People(sources, weights, c.size, c.holdout, c.augmented, c.cached, body, c.offsets, c.bags)
     config = {"stage": stage, "data": [str(d) for d in data], "weights": list(weights),
               "init": str(init) if init else None, **dataclasses.asdict(c)}  # fmt: skip
     return loop(STAGES[stage](c, people, init), c.loop, run, config, cpu, dry_run)

@@ -1,0 +1,121 @@
+"""Textures of the views of people: sampled once, kept in files that training reads without memory.
+
+A set is a folder with ``textures.json`` and four arrays of P people with V views: ``rgb.npy`` [P, V, S, S, 3],
+``lam.npy`` [P, V, S, S], ``worn.npy`` [P, V, S, S] uint8, and ``front.npy`` [P, V] float32.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+
+from ..arrays import read_json
+from ..body import Body
+from ..errors import DinarError
+from ..files import replacing
+from ..labels import CLASSES
+from ..neural.arrays import view_arrays
+from ..neural.texture import sample, scatter
+from ..views import Source, Views
+from .dressing import dressed
+
+FILE = "textures.json"
+
+
+@dataclass(frozen=True)
+class TextureSet:
+    """Textures of P people with V views each, memory-mapped."""
+
+    rgb: np.ndarray  # [P, V, S, S, 3] uint8
+    lam: np.ndarray  # [P, V, S, S] uint8, 255 λ of §3.2; 0: not seen
+    worn: np.ndarray  # [P, V, S, S] uint8 of labels.CLASSES; 0: no parse, or not seen
+    front: np.ndarray  # [P, V] float32 in [-1, 1], frontality of the view; -inf: no such view
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+
+def view_textures(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
+    """The arrays of one person: N views at ``size`` texels a side. Bags are no part of the person, as in ``create``."""
+    x = view_arrays(v, body, v.size[0], bags=False)
+    t = {k: torch.from_numpy(a) for k, a in x.items()}
+    part = sample(t["rgb"], t["mask"], t["uv"], t["sample_mask"], t["facing"], size)
+    lam = (part.lam * part.fill)[:, 0]
+    worn = torch.zeros(lam.shape, dtype=torch.uint8)
+    if v.labels is not None:
+        each = torch.nn.functional.one_hot(v.labels.long(), len(CLASSES)).permute(0, 3, 1, 2).float()
+        on = (each.argmax(1, keepdim=True) > 0) & (t["mask"] > 0.5) & (t["sample_mask"] > 0.5)
+        share, _, _ = scatter(each, t["uv"], on, size)
+        worn = (share.argmax(1) * (lam > 0)).to(torch.uint8)
+    to8 = lambda a: (a * 255).round().to(torch.uint8).numpy()  # noqa: E731
+    return {"rgb": to8(part.rgb.permute(0, 2, 3, 1)), "lam": np.where(lam > 0, np.maximum(to8(lam), 1), 0),
+            "worn": worn.numpy(), "front": x["front"]}  # fmt: skip
+
+
+def sampled_textures(
+    source: Source,
+    body: Body,
+    size: int,
+    folder: Path,  # of the set; what is there already is kept
+    people: int | None = None,  # None: all of the source
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> TextureSet:
+    """The textures of a source. A stopped call goes on where it was; a longer source adds its new people."""
+    n = people or source.num_people
+    if not n:
+        raise DinarError("expected a set of people, got an endless source or an empty one: make one with dinar "
+                         "synthesize")  # fmt: skip
+    views = source.num_views(0)
+    about = {"size": size, "views": views, "atlas": body.atlas.hash}
+    shapes = {"rgb": (n, views, size, size, 3), "lam": (n, views, size, size), "worn": (n, views, size, size),
+              "front": (n, views)}  # fmt: skip
+    arrays, done = _open(folder, shapes, about)
+    for i in range(done, n):
+        v = source.views(i).to("cpu")
+        k = min(views, len(v))
+        for name, a in view_textures(dressed(v.select(range(k)), body), body, size).items():
+            arrays[name][i, :k] = a
+        if i % 16 == 15 or i == n - 1:
+            for a in arrays.values():
+                a.flush()
+            _write(folder, about | {"people": i + 1})
+        progress(i + 1, n)
+    return TextureSet(**arrays)
+
+
+def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tuple[dict[str, np.memmap], int]:
+    """The arrays of a folder, grown to these shapes, and how many people are in them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = read_json(folder / FILE, what="sampled textures") if (folder / FILE).is_file() else {}
+    same = isinstance(found, dict) and {k: found.get(k) for k in about} == about
+    done = int(found.get("people", 0)) if same else 0
+    arrays = {}
+    for name, shape in shapes.items():
+        path = folder / f"{name}.npy"
+        old = np.load(path, mmap_mode="r") if done and path.is_file() else None
+        if old is not None and old.shape == shape:
+            arrays[name] = open_memmap(path, "r+")
+            continue
+        grown = path.with_suffix(".new.npy")
+        a = open_memmap(grown, "w+", np.float32 if name == "front" else np.uint8, shape)
+        if name == "front":
+            a[:] = -np.inf
+        if old is not None:
+            k = min(len(old), shape[0])
+            a[:k] = old[:k]
+        a.flush()
+        del old
+        grown.replace(path)
+        arrays[name] = a
+    return arrays, min(done, len(arrays["rgb"]))
+
+
+def _write(folder: Path, about: dict) -> None:
+    with replacing(folder / FILE) as temp:
+        temp.write_text(json.dumps(about, sort_keys=True))

@@ -1,0 +1,225 @@
+"""Stage: the regressor of unseen texels, from textures of people with several views (not in the paper).
+
+    dinar synthesize -o people --people 1000 --views 6 --size 256 --seed 11 --plain --assets DIR --motions DIR
+    dinar train regression --data people --run runs/regression
+
+The input is the texture of one view, the truth the texture merged from all views (eq. 5). Textures are sampled once,
+into RUN/textures. The last ``holdout`` people of the first set are validated on; with several sets, all of the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..body import Body
+from ..data.textures import TextureSet, sampled_textures
+from ..errors import DinarError
+from ..nets.presets import build
+from ..nets.regressor import TextureRegressor
+from ..neural.condition import geometry, surface_condition
+from ..texture import restore
+from ..texture.merge import SHARPNESS
+from ..texture.sample import GRAZING
+from . import presets
+from .loop import State
+
+GRAZING_RANGE = (GRAZING, 0.45)  # λ up to which a sample's texels count as unseen: a fit that is off hides more
+NO_PARSE = 0.15  # share of samples without classes
+GAMMA = (0.7, 1.4)  # range of the exponent of colours
+RECOLOURED = 0.5  # share of samples with permuted colour channels
+SHOWN = 8  # people in the picture of a validation
+
+
+class RegressionStage:
+    """See :class:`dinar.train.loop.Stage`."""
+
+    averaged: Sequence[str] = ("regressor",)
+
+    def __init__(
+        self,
+        c: presets.RegressionOptions,
+        body: Body,
+        sets: Sequence[TextureSet],  # people to train on
+        weights: Sequence[float],  # relative sampling rate of each set
+        validation: TextureSet,
+        start: Path | None = None,  # folder of a regressor to start from
+    ) -> None:
+        self.c, self.body, self.sets, self.validation = c, body, list(sets), validation
+        self.share = np.cumsum(weights) / np.sum(weights)
+        self.geometry = geometry(body, c.texture)
+        torch.manual_seed(c.loop.seed)
+        net = TextureRegressor.from_pretrained(start) if start else \
+            build(c.nets, "regressor", size=c.texture, atlas=body.atlas.hash)  # fmt: skip
+        if net.config["size"] != c.texture:
+            raise DinarError(f"expected a regressor of {c.texture}² textures in --init, got {net.config['size']}²")
+        net.config["atlas"] = body.atlas.hash
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.modules: dict[str, nn.Module] = {"regressor": net.train()}
+        adam = torch.optim.AdamW(net.parameters(), c.lr, betas=(0.9, 0.99), weight_decay=c.weight_decay)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"regressor": adam}
+        self.rules: list[Tensor] = []  # validation people restored without a network [1, 3, S, S], at the first show
+
+    def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        k = min(int((rng.random() >= self.share).sum()), len(self.sets) - 1)
+        s = self.sets[k]
+        person = int(rng.integers(len(s)))
+        view = int(rng.choice(np.flatnonzero(np.isfinite(s.front[person]))))
+        out = task(s, person, view, float(rng.uniform(*GRAZING_RANGE)))
+        if rng.random() < NO_PARSE:
+            out["worn"] = np.zeros_like(out["worn"])
+        gamma = np.float32(rng.uniform(*GAMMA))
+        order = rng.permutation(3) if rng.random() < RECOLOURED else np.arange(3)
+        for name in ("rgb", "truth"):
+            out[name] = out[name][order] ** gamma
+        if rng.random() < 0.5:  # the atlas is symmetric about u = 0.5
+            out = {name: np.ascontiguousarray(a[..., ::-1]) for name, a in out.items()}
+        return out
+
+    def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
+        w = self.c
+        told, guess = surface_condition(self.geometry.to(state.device), batch["rgb"], batch["lam"], batch["worn"])
+        correction, logits = self.modules["regressor"](told.contiguous(memory_format=torch.channels_last))
+        unseen = (batch["lam"] == 0).float()
+        weight = batch["known"] * (unseen + w.seen * (1 - unseen))
+        error = (guess + correction - batch["truth"]).abs()
+        colour = (error * weight).sum() / (3 * weight.sum()).clamp(min=1)
+        classes = batch["worn_truth"][:, 0].long() - 1
+        classes = torch.where(weight[:, 0] > 0, classes, -1)
+        cross = F.cross_entropy(logits, classes, ignore_index=-1, reduction="sum") / (classes >= 0).sum().clamp(min=1)
+        loss = colour + w.classes * cross
+        state.update("regressor", loss)
+        return {"loss": loss, "l1": colour, "cross_entropy": cross}
+
+    def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Held-out people, most frontal view. Scalars: PSNR of unseen texels of the network, of the first guess and of
+        the restoration, share of right classes; picture: input, first guess, restoration, network, truth."""
+        net, g = averaged["regressor"], self.geometry.to(state.device)
+        rows, scores = [], []
+        for i in range(len(self.validation)):
+            x = task(self.validation, i, int(self.validation.front[i].argmax()), GRAZING)
+            batch = {k: torch.from_numpy(a)[None].to(state.device) for k, a in x.items()}
+            told, guess = surface_condition(g, batch["rgb"], batch["lam"], batch["worn"])
+            correction, logits = net(told)
+            hidden = batch["known"] * (batch["lam"] == 0)
+            out = (guess + correction).clamp(0, 1)
+            right = (logits.argmax(1, keepdim=True) + 1 == batch["worn_truth"]) * hidden * (batch["worn_truth"] > 0)
+            n = (hidden * (batch["worn_truth"] > 0)).sum().clamp(min=1)
+            if len(self.rules) <= i:
+                self.rules.append(torch.from_numpy(self._restored(x)).to(out))
+            rule = self.rules[i]
+            scores.append({"psnr": psnr(out, batch, hidden), "classes": float(right.sum() / n),
+                           "psnr_guess": psnr(guess, batch, hidden),
+                           "psnr_restoration": psnr(rule, batch, hidden)})  # fmt: skip
+            if len(rows) < SHOWN:
+                seen = (batch["lam"] > 0).float()
+                whole = torch.where(seen > 0, batch["rgb"], out)
+                tiles = (batch["rgb"] * seen, guess, rule, whole, batch["truth"] * batch["known"])
+                rows.append(torch.cat([t[0] for t in tiles], 2))
+        if not scores:
+            return {}, {}
+        picture = (torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
+        picture = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)  # type: ignore[call-overload]
+        return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}, {"validation": picture}
+
+    def _restored(self, x: dict[str, np.ndarray]) -> np.ndarray:
+        """[1, 3, S, S]: :func:`dinar.texture.restore` of a task."""
+        out = restore(self.body, x["rgb"].transpose(1, 2, 0), x["lam"][0], x["worn"][0].astype(np.uint8))
+        return out.transpose(2, 0, 1)[None]
+
+    def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
+        net = averaged["regressor"]
+        assert isinstance(net, TextureRegressor)
+        net.save_pretrained(folder)
+
+
+def psnr(out: Tensor, batch: dict[str, Tensor], hidden: Tensor) -> float:
+    """PSNR in dB of the colours of one task over ``hidden`` [1, 1, S, S]."""
+    error = ((out.clamp(0, 1) - batch["truth"]).square() * hidden).sum() / (3 * hidden.sum()).clamp(min=1)
+    return float(-10 * torch.log10(error.clamp(min=1e-8)))
+
+
+def task(s: TextureSet, person: int, view: int, grazing: float) -> dict[str, np.ndarray]:
+    """The texture of one view and the truth, float32.
+
+    Returns:
+        rgb: [3, S, S] in [0, 1], 0 where not seen.
+        lam: [1, S, S] in [0, 1], 0 where not seen.
+        worn: [1, S, S] classes where seen, else 0.
+        truth: [3, S, S] colours merged from all views (eq. 5).
+        known: [1, S, S] {0, 1}, texels that any view shows.
+        worn_truth: [1, S, S] classes of the view with the largest λ.
+    """
+    lams = s.lam[person].astype(np.float32) / 255  # [V, S, S]
+    lams = np.where(lams > GRAZING, lams, 0)
+    weight = np.where(lams > 0, np.exp(SHARPNESS * (lams - lams.max(0))), 0)
+    weight /= np.maximum(weight.sum(0), 1e-6)
+    rgbs = s.rgb[person].astype(np.float32) / 255
+    truth = (rgbs * weight[..., None]).sum(0)
+    best = lams.argmax(0)
+    worn = np.take_along_axis(np.asarray(s.worn[person]), best[None], 0)[0]
+    lam = np.where(lams[view] > grazing, lams[view], 0)
+    seen = lam > 0
+    floats = {"rgb": (rgbs[view] * seen[..., None]).transpose(2, 0, 1), "lam": lam[None],
+              "worn": (s.worn[person, view] * seen)[None], "truth": truth.transpose(2, 0, 1),
+              "known": (lams.max(0) > 0)[None], "worn_truth": worn[None]}  # fmt: skip
+    return {k: np.ascontiguousarray(a, np.float32) for k, a in floats.items()}
+
+
+def train(
+    data: Sequence[Path],
+    run: Path,
+    c: presets.RegressionOptions,
+    weights: Sequence[float] = (),
+    init: Path | None = None,
+    cpu: bool = False,
+    dry_run: bool = False,
+    body_path: Path | None = None,
+) -> bool:
+    """The ``dinar train regression`` command; arguments as of :func:`dinar.train.stages.train`."""
+    from ..body import load_body
+    from ..sources import open_source
+    from .loop import train as loop
+
+    sources = [open_source(d, presets.REGRESSION_PICTURE, seed=c.loop.seed, body_path=body_path) for d in data]
+    if not sources:
+        raise DinarError("expected one or more --data sets, got none")
+    body = load_body(sources[0].body, body_path)  # type: ignore[arg-type]
+
+    def told(name: str, done: int, total: int) -> None:
+        if done % 50 == 0 or done == total:
+            print(f"textures of {name}: {done} of {total}", flush=True)
+
+    sets = []
+    for i, (name, source) in enumerate(zip(data, sources, strict=True)):
+        if source.body != body.name:
+            raise DinarError(f"expected sets with the {body.name} body alone, got one with {source.body}")
+        folder = run / "textures" / f"{i}_{Path(name).name}"
+        sets.append(sampled_textures(source, body, c.texture, folder, progress=lambda d, t, n=name: told(str(n), d, t)))
+    if len(sets) > 1:
+        validation, sets = sets[0], sets[1:]
+    else:
+        n = len(sets[0]) - c.holdout
+        if n < 1:
+            raise DinarError(f"{data[0]}: expected more people than are held out ({c.holdout}), got {len(sets[0])}")
+        validation, sets = (part(sets[0], rows) for rows in (slice(n, None), slice(0, n)))
+        sets = [sets]
+    weights = list(weights) or [float(len(s)) for s in sets]
+    if len(weights) != len(sets):
+        raise DinarError(f"expected as many --weights as sets that train, {len(sets)}, got {len(weights)}")
+    stage = RegressionStage(c, body, sets, weights, validation, init)
+    config = {"stage": "regression", "data": [str(d) for d in data], "weights": weights, "init": str(init or "")}
+    config |= dataclasses.asdict(c)
+    return loop(stage, c.loop, run, config, cpu=cpu, dry_run=dry_run)
+
+
+def part(s: TextureSet, rows: slice) -> TextureSet:
+    """Some people of a set."""
+    return TextureSet(*(getattr(s, f.name)[rows] for f in dataclasses.fields(s)))

@@ -1,0 +1,156 @@
+"""Unseen texels by regression: the fold, the condition, textures on disk, the stage, and the texture of an avatar."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dinar.body import Body
+from dinar.cli import main
+from dinar.create import CreateOptions
+from dinar.data.textures import sampled_textures, view_textures
+from dinar.errors import DinarError
+from dinar.labels import LABEL
+from dinar.nets.presets import build
+from dinar.nets.regressor import INPUTS, WORN, TextureRegressor
+from dinar.neural.condition import first_guess, geometry, surface_condition
+from dinar.neural.regression import open_regressor, predictor
+from dinar.texture import restore
+from dinar.texture.surface import opposite, surface
+from dinar.texture.texels import texels
+from dinar.train.presets import PRESETS
+from dinar.train.regression import GRAZING, RegressionStage, part, task
+from test_data import person
+from test_stages import Few
+
+S = 32
+
+
+@pytest.fixture(scope="module")
+def source(body: Body) -> Few:
+    return Few(body, 3, 3)
+
+
+def test_the_fold_is_the_other_side_at_the_same_height(body: Body) -> None:
+    s = surface(body, 128)
+    other = opposite(s)
+    assert np.array_equal(s.part[other], s.part)
+    torso = s.part == s.part[np.abs(s.x - [0, s.x[s.chart[:, 2] > 0, 1].mean(), 0]).sum(1).argmin()]
+    near = np.abs(s.x[:, 0]) < 0.1
+    x, y = s.x[torso & near], s.x[other[torso & near]]
+    assert np.abs(x[:, :2] - y[:, :2]).max(1).mean() < 0.03  # metres
+    assert (np.sign(x[:, 2] - x[:, 2].mean()) != np.sign(y[:, 2] - x[:, 2].mean())).mean() > 0.9
+    again = np.linalg.norm(s.x[other[other]] - s.x, axis=1)
+    assert np.median(again) < 0.02
+
+
+def test_the_condition_holds_the_texture_and_its_other_sides(body: Body) -> None:
+    g = geometry(body, S)
+    torch.manual_seed(0)
+    rgb, worn = torch.rand(2, 3, S, S), torch.randint(1, 1 + WORN, (2, 1, S, S))
+    lam = (torch.rand(2, 1, S, S) - 0.5).clamp(min=0) * g.inside
+    told, guess = surface_condition(g, rgb, lam, worn)
+    assert told.shape == (2, INPUTS, S, S)
+    seen = lam > 0
+    mirrored = torch.where(seen.flip(-1), rgb.flip(-1), 0.5)
+    assert torch.allclose(told[:, 5 + WORN : 8 + WORN] + 0.5, mirrored, atol=1e-6)
+    folded = g.fold(told[:, : 5 + WORN])
+    assert torch.equal(told[:, 2 * (5 + WORN) : 3 * (5 + WORN)], folded)
+    k = int(worn[0, 0][seen[0, 0]][0])
+    assert torch.equal(told[0, 4 + k] > 0, (worn[0, 0] == k) & seen[0, 0])
+    assert torch.equal(torch.where(seen, guess, rgb), rgb)
+    only = ~seen & seen.flip(-1)
+    assert torch.allclose(torch.where(only, guess, 0.0), torch.where(only, rgb.flip(-1), 0.0))
+    assert torch.isfinite(first_guess(g, rgb, lam * 0)).all()
+
+
+def test_textures_are_sampled_once_and_grow(source: Few, body: Body, tmp_path: Path) -> None:
+    made: list[int] = []
+    few = sampled_textures(source, body, S, tmp_path, people=2, progress=lambda done, _: made.append(done))
+    first = few.rgb.copy()
+    grown = sampled_textures(source, body, S, tmp_path, progress=lambda done, _: made.append(done))
+    assert made == [1, 2, 3] and len(grown) == 3 and np.array_equal(grown.rgb[:2], first)
+    assert ((grown.lam > 0) >= (grown.worn > 0)).all() and (grown.worn > 0).any() and np.isfinite(grown.front).all()
+    v = source.made[0]
+    all_bag = dataclasses.replace(v, labels=torch.full_like(v.labels, LABEL["bag"]))
+    assert view_textures(v, body, S)["lam"].any() and not view_textures(all_bag, body, S)["lam"].any()
+    x = task(grown, 0, 1, GRAZING)
+    assert {k: a.shape[0] for k, a in x.items()} == {"rgb": 3, "lam": 1, "worn": 1, "truth": 3, "known": 1,
+                                                     "worn_truth": 1}  # fmt: skip
+    assert (x["known"] >= (x["lam"] > 0)).all() and x["known"].sum() > (x["lam"] > 0).sum()
+
+
+def test_the_stage_learns(source: Few, body: Body, tmp_path: Path) -> None:
+    """Its first guess is all that it knows before; after a few steps it is nearer to the truth."""
+    sets = sampled_textures(source, body, S, tmp_path)
+    c = dataclasses.replace(PRESETS["regression"]["nano"], texture=S, lr=3e-3)
+    stage = RegressionStage(c, body, [sets], [1.0], part(sets, slice(1)))
+    from accelerate import Accelerator
+
+    from dinar.train.loop import State
+
+    state = State(Accelerator(cpu=True), c.loop, stage)
+    with torch.no_grad():
+        before, _ = stage.show(stage.modules, state)
+    assert before["psnr"] == pytest.approx(before["psnr_guess"], abs=1e-3) and before["psnr_restoration"] > 0
+    samples = [stage.sample(i, np.random.default_rng(i)) for i in range(6)]
+    batch = {k: torch.from_numpy(np.stack([s[k] for s in samples])) for k in samples[0]}
+    adam = stage.optimizers["regressor"]
+
+    def update(name: str, loss: torch.Tensor) -> None:
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+    state.update = update  # type: ignore[method-assign]
+    losses = [float(stage.step(batch, state)["loss"].detach()) for _ in range(20)]
+    assert losses[-1] < 0.97 * losses[0]
+
+
+class _Grey(TextureRegressor):
+    """Predicts one colour everywhere."""
+
+    def forward(self, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        guess = condition[:, -3:] + 0.5
+        return 0.25 - guess, guess.new_zeros(len(guess), WORN, *guess.shape[2:])
+
+
+def test_predicted_colours_fill_the_texture(avatar, body: Body) -> None:
+    """Unseen texels have the network's colours at large; what the photo shows stays."""
+    rgb, lam = avatar.rgb.astype(np.float32) / 255, avatar.lam.astype(np.float32) / 255
+    out = restore(body, rgb, lam, None, predictor(_Grey(widths=[8], size=64), body))
+    by_rules = restore(body, rgb, lam)
+    inside = texels(body.atlas, rgb.shape[0]).inside
+    deep = torch.nn.functional.max_pool2d(torch.from_numpy(lam > 0).float()[None], 41, 1, 20)[0].numpy() > 0
+    far = inside & ~deep
+    assert np.abs(out[far].mean(0) - 0.25).max() < 0.1 and np.abs(by_rules[far].mean(0) - 0.25).max() > 0.1
+    sure = (lam > 0.6) & ~(torch.nn.functional.max_pool2d(torch.from_numpy(lam == 0).float()[None], 41, 1, 20)[0] > 0
+                           ).numpy()  # fmt: skip
+    assert np.abs(out - rgb)[sure].mean() < 1e-3
+
+
+def test_regressors_of_other_bodies_are_refused(body: Body, tmp_path: Path) -> None:
+    build("nano", "regressor", size=S, atlas="another").save_pretrained(tmp_path)
+    with pytest.raises(DinarError, match="trained with another body"):
+        open_regressor(tmp_path, body)
+    build("nano", "regressor", size=S, atlas=body.atlas.hash).save_pretrained(tmp_path)
+    assert open_regressor(tmp_path, body).config["size"] == S
+    assert CreateOptions(regressor=tmp_path).unseen == "regression"
+    with pytest.raises(DinarError, match="is for unseen regression, got unseen restoration"):
+        CreateOptions(regressor=tmp_path, unseen="restoration")
+
+
+def test_the_command_trains(body: Body, tmp_path: Path) -> None:
+    from dinar.data.folder import start_set, write_views
+
+    start_set(tmp_path / "people", "anny", (64, 64))
+    for i in range(3):
+        write_views(tmp_path / "people", person(body, f"p{i}", i, 2, 64))
+    main(["train", "regression", "--data", str(tmp_path / "people"), "--run", str(tmp_path / "run"), "--preset", "nano",
+          "--steps", "2", "--holdout", "1", "--texture", str(S), "--device", "cpu"])  # fmt: skip
+    assert TextureRegressor.from_pretrained(tmp_path / "run" / "weights").config["atlas"] == body.atlas.hash
+    assert list((tmp_path / "run" / "pictures").glob("validation_*.png"))
