@@ -22,7 +22,7 @@ from .body import Body, load_body
 from .body.motion import Motion, retarget
 from .body.readers import load_motion
 from .errors import DinarError
-from .export import Clip, build_model, write_glb
+from .export import Clip, build_model, write_model
 from .export.profiles import DEFAULTS, Pose, Program, suffixes_for
 from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
@@ -131,7 +131,7 @@ class Avatar:
         expressions: bool = True,
         unlit: bool = True,
     ) -> None:
-        """Write a rigged file with baked texture, named bones, expressions and motion clips: ``.glb`` or ``.vrm``.
+        """Write a rigged file with baked texture, named bones, expressions and clips: ``.glb``, ``.vrm`` or ``.fbx``.
 
         Args:
             program: the one that will read the file: sets bone names, rest pose, axes and units; None: by the suffix.
@@ -154,7 +154,7 @@ class Avatar:
             program=program or DEFAULTS[Path(path).suffix.lower()], pose=pose, expressions=expressions, unlit=unlit,
             notes={"dinar": self.meta},
         )  # fmt: skip
-        write_glb(path, model)
+        write_model(path, model)
 
     # ---- file ----------------------------------------------------------------------------------------------------
 
