@@ -215,8 +215,8 @@ def _animation(scene: Scene, model: Model, track: Track, bones: list[Node], chan
     """Every bone's rotation and moving bones' translations: a clip leaves nothing of the one before."""
     stop = time(track.seconds[-1])
     stack = scene.object("AnimationStack", track.name, "", "AnimStack")
-    stack.settings(*((n, "KTime", "Time", "", t) for n, t in (
-        ("LocalStart", Long(0)), ("LocalStop", stop), ("ReferenceStart", Long(0)), ("ReferenceStop", stop))))  # fmt: skip
+    span = {"LocalStart": Long(0), "LocalStop": stop, "ReferenceStart": Long(0), "ReferenceStop": stop}
+    stack.settings(*((n, "KTime", "Time", "", t) for n, t in span.items()))
     layer = scene.object("AnimationLayer", track.name, "", "AnimLayer")
     scene.connect(layer, stack)
     times = np.array([time(s) for s in track.seconds], "i8")
