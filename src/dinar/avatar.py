@@ -21,8 +21,9 @@ from .arrays import Array, check_arrays
 from .body import Body, load_body
 from .body.motion import Motion, retarget
 from .body.readers import load_motion
+from .body.shells import from_header, to_header, wear
 from .errors import DinarError
-from .export import Clip, build_model, write_model
+from .export import Clip, build_model, write_glb
 from .export.profiles import DEFAULTS, Pose, Program, suffixes_for
 from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
@@ -53,7 +54,7 @@ TABLE = {
 class Avatar:
     """A person that can be posed. ``rgb`` is complete; ``lam`` tells what of it the photos showed."""
 
-    body: Body
+    body: Body  # with the shells that the person wears
     betas: Tensor  # [num_betas]
     offsets: Tensor  # [V, 3] metres in the rest pose
     rgb: np.ndarray  # [S, S, 3] uint8 sRGB in the layout of body.atlas, gutters filled
@@ -131,7 +132,7 @@ class Avatar:
         expressions: bool = True,
         unlit: bool = True,
     ) -> None:
-        """Write a rigged file with baked texture, named bones, expressions and clips: ``.glb``, ``.vrm`` or ``.fbx``.
+        """Write a rigged file with baked texture, named bones, expressions and motion clips: ``.glb`` or ``.vrm``.
 
         Args:
             program: the one that will read the file: sets bone names, rest pose, axes and units; None: by the suffix.
@@ -154,7 +155,7 @@ class Avatar:
             program=program or DEFAULTS[Path(path).suffix.lower()], pose=pose, expressions=expressions, unlit=unlit,
             notes={"dinar": self.meta},
         )  # fmt: skip
-        write_model(path, model)
+        write_glb(path, model)
 
     # ---- file ----------------------------------------------------------------------------------------------------
 
@@ -166,6 +167,8 @@ class Avatar:
             "atlas": self.body.atlas.hash, "renderer": "mesh" if self.neural is None else "neural",
             "camera": {"height": self.camera.height, "width": self.camera.width}, "meta": self.meta,
         }  # fmt: skip
+        if self.body.shells:
+            header["shells"] = to_header(self.body.shells)
         tensors = {
             "betas": self.betas, "offsets": self.offsets.half(), "pose": self.pose, "transl": self.transl,
             "camera.K": self.camera.K, "camera.T_cam_world": self.camera.T_cam_world,
@@ -198,6 +201,7 @@ class Avatar:
             if header.get("body") != "anny":
                 raise DinarError(f"{path} needs the {header.get('body')} body: add --body-path with your model file")
             body = load_body()
+        body = wear(body, from_header(header.get("shells", []), f"{path} is damaged"))
         if header.get("body") != body.name or header.get("vertices") != body.num_vertices:
             raise DinarError(f"{path} was made with the {header.get('body')} body of {header.get('vertices')} "
                              f"vertices, got {body.name} of {body.num_vertices}")  # fmt: skip

@@ -17,11 +17,13 @@ import tyro
 
 from .avatar import Avatar
 from .body import Body, load_body
+from .body.skirt import with_lining
 from .bounds import check_options
 from .errors import DinarError
 from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit
 from .fit.offsets import Silhouette, fit_offsets
+from .fit.shells import fit_shells
 from .fit.smplify import fit_body
 from .labels import Convention
 from .nets.channels import SAMPLED
@@ -63,6 +65,8 @@ class CreateOptions(NeuralOptions):
     """A body fit for each photo, from --save-fit or `dinar fit --each`. With --body smplx also a SMPLify-X pkl."""
     offsets: bool = True
     """Widen the body mesh to the outline of clothes and hair in the photo. Not with weights trained without it."""
+    shells: bool = True
+    """Skirts, dresses and long coats as a surface of their own, where the parse shows them."""
     occlusion: bool = True
     """Take no colours along the outlines of limbs in front of the body, where the fit is uncertain (paper, §3.5)."""
     # Take no colours from pixels where the surface network sees another part of the body than the fitted mesh has. Arms
@@ -132,7 +136,7 @@ def create(
                          f"{body.name} body{'' if has_surface() else ' and no weights'}")  # fmt: skip
     networks = open_networks(o.weights, o.renderer, body.atlas.hash)
     o = o.resolved(networks)
-    predict = predictor(open_regressor(o.regressor, body), body) if o.unseen == "regression" else None
+    regressor = open_regressor(o.regressor, body) if o.unseen == "regression" else None
     clock = {}
     start = time.perf_counter()
 
@@ -166,9 +170,13 @@ def create(
         Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front, s.labels)
         for s, f in zip(subjects, found, strict=True)
     ]
-    D = torch.zeros(body.num_vertices, 3)
-    if o.offsets and (networks is None or networks.offsets):
-        D = torch.from_numpy(fit_offsets(body, betas, silhouettes))
+    widened = o.offsets and (networks is None or networks.offsets)
+    body, form = fit_shells(body, betas, silhouettes if o.shells and widened else [])
+    D = torch.from_numpy(form)
+    lap("shells")
+    if widened:
+        D = fit_offsets(body, betas, silhouettes, start=form)
+        D = torch.from_numpy(with_lining(body, D) if body.shells else D)
     lap("offsets")
 
     progress("sampling the texture")
@@ -179,7 +187,7 @@ def create(
     whole = texture
     if o.unseen != "diffusion":
         progress("restoring what the photo does not show")
-        whole = restore(body, texture, seen, classes, predict)
+        whole = restore(body, texture, seen, classes, None if regressor is None else predictor(regressor, body))
         lap("restore")
 
     neural, used = None, []

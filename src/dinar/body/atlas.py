@@ -21,6 +21,7 @@ class Atlas:
     vertex: np.ndarray  # [T] int64 mesh vertex of each uv vertex
     island: np.ndarray  # [F] uint8
     island_names: tuple[str, ...]
+    name: str = ""  # the hash of a layout that follows from another one (shells)
 
     @classmethod
     def from_arrays(cls, a: dict[str, np.ndarray]) -> Atlas:
@@ -36,7 +37,7 @@ class Atlas:
     @cached_property
     def hash(self) -> str:
         """Twelve hex digits that change with the layout; an avatar is refused by another layout."""
-        return hashlib.sha256(self.uv.tobytes() + self.faces.tobytes()).hexdigest()[:12]
+        return self.name or hashlib.sha256(self.uv.tobytes() + self.faces.tobytes()).hexdigest()[:12]
 
     def __hash__(self) -> int:
         return hash(self.hash)

@@ -11,6 +11,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from ..errors import DinarError
 from .atlas import Atlas
 from .rotation import axis_angle_to_matrix
+from .swing import swing
 
 
 @dataclass
@@ -57,6 +59,9 @@ class Body:
     segment_names: tuple[str, ...]
     atlas: Atlas
     mirror: np.ndarray  # [V] index of the vertex on the other side of x = 0
+    shells: tuple[Any, ...] = ()  # shells.Shell; their kinds are the last entries of segment_names
+    cloth: Tensor | None = None  # [n] int64 vertices that hang around the legs
+    parts: np.ndarray | None = None  # [V] uint8 index into PARTS; None: by the skin weights
 
     @property
     def num_vertices(self) -> int:
@@ -90,7 +95,7 @@ class Body:
         """A body with only some vertices and joints, for fast fitting. Faces, atlas and mirror keep the full indices.
 
         The weights of a left-out joint go to its nearest kept ancestor. Keypoints stay exact only if every vertex
-        they use is in ``vertices`` (:meth:`keypoint_support`).
+        they use is in ``vertices`` (:meth:`keypoint_support`). Cloth turns with the legs.
         """
         i = torch.as_tensor(vertices, device=self.v_template.device)
         kw = self.keypoint_weights[:, i]
@@ -102,6 +107,7 @@ class Body:
             weights=self.weights[i],
             keypoint_weights=kw / kw.sum(1, keepdim=True).clamp(min=1e-9),
             posedirs=None if self.posedirs is None else self.posedirs.reshape(-1, V, 3)[:, i].reshape(-1, 3 * len(i)),
+            cloth=None,
         )
         if joints is None:
             return small
@@ -217,6 +223,9 @@ class Body:
             v = v + (feature @ self.posedirs).reshape(len(pose), -1, 3)
         A, P = self.skinning(j.expand(len(pose), -1, -1), pose, transl)
         T = (self.weights @ A[:, :, :3].flatten(2)).unflatten(2, (3, 4))  # [B, V, 3, 4]
+        if self.cloth is not None:
+            hung = swing(self.joint_names, j.expand(len(pose), -1, -1), P, A)
+            T[:, self.cloth] = (self.weights[self.cloth] @ hung[:, :, :3].flatten(2)).unflatten(2, (3, 4))
         return Posed((T[..., :3] * v[..., None, :]).sum(-1) + T[..., 3], P, A)
 
     def keypoints(self, posed: Posed) -> Tensor:
@@ -231,7 +240,9 @@ class Body:
 
     @cached_property
     def vertex_part(self) -> np.ndarray:
-        """[V] uint8 index into :data:`PARTS`: the part with the largest sum of skin weights."""
+        """[V] uint8 index into :data:`PARTS`: the part with the largest sum of skin weights, if none is given."""
+        if self.parts is not None:
+            return self.parts
         group = np.array([PARTS.index(part_of(n)) for n in self.joint_names])
         share = np.zeros((self.num_vertices, len(PARTS)))
         np.add.at(share.T, group, self.weights.cpu().numpy().T)

@@ -44,7 +44,8 @@ def regions(body: Body) -> Regions:
     front, back = v[head, 2].max(), v[upper, 2].min()
     before_ears = z > front - EAR_LINE * (front - back)
     drop = (top - v[:, 1]) / height
-    cavity_faces = np.isin(body.segment, [i for i, n in enumerate(body.segment_names) if n != "skin"])
+    inner = body.segment_names[: len(body.segment_names) - len(body.shells)]
+    cavity_faces = np.isin(body.segment, [i for i, n in enumerate(inner) if n != "skin"])
     cavity = np.zeros(len(v), bool)
     cavity[np.unique(body.faces[cavity_faces])] = True
     nose = (z > front - CHEEK_DEPTH * height) & (x < CHEEK_WIDTH * height)

@@ -34,7 +34,14 @@ PLATE = 3e-5  # smoothness of the free offsets
 LOOSE = 0.5  # zero prior of the free offsets, times that of the offset along the normal
 SYMMETRY = 0.3  # coupling of the left and the right half
 MOST_IN, MOST_OUT = 0.04, 0.15  # metres: bounds of the offset along the normal
-STIFFNESS = {"hand": 300.0, "foot": 4.0, "face": 300.0, "ears": 30.0, "cavity": 1e4}  # times the zero prior
+STIFFNESS = {
+    "hand": 300.0,
+    "foot": 4.0,
+    "face": 300.0,
+    "ears": 30.0,
+    "cavity": 1e4,
+    "shell": 20.0,
+}  # times the zero prior
 NORMALS = 0.02  # metres over which the normals are smoothed
 TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
 BORDER = 3  # pixels at the crop's border in which contours are not matched
@@ -61,16 +68,18 @@ def fit_offsets(
     betas: Tensor,  # [num_betas]
     silhouettes: list[Silhouette],
     iterations: int = 6,  # half along the normals, half free
+    start: np.ndarray | None = None,  # [V, 3] metres, where the search starts: the form of shells
 ) -> np.ndarray:
     """Offsets [V, 3] float32 in metres, to be added to the rest pose."""
-    naked = body.rest(betas[None])[0][0].numpy().astype(np.float64)
+    bare = body.rest(betas[None])[0][0].numpy().astype(np.float64)
+    naked = bare if start is None else bare + start
     free, ears = _stiffness(body), np.zeros(len(naked), bool)
     if classes := [_classes(body, betas, s) for s in silhouettes if s.labels is not None]:
         free = free * np.exp(np.mean([np.log(class_stiffness(body, c)) for c in classes], 0))
         ears = ears_under_hair(body, classes)
         free[ears] = CLASS_STIFFNESS["hair"]
-    flattening = flatten(naked, body.faces, ears) - naked  # ears under hair would be bumps
-    rest = naked + flattening
+    flattening = flatten(naked, body.faces, ears) - bare  # ears under hair would be bumps
+    rest = bare + flattening
     laplacian, mass = cotangent_laplacian(rest, body.faces)
     M, I = sp.diags(mass), sp.eye(len(rest))
     normals = _smooth_normals(rest, body.faces, laplacian, mass, NORMALS)
@@ -247,4 +256,6 @@ def _stiffness(body: Body) -> np.ndarray:
     k[r.face] = STIFFNESS["face"]
     k[r.ears] = np.maximum(k[r.ears], STIFFNESS["ears"])
     k[r.cavity] = STIFFNESS["cavity"]
+    shell = body.segment >= len(body.segment_names) - len(body.shells)
+    k[np.unique(body.faces[shell])] = STIFFNESS["shell"]
     return k

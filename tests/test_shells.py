@@ -1,0 +1,168 @@
+"""Shells: a skirt as part of the mesh, its fit to a parse, its movement and its file."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from dinar.avatar import Avatar
+from dinar.body import Body, load_body
+from dinar.body.motion import retarget
+from dinar.body.readers import load_motion
+from dinar.body.shells import Shell, wear
+from dinar.body.skirt import ROWS, grid_of
+from dinar.errors import DinarError
+from dinar.fit.offsets import Silhouette
+from dinar.fit.shells import fit_shells
+from dinar.labels import LABEL
+from dinar.scene import Camera, orbit, rasterize_mesh
+from dinar.scene.edges import unique_edges
+from dinar.texture.texels import texels
+
+HEM = -0.4
+
+
+@pytest.fixture(scope="module")
+def skirted() -> Body:
+    return wear(load_body(), (Shell("skirt", HEM),))
+
+
+def is_cloth(body: Body) -> np.ndarray:
+    return body.segment == body.segment_names.index("skirt")
+
+
+def test_without_shells_a_body_stays_itself():
+    body = load_body()
+    assert wear(body, ()) is body
+
+
+def test_a_skirt_and_the_body_are_one_surface(skirted: Body):
+    body, v = load_body(), skirted.v_template.numpy()
+    edges, _, count = unique_edges(skirted.faces)
+    assert count.max() == 2
+    assert v[np.unique(edges[count == 1]), 1].max() < -0.07  # open are the legs, under the skirt
+    assert skirted.num_joints == body.num_joints and len(skirted.faces) < 1.1 * len(body.faces)
+    assert (skirted.mirror[skirted.mirror] == np.arange(len(v))).all()
+    assert np.abs(v[skirted.mirror] * [-1, 1, 1] - v).max() < 1e-3
+    assert torch.allclose(skirted.weights.sum(1), torch.ones(len(v)), atol=1e-5)
+    outside = skirted.faces[is_cloth(skirted)][: ROWS * grid_of(skirted).shape[1]]
+    a, b, c = (v[outside[:, k]] for k in range(3))
+    assert ((np.cross(b - a, c - a) * (a + b + c) * [1, 0, 1]).sum(1) > 0).all()  # it faces outwards
+
+
+def test_a_skirt_takes_the_texels_of_the_legs_under_it(skirted: Body):
+    body = load_body()
+    t, old = texels(skirted.atlas, 256), texels(body.atlas, 256)
+    assert len(t.index) > 0.72 * 256**2
+    cloth = set(t.index[is_cloth(skirted)[t.face]])
+    legs = [body.atlas.island_names.index(n) for n in ("leg_left", "leg_right")]
+    assert len(cloth) > 1500
+    assert len(cloth & set(old.index[np.isin(body.atlas.island[old.face], legs)])) > 0.97 * len(cloth)
+    others = lambda a, t: set(t.index[~np.isin(a.island[t.face], [*legs, len(body.atlas.island_names)])])  # noqa: E731
+    assert len(others(skirted.atlas, t) - others(body.atlas, old)) < 20  # the rest lies where it was
+    assert skirted.atlas.hash != body.atlas.hash
+
+
+def poke_through(body: Body, vertices: torch.Tensor, camera: Camera) -> float:
+    """Share of the person's pixels that show a covered leg in front of the outside of the skirt."""
+    cloth = is_cloth(body)
+    outside = body.faces[cloth].reshape(2, -1, 3)[:, : ROWS * grid_of(body).shape[1]].reshape(-1, 3)
+    face = rasterize_mesh(vertices, body.faces, camera).face[0].numpy()
+    low = body.v_template.numpy()[body.faces][:, :, 1].max(1)
+    arms = np.isin(body.vertex_part, [2, 3, 4, 5])[body.faces].any(1)
+    covered = ~cloth & ~arms & (low > HEM) & (low < -0.08)
+    behind = rasterize_mesh(vertices, outside, camera).mask[0].numpy()
+    return float(((face >= 0) & covered[face.clip(0)] & behind).sum() / (face >= 0).sum())
+
+
+def test_no_leg_pokes_through_in_a_walk(skirted: Body):
+    pose, transl = retarget(load_motion("walk"), skirted)
+    found = []
+    for k in range(0, len(pose), len(pose) // 4):
+        v = skirted(torch.zeros(1, 1), pose[k][None], transl[k][None]).vertices[0]
+        found += [poke_through(skirted, v, orbit(v, az, height=256, width=256)) for az in (0, 90, 180)]
+    assert np.mean(found) < 0.001
+
+
+def test_cloth_swings_with_legs_but_does_not_turn_with_them(skirted: Body):
+    pose = torch.zeros(1, skirted.num_joints, 3)
+    v0 = skirted(torch.zeros(1, 1), pose).vertices[0]
+    for side, sign in (("left", 1), ("right", -1)):  # toes outwards
+        pose[0, skirted.joint(f"{side}_hip"), 1] = 0.5 * sign
+    moved = (skirted(torch.zeros(1, 1), pose).vertices[0] - v0).norm(dim=1)
+    grid = grid_of(skirted)
+    assert moved[grid[8 : ROWS + 1]].max() < 0.03
+    pose[0, :, 1] = 0
+    pose[0, skirted.joint("left_hip"), 0] = -0.5
+    moved = (skirted(torch.zeros(1, 1), pose).vertices[0] - v0).norm(dim=1)[grid[ROWS]]
+    C = grid.shape[1]
+    assert moved[C // 4] > 0.15 and moved[3 * C // 4] < 0.02 and 0.05 < moved[0] < moved[C // 4]
+
+
+def dressed_photo(body: Body, classes: dict[str, str], flare: float = 0.0) -> Silhouette:
+    """A parse of the standing template from in front: "cloth" and "legs" by name, the rest upper."""
+    worn = wear(body, (Shell("skirt", HEM),))
+    grid = grid_of(worn)
+    D = torch.zeros(worn.num_vertices, 3)
+    down = torch.linspace(0, 1, ROWS + 1)[:, None, None] * flare
+    way = worn.v_template[grid[: ROWS + 1]] * torch.tensor([1.0, 0, 1])
+    D[grid[: ROWS + 1]] = way / way.norm(dim=2, keepdim=True) * down
+    pose = torch.zeros(body.num_joints, 3)
+    v = worn(torch.zeros(1, 1), pose[None], offsets=D).vertices[0]
+    camera = orbit(v, 0, height=400, width=400)
+    face = rasterize_mesh(v, worn.faces, camera).face[0].numpy()
+    legs = np.isin(worn.vertex_part, [6, 7, 8, 9])[worn.faces].any(1)
+    label = np.where(is_cloth(worn), LABEL[classes["cloth"]], np.where(legs, LABEL[classes["legs"]], LABEL["upper"]))
+    labels = np.where(face >= 0, label[face.clip(0)], 0).astype(np.uint8)
+    return Silhouette(face >= 0, pose, torch.zeros(3), camera, labels=labels)
+
+
+def test_the_fit_finds_hem_and_width():
+    body = load_body()
+    s = dressed_photo(body, {"cloth": "skirt", "legs": "skin"}, flare=0.12)
+    worn, start = fit_shells(body, torch.zeros(1), [s])
+    assert [x.kind for x in worn.shells] == ["skirt"] and abs(worn.shells[0].hem - HEM) < 0.02
+    v = worn(torch.zeros(1, 1), s.pose[None], offsets=torch.from_numpy(start)).vertices[0]
+    found = rasterize_mesh(v, worn.faces, s.camera).mask[0].numpy()
+    bare = rasterize_mesh(body(torch.zeros(1, 1), s.pose[None]).vertices[0], body.faces, s.camera).mask[0].numpy()
+    iou = lambda m: (m & s.mask).sum() / (m | s.mask).sum()  # noqa: E731
+    assert iou(found) > 0.97 and iou(found) > 1 - (1 - iou(bare)) / 3
+    deep = np.ptp(v.numpy()[grid_of(worn)[ROWS], 2])
+    assert deep > np.ptp(worn.v_template.numpy()[grid_of(worn)[ROWS], 2]) + 0.08  # it widens to the back too
+
+
+def test_only_a_parse_of_loose_cloth_gives_a_skirt():
+    body = load_body()
+    for cloth, legs in (("lower", "lower"), ("skin", "skin")):
+        assert not fit_shells(body, torch.zeros(1), [dressed_photo(body, {"cloth": cloth, "legs": legs})])[0].shells
+    s = dressed_photo(body, {"cloth": "outer", "legs": "lower"})
+    assert fit_shells(body, torch.zeros(1), [s])[0].shells and s.labels is not None
+    for labels in (None, np.where(s.labels == LABEL["outer"], LABEL["upper"], s.labels)):  # no parse; a jumpsuit
+        worn, start = fit_shells(body, torch.zeros(1), [replace(s, labels=labels)])
+        assert worn is body and not start.any()
+
+
+def test_an_avatar_keeps_its_skirt(avatar: Avatar, skirted: Body, tmp_path: Path):
+    path = tmp_path / "a.avatar"
+    D = torch.zeros(skirted.num_vertices, 3)
+    D[grid_of(skirted)[ROWS], 0] = 0.25
+    avatar.replace(body=skirted, offsets=D, neural=None).save(path)
+    again = Avatar.load(path)
+    assert again.body is skirted and torch.equal(again.offsets, D)
+    with safe_open(path, "pt") as f:
+        header = json.loads(f.metadata()["dinar"])
+        tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+    wrong = ([{"kind": "skirt"}], [{"kind": "wings", "hem": 0.1}], [{"kind": "skirt", "hem": "low"}], "skirt",
+             [{"kind": "skirt", "hem": 1e9}])  # fmt: skip
+    for shells in wrong:
+        save_file(tensors, path, {"dinar": json.dumps(header | {"shells": shells})})
+        with pytest.raises(DinarError, match="shell"):
+            Avatar.load(path)
+    save_file(tensors, path, {"dinar": json.dumps(header | {"shells": [{"kind": "skirt", "hem": -0.3}]})})
+    with pytest.raises(DinarError, match=r"vertices|atlas"):
+        Avatar.load(path)
