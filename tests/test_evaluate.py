@@ -182,6 +182,12 @@ def test_ablation_rows_differ_by_one_switch(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(systems.ablation_systems(["auto"], None)) == 12 and len(systems.ablation_systems(["mesh"], None)) == 3
 
 
+def test_ways_to_fill_texels_are_systems() -> None:
+    found = systems.choose_systems(["mesh"], None, ["restoration", "regression"], Path("mine"))
+    assert [(s.name, s.options.unseen, s.options.regressor) for s in found] == [
+        ("mesh, restoration", "restoration", None), ("mesh, regression", "regression", Path("mine"))]  # fmt: skip
+
+
 def test_angles_and_poses(anna: Views, body: Body) -> None:
     first = choose_input(anna, None)
     assert first == 1 and choose_input(anna, "03") == choose_input(anna, "3") == 3

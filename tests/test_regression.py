@@ -20,6 +20,7 @@ from dinar.nets.regressor import INPUTS, WORN, TextureRegressor
 from dinar.neural.condition import first_guess, geometry, surface_condition
 from dinar.neural.regression import open_regressor, predictor
 from dinar.texture import restore
+from dinar.texture.restore import _with_detail
 from dinar.texture.surface import opposite, surface
 from dinar.texture.texels import texels
 from dinar.train.presets import PRESETS
@@ -131,6 +132,37 @@ def test_predicted_colours_fill_the_texture(avatar, body: Body) -> None:
     sure = (lam > 0.6) & ~(torch.nn.functional.max_pool2d(torch.from_numpy(lam == 0).float()[None], 41, 1, 20)[0] > 0
                            ).numpy()  # fmt: skip
     assert np.abs(out - rgb)[sure].mean() < 1e-3
+
+
+def test_detail_counts_where_both_agree(body: Body) -> None:
+    """The weave of the restored colours stays on predicted ones that are alike, and goes where they differ."""
+    s = surface(body, 128)
+    weave = np.random.default_rng(0).normal(0, 0.05, (len(s.x), 3)).astype(np.float32)
+    for predicted, kept in ((0.55, 0.8), (0.95, 0.0)):
+        out = _with_detail(s, np.full((32, 32, 3), predicted, np.float32), 0.5 + weave)
+        assert np.abs(out.mean() - predicted) < 0.02
+        assert out.std() / weave.std() == pytest.approx(kept, abs=0.15)
+
+
+def test_a_texel_is_seen_if_half_of_it_is(body: Body) -> None:
+    """Of the texels of a finer texture; and colours are averaged over the seen ones alone."""
+    told: list[torch.Tensor] = []
+
+    class Spy(_Grey):
+        def forward(self, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            told.append(condition)
+            return super().forward(condition)
+
+    inside = texels(body.atlas, 64).inside
+    for rows, seen in ((1, False), (3, True)):  # of each block of 4
+        lam = np.zeros((64, 64), np.float32)
+        lam.reshape(16, 4, 64)[:, :rows] = 0.8
+        rgb = np.where(lam[..., None] > 0, np.float32(0.7), np.float32(0.1)) * np.ones(3, np.float32)
+        predictor(Spy(widths=[8], size=16), body)(rgb, lam * inside, None)
+        whole = inside.reshape(16, 4, 16, 4).all((1, 3))
+        assert whole.any() and bool((told[-1][0, 3].numpy()[whole] > 0).all()) == seen
+        if seen:
+            np.testing.assert_allclose(told[-1][0, 0].numpy()[whole], 0.2, atol=1e-5)
 
 
 def test_regressors_of_other_bodies_are_refused(body: Body, tmp_path: Path) -> None:

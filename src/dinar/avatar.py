@@ -23,7 +23,7 @@ from .body.motion import Motion, retarget
 from .body.readers import load_motion
 from .body.shells import from_header, to_header, wear
 from .errors import DinarError
-from .export import Clip, build_model, write_glb
+from .export import Clip, build_model, write_model
 from .export.profiles import DEFAULTS, Pose, Program, suffixes_for
 from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
@@ -132,7 +132,7 @@ class Avatar:
         expressions: bool = True,
         unlit: bool = True,
     ) -> None:
-        """Write a rigged file with baked texture, named bones, expressions and motion clips: ``.glb`` or ``.vrm``.
+        """Write a rigged file with baked texture, named bones, expressions and clips: ``.glb``, ``.vrm`` or ``.fbx``.
 
         Args:
             program: the one that will read the file: sets bone names, rest pose, axes and units; None: by the suffix.
@@ -155,7 +155,7 @@ class Avatar:
             program=program or DEFAULTS[Path(path).suffix.lower()], pose=pose, expressions=expressions, unlit=unlit,
             notes={"dinar": self.meta},
         )  # fmt: skip
-        write_glb(path, model)
+        write_model(path, model)
 
     # ---- file ----------------------------------------------------------------------------------------------------
 

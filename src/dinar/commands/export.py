@@ -16,15 +16,15 @@ from .common import Common, MotionRate, Output, Path1, Track, given_files, open_
 
 @dataclass
 class Export(Common):
-    """Write a rigged GLB or VRM file for Blender, Unity, Unreal, Mixamo or the web."""
+    """Write a rigged GLB, VRM or FBX file for Blender, Unity, Unreal, Mixamo or the web."""
 
     avatar: Path1 = Path()
     """Avatar file of `dinar create`."""
     out: Output = Path("avatar.glb")
-    """File to write: .glb, or .vrm for VRM 1.0."""
+    """File to write: .glb, .fbx, or .vrm for VRM 1.0."""
     program: Annotated[Program | None, tyro.conf.arg(name="for")] = None
-    """Program that will read the file: sets bone names, rest pose, bone axes and units. None: three for .glb, vrm for
-    .vrm."""
+    """Program that will read the file: sets bone names, rest pose, bone axes and units. None: three for .glb, unity
+    for .fbx, vrm for .vrm."""
     pose: Pose | None = None
     """Rest pose of the file: `rest` (arms down) or `t` (T-pose). None: as the program expects."""
     motion: list[str] = field(default_factory=lambda: ["idle", "walk", "wave"])

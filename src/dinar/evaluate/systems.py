@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..create import CreateOptions
 from ..errors import DinarError
-from ..neural.weights import Renderer, load_networks, open_networks, shipped
+from ..neural.weights import Renderer, Unseen, load_networks, open_networks, shipped
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,13 @@ class System:
         return "create(" + ", ".join(f"{k}={v}" for k, v in told.items()) + ")"
 
 
-def choose_systems(renderers: Sequence[Renderer], weights: Path | None) -> list[System]:
-    """The systems of `dinar evaluate views` and `sequence`, one for each renderer."""
+def choose_systems(
+    renderers: Sequence[Renderer],
+    weights: Path | None,
+    unseen: Sequence[Unseen] = (),  # ways to fill unseen texels; none: the renderer's default
+    regressor: Path | None = None,  # weights for "regression"; None: the shipped ones
+) -> list[System]:
+    """The systems of `dinar evaluate views` and `sequence`, one for each renderer, and each way to fill texels."""
     out = []
     for renderer in dict.fromkeys(renderers):
         if renderer == "neural" or (renderer == "auto" and weights is not None):
@@ -40,7 +45,10 @@ def choose_systems(renderers: Sequence[Renderer], weights: Path | None) -> list[
             out.append(System("dinar"))
     if len(out) != len({s.name for s in out}) or not out:
         raise DinarError(f"expected different renderers to compare, got {' '.join(renderers) or 'none'}")
-    return out
+    if not unseen:
+        return out
+    filled = lambda o, u: dataclasses.replace(o, unseen=u, regressor=regressor if u == "regression" else None)  # noqa: E731
+    return [System(f"{s.name}, {u}", filled(s.options, u)) for s in out for u in dict.fromkeys(unseen)]
 
 
 def check_weights(weights: Path | None) -> None:

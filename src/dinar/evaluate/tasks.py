@@ -16,7 +16,7 @@ from ..data.folder import Folder
 from ..data.frames import find_clips, import_people
 from ..errors import DinarError
 from ..files import check_output
-from ..neural.weights import Renderer
+from ..neural.weights import Renderer, Unseen
 from ..options import changed, check_choices
 from ..sources import SYNTHETIC, open_source
 from ..views import Source
@@ -79,6 +79,10 @@ class EvaluateOptions(CompareOptions):
     """Renderers to evaluate; several are compared. auto: what `dinar create` takes, neural with --weights."""
     weights: Path | None = None
     """Weights of the neural renderer, for example RUN/weights of a training. None: the shipped ones."""
+    unseen: tuple[Unseen, ...] = ()
+    """Ways to fill unseen texels; several are compared, as restoration regression. Empty: the renderer's default."""
+    regressor: Path | None = None
+    """Weights for --unseen regression. None: the shipped ones."""
     own_mask: bool = True
     """Cut the input out as `dinar create` does. Off: take the mask of the set."""
     people: int | None = None
@@ -87,6 +91,8 @@ class EvaluateOptions(CompareOptions):
     """Number of processes."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.unseen, str):
+            object.__setattr__(self, "unseen", (self.unseen,))
         if isinstance(self.renderer, str):
             object.__setattr__(self, "renderer", (self.renderer,))
         super().__post_init__()
@@ -106,7 +112,7 @@ def evaluate_views(
     o, out = changed(options or EvaluateOptions(), changes), Path(out)
     check_output(out, given(data, o.weights), folder=True)
     source, people, words = open_people(data, o, body)
-    systems = choose_systems(o.renderer, o.weights)
+    systems = choose_systems(o.renderer, o.weights, o.unseen, o.regressor)
     protocol = o.protocol(
         "views", words, systems, input=o.input or "the most frontal view",
         input_mask="made by create" if o.own_mask or refit else "the set's",
@@ -130,7 +136,7 @@ def evaluate_sequence(
     o, data, out = changed(options or EvaluateOptions(), changes), Path(data), Path(out)
     check_output(out, given(data, o.weights), folder=True)
     clips = find_clips(data)[: o.people]
-    systems = choose_systems(o.renderer, o.weights)
+    systems = choose_systems(o.renderer, o.weights, o.unseen, o.regressor)
     masks = "beside the frames" if all(clip.masks for clip in clips) else "made by the pipeline where none is given"
     protocol = o.protocol(
         "sequence", f"{data.name}, {len(clips)} sequences, {frames} frames of each", systems,

@@ -57,7 +57,7 @@ class PoseNet(Network):
         blocks: int = 3,
         hypotheses: int = 4,
         betas: int = 48,
-        dropout: float = 0.2,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__(width=width, blocks=blocks, hypotheses=hypotheses, betas=betas, dropout=dropout)
         n = sum(math.prod(shape) for shape in INPUTS.values())
@@ -71,8 +71,8 @@ class PoseNet(Network):
                           nn.Linear(width, width), nn.Dropout(dropout))
             for _ in range(blocks)
         )  # fmt: skip
-        self.sizes = [1, 6 * len(BODY), betas, 3, 1, len(BODY)]
-        self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hypotheses * sum(self.sizes)))
+        self.shared, self.own = [betas, 3, 1], [1, 6 * len(BODY), len(BODY)]
+        self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(self.shared) + hypotheses * sum(self.own)))
 
     def standardise(self, inputs: dict[str, Tensor]) -> None:
         """Take the mean and deviation of the inputs [N, ...] of a training set."""
@@ -85,13 +85,15 @@ class PoseNet(Network):
         x = self.first(x)
         for block in self.blocks:
             x = x + block(x)
-        y = self.last(x).unflatten(1, (self.config["hypotheses"], -1)).float()
-        weight, turns, betas, up, distance, sigma = y.split(self.sizes, 2)
-        start = x.new_tensor([0.0, 1, 0, 0, 0, 1]).repeat(len(BODY), 1).repeat(len(x), 1, 1)
-        start[:, 0] = inputs["turn"][:, 1:].flatten(1)  # the pelvis' up and front
+        y = self.last(x).float()
+        n, B, M = sum(self.shared), len(x), self.config["hypotheses"]
+        betas, up, distance = y[:, None, :n].expand(-1, M, -1).split(self.shared, 2)
+        weight, turns, sigma = y[:, n:].unflatten(1, (M, -1)).split(self.own, 2)
+        start = x.new_tensor([0.0, 1, 0, 0, 0, 1]).repeat(B, 1, len(BODY), 1)
+        start[:, 0, 0] = inputs["turn"][:, 1:].flatten(1)  # the pelvis' up and front
         return PoseOutput(
             weight[..., 0].softmax(1),
-            rotation_of(start[:, None] + turns.unflatten(2, (len(BODY), 6))),
+            rotation_of(start + turns.unflatten(2, (len(BODY), 6))),
             betas,
             F.normalize(inputs["turn"][:, None, 0] + up, dim=2),
             FAR * distance[..., 0].clamp(-3, 3).exp(),

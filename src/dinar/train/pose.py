@@ -36,7 +36,7 @@ from . import presets
 from .loop import State
 from .surface import split
 
-JOINTS = 6.0  # how many joints' likelihoods tell hypotheses apart: their errors are not independent
+JOINTS = 3.0  # how many joints' likelihoods tell hypotheses apart: their errors are not independent
 LOSER = 0.05  # weight of hypotheses that do not explain a person
 
 
