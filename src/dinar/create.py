@@ -112,6 +112,7 @@ def create(
     *,
     body: Body | None = None,  # None: the default body
     progress: Callable[[str], None] = lambda _: None,
+    found: Callable[[list[Subject], list[Fit]], None] = lambda subjects, fits: None,  # called when there is more
     **changes: Any,  # fields of CreateOptions
 ) -> Avatar:
     """Make an avatar from one photo, or from several of the same person (front first).
@@ -155,20 +156,22 @@ def create(
         for note in s.notes:
             progress(f"{s.name}: {note}")
     lap("photo")
+    found(subjects, [])
 
     progress("fitting the body")
     if o.fits:
-        found = [load_fit(f, body, s.view) for f, s in zip(o.fits, subjects, strict=True)]
+        fits = [load_fit(f, body, s.view) for f, s in zip(o.fits, subjects, strict=True)]
     else:
-        found = fit_body(body, [s.view for s in subjects])
-        found = [fit_fingers(body, f, s.hands) for f, s in zip(found, subjects, strict=True)]
-    betas = found[0].betas
+        fits = fit_body(body, [s.view for s in subjects])
+        fits = [fit_fingers(body, f, s.hands) for f, s in zip(fits, subjects, strict=True)]
+    betas = fits[0].betas
     lap("fit")
+    found(subjects, fits)
 
     progress("fitting the clothes")
     silhouettes = [
         Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front, s.labels)
-        for s, f in zip(subjects, found, strict=True)
+        for s, f in zip(subjects, fits, strict=True)
     ]
     widened = o.offsets and (networks is None or networks.offsets)
     body, form = fit_shells(body, betas, silhouettes if o.shells and widened else [])
@@ -180,7 +183,7 @@ def create(
     lap("offsets")
 
     progress("sampling the texture")
-    shots = [take_shot(body, s, f, D, o.occlusion, o.evidence) for s, f in zip(subjects, found, strict=True)]
+    shots = [take_shot(body, s, f, D, o.occlusion, o.evidence) for s, f in zip(subjects, fits, strict=True)]
     texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)
     lap("sample")
 
@@ -196,26 +199,26 @@ def create(
         fine = fine_layer(whole, np.ones_like(seen)) if o.unseen in FILLED else fine_layer(texture, seen)
         pictures = [(s.rgb, s.alpha) for s in subjects]
         judge = perceptual(progress) if o.refine and o.rgb else None
-        neural, used = make_neural(body, networks, pictures, found, D, fine, o, o.occlusion, judge,
+        neural, used = make_neural(body, networks, pictures, fits, D, fine, o, o.occlusion, judge,
                                    progress=progress, lap=lap)  # fmt: skip
         if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too
             inpainted = neural.texture[0, SAMPLED].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
             whole = restore(body, texture, seen, classes, lambda *_: inpainted)
             lap("restore")
 
-    first = found[0]
+    first = fits[0]
     meta = {
         "dinar": __version__, "photos": [s.name for s in subjects], "renderer": "neural" if neural else "mesh",
         "people": [[s.index, s.count] for s in subjects],
         "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": o.evidence, "unseen": o.unseen},
-        "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in found],
+        "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in fits],
     }  # fmt: skip
     if neural:
         meta["neural"] = {"parts": used, "neural": o.neural, "rgb": o.rgb, "unseen": o.unseen, "seed": o.seed}
     avatar = Avatar(body, betas, D, (whole * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
                     first.pose, first.transl, first.whole_camera, meta, neural,
                     tuple(Path(p).absolute() for p in (*paths, *o.masks, *o.keypoints, *o.fits)))  # fmt: skip
-    avatar.work = Work(subjects, found, shots, clock)
+    avatar.work = Work(subjects, fits, shots, clock)
     return avatar
 
 

@@ -196,6 +196,35 @@ def _stop(workers: Sequence[_Worker]) -> None:
             w.connection.close()
 
 
+class Server(Generic[T, R]):
+    """A process that works on items one after another, for hours: started at the first one, and anew after its end."""
+
+    def __init__(self, work: Callable[[T], R], threads: int = 1) -> None:
+        self._work, self._count = work, threads
+        self._worker: _Worker[T, R] | None = None
+
+    def run(self, item: T, seconds: float | None = None) -> R | Failure:
+        """The result of an item; a Failure also where it took longer, or the process was killed."""
+        w = self._worker = self._worker or _Worker(self._work, self._count)
+        try:
+            if not w.ready:
+                w.ready = w.connection.recv() is None
+            w.connection.send(item)
+            if w.connection.poll(seconds):
+                return w.connection.recv()
+            self._worker = None
+            _stop([w])
+            return Failure(f"it took longer than {seconds:.0f} s")
+        except (EOFError, OSError):
+            self._worker = None
+            return Failure(f"its process was killed ({w.end()}): out of memory?")
+
+    def stop(self) -> None:
+        """End the process, from any thread; the item that it works on fails."""
+        if (w := self._worker) is not None:
+            w.process.terminate()
+
+
 # ---- the worker's side ---------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from . import (
     fit,
     render,
     segment,
+    serve,
     synthesize,
     train,
     turntable,
@@ -47,6 +48,7 @@ def commands(words: Sequence[str]) -> dict[type, Callable[[Any], None]]:
         animate.Animate: animate.run,
         export.Export: export.run,
         view.View: view.run,
+        serve.Serve: serve.run,
         demo.Demo: demo.run,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-HOSTS = ("127.0.0.1", "localhost", "[::1]")  # names of this computer; another one is a DNS rebinding attack
+HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")  # names of this computer; another one is a DNS rebinding attack
 
 
 def is_local(host: str) -> bool:

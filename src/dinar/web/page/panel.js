@@ -12,18 +12,19 @@ const SPEEDS = [0.25, 2]; // least and most
 /**
  * Fill `root` with the viewer of an avatar.
  * glb: ArrayBuffer; name: text; photo: the photo's camera and `src`, or null; presets: { name: { morph: weight } };
- * files: [{ label, note, href, name }] to download; leading: elements before the name, such as a way back.
+ * files: [{ label, note, href, name }] to download; leading, trailing: elements before and after the name.
  */
-export async function mountViewer(root, { glb, name, photo = null, presets = {}, files = [], leading = [] }) {
+export async function mountViewer(root, { glb, name, photo = null, presets = {}, files = [], leading = [], trailing = [] }) {
   const canvas = el('canvas', { ariaLabel: `Avatar of ${name}. Drag to turn, pinch or scroll to come closer.`, role: 'img' });
   const compared = comparison(photo);
   const stage = el('div.stage', {}, canvas, ...compared.nodes);
   const viewer = await createViewer(canvas, glb, photo);
 
+  const saves = saving(viewer, name, files);
   const sections = [
-    motions(viewer), expressions(viewer, presets), photo && compared.controls, scene(viewer, stage), saving(viewer, name, files),
+    motions(viewer), expressions(viewer, presets), photo && compared.controls, scene(viewer, stage), saves,
   ].filter(Boolean);
-  const panel = el('aside.panel', {}, el('header.title', {}, ...leading, el('h1', {}, name)), ...sections.map((s) => s.node));
+  const panel = el('aside.panel', {}, el('header.title', {}, ...leading, el('h1', {}, name), ...trailing), ...sections.map((s) => s.node));
   const tabs = el('nav.tabs', { ariaLabel: 'Controls' }, ...sections.map((s) => tab(s, () => show(s))));
   function show(chosen) {
     const shut = chosen.node.classList.contains('open');
@@ -53,7 +54,7 @@ export async function mountViewer(root, { glb, name, photo = null, presets = {},
   function keys(event) {
     if (event.key === ' ' && event.target === document.body) { event.preventDefault(); root.querySelector('.pause').click(); }
   }
-  return { viewer, close() { watch.disconnect(); removeEventListener('keydown', keys); viewer.dispose(); } };
+  return { viewer, setFiles: saves.setFiles, close() { watch.disconnect(); removeEventListener('keydown', keys); viewer.dispose(); } };
 }
 
 const section = (kind, title, ...children) => ({ kind, title, node: el(`section.${kind}`, {}, el('h2', {}, title), ...children) });
@@ -166,8 +167,11 @@ function scene(viewer, stage) {
 function saving(viewer, name, files) {
   const picture = el('button.file', { type: 'button', onclick: async () => download(await viewer.picture(), `${name}.png`) },
     el('b', {}, 'PNG'), el('span', {}, 'this picture, with transparency'));
-  const rows = files.map((f) => el('a.file', { href: f.href, download: f.name }, el('b', {}, f.label), el('span', {}, f.note)));
-  return section('save', 'Save', el('div.files', {}, ...rows, picture));
+  const list = el('div.files');
+  const setFiles = (now) => list.replaceChildren(
+    ...now.map((f) => el('a.file', { href: f.href, download: f.name }, el('b', {}, f.label), el('span', {}, f.note))), picture);
+  setFiles(files);
+  return { ...section('save', 'Save', list), setFiles };
 }
 
 export function download(blob, name) {
