@@ -24,7 +24,7 @@ try {
   await page.goto(request.url);
   for (const step of request.steps) {
     if (step.click) await page.click(step.click);
-    if (step.wait) await page.waitForFunction(step.wait);
+    if (step.wait) while (!(await page.evaluate(`!!(${step.wait})`))) await page.waitForTimeout(200); // CSPs forbid waitForFunction
     if (step.evaluate) results.push(await page.evaluate(step.evaluate));
     if (step.upload) await page.setInputFiles(step.upload, step.files);
     if (step.shot) await page.screenshot({ path: step.shot });

@@ -1,4 +1,4 @@
-"""The pages and the JSON API of `dinar serve`, as a FastAPI application. It asks nobody anything: no address is fetched."""
+"""The pages and the JSON API of `dinar serve`, as a FastAPI application. It fetches no address."""
 
 from __future__ import annotations
 
@@ -170,9 +170,8 @@ async def _form(request: Request) -> FormData:
 
 def _page(template: str, script: str) -> HTMLResponse:
     imports = json.dumps({"imports": {name: f"/page/{file}" for name, file in MODULES.items()}})
-    about = json.dumps(
-        {"presets": expression_presets(), "files": FILES, "max_photo": MAX_PHOTO, "max_photos": MAX_PHOTOS}
-    )
+    limits = {"max_photo": MAX_PHOTO, "max_photos": MAX_PHOTOS}
+    about = json.dumps({"presets": expression_presets(), "files": FILES, **limits})
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
     policy = (f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data: blob:; "
               "media-src 'self'; connect-src 'self' data: blob:; base-uri 'none'; form-action 'none'; "

@@ -99,11 +99,11 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 
 def _with_headers(send: Send) -> Send:
-    async def more(message: Message) -> None:
+    async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
             known = {k.lower() for k, _ in message["headers"]}
-            message["headers"] = [*message["headers"], *(
-                (k.lower().encode(), v.encode()) for k, v in HEADERS.items() if k.lower().encode() not in known)]  # fmt: skip
+            more = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
+            message["headers"] = [*message["headers"], *((k, v) for k, v in more if k not in known)]
         await send(message)
 
-    return more
+    return answer

@@ -121,9 +121,7 @@ class Jobs:
             job = self._jobs[id]
             known = [p["person"] for p in job.people]
             if job.state != "choose" or person not in known:
-                raise DinarError(
-                    f"expected one of the people {known}" if known else "this job does not ask for a person"
-                )
+                raise DinarError(f"expected one of the people {known}, got {person}, in state {job.state}")
             job.person, job.state = person, "waiting"
             self._save(job)
             self._queue.append(id)

@@ -38,7 +38,7 @@ FILES = {
 STEPS = {
     "reading": ("Finding the person", 0.05), "fitting the body": ("Fitting the body", 0.25),
     "fitting the clothes": ("Fitting the clothes", 0.45), "sampling": ("Taking the colours", 0.53),
-    "restoring": ("Filling what the photo does not show", 0.58), "writing": ("Preparing the viewer", 0.7),
+    "restoring": ("Filling what nobody saw", 0.58), "writing": ("Preparing the viewer", 0.7),
     "more": ("Making the other files", 0.85),
 }  # fmt: skip
 CHOICE = 0.5  # of the tallest person's height: smaller people stand in the background and are not offered
@@ -78,7 +78,7 @@ def make(folder: Path) -> dict[str, Any]:
 
 
 def progress_of(folder: Path) -> Callable[[str], None]:
-    """A function for messages of `create` that keeps the step in a file of the folder; other messages change nothing."""
+    """A function for messages of `create`; it keeps the step in a file of the folder."""
 
     def step(message: str) -> None:
         for start, (text, share) in STEPS.items():

@@ -8,7 +8,7 @@ const MEGABYTE = 1 << 20;
 const POLL = 700; // milliseconds between questions about a job
 const SAVED = ['me.glb', 'me.vrm', 'me.mp4', 'me.preview.png', 'me.avatar'];
 const STEPS = ['Finding the person', 'Fitting the body', 'Fitting the clothes', 'Taking the colours',
-  'Filling what the photo does not show', 'Preparing the viewer'];
+  'Filling what nobody saw', 'Preparing the viewer'];
 
 // ---- the API -----------------------------------------------------------------------------------------------------
 async function ask(method, path, body) {
