@@ -135,9 +135,11 @@ def test_restoration_behind_the_neural_renderer(avatar: Avatar, networks: Networ
     w = avatar.work
     photos, whole = [(s.rgb, s.alpha) for s in w.subjects], fine(avatar, complete=True)
     options = NeuralOptions(unseen="restoration")
-    neural, used = make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, whole, options)
-    assert used == ["encoder", "renderer"]
+    told = Networks(networks.nets, 64, complete=True)
+    neural, _ = make_neural(avatar.body, told, photos, w.fits, avatar.offsets, whole, options)
     assert bool((neural.texture[:, MASKS] == 1).all())  # as in training, where complete textures have both masks
+    neural, used = make_neural(avatar.body, networks, photos, w.fits, avatar.offsets, whole, options)
+    assert used == ["encoder", "renderer"] and not bool((neural.texture[:, MASKS] == 1).all())  # of older weights
     mixed = avatar.replace(neural=neural)
     back = mixed.render(azimuth=180, size=160)
     mesh = avatar.render(azimuth=180, size=160)

@@ -350,7 +350,7 @@ def test_networks_know_the_options_that_create_needs(people: People, tmp_path: P
         stage = AvatarStage(tiny("avatar", rgb_size=size), bare, before)
         stage.export({}, tmp_path / str(size))
         found = load_networks(tmp_path / str(size))
-        assert (found.rgb_size, found.offsets, found.bags) == (kept, False, True)
+        assert (found.rgb_size, found.offsets, found.bags, found.complete) == (kept, False, True, True)
 
 
 def test_ablated_samples_lack_channels(people: People, tmp_path: Path) -> None:

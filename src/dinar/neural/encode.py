@@ -119,7 +119,8 @@ def make_neural(
     inside = torch.from_numpy(texels(body.atlas, networks.texture).inside).to(device)
     mix: Callable[[Tensor, Tensor], Tensor] = lambda _, part: part  # noqa: E731
     whole, restored = partial, None
-    if o.unseen in FILLED and fine is not None:  # all texels are known now, and both masks are 1, as in training
+    told = networks.complete or networks.rgb_size == 0  # in training complete textures had both masks, or nothing finer
+    if o.unseen in FILLED and fine is not None and told:
         whole = partial = blend(with_colours(partial, fine), partial)
     elif o.unseen == "diffusion":
         progress("inpainting unseen texels")

@@ -39,6 +39,7 @@ class Networks:
     refine: bool = False  # likewise; with all weights so far it left stains (docs/training.md)
     atlas: str = ""  # hash of the atlas of the body they were trained with; empty: not said
     rgb_size: int | None = None  # texels a side of the sampled colours in training; None: not said, as the pictures
+    complete: bool = False  # complete textures were in training: where texels are restored, both masks are 1
     offsets: bool = True  # the body was widened to the clothes in training
     bags: bool = True  # bags were painted on the body in training; `create` cuts them out in any case
 
@@ -88,7 +89,8 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
     if rgb_size is not None and (type(rgb_size) is not int or not 0 <= rgb_size <= 8192):
         raise DinarError(f"{folder / FILE}: expected an rgb_size from 0 to 8192 texels; train again")
     return Networks(out, size, bool(about.get("default", False)), unseen, bool(about.get("refine", False)), atlas,
-                    rgb_size, bool(about.get("offsets", True)), bool(about.get("bags", True)))  # fmt: skip
+                    rgb_size, bool(about.get("complete", False)), bool(about.get("offsets", True)),
+                    bool(about.get("bags", True)))  # fmt: skip
 
 
 def shipped() -> Path | None:

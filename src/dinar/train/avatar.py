@@ -215,7 +215,8 @@ class AvatarStage:
         everything = {**self.others, **self.fixed, **self.modules, **averaged}
         rgb_size = 0 if self.c.rgb_size == self.c.texture else self.c.rgb_size  # 0: no fine layer
         save_networks(folder, {n: network(m) for n, m in everything.items()}, self.c.size,
-                      atlas=self.people.body.atlas.hash, rgb_size=rgb_size, bags=self.people.bags,
+                      atlas=self.people.body.atlas.hash, rgb_size=rgb_size, complete=self.c.complete > 0,
+                      bags=self.people.bags,
                       offsets=self.people.offsets)  # fmt: skip
 
 
