@@ -167,8 +167,3 @@ def test_hems_are_cut_where_they_should_be():
     faces, (i, j, t) = hem_snap(cut, s.faces)
     moved = cut[i] * (1 - t) + cut[j] * t
     assert float(moved.abs().max()) < 1e-5 and bool((cut[faces] > 0).any(1).all())
-
-
-def test_bad_numbers_are_refused():
-    with pytest.raises(DinarError, match="16 pixels"):
-        Synthetic(size=4)

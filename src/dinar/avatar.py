@@ -22,6 +22,7 @@ from .body import Body, load_body
 from .body.motion import Motion, retarget
 from .body.readers import load_motion
 from .body.shells import from_header, to_header, wear
+from .bounds import check_numbers, within
 from .errors import DinarError
 from .export import Clip, build_model, write_model
 from .export.profiles import DEFAULTS, Pose, Program, suffixes_for
@@ -86,6 +87,11 @@ class Avatar:
         transl: Tensor | None = None,  # [3]
     ) -> np.ndarray:
         """[H, W, 4] float32 in [0, 1], straight alpha."""
+        if camera is None:
+            check_numbers(size=size, azimuth=azimuth)
+        else:
+            within("height of the camera", camera.height, 1, GUARD)
+            within("width of the camera", camera.width, 1, GUARD)
         v = self.vertices(pose, transl)
         if camera is None:
             h, w = (size, size) if isinstance(size, int) else size
@@ -99,6 +105,7 @@ class Avatar:
         self, frames: int = 90, size: int | tuple[int, int] = 512, pose: Tensor | None = None
     ) -> Iterator[np.ndarray]:
         """One turn around the person, standing as in the photo (or in ``pose``)."""
+        check_numbers(frames=frames, size=size)
         for k in range(frames):
             yield self.render(pose, size=size, azimuth=360 * k / frames)
 
@@ -112,6 +119,7 @@ class Avatar:
         repeat: int = 1,  # how often a loop is shown
     ) -> Iterator[np.ndarray]:
         """Frames [H, W, 4] of the motion at its own rate, from one camera that frames all of it."""
+        check_numbers(size=size, azimuth=azimuth, turn=turn, repeat=repeat)
         pose, transl = retarget(motion, self.body, betas=self.betas)
         h, w = (size, size) if isinstance(size, int) else size
         sample = range(0, len(pose), max(1, len(pose) // 12))

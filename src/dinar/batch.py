@@ -22,7 +22,9 @@ def make_one(photo: Path, folder: Path) -> None:
     avatar.save(folder / f"{photo.stem}.avatar")  # last: its presence says that the photo is done
 
 
-def batch(sources: Sequence[Path], folder: Path, jobs: int, say: Callable[[str], None]) -> dict[str, str]:
+def batch(
+    sources: Sequence[Path], folder: Path, jobs: int, say: Callable[[str], None], threads: int = 1
+) -> dict[str, str]:
     """Make all avatars that are missing; returns {photo: reason} of the failures, also kept in ``failed.json``."""
     photos = photos_of(sources, say)
     check_output(folder, folder=True)
@@ -42,7 +44,7 @@ def batch(sources: Sequence[Path], folder: Path, jobs: int, say: Callable[[str],
             failed[str(photo)] = outcome.reason
         say(f"{count}/{len(left)} {photo.name}" + (f": {outcome.reason}" if isinstance(outcome, Failure) else ""))
 
-    run_pool(partial(make_one, folder=folder), left, jobs=jobs, done=finish)
+    run_pool(partial(make_one, folder=folder), left, jobs=jobs, threads=threads, done=finish)
     with replacing(folder / "failed.json") as temporary:
         temporary.write_text(json.dumps(failed, indent=1, sort_keys=True))
     return failed

@@ -1,9 +1,10 @@
-"""What a number may be: one table for the options of all commands. Each option is checked before the work begins."""
+"""What a number may be: one table for the options of all commands and functions, checked before the work begins."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from numbers import Integral, Real
 from typing import Any
 
 from .errors import DinarError
@@ -29,6 +30,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "width": (1, 4096), "blocks": (0, 64), "hypotheses": (1, 16), "dropout": (0, 1), "roll": (0, 180), "noise": (0, 1),
     "lost": (0, 1),
 }  # fmt: skip
+WHOLE = ("threads", "jobs", "people", "views", "frames", "size", "repeat")  # arguments that are no fractions
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 
@@ -45,9 +47,21 @@ def check_options(command: Any) -> None:
                 within(f"--{field.name.replace('_', '-')}", v, *bounds)
 
 
+def check_numbers(**given: Any) -> None:
+    """Refuse arguments of a function, each called as an option of the commands, that nothing can be done with.
+
+    Of tuples, such as a height and width, all numbers are checked.
+    """
+    for name, value in given.items():
+        for v in value if isinstance(value, tuple | list) else (value,):
+            if not isinstance(v, Integral if name in WHOLE else Real) or isinstance(v, bool):
+                raise DinarError(f"expected {name} to be a {'whole ' * (name in WHOLE)}number, got {v!r}")
+            within(name, v, *BOUNDS[name])
+
+
 def within(name: str, value: Any, low: float, high: float) -> None:
     """Refuse a number outside of [low, high], and NaN; what is no number passes."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and not low <= value <= high:
+    if isinstance(value, Real) and not isinstance(value, bool) and not low <= value <= high:
         raise DinarError(f"expected {name} between {low} and {high}, got {value}")
 
 

@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 import cv2
 import torch
 
+from .bounds import check_numbers
 from .errors import DinarError, explain
 
 GRACE = 3.0  # seconds that a worker has to clean up before it is killed
@@ -48,6 +49,7 @@ def run_pool(
     done: Callable[[T, R | Failure], None] = lambda item, outcome: None,  # called here, as items are finished
 ) -> list[R | Failure]:
     """The results of all items, in the order of the items."""
+    check_numbers(jobs=jobs, threads=threads)
     outcomes: dict[int, R | Failure] = {}
 
     def finish(i: int, outcome: R | Failure) -> None:

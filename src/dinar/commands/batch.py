@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ..batch import batch
 from ..errors import DinarError
-from .common import Common, Output, Paths, say
+from .common import Output, Paths, Process, say
 
 
 @dataclass
-class Batch(Common):
+class Batch(Process):
     """Make an avatar, with default options, of each photo in a folder. A stopped run continues when started again."""
 
     photos: Paths = field(default_factory=list)
@@ -19,14 +19,12 @@ class Batch(Common):
     out: Output = Path("avatars")
     """Folder for NAME.avatar and NAME.preview.png. failed.json says why photos have no avatar."""
     jobs: int = 1
-    """Number of photos processed at once, each in a process with one CPU thread. --threads has no effect."""
+    """Number of photos processed at once, each in a process with --threads CPU threads (0: one)."""
 
 
 def run(c: Batch) -> None:
 
-    if c.body != "anny":
-        raise DinarError("batch makes avatars with the default body only")
     if not c.photos:
         raise DinarError("expected photos: dinar batch FOLDER -o avatars")
-    if failed := batch(c.photos, c.out, c.jobs, say):
+    if failed := batch(c.photos, c.out, c.jobs, say, c.threads or 1):
         raise DinarError(f"{len(failed)} photos failed; {c.out / 'failed.json'} says why")

@@ -36,19 +36,25 @@ Flat = Annotated[T, tyro.conf.arg(name="")]  # a nested dataclass whose flags ha
 
 
 @dataclass
-class Common:
+class Process:
     """Options that every command has."""
 
-    body: Literal["anny", "smplx"] = "anny"
-    """Body model. `smplx` needs your licensed file in --body-path."""
-    body_path: Path | None = None
-    """SMPL-X model file, for example SMPLX_NEUTRAL.npz. Only for --body smplx."""
     threads: int = 0
     """Number of CPU threads. 0: one for each physical core."""
     debug: bool = False
     """Show the Python traceback of an error, for bug reports."""
     verbose: bool = False
     """Report how motion and keypoint files were understood: file layout, frame rate."""
+
+
+@dataclass
+class Common(Process):
+    """Options of commands with a body."""
+
+    body: Literal["anny", "smplx"] = "anny"
+    """Body model. `smplx` needs your licensed file in --body-path."""
+    body_path: Path | None = None
+    """SMPL-X model file, for example SMPLX_NEUTRAL.npz. Only for --body smplx."""
 
 
 def open_body(c: Common) -> Body:
@@ -69,11 +75,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def first_pose(avatar: Avatar, name: str | None):
+def first_pose(avatar: Avatar, name: str | None, track: str | None = None):
     """Pose [J, 3] of a static pose or of the first frame of a motion; None: the avatar's own."""
     if name is None:
         return None
-    motion = load_motion(name, fps=ASSUMED_FPS)  # one frame needs no rate, and no warning that it is missing
+    # One frame needs no rate, and no warning that it is missing.
+    motion = load_motion(name, fps=ASSUMED_FPS, track=track)
     return retarget(motion.sliced(0, 1 / motion.fps), avatar.body, betas=avatar.betas)[0][0]
 
 

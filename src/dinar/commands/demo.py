@@ -10,11 +10,11 @@ import tyro
 
 from ..demo import demo
 from ..files import check_output
-from .common import Common, Output, given_files, say
+from .common import Output, Process, given_files, say
 
 
 @dataclass
-class Demo(Common):
+class Demo(Process):
     """Make an avatar from one photo, and all outputs: a preview, a turntable video, a walk video and a GLB."""
 
     photo: Annotated[Path | None, tyro.conf.Positional] = None

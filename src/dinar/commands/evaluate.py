@@ -16,13 +16,17 @@ from ..evaluate.tasks import (
     evaluate_sequence,
     evaluate_views,
 )
-from .common import Common, Flat, Output, Path1, progress_bar, say
+from .common import Common, Flat, Output, Path1, Process, progress_bar, say
 
 
 @dataclass
-class EvaluateCommon(Common):
+class EvaluateOutput(Process):
     out: Output = Path("out/evaluation")
     """Folder for results.json, table.md, sheet.png and the pictures. The same command resumes a stopped run."""
+
+
+@dataclass
+class EvaluateCommon(EvaluateOutput, Common): ...
 
 
 @dataclass
@@ -58,7 +62,7 @@ class EvaluateAblation(EvaluateCommon):
 
 
 @dataclass
-class EvaluateRenders(EvaluateCommon):
+class EvaluateRenders(EvaluateOutput):
     """Compare pictures of another system with true pictures of the same file names."""
 
     pred: Path1 = field(kw_only=True)
@@ -92,7 +96,7 @@ class Evaluate:
 
 def run(command: Evaluate) -> None:
     c = command.what
-    body = (c.body, c.body_path)
+    body = (c.body, c.body_path) if isinstance(c, EvaluateCommon) else ("anny", None)
     with progress_bar("people", lines=True) as show:
         if isinstance(c, EvaluateSequence):
             evaluate_sequence(c.data, c.out, c.options, frames=c.frames, body=body, progress=show)

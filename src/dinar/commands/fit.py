@@ -21,7 +21,7 @@ class Fit(Common):
     out: Output = Path("fits")
     """Folder for fits.npz and report.txt (refused photos and why). With --frames: folder of a multi-view set."""
     jobs: int = 1
-    """Number of photos or videos fitted at once, each in a process with one CPU thread. --threads has no effect."""
+    """Number of photos or videos fitted at once, each in a process with --threads CPU threads (0: one)."""
     masks: bool = False
     """Also write masks and the offsets from body to clothes, so that training need not compute them. Photos only."""
     each: bool = False
@@ -37,14 +37,17 @@ def run(c: Fit) -> None:
 
     if not c.photos or (c.frames and len(c.photos) > 1):
         raise DinarError("expected photos: dinar fit FOLDER -o fits" + (", or one folder of videos" * bool(c.frames)))
+    if c.frames and (c.masks or c.each):
+        raise DinarError("--masks and --each are for photos: expected none of them with --frames")
     check_output(c.out, folder=True)
     body = (c.body, c.body_path)
     with progress_bar("fitting", lines=True) as show:
         if c.frames:
-            report = import_people(c.photos[0], c.out, frames=c.frames, size=c.size, jobs=c.jobs, body=body,
-                                   progress=show)  # fmt: skip
+            report = import_people(c.photos[0], c.out, frames=c.frames, size=c.size, jobs=c.jobs,
+                                   threads=c.threads or 1, body=body, progress=show)  # fmt: skip
         else:
-            report = prepare(c.photos, c.out, jobs=c.jobs, masks=c.masks, each=c.each, body=body, progress=show)
+            report = prepare(c.photos, c.out, jobs=c.jobs, threads=c.threads or 1, masks=c.masks, each=c.each,
+                             body=body, progress=show)  # fmt: skip
     if c.frames:
         say(f"{report['fitted']} people fitted" + "".join(f"\n  {n}: {w}" for n, w in report["left_out"].items()))
     else:

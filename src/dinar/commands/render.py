@@ -10,7 +10,7 @@ from ..files import PICTURES, check_output
 from ..preview import write_image
 from ..scene import orbit
 from ..scene.textured import over, to_uint8
-from .common import Common, Output, Path1, first_pose, given_files, open_avatar
+from .common import Common, Output, Path1, Track, first_pose, given_files, open_avatar
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Render(Common):
     """Camera angle above the horizon in degrees. If positive, the camera looks down at the person."""
     pose: str | None = None
     """Pose name (t_pose, a_pose, stand, ...), or motion whose first frame is taken. None: the photo's pose."""
+    track: Track = None
     size: int = 1024
     """Width and height of the picture in pixels."""
     background: Literal["white", "grey", "transparent"] = "transparent"
@@ -39,7 +40,7 @@ def run(c: Render) -> None:
 
     check_output(c.out, [c.avatar, *given_files(c.pose)], PICTURES)
     avatar = open_avatar(c, c.avatar)
-    pose = first_pose(avatar, c.pose)
+    pose = first_pose(avatar, c.pose, c.track)
     camera = avatar.camera if c.source else orbit(avatar.vertices(pose), c.azimuth, c.elevation, c.size, c.size)
     picture = avatar.render(pose, camera)
     if c.background != "transparent" or c.out.suffix.lower() in (".jpg", ".jpeg"):

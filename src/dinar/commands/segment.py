@@ -14,11 +14,11 @@ from ..labels import write_labels
 from ..photo.framing import frame
 from ..photo.parsing import parse_from_labels, parse_person, read_label_map
 from ..pictures import write_array
-from .common import Common, Output, Path1, given_files, say
+from .common import Output, Path1, Process, given_files, say
 
 
 @dataclass
-class Segment(Common):
+class Segment(Process):
     """Write the mask of a person and, with --labels, the class of every pixel (skin, hair, shoes, ...)."""
 
     photo: Path1 = Path()

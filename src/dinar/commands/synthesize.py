@@ -11,11 +11,11 @@ import tyro
 from ..files import PICTURES, check_output
 from ..synthetic.export import contact_sheet, synthesize
 from ..synthetic.source import Synthetic
-from .common import given_files, progress_bar, say
+from .common import Process, given_files, progress_bar, say
 
 
 @dataclass
-class Synthesize:
+class Synthesize(Process):
     """Render a training set of random clothed people, with body fits, masks, class maps, normals and depth."""
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("people")
@@ -44,13 +44,9 @@ class Synthesize:
     sheet: bool = False
     """Write only one picture that shows all people from the front and the back, and no training set."""
     jobs: int = 1
-    """Number of people made at once, in processes. If more than 1, each process has one CPU thread."""
+    """Number of people made at once, in processes. If more than 1, each has --threads CPU threads (0: one)."""
     device: str = "cpu"
     """Device to render on: cpu or cuda."""
-    threads: int = 0
-    """Number of CPU threads. 0: one for each physical core."""
-    debug: bool = False
-    """Show the Python traceback of an error, for bug reports."""
 
 
 def run(c: Synthesize) -> None:
@@ -65,5 +61,6 @@ def run(c: Synthesize) -> None:
             contact_sheet(source, c.out, c.people, progress=show)
             say(f"{c.out}: {c.people} people, front and back")
         else:
-            made = synthesize(source, c.out, c.people, per_shard=c.shards, jobs=c.jobs, progress=show)
+            made = synthesize(source, c.out, c.people, per_shard=c.shards, jobs=c.jobs, threads=c.threads,
+                              progress=show)  # fmt: skip
             say(f"{c.out}: {made} people made, {c.people - made} were there")

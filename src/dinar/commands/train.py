@@ -28,13 +28,13 @@ from ..train.presets import (
 )
 from ..train.regression import train as train_regression
 from ..train.surface import train as train_surface
-from .common import Common, Flat, given_files
+from .common import Flat, Process, given_files
 
 Preset = Literal["nano", "base", "paper"]
 
 
 @dataclass
-class TrainStage(Common):
+class TrainStage(Process):
     # Training sets; some of the first one is kept for validation. A set is a folder of `dinar synthesize` or of `dinar
     # fit --frames`; PHOTOS:FITS (folder of photos, folder of `dinar fit`); a folder in the layout of the DINAR authors,
     # with --body-path; or the word synthetic, for people generated on the fly. For the parser: folders of photos with
@@ -50,6 +50,8 @@ class TrainStage(Common):
     """Weights to start from. compression, finetune and inpainting need RUN/weights of the stage before."""
     device: Literal["auto", "cpu"] = "auto"
     """Device. auto: a GPU if there is one."""
+    body_path: Path | None = None
+    """SMPL-X model file, for example SMPLX_NEUTRAL.npz. For data in the layout of the DINAR authors."""
     dry_run: bool = False
     """Only print what would be done and load one batch, to test the options."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..export.video import check_video
-from .common import Common, Output, Path1, first_pose, given_files, open_avatar, write_frames
+from .common import Common, Output, Path1, Track, first_pose, given_files, open_avatar, write_frames
 
 
 @dataclass
@@ -25,10 +25,11 @@ class Turntable(Common):
     """Width and height of the video in pixels."""
     pose: str | None = None
     """Pose name (t_pose, a_pose, stand, ...), or motion whose first frame is taken. None: the photo's pose."""
+    track: Track = None
 
 
 def run(c: Turntable) -> None:
     check_video(c.out, [c.avatar, *given_files(c.pose)])
     avatar = open_avatar(c, c.avatar)
     n = max(2, round(c.seconds * c.fps))
-    write_frames(c.out, avatar.turntable(n, c.size, first_pose(avatar, c.pose)), c.fps, n)
+    write_frames(c.out, avatar.turntable(n, c.size, first_pose(avatar, c.pose, c.track)), c.fps, n)

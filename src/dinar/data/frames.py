@@ -24,6 +24,7 @@ import numpy as np
 
 from ..arrays import Array, check_arrays
 from ..body import Body, load_body
+from ..bounds import check_numbers
 from ..errors import DinarError, explain
 from ..files import replacing, staging
 from ..fit.fingers import fit_fingers
@@ -97,10 +98,12 @@ def import_people(
     frames: int = 16,  # of each person, evenly spread
     size: int = 512,  # pixels a side of the person-centred crops
     jobs: int = 1,
+    threads: int = 1,  # of each job
     body: tuple[str, Path | None] = ("anny", None),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict:
     """Fit and write all people that ``out`` lacks. Writes and returns a report with those left out and why."""
+    check_numbers(frames=frames, size=size)
     if frames < MIN_FRAMES:
         raise DinarError(f"expected at least {MIN_FRAMES} frames of each person, got {frames}")
     clips = find_clips(root)
@@ -123,7 +126,8 @@ def import_people(
             temporary.write_text(json.dumps({"people": notes}, indent=1, sort_keys=True))
         progress(count, len(clips))
 
-    run_pool(partial(import_one, out=out, frames=frames, size=size, body=body), todo, jobs=jobs, done=finish)
+    run_pool(partial(import_one, out=out, frames=frames, size=size, body=body), todo, jobs=jobs,
+             threads=threads, done=finish)  # fmt: skip
     left_out = {n: r["left_out"] for n, r in sorted(notes.items()) if "left_out" in r}
     report = {"people": dict(sorted(notes.items())), "fitted": len(notes) - len(left_out), "left_out": left_out}
     with replacing(note) as temporary:

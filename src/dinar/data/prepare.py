@@ -46,6 +46,7 @@ def prepare(
     out: Path,  # the set's folder
     *,
     jobs: int = 1,
+    threads: int = 1,  # of each job
     masks: bool = False,  # also keep the masks, and the body widened to the clothes
     each: bool = False,  # also write one fit file a photo, for `dinar create --fit`
     body: tuple[str, Path | None] = ("anny", None),
@@ -88,8 +89,8 @@ def prepare(
             alone.extend(([p], chunk[1].with_suffix(f".{k}.npz")) for k, p in enumerate(chunk[0]))
         progress(count, len(photos))
 
-    run_pool(work, missing, jobs=jobs, done=finish)
-    run_pool(work, alone, jobs=jobs, done=finish)
+    run_pool(work, missing, jobs=jobs, threads=threads, done=finish)
+    run_pool(work, alone, jobs=jobs, threads=threads, done=finish)
     made = [part for p in (*parts, *(p for _, p in alone)) if (part := _read_part(p))]
     for _, header in made:
         left_out |= json.loads(header["left_out"])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..bounds import check_numbers
 from ..errors import DinarError
 from ..files import check_output, replacing
 from ..nets.channels import CHANNELS
@@ -31,6 +32,7 @@ Run = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarra
 def export_renderer(renderer: Renderer, path: str | Path, size: int | tuple[int, int] = 512) -> None:
     """Write θ for pictures of ``size`` (one side, or height and width; multiples of 32)."""
     check_output(path, suffixes=(".onnx",))
+    check_numbers(size=size)
     h, w = (size, size) if isinstance(size, int) else size
     if h % 32 or w % 32:
         raise DinarError(f"expected a height and width that are multiples of 32, got {h} x {w}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import subprocess
@@ -14,6 +13,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
+from ..bounds import check_numbers
 from ..errors import DinarError
 from ..files import check_output, replacing
 
@@ -44,8 +44,7 @@ def write_video(
     progress bar only.
     """
     path = Path(path)
-    if not (fps > 0 and math.isfinite(fps)):
-        raise DinarError(f"expected a frame rate above 0, got {fps}")
+    check_numbers(fps=fps)
     checked = _progress(_checked(frames), total, path.name) if progress else _checked(frames)
     check_video(path)
     if path.suffix:

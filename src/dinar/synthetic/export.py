@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ..body import load_body
+from ..bounds import check_numbers
 from ..data.dressing import dressed
 from ..data.folder import start_set, write_views
 from ..data.shards import shard_path, write_shard
@@ -30,11 +31,11 @@ def synthesize(
     *,
     per_shard: int = 0,  # people in each tar; 0: a folder of folders
     jobs: int = 1,  # processes
+    threads: int = 0,  # of each process; 0: one if there are several processes, else as they are
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Write people 0 to people - 1; existing ones are kept. Returns the number of people that were generated."""
-    if people < 1 or jobs < 1:
-        raise DinarError(f"expected at least one person and one process, got {people} people, {jobs} jobs")
+    check_numbers(people=people, jobs=jobs)
     made = {k: v for k, v in vars(source).items() if k in {f.name for f in dataclasses.fields(source)}}
     made = {k: made[k] for k in ("seed", "views_per_person", "background", *(["varied"] if source.varied else []))}
     made |= {k: bool(getattr(source, k)) for k in ("assets", "motions", "backgrounds")}
@@ -55,7 +56,7 @@ def synthesize(
         count += 0 if isinstance(outcome, Failure) else outcome
         progress(count, total)
 
-    outcomes = run_pool(_write, work, jobs=jobs, threads=jobs > 1, done=finish)
+    outcomes = run_pool(_write, work, jobs=jobs, threads=threads or int(jobs > 1), done=finish)
     if failures := [o for o in outcomes if isinstance(o, Failure)]:
         raise DinarError(f"{total - count} of {total} people could not be made; the first reason: {failures[0].reason}")
     return count

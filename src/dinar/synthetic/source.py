@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..body.motion import Motion
 from ..body.readers import load_motion
+from ..bounds import check_numbers
 from ..errors import DinarError
 from ..scene import Camera
 from ..views import Params, Views, encode_surface, project
@@ -46,9 +47,7 @@ class Synthetic:
     varied: bool = False  # all postures, sides and heights of the camera; surface coordinates instead of a fit
 
     def __post_init__(self) -> None:
-        if self.size < 16 or self.views_per_person < 1:
-            raise DinarError(f"expected pictures of 16 pixels or more and at least one view a person, got {self.size} "
-                             f"pixels, {self.views_per_person} views")  # fmt: skip
+        check_numbers(size=self.size, views=self.views_per_person, seed=self.seed)
         self._clips: tuple[Motion, ...] | None = None
 
     @property
