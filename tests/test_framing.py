@@ -144,16 +144,31 @@ def test_to_the_file_and_back():
 
 @pytest.mark.parametrize(("turn", "note"), [(1, "90° to the right"), (2, "180°"), (3, "90° to the left")])
 def test_a_photo_on_its_side_is_stood_up(small, tmp_path, pose_network, turn, note):
-    framed = frame(save(tmp_path / "turned.png", np.rot90(small, turn)))
+    """Also where its EXIF orientation says that it is upright."""
+    exif = Image.Exif()
+    exif[0x0112] = turn % 2
+    framed = frame(save(tmp_path / "turned.png", np.rot90(small, turn), exif=exif))
     assert np.array_equal(framed.photo.rgb, small) and framed.notes == (f"turned by {note}",)
 
 
-def test_who_lies_in_a_photo_that_says_what_is_upright_does_lie(small, tmp_path, pose_network):
-    exif = Image.Exif()
-    exif[0x0112] = 1
-    turned = np.rot90(small)
-    framed = frame(save(tmp_path / "lying.png", turned, exif=exif))
-    assert np.array_equal(framed.photo.rgb, turned) and not framed.notes
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_fit_of_the_photo_as_it_lies(body: Body, tmp_path, turn):
+    """A point of the turned picture is where the picture turns it."""
+    camera = photo_camera(640, 480).crop(20, 10, 1, 640, 480)
+    point = torch.tensor([0.1, 0.2, -3.0])
+    picture = np.zeros((640, 480))
+    x, y = camera.project(point)[0].tolist()
+    picture[int(y), int(x)] = 1
+    turned = camera.turned(turn)
+    x, y = turned.project(point)[0].tolist()
+    assert (turned.height, turned.width) == np.rot90(picture, turn).shape and np.rot90(picture, turn)[int(y), int(x)]
+    n, J = body.num_betas, body.num_joints
+    fit = Fit(torch.zeros(n), torch.zeros(J, 3), point, camera, 0.0)
+    fit.save(tmp_path / "fit.npz", turn)
+    with np.load(tmp_path / "fit.npz") as saved:
+        assert saved["size"].tolist() == [*np.rot90(picture, -turn).shape]
+    again = load_fit(tmp_path / "fit.npz", body, View(np.zeros((33, 4)), None, None, 640, 480), turn)
+    assert torch.allclose(again.camera.K, camera.K) and torch.allclose(again.camera.T_cam_world, camera.T_cam_world)
 
 
 STANDING = {"nose": (0, -80), "shoulder": (15, -60), "elbow": (22, -30), "wrist": (25, -5), "hip": (10, 0),

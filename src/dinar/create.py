@@ -160,7 +160,7 @@ def create(
 
     progress("fitting the body")
     if o.fits:
-        fits = [load_fit(f, body, s.view) for f, s in zip(o.fits, subjects, strict=True)]
+        fits = [load_fit(f, body, s.view, s.turn) for f, s in zip(o.fits, subjects, strict=True)]
     else:
         fits = fit_body(body, [s.view for s in subjects])
         fits = [fit_fingers(body, f, s.hands) for f, s in zip(fits, subjects, strict=True)]

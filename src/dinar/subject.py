@@ -37,6 +37,7 @@ class Subject:
     index: int  # the one that was taken, from the left, 1-based
     labels: np.ndarray | None = None  # [H, W] uint8 classes of a parse
     notes: tuple[str, ...] = ()  # what was done to the photo, for the user
+    turn: int = 0  # quarter turns to the left of the file that made this picture
 
 
 def read_subject(
@@ -82,7 +83,7 @@ def read_subject(
     view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust, front, surface, photo.whole)
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
-                   tuple(notes))  # fmt: skip
+                   tuple(notes), photo.turn)  # fmt: skip
 
 
 def _cut_out(alpha: np.ndarray, found: Person, notes: list[str]) -> np.ndarray | None:

@@ -45,7 +45,7 @@ def run(c: Create) -> None:
             say(f"  {s.name}: took person {s.index} of {s.count}, counted from the left (--person N for another)")
     avatar.save(c.out)
     if c.save_fit:
-        avatar.work.fits[0].save(c.save_fit)
+        avatar.work.fits[0].save(c.save_fit, avatar.work.subjects[0].turn)
     if c.preview:
         write_image(sheet, preview(avatar, avatar.work))
     kind = "textured mesh"

@@ -45,10 +45,11 @@ class Fit:
         """The camera of the whole photo."""
         return self.camera if self.whole is None else self.camera.crop(*self.whole)
 
-    def save(self, path: str | Path) -> None:
-        """Write an npz that ``--fit`` takes; its camera is of the whole photo."""
+    def save(self, path: str | Path, turn: int = 0) -> None:
+        """Write an npz that ``--fit`` takes; its camera is of the whole photo as its file lies, before the photo was
+        turned to the left by ``turn`` quarters."""
         check_output(path, suffixes=(".npz",))
-        camera = self.whole_camera
+        camera = self.whole_camera.turned(-turn)
         arrays = {"betas": self.betas, "pose": self.pose, "transl": self.transl, "K": camera.K,
                   "T_cam_world": camera.T_cam_world}  # fmt: skip
         with replacing(path) as temporary:
@@ -56,8 +57,9 @@ class Fit:
             np.savez(temporary, **{k: v.numpy() for k, v in arrays.items()}, size=size)  # type: ignore[arg-type]
 
 
-def load_fit(path: str | Path, body: Body, view: View) -> Fit:
-    """Read a file of :meth:`Fit.save` for the photo of ``view``; the camera is scaled to the photo's size.
+def load_fit(path: str | Path, body: Body, view: View, turn: int = 0) -> Fit:
+    """Read a file of :meth:`Fit.save` for the photo of ``view``, which was turned to the left by ``turn`` quarters; the
+    camera is turned and scaled likewise.
 
     Raises:
         DinarError: the file is no fit, or its arrays do not have the shapes of this body.
@@ -66,6 +68,7 @@ def load_fit(path: str | Path, body: Body, view: View) -> Fit:
                  sizes={"B": body.num_betas, "J": body.num_joints})  # fmt: skip
     t = {k: torch.from_numpy(a[k]) for k in FIT}
     check_cameras(t["K"], t["T_cam_world"], str(path))
-    camera, size = Camera(t["K"], t["T_cam_world"], int(a["size"][0]), int(a["size"][1])), (view.height, view.width)
+    camera = Camera(t["K"], t["T_cam_world"], int(a["size"][0]), int(a["size"][1])).turned(turn)
+    size = view.height, view.width
     camera = camera.resized(*size) if view.whole is None else view.whole.cut(camera, *size)
     return Fit(t["betas"], t["pose"], t["transl"], camera, float("nan"), view.whole)

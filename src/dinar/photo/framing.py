@@ -142,9 +142,9 @@ def _stand_up(
 ) -> tuple[Photo, Person] | None:
     """The photo turned so that the person stands, where it was taken or scanned on its side; else None.
 
-    Only photos that do not say themselves what is upright: in those that do, who lies does lie.
+    An EXIF orientation says nothing: editors write it, and phones that look down guess it.
     """
-    if photo.oriented or (chosen is not None and not _turn(chosen.pose)):
+    if chosen is not None and not _turn(chosen.pose):
         return None
     best = None
     for turn in (1, 3, 2) if chosen is None else (_turn(chosen.pose),):

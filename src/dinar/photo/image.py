@@ -52,7 +52,6 @@ class Photo:
     scale: float  # working pixels per original pixel, <= 1
     turn: int = 0  # quarter turns to the left after which ``window`` is taken
     window: Window | None = None  # the part of the turned file that the working picture shows; None: all of it
-    oriented: bool = False  # the file says which way is up
 
     @property
     def size(self) -> tuple[int, int]:
@@ -94,13 +93,13 @@ class Photo:
 def read_photo(path: str | Path, max_side: int = MAX_SIDE, turn: int = 0, window: Window | None = None) -> Photo:
     """Read an image file, turned to the left ``turn`` times, or a window of it, at most ``max_side`` pixels long."""
     path = Path(path)
-    image, size, oriented = _read(path, max_side, turn, window)
+    image, size = _read(path, max_side, turn, window)
     if max(size) < MIN_LONG or min(size) < MIN_SHORT:
         raise DinarError(f"{path} is too small: {size[0]} x {size[1]} px; expected at least {MIN_LONG} px on the "
                          f"longer and {MIN_SHORT} px on the shorter side")  # fmt: skip
     rgb, alpha = _split(image)
     longest = max(size) if window is None else max(window[2] - window[0], window[3] - window[1])
-    return Photo(rgb, alpha, path, size, max(rgb.shape[:2]) / longest, turn, window, oriented)
+    return Photo(rgb, alpha, path, size, max(rgb.shape[:2]) / longest, turn, window)
 
 
 def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
@@ -110,9 +109,8 @@ def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
 
 def _read(
     path: Path, max_side: int, turn: int = 0, window: Window | None = None
-) -> tuple[Image.Image, tuple[int, int], bool]:
-    """The image at working size in mode RGB (sRGB) or RGBA; width and height of the upright file; whether it says what
-    is upright."""
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The image at working size in mode RGB (sRGB) or RGBA; width and height of the upright file."""
     with open_picture(path) as image, decoding(path, image):
         width, height = image.size
         if image.format in ("JPEG", "MPO") and window is None:
@@ -134,7 +132,7 @@ def _read(
         for step in steps:
             upright = upright.transpose(step)
     swapped = orientation in (5, 6, 7, 8)
-    return upright, (height, width) if swapped else (width, height), orientation is not None
+    return upright, (height, width) if swapped else (width, height)
 
 
 def _to_known_mode(image: Image.Image) -> Image.Image:
