@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,7 +17,7 @@ from PIL import Image
 from dinar.errors import DinarError
 from dinar.photo.image import photos_of, read_photo
 from dinar.photo.parsing import read_label_map
-from dinar.pictures import FORMATS, SUFFIXES, open_picture, read_array, write_array, write_picture
+from dinar.pictures import FORMATS, SUFFIXES, open_picture, quiet, read_array, write_array, write_picture
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 RGB = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
@@ -25,6 +27,29 @@ needs_avif = pytest.mark.skipif("AVIF" not in (Image.init(), Image.OPEN)[1], rea
 def picture(path: Path, kind: str = "JPEG") -> Path:
     Image.fromarray(RGB).save(path, kind)
     return path
+
+
+def test_what_decoders_print_does_not_reach_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """libpng, libtiff and OpenCV write of damage to stderr; so do other threads at the same time, and nothing is lost
+    of what is written afterwards."""
+    Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=bytes(200))
+    Image.fromarray(RGB).save(tmp_path / "a.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[1000:1100] = bytes(100)
+    (tmp_path / "b.tif").write_bytes(data)
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:4000])
+
+    def read(path: Path) -> None:
+        read_array(path)
+        with contextlib.suppress(DinarError):
+            read_photo(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, sorted(tmp_path.iterdir()) * 5))
+    with quiet(), quiet():
+        os.write(2, b"inside")
+    os.write(2, b"outside")
+    assert capfd.readouterr().err == "outside"
 
 
 def many_scans(path: Path) -> None:

@@ -16,7 +16,7 @@ from threading import Lock
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from .errors import DinarError
@@ -40,6 +40,39 @@ PPM_HEADER = 4096  # bytes that hold a PPM's header: Pillow reads it byte by byt
 _HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # within a JPEG's scan
 _open_lock = Lock()
+_quiet_lock = Lock()
+_quiet_blocks = 0  # that threads are in
+_stderr: int | None = None  # a copy of the descriptor, while there are any
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """In the block, C libraries write nothing to stderr: they describe the damage that we report in one line, or what
+    they are doing. The descriptor belongs to the process, so other threads write nothing either."""
+    global _quiet_blocks, _stderr
+    with _quiet_lock:
+        if not _quiet_blocks:
+            _stderr = _without_stderr()
+        _quiet_blocks += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_blocks -= 1
+            if not _quiet_blocks and _stderr is not None:
+                os.dup2(_stderr, 2)
+                os.close(_stderr)
+
+
+def _without_stderr() -> int | None:
+    """Point descriptor 2 to nowhere; a copy of it, None where it is closed."""
+    try:
+        copy, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except OSError:
+        return None
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    return copy
 
 
 def open_picture(path: str | Path) -> Image.Image:
@@ -54,7 +87,8 @@ def open_picture(path: str | Path) -> Image.Image:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             Image.init()
-            image = Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN])
+            with quiet():
+                image = Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN])
         except UnidentifiedImageError as e:
             raise DinarError(f"{path} is not an image that dinar reads: expected JPEG, PNG, WebP, TIFF or BMP") from e
         except Exception as e:  # every decoder has its own
@@ -69,9 +103,10 @@ def open_picture(path: str | Path) -> Image.Image:
 
 @contextmanager
 def decoding(path: str | Path, image: Image.Image) -> Iterator[None]:
-    """Whatever decoders raise in the block becomes one sentence."""
+    """Whatever decoders raise in the block becomes one sentence, and what they print is lost."""
     try:
-        yield
+        with quiet():
+            yield
     except DinarError:
         raise
     except MemoryError as e:
@@ -118,7 +153,8 @@ def decode_array(data: bytes, flags: int = cv2.IMREAD_UNCHANGED, size: tuple[int
     try:
         if size is not None and Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).size[::-1] != size:
             return None
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        with quiet():
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except Exception:  # every decoder has its own
         return None
 
@@ -130,17 +166,11 @@ def write_array(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> N
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:  # [H, W(, 3 or 4)] uint8 RGB
-    """Write png, with our name in it, or jpg, by the suffix; not atomic, see :func:`dinar.files.replacing`.
-
-    The file says that it is upright.
-    """
-    mark, exif = PngInfo(), Image.Exif()
+    """Write png, with our name in it, or jpg, by the suffix; not atomic, see :func:`dinar.files.replacing`."""
+    mark = PngInfo()
     mark.add_text("Software", SOFTWARE)
-    exif[ExifTags.Base.Orientation] = 1
-    if path.suffix.lower() == ".png":
-        Image.fromarray(image).save(path, pnginfo=mark, exif=exif)
-    else:
-        Image.fromarray(image).save(path, exif=exif)
+    options = {"pnginfo": mark} if path.suffix.lower() == ".png" else {}
+    Image.fromarray(image).save(path, **options)
 
 
 def _check_time(path: Path, data: bytes) -> None:

@@ -22,6 +22,7 @@ from ..labels import LABEL
 from ..nets.surface import vertex_surface_parts
 from ..photo.blazepose import KEYPOINTS
 from ..photo.surface import OUTSIDE, box_affine, corners, hints, towards
+from ..pictures import read_array
 from ..views import SURFACE_CENTRE, SURFACE_UNIT, Source
 from .augment import other_side
 from .parsing import _camera, _colours
@@ -173,7 +174,7 @@ class Backgrounds:
             return pattern(size, rng)
         k = int(rng.integers(len(self.paths)))
         if k not in self.memory:
-            image = cv2.imread(str(self.paths[k]))
+            image = read_array(self.paths[k], cv2.IMREAD_COLOR)
             if image is None:
                 raise DinarError(f"{self.paths[k]}: cannot be read as a picture")
             scale = 400 / max(image.shape[:2])

@@ -17,6 +17,7 @@ import numpy as np
 from ..assets import asset
 from ..cores import physical_cores
 from ..errors import DinarError
+from ..pictures import quiet
 
 KEYPOINTS = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
@@ -93,8 +94,9 @@ class Net:
             raise DinarError("the package ai-edge-litert is needed to find keypoints: pip install ai-edge-litert, or "
                              "give your own with --keypoints FILE --mask FILE") from e  # fmt: skip
         self._lock = Lock()  # interpreters keep their tensors: one call at a time
-        self._net = Interpreter(model_content=model, num_threads=min(4, physical_cores()))
-        self._net.allocate_tensors()
+        with quiet():  # it says that it was made
+            self._net = Interpreter(model_content=model, num_threads=min(4, physical_cores()))
+            self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]
         self._outputs = self._net.get_output_details()
 
