@@ -26,6 +26,7 @@ from .bounds import check_numbers, within
 from .errors import DinarError
 from .export import Clip, build_model, write_model
 from .export.profiles import DEFAULTS, Pose, Program, suffixes_for
+from .export.simplify import Size, simplified
 from .files import check_output, replacing
 from .neural.avatar import Neural, from_tensors, to_tensors
 from .neural.render import render as render_neural
@@ -137,6 +138,7 @@ class Avatar:
         *,
         program: Program | None = None,
         pose: Pose | None = None,
+        size: Size = "full",
         expressions: bool = True,
         unlit: bool = True,
     ) -> None:
@@ -145,6 +147,7 @@ class Avatar:
         Args:
             program: the one that will read the file: sets bone names, rest pose, axes and units; None: by the suffix.
             pose: rest pose of the file, ``rest`` (arms down) or ``t``; None: as the program expects.
+            size: ``small`` (5,000 triangles, texture of 512 pixels), ``medium`` (15,000, 1024) or ``full``.
         """
         inputs = (*self.inputs, *(m for m in motions if isinstance(m, str | Path)))
         check_output(path, inputs, suffixes_for(program))
@@ -163,7 +166,7 @@ class Avatar:
             program=program or DEFAULTS[Path(path).suffix.lower()], pose=pose, expressions=expressions, unlit=unlit,
             notes={"dinar": self.meta},
         )  # fmt: skip
-        write_model(path, model)
+        write_model(path, simplified(model, size))
 
     # ---- file ----------------------------------------------------------------------------------------------------
 

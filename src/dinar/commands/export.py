@@ -10,6 +10,7 @@ import tyro
 
 from ..body.readers import load_motion
 from ..export.profiles import Pose, Program, suffixes_for
+from ..export.simplify import Size
 from ..files import check_output
 from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, say
 
@@ -27,6 +28,9 @@ class Export(Common):
     for .fbx, vrm for .vrm."""
     pose: Pose | None = None
     """Rest pose of the file: `rest` (arms down) or `t` (T-pose). None: as the program expects."""
+    size: Size = "full"
+    """Triangles and texture: `small` 5,000 and 512 pixels, `medium` 15,000 and 1024, `full` all and up to 2048. Skin,
+    seams and face are kept."""
     motion: list[str] = field(default_factory=lambda: ["idle", "walk", "wave"])
     """Motions to include as animation clips: names or files, as for `dinar animate`."""
     motion_fps: MotionRate = None
@@ -41,6 +45,6 @@ def run(c: Export) -> None:
     check_output(c.out, [c.avatar, *given_files(*c.motion)], suffixes_for(c.program))
     motions = [load_motion(m, fps=c.motion_fps, track=c.track) for m in c.motion]
     open_avatar(c, c.avatar).export(
-        c.out, motions, program=c.program, pose=c.pose, expressions=c.expressions, unlit=c.unlit
+        c.out, motions, program=c.program, pose=c.pose, size=c.size, expressions=c.expressions, unlit=c.unlit
     )
     say(f"{c.out}: {c.out.stat().st_size / 2**20:.1f} MiB")
