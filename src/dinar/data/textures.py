@@ -1,7 +1,7 @@
 """Textures of the views of people: sampled once, kept in files that training reads without memory.
 
-A set is a folder with ``textures.json`` and four arrays of P people with V views: ``rgb.npy`` [P, V, S, S, 3],
-``lam.npy`` [P, V, S, S], ``worn.npy`` [P, V, S, S] uint8, and ``front.npy`` [P, V] float32.
+A set is a folder with ``textures.json`` and five arrays of P people with V views: ``rgb.npy`` and ``rules.npy``
+[P, V, S, S, 3], ``lam.npy`` and ``worn.npy`` [P, V, S, S] uint8, and ``front.npy`` [P, V] float32.
 """
 
 from __future__ import annotations
@@ -22,10 +22,15 @@ from ..files import replacing
 from ..labels import CLASSES
 from ..neural.arrays import view_arrays
 from ..neural.texture import sample, scatter
+from ..texture.restore import rules
+from ..texture.sample import GRAZING
 from ..views import Source, Views
 from .dressing import dressed
 
 FILE = "textures.json"
+VERSION = 2  # of what the arrays hold
+LIMIT = (GRAZING, 0.45)  # range of λ up to which texels of an input are not seen
+NO_PARSE = 0.15  # share of inputs without classes
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,24 @@ class TextureSet:
     rgb: np.ndarray  # [P, V, S, S, 3] uint8
     lam: np.ndarray  # [P, V, S, S] uint8, 255 λ of §3.2; 0: not seen
     worn: np.ndarray  # [P, V, S, S] uint8 of labels.CLASSES; 0: no parse, or not seen
+    rules: np.ndarray  # [P, V, S, S, 3] uint8 texture.restore.rules of what :func:`shown` leaves of each view
     front: np.ndarray  # [P, V] float32 in [-1, 1], frontality of the view; -inf: no such view
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+
+def shown(
+    lam: np.ndarray,  # [S, S] in [0, 1]
+    worn: np.ndarray,  # [S, S]
+    person: int,
+    view: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """λ and classes of a view as an input of training: texels up to a random λ are not seen, as where a fit is off, and
+    some views have no parse. The same view is always the same."""
+    rng = np.random.default_rng([person, view])
+    lam = np.where(lam > rng.uniform(*LIMIT), lam, 0).astype(np.float32)
+    return lam, worn * (lam > 0) * (rng.random() >= NO_PARSE)
 
 
 def view_textures(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
@@ -72,15 +91,20 @@ def sampled_textures(
         raise DinarError("expected a set of people, got an endless source or an empty one: make one with dinar "
                          "synthesize")  # fmt: skip
     views = source.num_views(0)
-    about = {"size": size, "views": views, "atlas": body.atlas.hash}
+    about = {"size": size, "views": views, "atlas": body.atlas.hash, "version": VERSION}
     shapes = {"rgb": (n, views, size, size, 3), "lam": (n, views, size, size), "worn": (n, views, size, size),
-              "front": (n, views)}  # fmt: skip
+              "rules": (n, views, size, size, 3), "front": (n, views)}  # fmt: skip
     arrays, done = _open(folder, shapes, about)
     for i in range(done, n):
         v = source.views(i).to("cpu")
         k = min(views, len(v))
         for name, a in view_textures(dressed(v.select(range(k)), body), body, size).items():
             arrays[name][i, :k] = a
+        for j in range(k):
+            lam, worn = shown(arrays["lam"][i, j] / np.float32(255), arrays["worn"][i, j], i, j)
+            rgb = np.where(lam[..., None] > 0, arrays["rgb"][i, j] / np.float32(255), 0)
+            guess = rules(body, rgb, lam, worn if worn.any() else None)
+            arrays["rules"][i, j] = (guess.clip(0, 1) * 255).round()
         if i % 16 == 15 or i == n - 1:
             for a in arrays.values():
                 a.flush()

@@ -1,7 +1,7 @@
 """A U-Net that predicts the colours and classes of unseen texels from what the body knows (not in the paper).
 
-Where §3.3 samples a texture by diffusion, this network regresses one. Its input is
-:func:`dinar.neural.condition.surface_condition`.
+Where §3.3 samples a texture by diffusion, this network regresses one: it corrects the guess of the restoration's rules.
+Its input is :func:`dinar.neural.condition.surface_condition`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .pretrained import Network
 WARPS = 4  # copies of the texture in the input: itself, mirrored, folded, and both
 WORN = len(CLASSES) - 1  # classes without the background
 PER_WARP = 3 + 1 + 1 + WORN  # RGB, seen or not, λ, classes
-INPUTS = WARPS * PER_WARP + 3 + 1 + 3  # and the rest position, the islands, the first guess
+INPUTS = WARPS * PER_WARP + 3 + 1 + 3  # and the rest position, the islands, the guess
 
 
 class _Block(nn.Module):
@@ -38,7 +38,7 @@ class _Block(nn.Module):
 
 
 class TextureRegressor(Network):
-    """The correction of the first guess of every texel's colour, and the class that is worn there."""
+    """The correction of the guess of every texel's colour, and the class that is worn there."""
 
     def __init__(
         self, widths: Sequence[int] = (32, 64, 96, 128), groups: int = 8, size: int = 128, atlas: str = ""
@@ -55,12 +55,12 @@ class TextureRegressor(Network):
         self.down = nn.ModuleList([_Block(w[0], w[0], groups), *(_Block(a, b, groups) for a, b in pairwise(w))])
         self.up = nn.ModuleList(_Block(a + b, b, groups) for a, b in pairwise(w[::-1]))
         self.head = nn.Conv2d(w[0], 3 + WORN, 3, padding=1)
-        with torch.no_grad():  # it starts with the first guess
+        with torch.no_grad():  # it starts with the guess
             self.head.weight.zero_()
             self.head.bias.zero_()  # type: ignore[union-attr]
 
     def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:  # [B, INPUTS, S, S]
-        """The correction of the first guess [B, 3, S, S], and logits of the classes from 1 on [B, WORN, S, S]."""
+        """The correction of the guess [B, 3, S, S], and logits of the classes from 1 on [B, WORN, S, S]."""
         x, skips = self.start(condition), []
         for i, block in enumerate(self.down):
             x = block(x if i == 0 else F.avg_pool2d(x, 2))

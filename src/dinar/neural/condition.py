@@ -88,26 +88,16 @@ def geometry(body: Body, size: int) -> Geometry:
     return Geometry(size, folded, position.view(3, size, size), torch.from_numpy(s.texels.inside)[None].float())
 
 
-def first_guess(g: Geometry, rgb: Tensor, lam: Tensor) -> Tensor:  # [B, 3, S, S], [B, 1, S, S] -> [B, 3, S, S]
-    """Unseen texels from the mirror, else the fold, else the fold of the mirror, else push-pull; seen ones stay."""
-    seen = (lam > 0).float()
-    out, known = torch.zeros_like(rgb), torch.zeros_like(seen)
-    for colour, there in zip(g.warps(rgb * seen), g.warps(seen), strict=True):
-        take = (known < 0.5) & (there > 0.5)
-        out, known = torch.where(take, colour, out), torch.where(take, 1.0, known)
-    return push_pull(out, known)
-
-
 def surface_condition(
     g: Geometry,
     rgb: Tensor,  # [B, 3, S, S] in [0, 1], read where lam > 0
     lam: Tensor,  # [B, 1, S, S] in [0, 1] λ of §3.2; 0: not seen
     worn: Tensor,  # [B, 1, S, S] integers of labels.CLASSES where seen; 0: no parse
-) -> tuple[Tensor, Tensor]:
-    """The input of nets/regressor.py [B, INPUTS, S, S], and the first guess [B, 3, S, S] that its output corrects."""
+    guess: Tensor,  # [B, 3, S, S] in [0, 1] texture.restore.rules, which the network corrects
+) -> Tensor:
+    """The input of nets/regressor.py [B, INPUTS, S, S]."""
     seen = (lam > 0).float()
     classes = F.one_hot((worn[:, 0] * (lam[:, 0] > 0)).long(), len(CLASSES)).movedim(-1, 1)[:, 1:].float()
     parts = g.warps(torch.cat([(rgb - 0.5) * seen, seen, lam, classes], 1))
-    guess = first_guess(g, rgb, lam)
     same = torch.cat([g.position, g.inside])[None].expand(len(rgb), -1, -1, -1)
-    return torch.cat([*parts, same, guess - 0.5], 1), guess
+    return torch.cat([*parts, same, guess - 0.5], 1)

@@ -13,7 +13,7 @@ from ..body import Body
 from ..errors import DinarError
 from ..nets.pretrained import Network
 from ..nets.regressor import TextureRegressor
-from ..texture.restore import Predict
+from ..texture.restore import Predict, rules
 from ..texture.texels import texels
 from .condition import geometry, surface_condition
 
@@ -63,7 +63,10 @@ def predictor(net: Network, body: Body) -> Predict:
         if classes is not None:
             kinds = cv2.resize(classes, (size, size), interpolation=cv2.INTER_NEAREST)
         to = lambda x: torch.from_numpy(np.ascontiguousarray(x, np.float32).transpose(2, 0, 1))[None]  # noqa: E731
-        told, guess = surface_condition(g, to(colour * on), to(facing * on), to(kinds[..., None] * on))
+        colour, facing = ((x * on).astype(np.float32) for x in (colour, facing))
+        kinds = kinds * on[..., 0]
+        guess = to(rules(body, colour, facing[..., 0], None if classes is None else kinds))
+        told = surface_condition(g, to(colour), to(facing), to(kinds[..., None]), guess)
         return (guess + net(told)[0]).clamp(0, 1)[0].permute(1, 2, 0).numpy()
 
     return predict

@@ -60,21 +60,12 @@ def restore(
     """
     size = rgb.shape[0]
     s = surface(body, min(SIZE, size))
-    small = rgb if size == s.texels.size else cv2.resize(rgb, (s.texels.size,) * 2, interpolation=cv2.INTER_AREA)
-    seen_small = cv2.resize((lam > 0).astype(np.float32), (s.texels.size,) * 2, interpolation=cv2.INTER_AREA) > WHOLE
-    colour = small.reshape(-1, 3)[s.texels.index].astype(np.float32)
-    seen = seen_small.reshape(-1)[s.texels.index]
-    if not seen.any():
-        raise DinarError("the fitted body lies outside the person's mask: check the --mask, --keypoints or --fit given")
-    lam_small = cv2.resize(lam, (s.texels.size,) * 2, interpolation=cv2.INTER_AREA).reshape(-1)[s.texels.index]
-    worn = None
-    if classes is not None:
-        worn = cv2.resize(classes, (s.texels.size,) * 2, interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
-    seen = seen & ~not_skin(s, colour, seen, worn) & ~stray(s, colour, seen, lam_small)
-    guess, behind = _restored(s, colour, seen, np.where(seen, lam_small, 0), worn)
+    colour, lam_small, worn, rejected = _texels(s, rgb, lam, classes)
+    seen = lam_small > 0
+    guess, behind = _restored(s, colour, seen, lam_small, worn)
     if predict is not None:
         kinds = None if worn is None else _grid(s, worn * seen)
-        large = predict(_grid(s, colour * seen[:, None]), _grid(s, np.where(seen, lam_small, 0)), kinds)
+        large = predict(_grid(s, colour * seen[:, None]), _grid(s, lam_small), kinds)
         guess = _with_detail(s, large, guess)
     alike = seen if worn is None else seen & ((behind == 0) | (behind == worn))  # class is the same on both sides
     cloth = behind if worn is None else np.where(seen, worn, behind)
@@ -87,10 +78,40 @@ def restore(
     if size != s.texels.size:
         filled = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
     weight = _soft_border(lam > 0, texels(body.atlas, size).inside)[..., None]
-    rejected = np.zeros(s.texels.size**2, np.uint8)
-    rejected[s.texels.index] = (seen_small.reshape(-1)[s.texels.index] & ~seen).astype(np.uint8)
-    weight = weight * (1 - cv2.resize(rejected.reshape((s.texels.size,) * 2), (size, size))[..., None])
+    weight = weight * (1 - cv2.resize(_grid(s, rejected.astype(np.uint8)), (size, size))[..., None])
     return np.clip(rgb * weight + filled * (1 - weight), 0, 1).astype(np.float32)
+
+
+def rules(body: Body, rgb: np.ndarray, lam: np.ndarray, classes: np.ndarray | None = None) -> np.ndarray:
+    """[S, S, 3] colours of all texels by the rules alone, with steps at their borders, gutters filled; arguments as of
+    :func:`restore`. Where nothing is seen: grey."""
+    s = surface(body, rgb.shape[0])
+    try:
+        colour, lam, worn, _ = _texels(s, rgb, lam, classes)
+    except DinarError:
+        return np.full_like(rgb, 0.5)
+    out = _restored(s, colour, lam > 0, lam, worn)[0]
+    return push_pull(_grid(s, np.clip(out, 0, 1).astype(np.float32)), s.texels.inside)
+
+
+def _texels(
+    s: Surface, rgb: np.ndarray, lam: np.ndarray, classes: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Of all N texels: colours [N, 3], λ [N], classes [N] or None; and those [N] bool that are seen but do not show the
+    body: their λ is 0."""
+    n = s.texels.size
+    small = rgb if rgb.shape[0] == n else cv2.resize(rgb, (n, n), interpolation=cv2.INTER_AREA)
+    whole = cv2.resize((lam > 0).astype(np.float32), (n, n), interpolation=cv2.INTER_AREA) > WHOLE
+    colour = small.reshape(-1, 3)[s.texels.index].astype(np.float32)
+    seen = whole.reshape(-1)[s.texels.index]
+    if not seen.any():
+        raise DinarError("the fitted body lies outside the person's mask: check the --mask, --keypoints or --fit given")
+    lam = cv2.resize(lam, (n, n), interpolation=cv2.INTER_AREA).reshape(-1)[s.texels.index]
+    worn = None
+    if classes is not None:
+        worn = cv2.resize(classes, (n, n), interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
+    wrong = seen & (not_skin(s, colour, seen, worn) | stray(s, colour, seen, lam))
+    return colour, np.where(seen & ~wrong, lam, 0).astype(np.float32), worn, wrong
 
 
 def _grid(s: Surface, values: np.ndarray) -> np.ndarray:  # [N, ...] -> [size, size, ...], 0 in gutters

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..body import Body
-from ..data.textures import TextureSet, sampled_textures
+from ..data.textures import TextureSet, sampled_textures, shown
 from ..errors import DinarError
 from ..nets.presets import build
 from ..nets.regressor import TextureRegressor
@@ -31,8 +31,6 @@ from ..texture.sample import GRAZING
 from . import presets
 from .loop import State
 
-GRAZING_RANGE = (GRAZING, 0.45)  # λ up to which a sample's texels count as unseen: a fit that is off hides more
-NO_PARSE = 0.15  # share of samples without classes
 GAMMA = (0.7, 1.4)  # range of the exponent of colours
 RECOLOURED = 0.5  # share of samples with permuted colour channels
 SHOWN = 8  # people in the picture of a validation
@@ -72,12 +70,10 @@ class RegressionStage:
         s = self.sets[k]
         person = int(rng.integers(len(s)))
         view = int(rng.choice(np.flatnonzero(np.isfinite(s.front[person]))))
-        out = task(s, person, view, float(rng.uniform(*GRAZING_RANGE)))
-        if rng.random() < NO_PARSE:
-            out["worn"] = np.zeros_like(out["worn"])
+        out = task(s, person, view)
         gamma = np.float32(rng.uniform(*GAMMA))
         order = rng.permutation(3) if rng.random() < RECOLOURED else np.arange(3)
-        for name in ("rgb", "truth"):
+        for name in ("rgb", "guess", "truth"):
             out[name] = out[name][order] ** gamma
         if rng.random() < 0.5:  # the atlas is symmetric about u = 0.5
             out = {name: np.ascontiguousarray(a[..., ::-1]) for name, a in out.items()}
@@ -85,7 +81,8 @@ class RegressionStage:
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w = self.c
-        told, guess = surface_condition(self.geometry.to(state.device), batch["rgb"], batch["lam"], batch["worn"])
+        guess, g = batch["guess"], self.geometry.to(state.device)
+        told = surface_condition(g, batch["rgb"], batch["lam"], batch["worn"], guess)
         correction, logits = self.modules["regressor"](told.contiguous(memory_format=torch.channels_last))
         unseen = (batch["lam"] == 0).float()
         weight = batch["known"] * (unseen + w.seen * (1 - unseen))
@@ -99,14 +96,15 @@ class RegressionStage:
         return {"loss": loss, "l1": colour, "cross_entropy": cross}
 
     def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Held-out people, most frontal view. Scalars: PSNR of unseen texels of the network, of the first guess and of
-        the restoration, share of right classes; picture: input, first guess, restoration, network, truth."""
+        """Held-out people, most frontal view. Scalars: PSNR of unseen texels of the network, of its guess and of the
+        restoration, share of right classes; picture: input, guess, restoration, network, truth."""
         net, g = averaged["regressor"], self.geometry.to(state.device)
         rows, scores = [], []
         for i in range(len(self.validation)):
-            x = task(self.validation, i, int(self.validation.front[i].argmax()), GRAZING)
+            x = task(self.validation, i, int(self.validation.front[i].argmax()))
             batch = {k: torch.from_numpy(a)[None].to(state.device) for k, a in x.items()}
-            told, guess = surface_condition(g, batch["rgb"], batch["lam"], batch["worn"])
+            guess = batch["guess"]
+            told = surface_condition(g, batch["rgb"], batch["lam"], batch["worn"], guess)
             correction, logits = net(told)
             hidden = batch["known"] * (batch["lam"] == 0)
             out = (guess + correction).clamp(0, 1)
@@ -146,10 +144,11 @@ def psnr(out: Tensor, batch: dict[str, Tensor], hidden: Tensor) -> float:
     return float(-10 * torch.log10(error.clamp(min=1e-8)))
 
 
-def task(s: TextureSet, person: int, view: int, grazing: float) -> dict[str, np.ndarray]:
-    """The texture of one view and the truth, float32.
+def task(s: TextureSet, person: int, view: int) -> dict[str, np.ndarray]:
+    """The texture of one view, as :func:`dinar.data.textures.shown` leaves it, and the truth; float32.
 
     Returns:
+        guess: [3, S, S] in [0, 1], of the rules.
         rgb: [3, S, S] in [0, 1], 0 where not seen.
         lam: [1, S, S] in [0, 1], 0 where not seen.
         worn: [1, S, S] classes where seen, else 0.
@@ -164,12 +163,12 @@ def task(s: TextureSet, person: int, view: int, grazing: float) -> dict[str, np.
     rgbs = s.rgb[person].astype(np.float32) / 255
     truth = (rgbs * weight[..., None]).sum(0)
     best = lams.argmax(0)
-    worn = np.take_along_axis(np.asarray(s.worn[person]), best[None], 0)[0]
-    lam = np.where(lams[view] > grazing, lams[view], 0)
-    seen = lam > 0
-    floats = {"rgb": (rgbs[view] * seen[..., None]).transpose(2, 0, 1), "lam": lam[None],
-              "worn": (s.worn[person, view] * seen)[None], "truth": truth.transpose(2, 0, 1),
-              "known": (lams.max(0) > 0)[None], "worn_truth": worn[None]}  # fmt: skip
+    worn_truth = np.take_along_axis(np.asarray(s.worn[person]), best[None], 0)[0]
+    lam, worn = shown(lams[view], s.worn[person, view], person, view)
+    floats = {"guess": (s.rules[person, view] / np.float32(255)).transpose(2, 0, 1),
+              "rgb": (rgbs[view] * (lam > 0)[..., None]).transpose(2, 0, 1), "lam": lam[None],
+              "worn": worn[None], "truth": truth.transpose(2, 0, 1),
+              "known": (lams.max(0) > 0)[None], "worn_truth": worn_truth[None]}  # fmt: skip
     return {k: np.ascontiguousarray(a, np.float32) for k, a in floats.items()}
 
 
