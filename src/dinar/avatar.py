@@ -142,7 +142,7 @@ class Avatar:
         expressions: bool = True,
         unlit: bool = True,
     ) -> None:
-        """Write a rigged file with baked texture, named bones, expressions and clips: ``.glb``, ``.vrm`` or ``.fbx``.
+        """Write a rigged file with texture, bones, expressions and clips: ``.glb``, ``.vrm``, ``.fbx`` or ``.usdz``.
 
         Args:
             program: the one that will read the file: sets bone names, rest pose, axes and units; None: by the suffix.

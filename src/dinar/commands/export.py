@@ -17,12 +17,12 @@ from .common import Common, MotionRate, Output, Path1, Track, given_files, open_
 
 @dataclass
 class Export(Common):
-    """Write a rigged GLB, VRM or FBX file for Blender, Unity, Unreal, Mixamo or the web."""
+    """Write a rigged GLB, VRM, FBX or USDZ file for Blender, Unity, Unreal, Mixamo, Quick Look or the web."""
 
     avatar: Path1 = Path()
     """Avatar file of `dinar create`."""
     out: Output = Path("avatar.glb")
-    """File to write: .glb, .fbx, or .vrm for VRM 1.0."""
+    """File to write: .glb, .fbx, .usdz, or .vrm for VRM 1.0."""
     program: Annotated[Program | None, tyro.conf.arg(name="for")] = None
     """Program that will read the file: sets bone names, rest pose, bone axes and units. None: three for .glb, unity
     for .fbx, vrm for .vrm."""

@@ -85,7 +85,7 @@ PROFILES: dict[str, Profile] = {
     "three": Profile(_named(_VRM, lambda s, n: s + n), (".glb",), "rest"),
     "vrm": Profile(_named(_VRM, lambda s, n: s + n), (".vrm",), "t"),
 }  # fmt: skip
-DEFAULTS = {".glb": "three", ".vrm": "vrm", ".fbx": "unity"}
+DEFAULTS: dict[str, Program] = {".glb": "three", ".vrm": "vrm", ".fbx": "unity", ".usdz": "three"}
 """Profile of a file whose program nobody named."""
 
 SUFFIXES = tuple(DEFAULTS)
