@@ -17,13 +17,12 @@ import tyro
 
 from .avatar import Avatar
 from .body import Body, load_body
-from .body.skirt import with_lining
 from .bounds import check_options
 from .errors import DinarError
 from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit
 from .fit.offsets import Silhouette, fit_offsets
-from .fit.shells import fit_shells
+from .fit.shells import finish, fit_shells
 from .fit.smplify import fit_body
 from .labels import Convention
 from .nets.channels import SAMPLED
@@ -178,8 +177,7 @@ def create(
     D = torch.from_numpy(form)
     lap("shells")
     if widened:
-        D = fit_offsets(body, betas, silhouettes, start=form)
-        D = torch.from_numpy(with_lining(body, D) if body.shells else D)
+        D = torch.from_numpy(finish(body, betas, fit_offsets(body, betas, silhouettes, start=form)))
     lap("offsets")
 
     progress("sampling the texture")

@@ -21,6 +21,7 @@ class Atlas:
     vertex: np.ndarray  # [T] int64 mesh vertex of each uv vertex
     island: np.ndarray  # [F] uint8
     island_names: tuple[str, ...]
+    under: np.ndarray | None = None  # [T] bool, vertices of faces that only borrow the texels of others (linings)
     name: str = ""  # the hash of a layout that follows from another one (shells)
 
     @classmethod

@@ -130,6 +130,7 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
             vertex=place[np.concatenate(uv_vertex)[uv_used]],
             island=np.concatenate(island).astype(np.uint8),
             island_names=(*body.atlas.island_names, *names),
+            under=np.concatenate([np.zeros(len(own_uv), bool), *(p.under for p in pieces)])[uv_used],
             name=hashlib.sha256(f"{body.atlas.hash} {to_header(shells)}".encode()).hexdigest()[:12],
         ),
         mirror=place[np.concatenate(mirror)[used]],

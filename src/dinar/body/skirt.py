@@ -22,6 +22,7 @@ TOP = -0.06  # metres on the template: height of the loop, under the widest plac
 ROWS, LINING = 18, 16  # rows below the loop, and those that have an inside, seen from below
 INSET = 0.004  # metres of the lining from the outside
 GAP = 0.018  # metres off the legs, at least
+CLEAR = 0.006  # the same when all is fitted
 TAPER = 0.2  # metres that a skirt gets narrower per metre down, at most: it hangs from what stands out above
 UNDER = 0.06  # metres that legs keep their texels under the hem, since hems swing
 INSIDE = 0.25  # metres that legs reach up under the hem: without texels above UNDER, in the colours there
@@ -56,6 +57,7 @@ class Piece:
     uv: np.ndarray  # [T, 2]
     uv_vertex: np.ndarray  # [T] index of the vertex
     uv_faces: np.ndarray  # [f, 3] into uv
+    under: np.ndarray  # [T] bool: of the inside, which has the outside's texels
     moved: tuple[np.ndarray, np.ndarray]  # indices [m] into the uv of the body's atlas, and their new places [m, 2]
 
 
@@ -74,7 +76,7 @@ def hips(body: Body) -> Hips:
     """The loop of a body (cached)."""
     v = body.v_template.numpy()
     arms = np.isin(body.vertex_part, [i for i, p in enumerate(PARTS) if p.endswith(("arm", "hand"))])
-    below: np.ndarray = ((v[:, 1] < TOP) & ~arms)[body.faces].any(1)
+    below = np.asarray(((v[:, 1] < TOP) & ~arms)[body.faces].any(1))
     edges, _, count = unique_edges(body.faces[below])
     loop = np.unique(edges[count == 1])
     centre = float(v[loop, 2].min() + v[loop, 2].max()) / 2
@@ -102,14 +104,9 @@ def hang(body: Body, vertices: np.ndarray, heights: np.ndarray) -> np.ndarray:
     loop = vertices[h.loop]
     centre = (loop[:, 2].min() + loop[:, 2].max()) / 2
     angle = np.arctan2(loop[:, 0], loop[:, 2] - centre)
-    away = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-    direction = np.stack([np.sin(away), np.cos(away)], 1)
-    facing = np.cos(angle[:, None] - away)
 
     def hull(points: np.ndarray) -> np.ndarray:
-        """[C] radius of the convex hull of points [n, 3] seen from above, along each column."""
-        reach = ((points[:, [0, 2]] - [0, centre]) @ direction.T).max(0, initial=0)
-        return np.where(facing > 0.2, reach / np.maximum(facing, 0.2), np.inf).min(1)
+        return _hull(points[:, [0, 2]] - [0, centre], angle)
 
     out = np.empty((*heights.shape, 3))
     radius = hull(loop)
@@ -121,6 +118,14 @@ def hang(body: Body, vertices: np.ndarray, heights: np.ndarray) -> np.ndarray:
         out[r] = np.stack([np.sin(angle) * radius, y, np.cos(angle) * radius + centre], 1)
     out[0] = loop
     return out
+
+
+def _hull(points: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """[C] radius in the directions ``angle`` [C] from z to x of the convex hull of points [n, 2] (x, z) and 0."""
+    away = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    reach = (points @ np.stack([np.sin(away), np.cos(away)])).max(0, initial=0)
+    facing = np.cos(angle[:, None] - away)
+    return np.where(facing > 0.2, reach / np.maximum(facing, 0.2), np.inf).min(1)
 
 
 def build_skirt(body: Body, shell: _Hem) -> Piece:
@@ -142,9 +147,8 @@ def build_skirt(body: Body, shell: _Hem) -> Piece:
 
     number = np.concatenate([h.loop[None], V + np.arange((ROWS + LINING) * C).reshape(-1, C)])
     column = np.concatenate([[0], np.arange(C - 1, 0, -1)])  # on the other side
-    uv, uv_vertex, uv_faces = _texels(body, shell.hem, number)
-    a, b, d, e = (x.ravel() for x in _quads(number))
-    faces = np.concatenate([np.stack([a, d, e], 1), np.stack([a, e, b], 1)])
+    uv, uv_vertex, uv_faces, under = _texels(body, shell.hem, number)
+    faces = _triangles(*_quads(number))
     top = min(shell.hem + INSIDE, KNEE if shell.hem < KNEE else CROTCH)
     hidden = h.below & ~(v[:, 1] < max(top, shell.hem + _under(shell.hem)))[body.faces].all(1)
     part = body.vertex_part.copy()  # hips and skirt are one cylinder with the torso
@@ -152,7 +156,7 @@ def build_skirt(body: Body, shell: _Hem) -> Piece:
     return Piece(
         hidden, np.concatenate([out, turned.reshape(-1, 3)]), np.concatenate([dirs, back(dirs)]),
         np.concatenate([weights, back(weights)]), number[1:][:, column].ravel(),
-        np.concatenate([part, np.full((ROWS + LINING) * C, TORSO, np.uint8)]), faces, uv, uv_vertex, uv_faces,
+        np.concatenate([part, np.full((ROWS + LINING) * C, TORSO, np.uint8)]), faces, uv, uv_vertex, uv_faces, under,
         _inside(body, shell.hem + _under(shell.hem) - MARGIN),
     )  # fmt: skip
 
@@ -160,7 +164,8 @@ def build_skirt(body: Body, shell: _Hem) -> Piece:
 def grid_of(body: Body) -> np.ndarray:
     """[ROWS + LINING + 1, C] vertices of a body's skirt: from the loop to the hem, and up on the inside."""
     own = body.faces[body.segment == body.segment_names.index("skirt")]
-    first = own[: len(own) // 2].reshape(ROWS + LINING, -1, 3)
+    C = len(own) // (2 * (ROWS + LINING))
+    first = np.concatenate([own[: ROWS * C], own[2 * ROWS * C :][: LINING * C]]).reshape(ROWS + LINING, C, 3)
     return np.concatenate([first[..., 0], first[-1:, :, 1]])
 
 
@@ -171,6 +176,24 @@ def with_lining(body: Body, offsets: np.ndarray) -> np.ndarray:  # [V, 3]
     return out
 
 
+def clear_legs(body: Body, naked: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Offsets [V, 3] with the skirt moved outwards where a leg under it reaches through at rest, and its lining.
+
+    Args:
+        naked: [V, 3] the shaped body at rest without offsets.
+    """
+    out, v = offsets.copy(), naked + offsets
+    legs = v[np.isin(body.vertex_part, [i for i, p in enumerate(PARTS) if p.endswith("leg")])]
+    for row in grid_of(body)[1 : ROWS + 1]:
+        centre = v[row][:, [0, 2]].mean(0)
+        way = v[row][:, [0, 2]] - centre
+        radius = np.linalg.norm(way, axis=1)
+        near = legs[np.abs(legs[:, 1] - v[row, 1].mean()) < SLICE][:, [0, 2]] - centre
+        least = _hull(near, np.arctan2(*way.T)) + CLEAR
+        out[row[:, None], [0, 2]] += way * (np.maximum(least / radius, 1) - 1)[:, None]
+    return with_lining(body, out)
+
+
 def _under(hem: float) -> float:
     return UNDER * min(1.0, max(0.0, (TOP - hem) / SHORT))
 
@@ -179,6 +202,14 @@ def _quads(number: np.ndarray) -> tuple[np.ndarray, ...]:
     """Corners of the quads of a closed grid [R, C]: upper this and next column, lower this and next column."""
     right = np.roll(number, -1, 1)
     return number[:-1], right[:-1], number[1:], right[1:]
+
+
+def _triangles(a: np.ndarray, b: np.ndarray, d: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """Faces [n, 3] of quads with corners [R, C], in the order of :func:`_quads`: of the outside, then of the lining,
+    which has the same texels; the faces that come first own them."""
+    halves = [np.stack(x, 2)[rows].reshape(-1, 3) for rows in (slice(ROWS), slice(ROWS, None))
+              for x in ((a, d, e), (a, e, b))]  # fmt: skip
+    return np.concatenate(halves)
 
 
 def _from_legs(body: Body, out: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -216,8 +247,8 @@ def _from_legs(body: Body, out: np.ndarray, grid: np.ndarray) -> tuple[np.ndarra
     return dirs, weights / weights.sum(1, keepdims=True)
 
 
-def _texels(body: Body, hem: float, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """UV [T, 2], their vertices [T] and the faces in them, in the order of the quads of ``number`` [R, C]."""
+def _texels(body: Body, hem: float, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """UV [T, 2], their vertices [T] of ``number`` [R, C], the faces in them, and whether they are of the inside [T]."""
     C = number.shape[1]
     half = C // 2 + 1
     loop = body.v_template.numpy()[hips(body).loop]
@@ -232,10 +263,9 @@ def _texels(body: Body, hem: float, number: np.ndarray) -> tuple[np.ndarray, np.
     # the corners of each quad: columns of the left half go forwards, those of the right half backwards
     this = np.concatenate([np.arange(half - 1), half + np.arange(half - 1, 0, -1)])
     following = np.concatenate([np.arange(1, half), half + np.arange(half - 2, -1, -1)])
-    a, b, d, e = (x.ravel() for x in (index[:-1][:, this], index[:-1][:, following], index[1:][:, this],
-                                      index[1:][:, following]))  # fmt: skip
-    faces = np.concatenate([np.stack([a, d, e], 1), np.stack([a, e, b], 1)])
-    return uv.reshape(-1, 2), vertex.ravel(), faces
+    faces = _triangles(*(index[rows][:, c] for rows in (slice(None, -1), slice(1, None)) for c in (this, following)))
+    under = np.repeat(np.arange(len(uv)) > ROWS, uv.shape[1])
+    return uv.reshape(-1, 2), vertex.ravel(), faces, under
 
 
 def _inside(body: Body, top: float) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..body import Body
 from ..body.shells import Shell, can_wear, wear
-from ..body.skirt import ROWS, TOP, TORSO, grid_of, hang, hips, rows_of, with_lining
+from ..body.skirt import ROWS, TOP, TORSO, clear_legs, grid_of, hang, hips, rows_of, with_lining
 from ..labels import CLASSES, LABEL
 from ..scene import interpolate, rasterize_mesh
 from .offsets import Silhouette
@@ -30,12 +30,12 @@ AGREE, AGREE_MIDDLE = 0.6, 0.5  # least share of cloth on the pixels of the skir
 WIDTHS = 2  # rounds of the fit of widths
 WIDEST, NARROWEST = 0.6, -0.01  # metres, bounds of the widening of a side
 AT_HIPS, FLARE = 0.06, 1.2  # metres that the loop is widened at most, and metres a metre farther down
-UNEVEN = 0.2  # metres that a side may be wider than the other: bags are taken for cloth
+UNEVEN = 0.12  # metres that a side may be wider than the other: bags are taken for cloth
 ABOVE = 0.15  # metres above the loop up to which the body is widened with it
 STEP = 0.005  # metres between samples across and along
 BREAK = 0.03  # metres of other classes across which cloth goes on: belts, folds, bracelets
 COVERED = 0.5  # least share of cloth between axis and side for a row to tell its width
-DEEPER, FLATTER = 0.7, 0.3  # metres of depth for a metre of width, of a skirt wider or narrower than the legs
+DEEPER, FLATTER = 1.0, 0.3  # metres of depth for a metre of width, of a skirt wider or narrower than the legs
 BEND, WIDTH_ERROR = 30.0, 0.03  # smoothness of widths down a skirt; metres at which a width counts half
 WAVES, HEM_ERROR = (0.0, 1.0, 3.0), 0.08  # priors of the hem's mean and waves; share of the length that counts half
 ROBUST_STEPS = 5
@@ -71,6 +71,13 @@ def fit_shells(
         skirt.widen(views)
     skirt.cut(views)
     return dressed, skirt.offsets()
+
+
+def finish(body: Body, betas: Tensor, offsets: np.ndarray) -> np.ndarray:
+    """The offsets [V, 3] of a dressed body, with its shells clear of what is under them."""
+    if not body.shells:
+        return offsets
+    return clear_legs(body, body.rest(betas[None])[0][0].numpy(), offsets)
 
 
 def find_hem(body: Body, betas: Tensor, s: Silhouette) -> float | None:

@@ -43,7 +43,10 @@ class Texels:
 def texels(atlas: Atlas, size: int) -> Texels:
     """The texels of a texture of ``size`` texels a side: the atlas rasterised as a flat mesh (cached)."""
     xy = torch.from_numpy(atlas.uv * size)[None]
-    f = rasterize(xy, torch.ones_like(xy[..., 0]), atlas.faces, size, size, perspective=False, cull="none")
+    depth = torch.ones_like(xy[..., 0])
+    if atlas.under is not None:
+        depth += torch.from_numpy(atlas.under)
+    f = rasterize(xy, depth, atlas.faces, size, size, perspective=False, cull="none")
     face = f.face[0].numpy().reshape(-1)
     index = np.flatnonzero(face >= 0)
     bary = f.barycentrics[0].numpy().reshape(-1, 3)[index]
