@@ -20,6 +20,7 @@ from PIL import Image
 
 from dinar.avatar import Avatar
 from dinar.cli import main
+from dinar.commands.common import say
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> tuple[int, str]:
@@ -269,6 +270,26 @@ dinar.cli.main()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 128 + number and done.stdout == ""
     assert done.stderr.strip() == ("interrupted" if number == signal.SIGINT else "")
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (ValueError("\x1b[31m"), r"unexpected error, please report it (--debug shows where): ValueError: \x1b[31m"),
+    (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory"),
+    (OSError(28, "No space left on device", "/x"), "/x: No space left on device"),
+])  # fmt: skip
+def test_every_error_is_one_line(error, said, monkeypatch, capsys) -> None:
+    def fail(words) -> None:
+        raise error
+
+    monkeypatch.setattr("dinar.commands.main.run", fail)
+    assert run(capsys, "render") == (1, f"dinar: {said}")
+    with pytest.raises(type(error)):
+        main(["render", "--debug"])
+
+
+def test_names_of_files_do_not_reach_the_terminal_as_they_are(capsys) -> None:
+    say(f"1/2 \x1b[31m.jpg\n{'x' * 400}")
+    assert capsys.readouterr().err == f"1/2 \\x1b[31m.jpg\n{'x' * 400}\n"
 
 
 def test_create_is_the_function_and_the_module() -> None:

@@ -179,6 +179,11 @@ def test_our_own_previews_are_no_photos(tmp_path):
 def test_lists_of_any_bytes(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfcaf\xe9.jpg\r\n\n two words.png \r\n")
     assert [os.fsencode(p) for p in photos_of([tmp_path / "list.txt"])] == [b"caf\xe9.jpg", b"two words.png"]
+    (tmp_path / "powershell.txt").write_text("café.jpg\r\n\r\nb.png\r\n", "utf-16", newline="")
+    assert photos_of([tmp_path / "powershell.txt"]) == [Path("café.jpg"), Path("b.png")]
+    (tmp_path / "binary.txt").write_bytes(b"a.jpg\n\0b.jpg")
+    with pytest.raises(DinarError, match="binary"):
+        photos_of([tmp_path / "binary.txt"])
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="no cases here: ../shared/cases is absent")

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from .errors import DinarError, escape
+from .errors import escape, explain
 from .version import __version__
 
 CLEAN_UP = 4.5  # seconds that an interrupted command has; workers of a pool are killed after pool.GRACE
@@ -35,15 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         if argv is None:
             _handle_signals(_interrupt)
         run(words)
-    except DinarError as e:
-        _fail(str(e), debug)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
-    except MemoryError:
-        _fail("out of memory: use a smaller photo", debug)
-    except OSError as e:
-        _fail(f"{e.filename or 'file'}: {e.strerror or e}", debug)
+    except Exception as e:
+        if debug:
+            raise
+        print(f"dinar: {explain(e)}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
@@ -65,13 +64,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     late.daemon = True
     late.start()
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-
-
-def _fail(message: str, debug: bool) -> None:
-    if debug:
-        raise
-    print(f"dinar: {escape(message)}", file=sys.stderr)
-    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 MAX_MESSAGE = 300  # characters; about four lines of a terminal
 
 
@@ -29,8 +31,9 @@ def explain(e: BaseException) -> str:
     """An error as one line: a DinarError, no memory, an error of the system, or an unexpected one."""
     if isinstance(e, DinarError):
         return str(e)
-    if isinstance(e, MemoryError) or "allocate memory" in str(e):  # the latter: torch's RuntimeError
+    # torch's RuntimeErrors on CPUs and GPUs, and OpenCV's error, are no MemoryErrors.
+    if isinstance(e, MemoryError) or re.search("allocate memory|out of memory|Insufficient memory", str(e)):
         return "out of memory"
     if isinstance(e, OSError):
         return escape(f"{e.filename or 'file'}: {e.strerror or e}")
-    return escape(f"unexpected error, please report it: {type(e).__name__}: {e}")
+    return escape(f"unexpected error, please report it (--debug shows where): {type(e).__name__}: {e}")

@@ -44,8 +44,8 @@ def check_output(
             if is_same(path, source):
                 raise DinarError(f"cannot write {path}: it is an input ({source}). Give another output")
         _try_to_write(path, folder)
-    except OSError as e:
-        raise DinarError(f"cannot write {path}: {e.strerror or e}") from e
+    except (OSError, ValueError) as e:  # the latter: a name with a zero byte
+        raise DinarError(f"cannot write {path}: {getattr(e, 'strerror', None) or e}") from e
 
 
 def check_outputs(outputs: Sequence[tuple[Name, Sequence[str]]], inputs: Iterable[Name] = ()) -> None:
@@ -62,7 +62,7 @@ def is_same(a: Name, b: Name) -> bool:
     """True if two names are the same existing file, also by links or other spellings."""
     try:
         return os.path.samefile(a, b)
-    except OSError:
+    except (OSError, ValueError):  # the latter: a name with a zero byte
         return False
 
 
@@ -75,7 +75,7 @@ def replaced_input(outputs: Iterable[Name], inputs: Iterable[Name]) -> Path | No
 def _identity(path: Name) -> tuple[int, int] | None:
     try:
         s = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return s.st_dev, s.st_ino
 

@@ -126,7 +126,7 @@ def read_bytes(path: Path) -> bytes:
         if size > MAX_BYTES:
             raise DinarError(f"{path} is too large: {size / 2**30:.1f} GiB; expected at most {MAX_BYTES >> 30} GiB")
         data = path.read_bytes()
-    except FileNotFoundError as e:
+    except (FileNotFoundError, ValueError) as e:  # the latter: a name with a zero byte
         raise DinarError(f"{path} does not exist: expected an image file") from e
     except OSError as e:
         raise DinarError(f"{path} cannot be read: {e.strerror or e}") from e

@@ -16,6 +16,7 @@ from ..avatar import Avatar
 from ..body import Body, load_body
 from ..body.motion import retarget
 from ..body.readers import ASSUMED_FPS, load_motion
+from ..errors import escape
 from ..export import write_video
 from ..scene.textured import over, to_uint8
 
@@ -71,8 +72,8 @@ def given_files(*names: str | Path | None) -> list[Path]:
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Lines on stderr. Names of files do not reach the terminal as they are."""
+    print("\n".join(escape(line, sys.maxsize) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
 def first_pose(avatar: Avatar, name: str | None, track: str | None = None):

@@ -110,7 +110,7 @@ def prepare(
     with replacing(out / "report.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1, sort_keys=True))
     with replacing(out / "report.txt") as temporary:
-        temporary.write_text(describe(report))
+        temporary.write_text(describe(report), "utf-8", "surrogateescape")  # names of files may be any bytes
     for p in (out / "parts").glob("*.npz"):
         if _PART.fullmatch(p.name) and _is_within(p, {*fits.name.tolist(), *left_out}):
             p.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..bounds import check_numbers
-from ..errors import DinarError
+from ..errors import DinarError, escape
 from ..files import check_output, replacing
 
 _MP4 = (
@@ -140,6 +140,7 @@ def _encode(path: Path, frames: Iterator[np.ndarray], fps: float, options: tuple
 
 
 def _progress(frames: Iterator[np.ndarray], total: int | None, name: str) -> Iterator[np.ndarray]:
+    from rich.markup import escape as plain
     from rich.progress import track
 
-    return iter(track(frames, description=name, total=total))
+    return iter(track(frames, description=plain(escape(name)), total=total))

@@ -221,8 +221,7 @@ def photos_of(sources: Sequence[Path], tell: Callable[[str], None] = lambda _: N
             out += [p for p in files if _may_be_photo(p)]
             left_out += [p.name for p in files if not _may_be_photo(p)]
         elif s.suffix.lower() == ".txt" and s.is_file():
-            lines = s.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
-            out += [Path(os.fsdecode(line.strip())) for line in lines if line.strip()]
+            out += _listed(s)
         else:
             out.append(s)
     names = Counter(p.stem for p in out)
@@ -234,6 +233,16 @@ def photos_of(sources: Sequence[Path], tell: Callable[[str], None] = lambda _: N
     if not out:
         raise DinarError("expected photos, folders of photos or .txt lists, found no photo in them")
     return out
+
+
+def _listed(path: Path) -> list[Path]:
+    """The lines of a list: names of files in the system's encoding, or in UTF-16, as PowerShell writes them."""
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = os.fsencode(data.decode("utf-16", "replace"))
+    if b"\0" in data:
+        raise DinarError(f"{path}: expected a text file with a path on each line, got a binary file")
+    return [Path(os.fsdecode(line.strip())) for line in data.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
 
 
 def _may_be_photo(path: Path) -> bool:
