@@ -4,9 +4,9 @@
 
 Texels that `create` would sample from the picture are compared with the point of the body that their pixel shows: right
 within 8 cm, wrong beyond 15 cm (bags and background included), printed where a forearm or a hand hides the head, the
-trunk or a thigh. The table has the shares of these that limbs' outlines (§3.5) and the evidence leave out, and the PSNR
-of the mesh avatar in the person's other picture, in its true pose, where both show the person. The fits are made
-once, into --out.
+trunk or a thigh, visible where the print's colour differs by more than .2 from that of the right texels about it. The
+table has the shares of these that limbs' outlines (§3.5) and the evidence leave out, and the PSNR of the mesh avatar in
+the person's other picture, in its true pose, where both show the person. The fits are made once, into --out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from scipy.spatial import KDTree
 
 from dinar.avatar import Avatar
 from dinar.body.load import load_body
@@ -36,6 +37,7 @@ from dinar.views import decode_surface
 
 SEED, SIZE, TEXELS, CROP = 902, 640, 512, 512
 RIGHT, WRONG = 0.08, 0.15  # metres
+VISIBLE, ABOUT = 0.2, 64  # difference of colours; right texels that are compared
 CHOICES = {"nothing": (False, False), "outlines": (True, False), "evidence": (False, True), "both": (True, True)}
 BEHIND = [i for i, n in enumerate(SURFACE_PARTS) if n in ("head", "torso") or n.endswith("thigh")]
 LIMB = [1 + i for i, n in enumerate(SURFACE_PARTS) if n.endswith(("forearm", "hand"))]
@@ -66,7 +68,7 @@ def fitted(source: Synthetic, i: int, out: Path) -> dict[str, np.ndarray] | None
 
 
 def measure(source: Synthetic, i: int, z: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For each of CHOICES: texels right, wrong, printed, printable; squared error and its pixels."""
+    """For each of CHOICES: texels right, wrong, printed, visible; PSNR."""
     body, t = load_body(), texels(load_body().atlas, TEXELS)
     betas, pose, transl, K, T, D = (torch.from_numpy(z[k].astype(np.float32)) for k in FITTED)
     h, w = z["alpha"].shape
@@ -86,6 +88,12 @@ def measure(source: Synthetic, i: int, z: dict[str, np.ndarray]) -> dict[str, np
     error = np.where(known[at], np.linalg.norm(points[at] - rest, axis=1), np.inf)
     behind = np.isin(vertex_surface_parts(body)[corner[:, 0].numpy()], BEHIND)
     printed = behind & np.isin(parts_of(z["surface"][at]), LIMB)
+    right = np.flatnonzero(error < RIGHT)
+    visible = printed.copy()
+    if printed.any() and len(right) > ABOUT:
+        colour = z["rgb"][at] / 255.0
+        about = KDTree(rest[right]).query(rest[printed], k=ABOUT)[1]
+        visible[printed] = np.abs(colour[printed] - colour[right][about].mean(1)).max(1) > VISIBLE
     other = source.views(i, [0])
     truth, mask = other.rgb[0].numpy() / 255.0, other.alpha[0].numpy() > 127
     rows = {}
@@ -99,7 +107,7 @@ def measure(source: Synthetic, i: int, z: dict[str, np.ndarray]) -> dict[str, np
         picture = avatar.render(other.params.pose[0], other.camera(0), transl=other.params.transl[0])
         both = mask & (picture[..., 3] > 0.5)
         square = ((picture[..., :3] - truth)[both] ** 2).mean()
-        counts = [(seen & x).sum() for x in (error < RIGHT, error > WRONG, printed)]
+        counts = [(seen & x).sum() for x in (error < RIGHT, error > WRONG, printed, visible)]
         rows[name] = np.array([*counts, -10 * np.log10(square)])
     return rows
 
@@ -120,16 +128,18 @@ def main() -> None:
         if (z := fitted(source, i, a.out)) is not None:
             rows.append(measure(source, i, z))
     total = {k: np.stack([r[k] for r in rows]) for k in CHOICES}
-    before = total["nothing"][:, :3].sum(0)
-    print(f"{len(rows)} people; of the texels sampled with nothing left out, {before[0] / 1e3:.0f} k are right, "
-          f"{before[1] / 1e3:.0f} k wrong, {before[2] / 1e3:.0f} k printed by a forearm or a hand")  # fmt: skip
-    print(f"{'left out by':12s}{'right':>8s}{'wrong':>8s}{'printed':>9s}{'PSNR, other picture':>21s}")
+    before = total["nothing"][:, :4].sum(0)
+    print(
+        f"{len(rows)} people; of the texels sampled with nothing left out, {before[0] / 1e3:.0f} k are right, "
+        f"{before[1] / 1e3:.0f} k wrong, {before[2] / 1e3:.0f} k printed, {before[3] / 1e3:.0f} k visible"
+    )
+    print(f"{'left out by':12s}{'right':>8s}{'wrong':>8s}{'printed':>9s}{'visible':>9s}{'PSNR, other picture':>21s}")
     for k, v in total.items():
-        left = 1 - v[:, :3].sum(0) / before
-        gain = v[:, 3] - total["nothing"][:, 3]
+        left = 1 - v[:, :4].sum(0) / before
+        gain = v[:, 4] - total["nothing"][:, 4]
         half = 1.96 * gain.std() / len(gain) ** 0.5
-        shares = "".join(f"{x:8.1%}" for x in left)
-        print(f"{k:12s}{shares}{v[:, 3].mean():9.2f} ({gain.mean():+.2f} ± {half:.2f})")
+        shares = "".join(f"{x:9.1%}" for x in left)[1:]
+        print(f"{k:12s}{shares}{v[:, 4].mean():9.2f} ({gain.mean():+.2f} ± {half:.2f})")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def test_wrong_options_of_create_are_refused(changes: dict[str, Any], message: s
 def test_every_option_of_create_is_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     """In Python and on the command line the same values come out."""
     files = ("--mask", "a.png", "--keypoints", "k.json", "--fit", "f.npz", "--weights", "w", "--regressor", "r")
-    switches = ("--keep-accessories", "--evidence", "--no-offsets", "--no-shells", "--no-occlusion", "--no-neural",
+    switches = ("--keep-accessories", "--no-evidence", "--no-offsets", "--no-shells", "--no-occlusion", "--no-neural",
                 "--no-rgb", "--refine", "True")  # fmt: skip
     words = ("--person", "2", "--mask-convention", "lip", "--blend", "poisson", "--size", "64", "--renderer", "neural",
              "--unseen", "regression", "--refine-adversarial", "0.01", "--seed", "3")  # fmt: skip
@@ -65,7 +65,7 @@ def test_every_option_of_create_is_a_flag(monkeypatch: pytest.MonkeyPatch) -> No
         person=2, masks=("a.png",), mask_convention="lip", keep_accessories=True, keypoints="k.json",  # type: ignore
         fits=("f.npz",), offsets=False, occlusion=False, blend="poisson", size=64, renderer="neural", weights="w",  # type: ignore
         neural=False, rgb=False, unseen="regression", regressor="r", refine=True, refine_adversarial=0.01, seed=3,  # type: ignore
-        evidence=True, shells=False,
+        evidence=False, shells=False,
     )  # fmt: skip
     parsed = tyro.cli(create_command.Create, args=["x.jpg", *files, *switches, *words])
     assert parsed.options == given
@@ -127,9 +127,3 @@ def test_sources_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         (tmp_path / "theirs" / part).mkdir(parents=True)
     with pytest.raises(DinarError, match="add --body smplx --body-path"):
         open_source(tmp_path / "theirs", 64)
-
-
-def test_evidence_is_refused_where_it_cannot_be_had(body: Body, demo_photo: Path) -> None:
-    other = dataclasses.replace(body, name="smplx")
-    with pytest.raises(DinarError, match="evidence needs the anny body"):
-        dinar.create(demo_photo, evidence=True, body=other)

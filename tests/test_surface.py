@@ -13,13 +13,17 @@ from dinar.data.augment import flip
 from dinar.data.shards import open_set
 from dinar.data.surface import Backgrounds, SurfaceSample, SurfaceSet, augment, crop, mirrored, parts_of, tensors
 from dinar.errors import DinarError
+from dinar.fit.view import View
+from dinar.labels import LABEL
 from dinar.nets.parser import Parser
 from dinar.nets.surface import HINTS, SURFACE_PARTS, SurfaceNet, vertex_surface_parts
+from dinar.photo.blazepose import KEYPOINTS
 from dinar.photo.surface import SurfaceMap, best_size, box_affine, corners, surface_map
 from dinar.scene import interpolate, orbit, rasterize_mesh
+from dinar.subject import Subject
 from dinar.synthetic.export import synthesize
 from dinar.synthetic.source import Synthetic
-from dinar.texture.agreement import agreeing
+from dinar.texture.agreement import agreeing, before_the_body
 from dinar.train.presets import PRESETS
 from dinar.train.surface import losses, measure, start_net, train
 from dinar.views import SURFACE_UNIT, decode_surface, encode_surface
@@ -50,6 +54,9 @@ def test_generated_surfaces_are_those_of_the_body_under_the_clothes(views):
     distance = (points - rest).norm(dim=-1)[both]
     assert float(distance.median()) < 0.03 and float((distance < 0.1).float().mean()) > 0.9
     assert not known[views.alpha < 20].any()
+    skirt = np.isin(views.labels.numpy(), [LABEL["lower"], LABEL["skirt"]])  # hung with hands beside it
+    arms = [1 + i for i, n in enumerate(SURFACE_PARTS) if n.endswith(("arm", "hand"))]
+    assert skirt.any() and not np.isin(parts_of(views.surface.numpy())[skirt], arms).any()
 
 
 def test_surface_bytes():
@@ -79,7 +86,7 @@ def test_the_mirror_of_the_targets_is_the_target_of_the_mirror(views, sample):
 
 def other_side(name: str) -> str:
     side, _, rest = name.partition("_")
-    return f"{ {'left': 'right', 'right': 'left'}[side]}_{rest}" if rest else name
+    return f"{ {'left': 'right', 'right': 'left'}[side] }_{rest}" if rest else name
 
 
 def test_parts_cover_the_body_and_agree_with_the_table():
@@ -209,16 +216,34 @@ def test_pixels_of_a_limb_before_the_trunk_are_not_sampled():
     y, x = int(ys.mean()), int(xs.mean())
     square = np.s_[y - 3 : y + 4, x - 3 : x + 4]
     points = np.repeat(rest[:, :, None], 14, 2)
+    points[..., SURFACE_PARTS.index("left_forearm") :, :] += 1.0
     scale = np.full((100, 100, 14), 0.02, np.float32)
     M = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
     box = (10.0, 20.0, 1.5)  # a crop, enlarged
-    make = lambda: SurfaceMap(M, probability, points, scale, np.eye(3))  # noqa: E731
-    assert agreeing(body, make(), vertices, camera, box, 240).mean() > 0.995
+    rgb, worn = np.full((200, 200, 3), 90, np.uint8), np.full((200, 200), LABEL["outer"], np.uint8)
+    keypoints = np.zeros((33, 4), np.float32)
+    for i in ("wrist", "index"):
+        keypoints[KEYPOINTS.index(f"left_{i}")] = 2 * x + 1, 2 * y + 1, 0, 1
+    surface = SurfaceMap(M, probability, points, scale, np.eye(3))
+    view = View(keypoints, None, np.ones((200, 200), bool), 200, 200, surface=surface)
+    left_out = lambda labels=None: before_the_body(  # noqa: E731
+        body, Subject(rgb, np.ones((200, 200)), view, "", {}, 1, 1, labels), vertices, camera)  # fmt: skip
+    assert not left_out().any()
+    limb, torso = (1 + SURFACE_PARTS.index(n) for n in ("left_forearm", "torso"))
     probability[square] = 0
-    probability[square][..., 1 + SURFACE_PARTS.index("left_hand")] = 1
-    kept = agreeing(body, make(), vertices, camera, box, 240)
+    probability[square][..., limb] = 1
+    assert left_out()[square].all() and left_out().sum() == 49
+    kept = agreeing(surface, left_out(), box, 240)
     v, u = ((np.array([y, x]) * 2 + 1 - np.array([20, 10])) * 1.5).astype(int)
     assert not kept[v, u] and kept[v - 60, u] and kept.mean() > 0.9
+    probability[square][..., [limb, torso]] = 0.2, 0.8  # a little evidence counts where the pixels look unlike others
+    assert not left_out().any()
+    rgb[2 * y - 6 : 2 * y + 8, 2 * x - 6 : 2 * x + 8] = 200
+    assert left_out()[square].all()
+    probability[square][..., [limb, limb + 2]] = 0, 0.2  # a hand that looks like cloth is none
+    assert left_out()[square].all() and not left_out(worn).any()
+    keypoints[:, 3] = 0  # nor anything where there is no arm
+    assert not left_out().any()
 
 
 def test_training_refuses_other_sets_and_runs(tmp_path, source):
@@ -242,4 +267,3 @@ def test_training_refuses_other_sets_and_runs(tmp_path, source):
     assert train([tmp_path / "people"], tmp_path / "run", c, init=tmp_path / "start", cpu=True)
     assert SurfaceNet.from_pretrained(tmp_path / "run/weights").sizes == ((64, 32), (64, 64), (32, 64))
     assert list((tmp_path / "run/pictures").glob("validation_*.png"))
-

@@ -37,7 +37,7 @@ from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
-from .texture.agreement import agreeing
+from .texture.agreement import agreeing, before_the_body
 from .texture.occlusion import occlusion_outlines
 from .version import __version__
 
@@ -68,9 +68,9 @@ class CreateOptions(NeuralOptions):
     """Skirts, dresses and long coats as a surface of their own, where the parse shows them."""
     occlusion: bool = True
     """Take no colours along the outlines of limbs in front of the body, where the fit is uncertain (paper, §3.5)."""
-    # Take no colours from pixels where the surface network sees another part of the body than the fitted mesh has. Arms
-    # in front of the body then leave no print on it, but coats lose colours beside the arms. Only with --body anny.
-    evidence: bool = False
+    # Take no colours of forearms and hands for the body behind them, where the surface network or the parser sees one
+    # and the fitted mesh has none: they would stay printed on it. Only with --body anny.
+    evidence: bool = True
     blend: Literal["softmax", "poisson"] = "softmax"
     """How several photos are merged: weighted mean of colours (softmax; paper, eq. 5), or of gradients (poisson)."""
     size: int = TEXTURE
@@ -131,9 +131,7 @@ def create(
     if not paths:
         raise DinarError("expected at least one photo")
     body = body or load_body()
-    if o.evidence and not (body.name == SURFACE_BODY and has_surface()):
-        raise DinarError(f"evidence needs the {SURFACE_BODY} body and the weights of the surface network, got the "
-                         f"{body.name} body{'' if has_surface() else ' and no weights'}")  # fmt: skip
+    evidence = o.evidence and body.name == SURFACE_BODY and has_surface()
     networks = open_networks(o.weights, o.renderer, body.atlas.hash)
     o = o.resolved(networks)
     regressor = open_regressor(o.regressor, body) if o.unseen == "regression" else None
@@ -181,7 +179,7 @@ def create(
     lap("offsets")
 
     progress("sampling the texture")
-    shots = [take_shot(body, s, f, D, o.occlusion, o.evidence) for s, f in zip(subjects, fits, strict=True)]
+    shots = [take_shot(body, s, f, D, o.occlusion, evidence) for s, f in zip(subjects, fits, strict=True)]
     texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)
     lap("sample")
 
@@ -208,7 +206,7 @@ def create(
     meta = {
         "dinar": __version__, "photos": [s.name for s in subjects], "renderer": "neural" if neural else "mesh",
         "people": [[s.index, s.count] for s in subjects],
-        "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": o.evidence, "unseen": o.unseen},
+        "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": evidence, "unseen": o.unseen},
         "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in fits],
     }  # fmt: skip
     if neural:
@@ -273,7 +271,7 @@ def take_shot(
     surface = s.view.surface
     if evidence:
         assert surface is not None
-        shot.usable &= agreeing(body, surface, vertices, fit.camera, box, size)
+        shot.usable &= agreeing(surface, before_the_body(body, s, vertices, fit.camera), box, size)
     if s.labels is not None:
         x0, y0, k = box
         y, x = np.mgrid[:size, :size]

@@ -1,4 +1,9 @@
-"""Sampling by evidence: a pixel is sampled only where mesh and surface network agree on what it shows."""
+"""Sampling by evidence: pixels that show a forearm or a hand where the mesh has the body behind it are not sampled.
+
+Three witnesses: keypoints say where forearms and hands are, the surface network and the human parser what a pixel there
+shows. What looks unlike its surroundings would leave a visible print: little evidence is enough. A sleeve before a coat
+of the same cloth leaves hardly any, and taking it out would cost colours of the coat: it needs more.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +12,93 @@ import numpy as np
 import torch
 
 from ..body import Body
+from ..labels import LABEL
 from ..nets.surface import SURFACE_PARTS, vertex_surface_parts
+from ..photo.blazepose import KEYPOINTS
+from ..photo.parser_input import SEEN, warp
 from ..photo.surface import SurfaceMap
 from ..scene import Camera, interpolate, rasterize_mesh
+from ..subject import Subject
 
-LEAST = 0.25  # agreement from which a pixel is sampled
-LIMB = 0.12  # probability of a forearm or a hand around a pixel up to which head, trunk and thighs are sampled
-"""Both leave out 12 % of the texels whose pixel shows a point within 8 cm, 70 % of those whose pixel shows nothing
-within 15 cm, and 76 % of those that a forearm or a hand hides (11 generated people; benchmarks/agreement.py)."""
-AROUND = 5  # cells: side of the square around a limb's pixel that is not sampled either
-MOST = 4.0  # of the evidence: keeps sure pixels from covering doubtful ones beside them where the map is enlarged
-_BEHIND = ("head", "torso", "left_thigh", "right_thigh")
-_BEFORE = [1 + i for i, n in enumerate(SURFACE_PARTS) if n.endswith(("forearm", "hand"))]
+# Cells of the surface map are about a centimetre. Measured by benchmarks/agreement.py.
+REACH = 8  # cells beside the lines through a forearm's and a hand's keypoints
+LIMB, ALIKE = 0.01, 0.1  # least evidence for a limb of pixels that look unlike their surroundings, and of others
+AROUND = 6.0  # cells: radius of the surroundings
+COLOUR = 0.2  # difference from the mean colour around from which a pixel looks unlike it
+SHARE = 0.2  # of the surroundings that have a pixel's class, under which it looks unlike them
+_BARE = [LABEL[n] for n in ("skin", "face", "accessory", "bag", "glasses")]  # what a hand may look like
+_BEHIND = [SURFACE_PARTS.index(n) for n in ("head", "torso", "left_thigh", "right_thigh")]
+_HANDS = [i for i, n in enumerate(SURFACE_PARTS) if n.endswith("hand")]
+_FOREARMS = [i for i, n in enumerate(SURFACE_PARTS) if n.endswith("forearm")]
+_LINES = (("elbow", "wrist"), ("wrist", "index"), ("wrist", "pinky"), ("wrist", "thumb"))
 
 
-def evidence(
+def before_the_body(
     body: Body,
-    surface: SurfaceMap,
+    s: Subject,  # with a surface map
     vertices: torch.Tensor,  # [V, 3] world, metres: the fitted mesh
     camera: Camera,  # of the whole photo
 ) -> np.ndarray:
-    """[h, w] float32 in the cells of the surface map: 1 or more where a pixel shows what the mesh shows there, or where
-    there is no mesh."""
+    """[h, w] bool in the cells of the surface map: pixels of a forearm or a hand where the mesh has head, trunk or
+    thigh."""
+    surface = s.view.surface
+    assert surface is not None
     h, w = surface.probability.shape[:2]
     scale, shift = surface.M[0, 0], surface.M[:, 2]  # the crop is not turned
     x0, y0 = (0.5 - (shift + 0.5) / scale).tolist()
     f = rasterize_mesh(vertices, body.faces, camera.crop(x0, y0, float(scale), h, w))
     rest = interpolate(f, body.v_template, body.faces)[0].numpy()
     ys, xs = np.where(f.mask[0].numpy())
-    part = vertex_surface_parts(body)[body.faces[f.face[0].numpy()[ys, xs], 0]]
-    behind = np.isin(part, [SURFACE_PARTS.index(n) for n in _BEHIND])
-    limb = cv2.dilate(surface.probability[..., _BEFORE].sum(-1), np.ones((AROUND, AROUND), np.uint8))
-    limb = np.where(behind, limb[ys, xs], 0)
-    out = np.full((h, w), MOST, np.float32)
-    out[ys, xs] = np.minimum(surface.agreement_at(xs, ys, rest[ys, xs]) / LEAST, LIMB / np.maximum(limb, 1e-6))
-    return np.minimum(out, MOST)
+    part = np.full((h, w), 255, np.uint8)
+    part[ys, xs] = vertex_surface_parts(body)[body.faces[f.face[0].numpy()[ys, xs], 0]]
+    against = np.zeros((h, w), np.float32)
+    against[ys, xs] = 1 - surface.agreement_at(xs, ys, rest[ys, xs])
+    forearm, hand = (surface.probability[..., [1 + i for i in some]].sum(-1) for some in (_FOREARMS, _HANDS))
+    worn, bare = None, np.zeros((h, w), bool)
+    if s.labels is not None:  # the network takes coats beside hanging hands for hands
+        worn = cv2.warpAffine(s.labels, surface.M, (w, h), flags=cv2.INTER_NEAREST)
+        hand = hand * cv2.dilate(np.isin(worn, _BARE).astype(np.uint8), np.ones((3, 3), np.uint8))
+        bare = (worn == LABEL["skin"]) & (part == SURFACE_PARTS.index("torso"))
+    behind = np.isin(part, _BEHIND)
+    evidence = np.where(behind, (forearm + hand) * against, 0)
+    colour = warp(s.rgb, surface.M, (h, w)).astype(np.float32) / 255
+    least = np.where(unlike(colour, worn, behind & (evidence < LIMB)), LIMB, ALIKE)
+    return near_arms(surface, s.view.keypoints) & ((evidence > least) | bare)
+
+
+def near_arms(surface: SurfaceMap, keypoints: np.ndarray) -> np.ndarray:  # [33, 4] photo pixels, visibility
+    """[h, w] bool: cells within REACH of forearms and hands."""
+    h, w = surface.probability.shape[:2]
+    column, row = surface.cells(keypoints[:, :2])
+    out = np.zeros((h, w), np.uint8)
+    for side in ("left", "right"):
+        for a, b in ((KEYPOINTS.index(f"{side}_{n}") for n in line) for line in _LINES):
+            if keypoints[a, 3] > SEEN and keypoints[b, 3] > SEEN:
+                cv2.line(out, (int(column[a]), int(row[a])), (int(column[b]), int(row[b])), 1, 2 * REACH + 1)
+    return out > 0
+
+
+def unlike(
+    colour: np.ndarray,  # [h, w, 3] float32 in [0, 1]
+    worn: np.ndarray | None,  # [h, w] uint8 classes
+    around: np.ndarray,  # [h, w] bool: pixels of the surroundings
+) -> np.ndarray:
+    """[h, w] bool: pixels whose colour or class is not that of the surroundings."""
+
+    def blur(x: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(x.astype(np.float32), (0, 0), AROUND)
+
+    weight = blur(around) + 1e-4
+    mean = blur(colour * around[..., None]) / weight[..., None]
+    out = np.abs(colour - mean).max(-1) > COLOUR
+    for k in np.unique(worn) if worn is not None else ():
+        out |= (worn == k) & (blur(around & (worn == k)) < SHARE * weight)
+    return out
 
 
 def agreeing(
-    body: Body,
     surface: SurfaceMap,
-    vertices: torch.Tensor,  # [V, 3] world, metres
-    camera: Camera,  # of the whole photo
+    left_out: np.ndarray,  # [h, w] bool of :func:`before_the_body`
     box: tuple[float, float, float],  # x0, y0, scale of a crop
     size: int,  # pixels a side of the crop
 ) -> np.ndarray:
@@ -56,6 +106,6 @@ def agreeing(
     x0, y0, k = box
     A = surface.M[:, :2] / k  # crop pixels (centres at integers) to cells
     M = np.c_[A, surface.M[:, 2] + surface.M[:, :2] @ (np.array([x0, y0]) + 0.5 / k - 0.5)]
-    found = cv2.warpAffine(evidence(body, surface, vertices, camera), M, (size, size),
-                           flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-    return found >= 1
+    found = cv2.warpAffine(left_out.astype(np.float32), M, (size, size),
+                           flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)  # fmt: skip
+    return found < 0.5

@@ -8,10 +8,12 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ...labels import LABEL
+from ...nets.surface import SURFACE_PARTS, vertex_surface_parts
 from ...scene import Camera, interpolate, rasterize
 from ..base.surfaces import Surfaces
 from ..garments.figure import Figure
 
+_ARMS = [i for i, n in enumerate(SURFACE_PARTS) if n.endswith(("arm", "hand"))]
 NOT_BODY = (LABEL["background"], LABEL["bag"])
 
 
@@ -20,16 +22,22 @@ def rest_points(
 ) -> Tensor:  # [V, 3] metres, on the template
     """For every vertex of a dressed figure the point of the template body that it covers.
 
-    Nearest in the shaped rest pose; of drapes, which have none, nearest on the standard body with hanging arms.
+    Nearest in the shaped rest pose; of drapes, which have none, nearest on the standard body, whose arms hang: a skirt
+    covers no hand.
     """
     own = s.body.rest(betas[None], expression[None])[0][0]
     layer = torch.zeros(len(figure.rest), dtype=torch.long, device=own.device)
     layer[figure.faces.reshape(-1)] = figure.face_layer.repeat_interleave(3)
     hung = torch.tensor([l.drape is not None for l in figure.layers], device=own.device)[layer].cpu().numpy()
     which = np.empty(len(hung), np.int64)
-    for here, points, body in ((~hung, figure.rest, own), (hung, figure.attributes[:, :3], s.body_p)):
+    every = np.arange(len(own))
+    trunk = every[~np.isin(vertex_surface_parts(s.body), _ARMS)]
+    for here, points, body, some in (
+        (~hung, figure.rest, own, every),
+        (hung, figure.attributes[:, :3], s.body_p, trunk),
+    ):
         if here.any():
-            which[here] = KDTree(body.cpu().numpy()).query(points.cpu().numpy()[here])[1]
+            which[here] = some[KDTree(body.cpu().numpy()[some]).query(points.cpu().numpy()[here])[1]]
     return s.body.v_template[torch.from_numpy(which).to(own.device)]
 
 
