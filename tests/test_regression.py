@@ -74,6 +74,7 @@ def test_textures_are_sampled_once_and_grow(source: Few, body: Body, tmp_path: P
     assert made == [1, 2, 3] and len(grown) == 3 and np.array_equal(grown.rgb[:2], first)
     assert ((grown.lam > 0) >= (grown.worn > 0)).all() and (grown.worn > 0).any() and np.isfinite(grown.front).all()
     v = source.made[0]
+    assert v.labels is not None
     all_bag = dataclasses.replace(v, labels=torch.full_like(v.labels, LABEL["bag"]))
     assert view_textures(v, body, S)["lam"].any() and not view_textures(all_bag, body, S)["lam"].any()
     x = task(grown, 0, 1)
