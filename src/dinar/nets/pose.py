@@ -57,7 +57,7 @@ class PoseNet(Network):
         blocks: int = 3,
         hypotheses: int = 4,
         betas: int = 48,
-        dropout: float = 0.3,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__(width=width, blocks=blocks, hypotheses=hypotheses, betas=betas, dropout=dropout)
         n = sum(math.prod(shape) for shape in INPUTS.values())

@@ -215,9 +215,10 @@ def drawn_skeleton(
     return tile
 
 
-def _read(item: tuple[int, int], source: Source, init: Path, backgrounds: Path | None) -> dict[str, np.ndarray] | None:
-    person, view = item
-    rng = np.random.default_rng([0, person, view])
+def _read(item: tuple[int, int, int], source: Source, init: Path, backgrounds: Path | None
+          ) -> dict[str, np.ndarray] | None:  # fmt: skip
+    person, view, _ = item
+    rng = np.random.default_rng(item)
     return read(source.views(person, [view]), _scenes(backgrounds), rng, load_surface(init))
 
 
@@ -226,11 +227,11 @@ def _scenes(folder: Path | None) -> Backgrounds:
     return Backgrounds(folder)
 
 
-def read_set(source: Source, people: range, file: Path, init: Path, backgrounds: Path | None, jobs: int
+def read_set(source: Source, people: range, file: Path, init: Path, backgrounds: Path | None, reads: int, jobs: int
              ) -> dict[str, np.ndarray]:  # fmt: skip
     """Inputs and truth of all views in which BlazePose finds somebody, from ``file`` where it is there."""
     if not file.exists():
-        items = [(i, k) for i in people for k in range(source.num_views(i))]
+        items = [(i, k, r) for r in range(reads) for i in people for k in range(source.num_views(i))]
         work = partial(_read, source=source, init=init, backgrounds=backgrounds)
         found = run_pool(work, items, jobs=jobs)
         for r in found:
@@ -271,8 +272,8 @@ def train(
         held, sources = (held[0], held[1][:1]), [(s, people[:1]) for s, people in sources]
     run.mkdir(parents=True, exist_ok=True)
     with staging() if dry_run else nullcontext(run) as folder, PartialState(cpu=cpu).main_process_first():
-        sets = [read_set(s, people, folder / f"read_{k}.npz", init or WEIGHTS, backgrounds, max(1, c.loop.workers))
-                for k, (s, people) in enumerate([held, *sources])]  # fmt: skip
+        sets = [read_set(s, people, folder / f"read_{k}.npz", init or WEIGHTS, backgrounds, c.reads if k else 1,
+                         max(1, c.loop.workers)) for k, (s, people) in enumerate([held, *sources])]  # fmt: skip
     people = {k: np.concatenate([s[k] for s in sets[1:]]) for k in TABLE}
     stage = PoseStage(c, people, {k: sets[0][k] for k in TABLE})
     config = {"stage": "pose", "data": [str(f) for f in data], "init": str(init or ""),

@@ -147,11 +147,13 @@ class PoseOptions:
     # Number of hypotheses.
     hypotheses: int = 4
     # Share of hidden values that are set to 0 in training.
-    dropout: float = 0.3
+    dropout: float = 0.1
     # Peak learning rate.
     lr: float = 2e-3
     # Weight decay of AdamW.
     weight_decay: float = 0.1
+    # How often each picture is read, every time before another background.
+    reads: int = 2
     # Standard deviation of the random rotation of the picture, degrees.
     roll: float = 3.0
     # Mean standard deviation of the noise added to keypoints, in units of the person's extent.
@@ -283,8 +285,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "pose": {
         "nano": PoseOptions(Loop(steps=60, batch=32, micro_batch=32, warmup=10, show_every=30, save_every=30), width=64,
-                            blocks=1, holdout=2),
-        "base": PoseOptions(Loop(steps=2000, batch=128, micro_batch=128, warmup=100, ema=0.998)),
+                            blocks=1, reads=1, holdout=2),
+        "base": PoseOptions(Loop(steps=2400, batch=128, micro_batch=128, warmup=100, ema=0.998)),
         "paper": PoseOptions(Loop(steps=30000, batch=256, micro_batch=256, warmup=500), width=512),
     },
     "regression": {
