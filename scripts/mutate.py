@@ -44,6 +44,16 @@ CHANGES = [
         ("LIMIT", "0.0", "test_joints_do_not_bend_beyond_their_limits"),
         ("HINGE", "HINGE / 5", "test_elbows_bend_freely_within_their_limits"),
         ("KEYPOINTS", "KEYPOINTS / 10", "test_keypoints_are_met"),
+    ),
+    *changes(
+        "fit.smplify",
+        "test_fit.py",
+        ("LIKELY", "1.0", "test_the_best_guess_is_fitted_along_gravity"),
+        ("DOUBT", "1000.0", "test_the_best_guess_is_fitted_along_gravity"),
+    ),
+    *changes(
+        "fit.silhouette",
+        "test_tuned_fit.py",
         ("CONTOUR", "0.0", "test_the_body_widens_to_the_mask"),
         ("CONTOUR_SIGMA", "CONTOUR_SIGMA / 4", "test_the_body_widens_to_the_mask"),
         ("COVER", "0.0", "test_limbs_without_keypoints_move_into_the_mask"),

@@ -10,11 +10,15 @@ import pytest
 import torch
 
 from dinar.body import Body
+from dinar.body.rotation import axis_angle_to_matrix
+from dinar.body.skeleton import BODY
 from dinar.errors import DinarError
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.offsets import Silhouette, fit_offsets
 from dinar.fit.smplify import fit_body
 from dinar.fit.view import is_standing, photo_camera
+from dinar.photo.pose import BodyGuess
+from dinar.photo.surface import towards
 from dinar.scene.crop import crop_box, warp_crop
 from known_body import BETAS, TRANSL, H, W, silhouette, subject
 
@@ -49,6 +53,40 @@ def test_fit_is_deterministic(body: Body) -> None:
     view.mask = None
     a, b = fit_body(body, [view])[0], fit_body(body, [view])[0]
     assert torch.equal(a.pose, b.pose) and torch.equal(a.betas, b.betas)
+
+
+def test_the_best_guess_is_fitted_along_gravity(body: Body) -> None:
+    """A camera looks down on somebody who stands; of two guesses the second is theirs, the first turns them round."""
+    pitch = 12.0
+    view, pose, truth = subject(body, 30, pitch, noise=1.0)
+    view.mask, view.world = None, None
+    K = photo_camera(H, W).K.numpy()
+    middle = np.array([W / 2, H / 2], np.float32)
+    turn = towards(K, middle) @ np.diag([1.0, -1, -1])
+    R = axis_angle_to_matrix(pose[0]).numpy()
+    s, c = np.sin(np.deg2rad(pitch)), np.cos(np.deg2rad(pitch))
+    own = pose[[body.joint(n) for n in BODY[1:]]].numpy()
+    view.guess = BodyGuess(
+        weight=np.array([0.6, 0.4]), root=np.stack([turn @ R @ np.diag([-1.0, 1, -1]), turn @ R]),
+        pose=np.stack([own, own]), betas=np.zeros((2, body.num_betas), np.float32), up=np.stack([turn @ [0, c, s]] * 2),
+        sigma=np.full((2, 22), 0.05), distance=np.array([3.0, 3.0]), middle=middle,
+    )  # fmt: skip
+    fit = fit_body(body, [view])[0]
+    assert abs(np.rad2deg(np.arcsin(-float(fit.camera.T_cam_world[2, 1]))) - pitch) < 2
+    joints = body(fit.betas[None], fit.pose[None], fit.transl[None]).joints[0]
+    at = lambda n: (joints[body.joint(f"left_{n}")] + joints[body.joint(f"right_{n}")]) / 2  # noqa: E731
+    up = at("shoulder") - at("ankle")
+    assert abs(float(torch.rad2deg(torch.atan2(up[2], up[1])))) < 3
+    seen = fit.camera.to_camera(joints) - fit.camera.to_camera(joints[:1])
+    known = photo_camera(H, W).to_camera(truth.joints[0])
+    known = known - known[:1]
+    large = [body.joint(n) for n in ("left_wrist", "right_wrist", "left_ankle", "right_ankle", "head")]
+    seen, known = seen[large], known[large]
+    assert (seen * (seen * known).sum() / seen.square().sum() - known).norm(dim=1).mean() < 0.06
+    level = fit.level(body)
+    again = level.camera.project(body(level.betas[None], level.pose[None], level.transl[None]).joints[0])[0]
+    torch.testing.assert_close(again, fit.camera.project(joints)[0], rtol=1e-4, atol=0.01)
+    assert torch.equal(level.camera.T_cam_world, photo_camera(H, W).T_cam_world)
 
 
 def test_standing(body: Body) -> None:
@@ -130,9 +168,10 @@ def test_fingers_follow_the_hand_landmarks(body: Body) -> None:
     for f in FINGERS:
         rows += [len(body.keypoint_names) + body.joint(f"left_{f}{k}") for k in (1, 2, 3)]
         rows.append(body.keypoint_index(f"left_{f}_tip"))
-    world = points[rows].numpy() * [1, -1, -1]
-    hand = Landmarks(world.astype(np.float32), world.astype(np.float32), 1.0, 0.0)
-    fit = Fit(torch.zeros(body.num_betas), relaxed, torch.zeros(3), photo_camera(H, W), 0.0)
+    camera = photo_camera(H, W, pitch=0.4)
+    world = camera.to_camera(points[rows]).numpy()
+    hand = Landmarks(world, world, 1.0, 0.0)
+    fit = Fit(torch.zeros(body.num_betas), relaxed, torch.zeros(3), camera, 0.0)
     found = fit_fingers(body, fit, {"left": hand, "right": None})
     at = lambda p: body.keypoints(body(torch.zeros(1, 2), p[None]))[0, rows]  # noqa: E731
     before, after = (at(p) - points[rows] for p in (relaxed, found.pose))

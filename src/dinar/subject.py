@@ -18,6 +18,7 @@ from .photo.landmarks import Landmarks, face_landmarks, hand_landmarks
 from .photo.mask import load_mask, of_one, person_mask
 from .photo.parsing import has_parser, parse_from_labels, parse_person, read_label_map
 from .photo.person import Person
+from .photo.pose import guess_body, has_pose
 from .photo.surface import has_surface, surface_map
 
 MIN_PERSON = 400  # pixels of a mask
@@ -80,7 +81,9 @@ def read_subject(
         raise DinarError(f"{path}: the mask holds no person")
     sharp = sharpen_face(pose.keypoints, face_landmarks(photo.rgb, pose))
     surface = surface_map(photo.rgb, alpha, sharp) if has_surface() else None
-    view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust, front, surface, photo.whole)
+    guess = guess_body(surface, sharp, pose.world, alpha) if surface is not None and has_pose() else None
+    view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, surface=surface,
+                guess=guess, whole=photo.whole)  # fmt: skip
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
                    tuple(notes), photo.turn)  # fmt: skip

@@ -187,7 +187,7 @@ def fit_chunk(
         if not all(t.isfinite().all() for t in (f.betas, f.pose, f.transl)):
             left_out[p.name] = "the fit diverged"
             continue
-        rows.append(_row(model, p, s, f))
+        rows.append(_row(model, p, s, f.level(model)))
         if masks:
             with replacing(masks / f"{p.stem}.png") as temporary:
                 write_array(temporary, (s.alpha * 255 + 0.5).astype(np.uint8))

@@ -53,7 +53,7 @@ def _fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks]) -> Fit:
     move, a, b, target = [], [], [], []
     for side, hand in hands.items():
         assert hand.world is not None
-        world = torch.from_numpy(hand.world * [1, -1, -1]).float()  # y up, towards the camera
+        world = torch.from_numpy(hand.world).float() @ fit.camera.T_cam_world[:3, :3]  # along the world's axes
         wrist = len(body.keypoint_names) + body.joint(f"{side}_wrist")
         move.append(body.joint(f"{side}_wrist"))
         for f, finger in enumerate(FINGERS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..arrays import Array, read_npz
 from ..body import Body
+from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from ..files import check_output, replacing
 from ..scene import Camera
 from ..scene.camera import check_cameras
@@ -44,6 +46,18 @@ class Fit:
     def whole_camera(self) -> Camera:
         """The camera of the whole photo."""
         return self.camera if self.whole is None else self.camera.crop(*self.whole)
+
+    def level(self, body: Body) -> Fit:
+        """The same picture from a world in which the camera is level and at the origin, as tables of photos have it."""
+        T = self.camera.T_cam_world
+        A = torch.diag(torch.tensor([1.0, -1, -1, 1]))  # its inverse too
+        G = (A @ T)[:3, :3]
+        pelvis = body.rest_joints(body.coefficients(self.betas[None]))[0, 0]
+        pose = self.pose.clone()
+        pose[0] = matrix_to_axis_angle(G @ axis_angle_to_matrix(pose[0]))
+        transl = G @ (self.transl + pelvis) + (A @ T)[:3, 3] - pelvis
+        camera = dataclasses.replace(self.camera, T_cam_world=A)
+        return dataclasses.replace(self, pose=pose, transl=transl, camera=camera)
 
     def save(self, path: str | Path, turn: int = 0) -> None:
         """Write an npz that ``--fit`` takes; its camera is of the whole photo as its file lies, before the photo was

@@ -1,5 +1,8 @@
 """The objective of the body fit (§4.1): SMPLify's terms and a silhouette term, for several photos as one batch.
 
+The fit's frame is the camera's: y up in the picture, z towards the camera. The camera's pitch is free where a guess
+tells it, and people stand along the gravity that follows from it.
+
 Lengths in the picture are divided by the person's height there, so that all photos count alike.
 """
 
@@ -7,14 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..body import Body, Posed
-from .view import FOCAL, LANDMARKS, View, is_standing
+from ..body.rotation import axis_angle_to_matrix
+from .silhouette import MaskTerm, geman_mcclure
+from .start import Start
+from .view import FOCAL, LANDMARKS, View
 
 LIMBS = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28), (11, 12), (23, 24),
          (11, 23), (12, 24), (27, 31), (28, 32), (15, 19), (16, 20), (0, 7), (0, 8))  # fmt: skip
@@ -34,16 +39,13 @@ KEYPOINTS = 400.0  # weight of the 2D errors, in squared person heights, against
 LIMIT = 10.0  # weight of knees and elbows beyond their limits
 UPRIGHT = 8.0  # weight of the upright and knee priors of standing people (docs/fit.md)
 KNEES = 0.3  # share of it for bent knees: squared radians, where the upright prior has squared slopes
-LEAN = 0.17  # depth over height by which BlazePose's standing people lean (docs/fit.md)
-COVER, COVER_SIGMA = 4000.0, 0.1  # weight of vertices outside the mask; person heights at which one counts half
-CONTOUR, CONTOUR_SIGMA = 1500.0, 0.04  # the same of contour points without a vertex nearby
-REMATCH = 4  # steps between searches for the vertex nearest to each contour point
+# Weights of a guess of the pose network (docs/fit.md): its limbs' directions, where BlazePose's have 1; the squared
+# distance of the pelvis' rotations; squared radians of the camera's pitch.
+GUESS, ORIENT, PITCH = 10.0, 2.0, 4.0
+SURE = 0.1  # metres of error at which a limb of the guess counts half
+SHAPED = 0.5  # share of the guess's betas that the shape prior is about: one photo hardly tells the height
 
-# Sizes that trade accuracy for time.
-FIELD = 256  # pixels a side of the mask's distance field
-POINTS = 250  # contour points of a photo
-EVERY = 8  # every 8th vertex is compared with the mask
-
+EVERY = 8  # every 8th vertex is compared with the mask: trades accuracy for time
 FAINT = 0.05  # least weight of a landmark that is in the picture; fainter ones are not used for the person's height
 LEAST_LANDMARKS = 8  # with no more landmarks than these above FAINT, the height is measured over all
 MIN_Z = 0.1  # metres; depths are clamped to it before the projection divides by them
@@ -55,11 +57,11 @@ class Weights:
     """Weights of the terms in one stage."""
 
     sigma: float  # person heights at which a 2D error counts half (Geman-McClure)
-    limbs: float  # directions of BlazePose's 3D limbs
+    limbs: float  # directions of the limbs in space
     pose: float  # pose prior
     shape: float  # shape prior
     upright: float = 1  # times UPRIGHT
-    silhouette: float = 0  # times COVER and CONTOUR
+    silhouette: float = 0  # times the weights of MaskTerm
 
 
 class Objective:
@@ -72,14 +74,14 @@ class Objective:
         betas: Tensor | None,  # [num_betas] a known shape; None: zeros
         shared_shape: bool,
         focal: float | None,  # pixels; None: FOCAL of each photo's longer side
+        starts: list[Start],  # B
     ) -> None:
         self.full, self.views = body, views
         self.skeleton = body.reduced(body.keypoint_support, JOINTS)
         some = np.unique(np.r_[body.keypoint_support, np.arange(0, body.num_vertices, EVERY)])
         self.surface = body.reduced(some, JOINTS)
         self.body = b = self.skeleton  # what `posed` and `loss` use
-        self.step, self.nearest = 0, torch.zeros(0)
-        B = len(views)
+        self.step = 0
         known = {*b.keypoint_names, *b.joint_names}
         used = [i for i, (name, _) in LANDMARKS.items() if name in known]  # SMPL-X has no mouth corners
         self.row = {i: k for k, i in enumerate(used)}  # of a landmark
@@ -94,36 +96,37 @@ class Objective:
         self.height = torch.tensor([_person_height(v) for v in views])  # [B] pixels
         self.focal = torch.tensor([focal or FOCAL * max(v.height, v.width) for v in views])
         self.centre = size / 2
-        self.standing = torch.tensor([float(is_standing(v.keypoints)) for v in views])
-        world = np.stack([_unlean(v) for v in views])[:, used]
-        self.known3d = torch.tensor([float(v.world is not None) for v in views])
-        self.x3 = torch.tensor(world * [1, -1, -1], dtype=torch.float32)  # into y up, z towards the camera
-        self.limb_target = F.normalize(self.x3[:, self.end] - self.x3[:, self.start], dim=-1, eps=1e-6)
-        seen = torch.minimum(self.visible[:, self.start], self.visible[:, self.end])
-        self.limb_weight = seen * self.known3d[:, None]
-        self._silhouette_targets()
+        self.standing = torch.tensor([float(s.standing) for s in starts])
+        self.limb_target, self.limb_weight = self._limbs(starts, used)
+        self.mask_term = MaskTerm(views, self.height)
         self._prior()
-        n = 1 if shared_shape else B
-        self.betas = (torch.zeros(n, body.num_betas) if betas is None else betas.reshape(1, -1)).clone()
+        shapes = SHAPED * torch.stack([s.betas for s in starts])
+        self.shape_prior = shapes.mean(0, keepdim=True) if shared_shape else shapes
+        self.betas = (self.shape_prior if betas is None else betas.reshape(1, -1)).clone()
         self.fixed_shape = betas is not None
-        self.pose = torch.zeros(B, b.num_joints - 1, 3)
-        self.root = torch.zeros(B, 3)
-        self.transl = torch.zeros(B, 3)
+        own = torch.tensor([body.joint(n) - 1 for n in b.joint_names[1:]])
+        zeros = torch.zeros(body.num_joints - 1, 3)
+        self.guessed = torch.tensor([float(s.pose is not None) for s in starts])
+        self.pose = torch.stack([zeros if s.pose is None else s.pose for s in starts])[:, own]
+        self.root = torch.stack([s.root for s in starts])
+        self.pitch = torch.tensor([s.pitch for s in starts])
+        self.pose_prior, self.root_prior = self.pose.clone(), axis_angle_to_matrix(self.root)
+        self.pitch_prior = self.pitch.clone()
+        self.transl = torch.zeros(len(views), 3)
 
-    def _silhouette_targets(self) -> None:
-        """Distance outside the mask in person heights [B, 1, FIELD, FIELD], contour points [B, POINTS, 2] in pixels
-        and their weights, of sum 1 a photo where all are trusted."""
-        fields, contours, counts, trusts = [], [], [], []
-        for v, h in zip(self.views, self.height.tolist(), strict=True):
-            field, points, trust, count = _mask_targets(v, h)
-            fields.append(field)
-            contours.append(points)
-            counts.append(count)
-            trusts.append(trust)
-        self.field = torch.from_numpy(np.stack(fields))[:, None]
-        self.contour = torch.from_numpy(np.stack(contours))
-        self.contour_weight = torch.from_numpy(np.stack(trusts)) / torch.tensor(counts)[:, None].clamp(min=1)
-        self.has_mask = (torch.tensor(counts) > 0).float()
+    def _limbs(self, starts: list[Start], used: list[int]) -> tuple[Tensor, Tensor]:
+        """Directions of LIMBS [B, L, 3] in the first guesses and their weights [B, L]."""
+        points = torch.stack([s.landmarks[used] for s in starts])
+        target = F.normalize(points[:, self.end] - points[:, self.start], dim=-1, eps=1e-6)
+        seen = torch.minimum(self.visible[:, self.start], self.visible[:, self.end])
+        weight = []
+        for s, visible in zip(starts, seen, strict=True):
+            if s.sigma is None:
+                weight.append(visible * s.known)
+            else:
+                e = torch.maximum(s.sigma[used][self.start], s.sigma[used][self.end])
+                weight.append(GUESS / (1 + (e / SURE) ** 2))
+        return target, torch.stack(weight)
 
     def _prior(self) -> None:
         """Precision of each joint's three angles, and the hinges of knees and elbows."""
@@ -159,95 +162,48 @@ class Objective:
         return p[..., :2] * p.new_tensor([1, -1]) / z * self.focal[:, None, None] + self.centre[:, None]
 
     def loss(self, w: Weights) -> Tensor:
-        """The sum of all terms over all photos."""
+        """[B] the sum of all terms."""
         posed = self.posed()
         J = self._points(posed)
         r2 = (self.project(J) - self.x2).square().sum(-1) / self.height[:, None] ** 2
-        total = KEYPOINTS * (self.weight * _geman_mcclure(r2, w.sigma)).sum()
+        total = KEYPOINTS * (self.weight * geman_mcclure(r2, w.sigma)).sum(1)
         limbs = F.normalize(J[:, self.end] - J[:, self.start], dim=-1)
-        total = total + w.limbs * (self.limb_weight * (1 - (limbs * self.limb_target).sum(-1))).sum()
+        total = total + w.limbs * (self.limb_weight * (1 - (limbs * self.limb_target).sum(-1))).sum(1)
         prior, limit, knees = self._pose_terms()
         upright = UPRIGHT * w.upright
-        total = total + (w.pose * prior + LIMIT * limit + upright * KNEES * knees).sum()
-        total = total + w.shape * self.betas.square().sum() * len(self.views) / len(self.betas)
-        total = total + upright * (self.standing * self._lean(J)).sum()
+        total = total + w.pose * prior + LIMIT * limit + upright * KNEES * knees
+        total = total + w.shape * (self.betas - self.shape_prior).square().sum(1)
+        total = total + upright * self.standing * self._lean(J)
+        turned = (axis_angle_to_matrix(self.root) - self.root_prior).square().sum((1, 2)) / 2
+        tilted = (self.pitch - self.pitch_prior).square()
+        total = total + self.guessed * (ORIENT * turned + PITCH * tilted)
         if w.silhouette:
-            cover, contour = self._silhouette_terms(posed)
-            total = total + w.silhouette * COVER * cover
-            total = total + w.silhouette * CONTOUR * contour
+            total = total + w.silhouette * self.mask_term(self.project(posed.vertices), self.step)
         return total
 
     def _pose_terms(self) -> tuple[Tensor, Tensor, Tensor]:
         """Pose prior, joint limits, and knee bending of standing people; each [B]."""
-        prior = (self.pose.square() * self.precision).sum((1, 2))
+        prior = ((self.pose - self.pose_prior).square() * self.precision).sum((1, 2))
         limit, knees = torch.zeros(len(self.pose)), torch.zeros(len(self.pose))
         for k, (j, axis, low, high) in enumerate(self.hinges):
             bend = self.pose[:, j] @ axis
+            usual = self.pose_prior[:, j] @ axis
             across = self.pose[:, j].square().sum(1) - bend.square()
             sigma = SIGMA["knee" if k % 2 == 0 else "elbow"]
-            prior = prior + bend.square() / HINGE**2 + across / sigma**2
+            prior = prior + (bend - usual).square() / HINGE**2 + across / sigma**2
             limit = limit + F.relu(low - bend).square() + F.relu(bend - high).square()
             if k % 2 == 0:
                 knees = knees + bend.square()
         return prior, limit, knees * self.standing
 
     def _lean(self, J: Tensor) -> Tensor:
-        """[B] squared slopes of legs and torso along the depth."""
+        """[B] squared slopes of legs and torso, out of the vertical plane across the picture."""
         mid = lambda a, b: (J[:, self.row[a]] + J[:, self.row[b]]) / 2  # noqa: E731
         shoulders, hips, ankles = mid(11, 12), mid(23, 24), mid(27, 28)
-        legs = (ankles[:, 2] - hips[:, 2]) / (hips[:, 1] - ankles[:, 1]).clamp(min=MIN_LEG)
-        torso = (shoulders[:, 2] - hips[:, 2]) / (shoulders[:, 1] - hips[:, 1]).clamp(min=MIN_TORSO)
-        return legs.square() + torso.square()
-
-    def _silhouette_terms(self, posed: Posed) -> tuple[Tensor, Tensor]:
-        """Vertices outside the mask, and contour points far from the nearest vertex; each a sum over the photos."""
-        x = self.project(posed.vertices)
-        grid = x / self.centre[:, None] - 1
-        d = F.grid_sample(self.field, grid[:, None], align_corners=False, padding_mode="border")[:, 0, 0]
-        cover = _geman_mcclure(d.square(), COVER_SIGMA).mean(1).sum()
-        if self.step % REMATCH == 0:
-            with torch.no_grad():
-                self.nearest = torch.cdist(self.contour, x).argmin(2)
-        near = x.gather(1, self.nearest[..., None].expand(-1, -1, 2))
-        gap = (near - self.contour).square().sum(-1) / self.height[:, None] ** 2
-        cost = (_geman_mcclure(gap, CONTOUR_SIGMA) * self.contour_weight).sum(1) * self.has_mask
-        return cover, cost.sum()
-
-
-def _geman_mcclure(r2: Tensor, sigma: float) -> Tensor:
-    return sigma**2 * r2 / (sigma**2 + r2)
-
-
-def _mask_targets(v: View, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Distance field [FIELD, FIELD], contour points [POINTS, 2] and their trust [POINTS] for a person of ``h`` pixels;
-    the first rows are used, as many as the last value says."""
-    field, points = np.zeros((FIELD, FIELD), np.float32), np.zeros((POINTS, 2), np.float32)
-    trust, count = np.zeros(POINTS, np.float32), 0
-    if v.mask is None or not v.mask.any():
-        return field, points, trust, count
-    k = FIELD / max(v.height, v.width)
-    hw = max(2, round(v.height * k)), max(2, round(v.width * k))
-    mask = cv2.resize(v.mask.astype(np.uint8), hw[::-1], interpolation=cv2.INTER_AREA)
-    covered = mask
-    if v.front is not None:  # the body may be behind a bag
-        front = cv2.resize(v.front.astype(np.uint8), hw[::-1], interpolation=cv2.INTER_NEAREST)
-        covered = np.maximum(mask, front)
-    d = np.asarray(cv2.distanceTransform(1 - covered, cv2.DIST_L2, 5) / (h * k), np.float32)
-    field = cv2.resize(d, (FIELD, FIELD), interpolation=cv2.INTER_LINEAR)
-    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if found:
-        c = max(found, key=cv2.contourArea)[:, 0].astype(np.float32)
-        inner = (c > 1).all(1) & (c[:, 0] < hw[1] - 2) & (c[:, 1] < hw[0] - 2)  # not where the picture ends
-        c = (c[inner] + 0.5) / k
-        c = c[np.linspace(0, len(c) - 1, min(POINTS, len(c))).astype(int)] if len(c) else c
-        count = len(c)
-        points[:count] = c
-        i, j = c[:, 1].astype(int).clip(0, v.height - 1), c[:, 0].astype(int).clip(0, v.width - 1)
-        trust[:count] = 1.0 if v.trust is None else v.trust[i, j]
-        if v.front is not None:  # the mask's edge at a bag is not the body's
-            near = cv2.dilate(v.front.astype(np.uint8), np.ones((9, 9), np.uint8))
-            trust[:count] *= near[i, j] == 0
-    return field, points, trust, count
+        pitch = torch.where(self.guessed > 0, self.pitch, self.pitch_prior)  # without a guess it stays
+        s, c = pitch.sin(), pitch.cos()
+        slope = lambda d, least: (d[:, 2] * c - d[:, 1] * s) / (d[:, 1] * c + d[:, 2] * s).clamp(min=least)  # noqa: E731
+        return slope(hips - ankles, MIN_LEG).square() + slope(shoulders - hips, MIN_TORSO).square()
 
 
 def _person_height(v: View) -> float:
@@ -255,15 +211,3 @@ def _person_height(v: View) -> float:
     visible = v.keypoints[:, 3] > FAINT
     y = v.keypoints[visible, 1] if visible.sum() > LEAST_LANDMARKS else v.keypoints[:, 1]
     return float(max(np.ptp(y), 1.0))
-
-
-def _unlean(v: View) -> np.ndarray:
-    """World landmarks [33, 3] of a standing person without BlazePose's lean (docs/fit.md): depth is sheared along the
-    height, in proportion to how frontal the person is. Zeros if unknown."""
-    if v.world is None:
-        return np.zeros((33, 3), np.float32)
-    w = v.world.copy()
-    if is_standing(v.keypoints):
-        yaw = np.arctan2(w[11, 2] - w[12, 2], w[11, 0] - w[12, 0])
-        w[:, 2] -= LEAN * max(0.0, np.cos(yaw)) * (w[:, 1] - (w[23, 1] + w[24, 1]) / 2)
-    return w

@@ -1,32 +1,40 @@
 """Fit the body to photos (§4.1): SMPLify with a segmentation term, one shape for all photos of a person.
 
-Adam minimises :mod:`.objective` in four stages: rigid, pose, pose and shape, silhouette. Several photos are one batch.
+The first guess is the pose network's (:mod:`.start`); where two hypotheses are likely, both are tried for some steps.
+Adam then minimises :mod:`.objective` in four stages: place, pose, pose and shape, silhouette. Several photos are one
+batch.
 
-The camera is :func:`.view.photo_camera`: at the world's origin, horizontal, looking along -z, of a fixed focal length.
-Depth is the weak direction of one photo, so standing people get an upright prior, a knee prior and a correction of
-BlazePose's lean (docs/fit.md).
+The camera is :func:`.view.photo_camera`: at the world's origin, looking along -z, of a fixed focal length. Its pitch is
+fitted. Depth is the weak direction of one photo, so standing people get an upright prior and a knee prior; without the
+pose network, BlazePose's lean is corrected (docs/fit.md).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..body import Body
 from ..body.hands import relaxed_hands
-from ..body.rotation import kabsch, matrix_to_axis_angle
+from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from ..photo.surface import SURFACE_BODY
 from .fit_file import Fit
 from .objective import Objective, Weights
+from .start import TORSO, Start, from_guess, from_landmarks
 from .view import View, photo_camera
 
 MAIN = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # the twelve large joints that errors are reported on
-TORSO = (11, 12, 23, 24)  # shoulders and hips
 LANDMARK_SPAN = 1.55  # metres from the highest to the lowest landmark of an adult
 LEAST_SCALE = 0.7  # of the first guess: pixels per metre, over those at which the person spans LANDMARK_SPAN
 FLOOR = 0.1  # of the learning rate, at the end of its cosine decay
+LIKELY = 0.15  # of the likeliest hypothesis: how likely another has to be, to be tried
+DOUBT = 2.0  # weight of the log likelihood of a hypothesis against the objective after the trial (docs/fit.md)
+TRIAL = (10, 25)  # steps of the trial in the first two stages
 
 
 @dataclass(frozen=True)
@@ -41,11 +49,12 @@ class Stage:
 
 
 STAGES = (
-    Stage("rigid", 30, 0.06, {"root": 1, "transl": 2}, Weights(sigma=1.0, limbs=1, pose=0.05, shape=1, upright=0)),
-    Stage("pose", 80, 0.058, {"root": 1, "transl": 1, "pose": 1}, Weights(sigma=0.3, limbs=2, pose=0.02, shape=1)),
-    Stage("shape", 65, 0.035, {"root": 0.5, "transl": 1, "pose": 0.6, "betas": 3},
+    Stage("place", 15, 0.06, {"transl": 2}, Weights(sigma=1.0, limbs=1, pose=0.05, shape=1, upright=0)),
+    Stage("pose", 80, 0.058, {"root": 1, "transl": 1, "pose": 1, "pitch": 1},
+          Weights(sigma=0.3, limbs=2, pose=0.02, shape=1)),
+    Stage("shape", 65, 0.035, {"root": 0.5, "transl": 1, "pose": 0.6, "pitch": 1, "betas": 3},
           Weights(sigma=0.1, limbs=0.5, pose=0.01, shape=0.03)),
-    Stage("silhouette", 80, 0.023, {"root": 0.5, "transl": 1, "pose": 0.5, "betas": 3},
+    Stage("silhouette", 80, 0.023, {"root": 0.5, "transl": 1, "pose": 0.5, "pitch": 1, "betas": 3},
           Weights(sigma=0.1, limbs=0.3, pose=0.012, shape=0.03, silhouette=1)),
 )  # fmt: skip
 
@@ -86,29 +95,49 @@ def fit_stages(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the tensors are small: a second thread only waits
     try:
-        problem = Objective(body, views, betas, shared_shape, focal)
+        starts = first_guesses(body, views, focal)
+        problem = Objective(body, views, betas, shared_shape, focal, starts)
         with torch.no_grad():
-            _first_guess(problem)
+            _place(problem)
         yield "start", _results(problem)
         for stage in STAGES:
-            if not stage.weights.silhouette or problem.has_mask.any():
+            if not stage.weights.silhouette or problem.mask_term.has_mask.any():
                 optimise(problem, stage, stage.steps)
             yield stage.name, _results(problem)
     finally:
         torch.set_num_threads(threads)
 
 
-def _first_guess(p: Objective) -> None:
-    """Orientation from the torso's 3D landmarks, translation from the 2D landmarks' centre and scale."""
+def first_guesses(body: Body, views: list[View], focal: float | None = None) -> list[Start]:
+    """Of each photo the guess that explains it best after some steps."""
+    guesses: list[dict[int, Start]] = []
+    for v in views:
+        if v.guess is None or body.name != SURFACE_BODY:
+            guesses.append({0: from_landmarks(body, v)})
+        else:
+            likely = np.flatnonzero(v.guess.weight >= LIKELY * v.guess.weight.max()).tolist()
+            guesses.append({m: from_guess(body, v, m, focal) for m in likely})
+    if all(len(g) == 1 for g in guesses):
+        return [s for g in guesses for s in g.values()]
+    repeated = [v for v, g in zip(views, guesses, strict=True) for _ in g]
+    p = Objective(body, repeated, None, False, focal, [s for g in guesses for s in g.values()])
+    with torch.no_grad():
+        _place(p)
+    for stage, steps in zip(STAGES, TRIAL, strict=False):
+        optimise(p, stage, steps)
+    with torch.no_grad():
+        losses = iter(p.loss(STAGES[len(TRIAL) - 1].weights).tolist())
+    out = []
+    for v, g in zip(views, guesses, strict=True):
+        prior = np.ones(1) if v.guess is None else v.guess.weight
+        cost = {m: next(losses) - DOUBT * math.log(prior[m]) for m in g}
+        out.append(g[min(cost, key=lambda m: cost[m])])
+    return out
+
+
+def _place(p: Objective) -> None:
+    """Translation from the 2D landmarks' centre and scale."""
     torso = torch.tensor([p.row[i] for i in TORSO])
-    left, right = p.row[11], p.row[12]
-    J = p.points()
-    for i in range(len(p.views)):
-        a, c = J[i, torso] - J[i, torso].mean(0), p.x3[i, torso] - p.x3[i, torso].mean(0)
-        if p.known3d[i]:
-            p.root[i] = matrix_to_axis_angle(kabsch(a, c))
-        elif p.x2[i, left, 0] < p.x2[i, right, 0]:  # the left shoulder is on the left: seen from behind
-            p.root[i] = torch.tensor([0, torch.pi * 0.999, 0])
     J = p.points()
     for i in range(len(p.views)):
         x, y, w = J[i, :, :2] * torch.tensor([1.0, -1]), p.x2[i], p.weight[i, :, None]
@@ -128,7 +157,7 @@ def optimise(p: Objective, stage: Stage, steps: int) -> None:
     p.body = p.surface if stage.weights.silhouette else p.skeleton
     for p.step in range(steps):
         opt.zero_grad()
-        p.loss(stage.weights).backward()
+        p.loss(stage.weights).sum().backward()
         opt.step()
         schedule.step()
     for x in params.values():
@@ -143,13 +172,18 @@ def _results(p: Objective) -> list[Fit]:
     error = (error * seen).sum(1) / seen.sum(1).clamp(min=1) * 100
     index = [p.full.joint(n) for n in p.body.joint_names]
     fits = []
+    J0 = p.full.rest_joints(p.full.coefficients(p.betas))[:, 0].expand(len(p.views), 3)
     for i, v in enumerate(p.views):
         pose = relaxed_hands(p.full)
         fitted = torch.cat([p.root[i][None], p.pose[i]])
         for j, name, a in zip(index, p.body.joint_names, fitted, strict=True):
             if not name.endswith("1") or name.startswith("spine"):  # the knuckles are keypoints, they do not bend
                 pose[j] = a
-        camera = photo_camera(v.height, v.width, float(p.focal[i]))
+        pitch = float(p.pitch[i])
+        G = axis_angle_to_matrix(torch.tensor([-pitch, 0, 0]))  # takes the fit's frame to a world whose y is up
+        pose[0] = matrix_to_axis_angle(G @ axis_angle_to_matrix(pose[0]))
+        transl = G @ (p.transl[i] + J0[i]) - J0[i]
+        camera = photo_camera(v.height, v.width, float(p.focal[i]), pitch)
         b = p.betas[min(i, len(p.betas) - 1)].clone()
-        fits.append(Fit(b, pose, p.transl[i].clone(), camera, float(error[i]), v.whole))
+        fits.append(Fit(b, pose, transl, camera, float(error[i]), v.whole))
     return fits

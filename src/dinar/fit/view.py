@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ..photo.pose import BodyGuess
 from ..photo.surface import SurfaceMap
 from ..scene import Camera
 from ..scene.crop import Whole
@@ -40,14 +42,18 @@ class View:
     trust: np.ndarray | None = None  # [H, W] float32 in [0, 1], weight of the mask's outline; None: 1 everywhere
     front: np.ndarray | None = None  # [H, W] bool, things in front of the person: bags
     surface: SurfaceMap | None = None  # which point of the default body each pixel shows; None: unknown
+    guess: BodyGuess | None = None  # hypotheses about the default body; None: unknown
     whole: Whole | None = None  # the whole photo, where this is a part of it
 
 
-def photo_camera(height: int, width: int, focal: float | None = None) -> Camera:
-    """The camera that photos are fitted with: at the origin, looking along -z; ``focal`` in pixels."""
+def photo_camera(height: int, width: int, focal: float | None = None, pitch: float = 0.0) -> Camera:
+    """The camera that photos are fitted with: at the origin, level or looking down by ``pitch`` radians, towards -z;
+    ``focal`` in pixels."""
     f = focal or FOCAL * max(height, width)
     K = torch.tensor([[f, 0, width / 2], [0, f, height / 2], [0, 0, 1.0]])
-    return Camera(K, torch.diag(torch.tensor([1.0, -1, -1, 1])), height, width)
+    c, s = math.cos(pitch), math.sin(pitch)
+    T = torch.tensor([[1.0, 0, 0, 0], [0, -c, s, 0], [0, -s, -c, 0], [0, 0, 0, 1]])
+    return Camera(K, T, height, width)
 
 
 def is_standing(

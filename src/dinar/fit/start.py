@@ -1,0 +1,100 @@
+"""First guesses at the body in a photo: from BlazePose's landmarks in space, and the pose network's hypotheses.
+
+A guess starts the fit and stays in it as a prior. Its frame is the fit's: y up in the picture, z towards the camera.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..body import Body
+from ..body.rotation import kabsch, matrix_to_axis_angle
+from ..body.skeleton import BODY
+from .view import LANDMARKS, View, is_standing, photo_camera
+
+TORSO = (11, 12, 23, 24)  # shoulders and hips
+LEAN = 0.17  # depth over height by which BlazePose's standing people lean (docs/fit.md)
+LEGS = ((23, 25), (25, 27), (24, 26), (26, 28))  # thighs and shins, from above
+STRETCHED = math.radians(35)  # out of the vertical, at most, of the legs of a guess that stands: knees in front of a
+# camera that looks down are no shorter in the picture than straight ones
+AXES = (1.0, -1.0, -1.0)  # from x right, y down, z away
+
+
+@dataclass
+class Start:
+    """A guess at one body."""
+
+    landmarks: Tensor  # [33, 3] metres, BlazePose's in space; zeros where unknown
+    known: float  # 1: the landmarks are known
+    root: Tensor  # [3] axis-angle
+    pose: Tensor | None  # [J - 1, 3] of all joints of the body; None: unknown
+    betas: Tensor  # [num_betas]
+    pitch: float  # radians by which the camera looks down
+    standing: bool  # on stretched legs
+    sigma: Tensor | None = None  # [33] metres: mean errors of the landmarks
+
+
+def from_landmarks(body: Body, v: View) -> Start:
+    """Orientation from the torso in space; without landmarks in space from which shoulder is on the left."""
+    world = torch.from_numpy(_unlean(v) * AXES).float()
+    rest = body.keypoints(body(torch.zeros(1, body.num_betas)))[0]
+    root = torch.zeros(3)
+    if v.world is not None:
+        torso = torch.stack([rest[body.keypoint_index(LANDMARKS[i][0])] for i in TORSO])
+        seen = world[list(TORSO)]
+        root = matrix_to_axis_angle(kabsch(torso - torso.mean(0), seen - seen.mean(0)))
+    elif v.keypoints[11, 0] < v.keypoints[12, 0]:  # the left shoulder is on the left: seen from behind
+        root = torch.tensor([0, torch.pi * 0.999, 0])
+    standing = is_standing(v.keypoints)
+    return Start(world, float(v.world is not None), root, None, torch.zeros(body.num_betas), 0.0, standing)
+
+
+def from_guess(body: Body, v: View, m: int, focal: float | None = None) -> Start:
+    """Hypothesis ``m`` of the pose network."""
+    g = v.guess
+    assert g is not None
+    K = photo_camera(v.height, v.width, focal).K.numpy()
+    axes = np.array(AXES)
+    root = matrix_to_axis_angle(torch.from_numpy(axes[:, None] * g.root_in(K)[m]).float())
+    up = axes * g.up_in(K)[m]
+    pose = torch.zeros(body.num_joints, 3)
+    pose[0] = root
+    index = [body.joint(n) for n in BODY[1:]]
+    pose[index] = torch.from_numpy(g.pose[m])
+    betas = torch.from_numpy(g.betas[m])
+    points = body.keypoints(body(betas[None], pose[None]))[0]
+    landmarks, sigma = torch.zeros(33, 3), torch.ones(33)
+    for i, (name, _) in LANDMARKS.items():
+        landmarks[i] = points[body.keypoint_index(name)]
+        sigma[i] = float(g.sigma[m, BODY.index(_nearest(name))])
+    legs = torch.stack([landmarks[a] - landmarks[b] for a, b in LEGS])
+    stretched = torch.nn.functional.normalize(legs, dim=1) @ torch.from_numpy(up).float() > math.cos(STRETCHED)
+    standing = is_standing(v.keypoints) and bool(stretched.all())
+    return Start(landmarks, 1.0, root, pose[1:], betas, math.atan2(up[2], up[1]), standing, sigma)
+
+
+def _nearest(keypoint: str) -> str:
+    """The joint of BODY whose error a keypoint shares."""
+    if keypoint in BODY:
+        return keypoint
+    side = keypoint.split("_")[0]
+    if "toe" in keypoint or "heel" in keypoint:
+        return f"{side}_foot"
+    return f"{side}_wrist" if keypoint.endswith("1") else "head"
+
+
+def _unlean(v: View) -> np.ndarray:
+    """World landmarks [33, 3] of a standing person without BlazePose's lean (docs/fit.md): depth is sheared along the
+    height, in proportion to how frontal the person is. Zeros if unknown."""
+    if v.world is None:
+        return np.zeros((33, 3), np.float32)
+    w = v.world.copy()
+    if is_standing(v.keypoints):
+        yaw = np.arctan2(w[11, 2] - w[12, 2], w[11, 0] - w[12, 0])
+        w[:, 2] -= LEAN * max(0.0, np.cos(yaw)) * (w[:, 1] - (w[23, 1] + w[24, 1]) / 2)
+    return w
