@@ -2,6 +2,7 @@
 # make test                  the whole test suite
 # make nano                  the neural avatar from nothing: data, four small stages, an avatar, figures
 # make quality               how good avatars are, on generated people and photos, into out/quality
+# make addon                 the Blender add-on, into out/dinar-blender.zip
 # They make a virtual environment in .venv first; nothing else has to be installed by hand.
 #
 # On Linux, PyPI's torch brings gigabytes of CUDA libraries. Without an NVIDIA GPU, install the CPU build:
@@ -13,7 +14,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PHOTO ?=
 
-.PHONY: demo test lint nano quality setup clean browser web
+.PHONY: demo test lint nano quality setup clean browser addon web
 
 setup: .venv/.done
 
@@ -55,6 +56,11 @@ quality: .venv/.done
 
 clean:
 	rm -rf .venv build dist out
+
+# The Blender add-on, as a package to install from disk.
+addon:
+	mkdir -p out
+	$(PYTHON) -m zipfile -c out/dinar-blender.zip blender/__init__.py blender/blender_manifest.toml
 
 # What the GLB tests need beyond Python: the validator and three.js from npm, and Chromium from Debian.
 browser:
