@@ -1,4 +1,4 @@
-"""Write rigged GLB and VRM files. Run: python examples/08_export.py [photo.jpg or me.avatar]"""
+"""Write rigged GLB, VRM and FBX files. Run: python examples/08_export.py [photo.jpg or me.avatar]"""
 
 import sys
 
@@ -7,6 +7,7 @@ from dinar.demo import PHOTO
 
 path = sys.argv[1] if len(sys.argv) > 1 else str(PHOTO)
 avatar = dinar.load(path) if path.endswith(".avatar") else dinar.create(path)
-avatar.export("me.glb", motions=["idle", "walk", "wave"])  # Blender, Unity, Unreal, three.js
+avatar.export("me.glb", motions=["idle", "walk", "wave"])  # three.js and others
 avatar.export("me.vrm", motions=[])  # VRM 1.0
-print("me.glb, me.vrm")
+avatar.export("me.fbx", program="unity", size="medium")  # a humanoid in T-pose
+print("me.glb, me.vrm, me.fbx")

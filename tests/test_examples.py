@@ -23,7 +23,7 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "05_own_motion": ("given.avatar", ("motion.mp4",)),
     "06_motion_by_hand": ("given.avatar", ("flap.gif",)),
     "07_video": ("given.avatar", ("turntable.mp4", "walk/0000.png")),
-    "08_export": ("given.avatar", ("me.glb", "me.vrm")),
+    "08_export": ("given.avatar", ("me.glb", "me.vrm", "me.fbx")),
     "09_batch": ("", ("avatars/demo.avatar", "avatars/demo.preview.png")),
     "10_parts": ("given.avatar", ("texture.png", "seen.png", "mesh.obj")),
     "11_generated_people": ("", ("generated.png",)),
