@@ -10,6 +10,7 @@ import pytest
 
 from dinar.assets import asset
 from dinar.errors import DinarError
+from dinar.photo import blazepose
 from dinar.photo.blazepose import KEYPOINTS, Pose, Region
 from dinar.photo.image import read_photo
 from dinar.photo.landmarks import face_landmarks, hand_landmarks
@@ -227,3 +228,26 @@ def test_a_head_with_room_above_it_needs_no_face():
     assert not _framed(replace(whole, region=Region(150, 260, 500, 1.4)))  # found lying
     assert _framed(replace(whole, region=Region(150, 260, 500, 2 * np.pi)))
     assert not _framed(replace(whole, segmentation=None)) and not _framed(replace(whole, segmentation=0 * body))
+
+
+def test_keypoints_beside_the_person_are_looked_for_again_upright(monkeypatch):
+    mask = np.zeros((100, 100), np.float32)
+    mask[20:80, 40:60] = 1
+    regions = []
+
+    def pose(share: float, angle: float, score: float = 1.0) -> Pose:
+        points = np.zeros((33, 4), np.float32)
+        points[: round(33 * share), :2] = 50
+        return Pose(points, np.ones(33), None, mask, score, Region(50, 50, 90, angle))
+
+    def once(rgb, region):
+        regions.append(region)
+        return pose(0.9, 0.0)
+
+    monkeypatch.setattr(blazepose, "_landmarks_once", once)
+    rgb = np.zeros((100, 100, 3), np.uint8)
+    turned = pose(0.5, 1.4)
+    assert blazepose._upright(rgb, turned) is not turned
+    assert regions[0].angle == 0 and (regions[0].x, regions[0].y) == pytest.approx((49.5, 49.5)) and len(regions) == 2
+    good, whole = pose(0.9, 1.4), pose(1.0, 1.4)
+    assert blazepose._upright(rgb, good) is good and blazepose._upright(rgb, whole) is whole and len(regions) == 4
