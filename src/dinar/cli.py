@@ -16,7 +16,7 @@ from types import FrameType
 from .errors import escape, explain
 from .version import __version__
 
-CLEAN_UP = 4.5  # seconds that an interrupted command has; workers of a pool are killed after pool.GRACE
+CLEAN_UP = 3.5  # seconds that an interrupted command has; workers of a pool are killed after pool.GRACE
 
 
 def main(argv: Sequence[str] | None = None) -> None:

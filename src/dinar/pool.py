@@ -26,7 +26,7 @@ import torch
 from .bounds import check_numbers
 from .errors import DinarError, explain
 
-GRACE = 3.0  # seconds that a worker has to clean up before it is killed
+GRACE = 2.0  # seconds that a worker has to clean up before it is killed
 
 T = TypeVar("T")
 R = TypeVar("R")
