@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,11 +15,11 @@ from dinar.body import Body
 from dinar.errors import DinarError
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.view import View, photo_camera
-from dinar.photo.blazepose import KEYPOINTS, Pose, region_around
+from dinar.photo.blazepose import KEYPOINTS, Pose, landmarks, region_around, settled
 from dinar.photo.framing import _turn, frame
 from dinar.photo.image import Photo, read_photo
 from dinar.photo.mask import of_one
-from dinar.photo.person import Person, checked
+from dinar.photo.person import Person, checked, choose, find_people
 from dinar.subject import Subject, read_subject
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "photo"
@@ -137,6 +138,20 @@ def test_to_the_file_and_back():
             back = photo.to_file(part, cv2.INTER_NEAREST)
             assert back.shape == mask.shape and np.array_equal(back[back > 0], mask[back > 0])
             assert (back > 0).sum() == (part > 0).sum()
+
+
+def test_keypoints_do_not_depend_on_the_first_region(small, pose_network):
+    pose = choose(find_people(small), small.shape).pose
+    r = pose.region
+    starts = [replace(r, x=r.x + dx * r.size, size=k * r.size, angle=r.angle + turn)
+              for dx, k, turn in ((0.0, 1.04, 0.05), (0.03, 0.96, -0.08), (-0.03, 1.0, 0.08))]  # fmt: skip
+
+    def spread(poses: list[Pose]) -> float:
+        k = np.stack([p.keypoints[:, :2] for p in poses])
+        return float(np.linalg.norm(k - k.mean(0), axis=2).mean()) / pose.height
+
+    once = [landmarks(small, start, rounds=1) for start in starts]
+    assert 3 * spread([settled(small, p) for p in once]) < spread(once)
 
 
 # Upright -----------------------------------------------------------------------------------------

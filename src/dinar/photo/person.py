@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import DinarError
-from .blazepose import KEYPOINTS, NEAR, Detection, Pose, detect_beside, detect_people, landmarks, segment
+from .blazepose import KEYPOINTS, NEAR, Detection, Pose, detect_beside, detect_people, landmarks, segment, settled
 from .landmarks import face_landmarks
 
 MIN_HEIGHT = 96  # pixels: a smaller person has fewer pixels than the smallest texture has texels
@@ -73,7 +73,8 @@ def choose(
 
 
 def checked(rgb: np.ndarray, chosen: Person, name: str = "the photo", scale: float = 1.0) -> Person:
-    """The person with a better mask, or a DinarError where they are small or a part of the body is not in the photo."""
+    """The person with better keypoints and mask, or a DinarError where they are small or a part of the body is not in
+    the photo."""
     height = chosen.pose.height / scale
     if height < MIN_HEIGHT:
         raise DinarError(f"the person in {name} is too small: {height:.0f} px high, expected at least "
@@ -85,7 +86,8 @@ def checked(rgb: np.ndarray, chosen: Person, name: str = "the photo", scale: flo
         verb = "is" if lost == ["the head"] else "are"
         raise DinarError(f"{' and '.join(lost)} {verb} outside {name} or not visible: dinar needs the whole body, "
                          "from head to feet. Use a photo that shows all of it")  # fmt: skip
-    return replace(chosen, mask_soft=segment(rgb, chosen.pose.region))
+    pose = settled(rgb, chosen.pose)
+    return replace(chosen, pose=pose, mask_soft=segment(rgb, pose.region))
 
 
 def find_people(rgb: np.ndarray) -> list[Person]:  # [H, W, 3] uint8 sRGB
