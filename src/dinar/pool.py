@@ -235,15 +235,23 @@ def _serve(connection: Connection, work: Callable[[Any], Any], threads: int) -> 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _exit)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    with _threads(threads), contextlib.suppress(EOFError, OSError):
-        connection.send(None)  # ready
-        while True:
-            item = connection.recv()
-            outcome = _outcome(work, item)
-            try:
-                connection.send(outcome)
-            except (TypeError, AttributeError, ValueError) as e:  # a result that cannot be pickled
-                connection.send(Failure(explain(e), traceback.format_exc()))
+    status = 0
+    try:
+        with _threads(threads), contextlib.suppress(EOFError, OSError):
+            connection.send(None)  # ready
+            while True:
+                item = connection.recv()
+                outcome = _outcome(work, item)
+                try:
+                    connection.send(outcome)
+                except (TypeError, AttributeError, ValueError) as e:  # a result that cannot be pickled
+                    connection.send(Failure(explain(e), traceback.format_exc()))
+    except SystemExit as e:
+        status = e.code if isinstance(e.code, int) else 1
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(status)  # what libraries do at the end takes long, and prints when a signal comes
 
 
 def _exit(number: int, frame: Any) -> None:
