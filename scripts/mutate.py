@@ -79,6 +79,14 @@ CHANGES = [
         ("STIFFNESS", 'STIFFNESS | {"cavity": 1.0}', "test_hands_and_faces_keep_their_shape"),
     ),
     *changes(
+        "fit.shells",
+        "test_shells.py",
+        ("DEEPER", "0.0", "test_the_fit_finds_hem_and_width"),
+        ("LEAST", "1.0", "test_the_fit_finds_hem_and_width"),
+        ("SINGLE", "-1.0", "test_only_a_parse_of_loose_cloth_gives_a_skirt"),
+        ("AGREE", "1.01", "test_the_fit_finds_hem_and_width"),
+    ),
+    *changes(
         "texture.sample",
         "test_tuned_texture.py",
         ("ERODE", "0.0", "test_the_edge_of_the_mask_is_not_sampled"),

@@ -22,7 +22,7 @@ from .offsets import Silhouette
 CLOTH = tuple(LABEL[n] for n in ("skirt", "outer", "upper"))  # what a skirt may be the lower part of
 LEGS = tuple(LABEL[n] for n in ("skin", "lower", "legwear", "shoes"))  # what is seen where no skirt is
 BIN = 0.01  # metres: height of a bin of votes
-LEAST = 0.12  # metres below the loop that a skirt reaches, at least
+LEAST = 0.14  # metres below the loop that a skirt reaches, at least
 LOWEST = -0.88  # metres: height of a hem on the ankles
 SINGLE = -0.34  # metres: "upper" that reaches farther down covers legs singly: jumpsuits
 LEAST_PIXELS = 200  # of cloth on the legs
