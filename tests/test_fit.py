@@ -19,6 +19,7 @@ from dinar.fit.smplify import fit_body
 from dinar.fit.view import is_standing, photo_camera
 from dinar.photo.pose import BodyGuess
 from dinar.photo.surface import towards
+from dinar.scene import orbit
 from dinar.scene.crop import crop_box, warp_crop
 from known_body import BETAS, TRANSL, H, W, silhouette, subject
 
@@ -113,6 +114,22 @@ def test_offsets_widen_to_a_coat(body: Body) -> None:
     assert np.abs(D).max() < 0.2
     hands = np.isin(body.vertex_part, (4, 5))
     assert np.abs(D[hands]).max() < 0.02 < np.abs(D).max()
+
+
+def test_from_the_side_the_hidden_half_is_like_the_other(body: Body) -> None:
+    """One leg before the other, in a coat: their contours differ."""
+    betas, pose = torch.zeros(body.num_betas), torch.zeros(body.num_joints, 3)
+    pose[body.joint("left_hip"), 0], pose[body.joint("left_knee"), 0] = -0.5, 0.5
+    v = body(betas[None], pose[None]).vertices[0]
+    camera = orbit(v, 90, 0, 200, 200)
+    mask = silhouette(body, v, camera).astype(np.uint8)
+    coat = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
+    coat[100:160] |= cv2.dilate(mask, np.ones((9, 15), np.uint8))[100:160] > 0
+    D = fit_offsets(body, betas, [Silhouette(coat, pose, torch.zeros(3), camera)])
+    mesh = silhouette(body, body(betas[None], pose[None], offsets=torch.from_numpy(D)).vertices[0], camera)
+    assert (mesh & coat).sum() / (mesh | coat).sum() > 0.93
+    length = lambda x: np.linalg.norm(x, axis=1).mean()  # noqa: E731
+    assert length(D - D[body.mirror] * [-1, 1, 1]) < 0.37 * length(D)
 
 
 def test_offsets_leave_a_matching_body_alone(body: Body) -> None:

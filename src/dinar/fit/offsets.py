@@ -24,7 +24,7 @@ from ..body.regions import regions
 from ..scene import Camera, rasterize, signed_distance
 from ..scene.crop import crop_box, crop_to, warp_crop
 from ..scene.laplacian import cotangent_laplacian, factorise
-from .clothing import CLASS_STIFFNESS, class_stiffness, ears_under_hair, vertex_classes
+from .clothing import CLASS_STIFFNESS, TOES, class_stiffness, closed_shoes, ears_under_hair, vertex_classes
 
 SIZE = 512  # pixels of the crop in which contours are matched
 REACH = 0.12  # metres searched on either side of the contour
@@ -33,10 +33,13 @@ MEMBRANE, DECAY = 0.02, 0.3  # smoothness of the offset along the normal; metres
 PLATE = 3e-5  # smoothness of the free offsets
 LOOSE = 0.5  # zero prior of the free offsets, times that of the offset along the normal
 SYMMETRY = 0.3  # coupling of the left and the right half
+SIDEWAYS = (0.7, 0.9)  # sine between front and camera from which a half counts as hidden, and wholly: 45 and 64 degrees
+FROM_SIDE = 10.0  # times SYMMETRY, for the offset along the normal of a hidden half; 1 for the free ones, else 0
 MOST_IN, MOST_OUT = 0.04, 0.15  # metres: bounds of the offset along the normal
 STIFFNESS = {
     "hand": 300.0,
     "foot": 4.0,
+    "toes": 60.0,
     "face": 300.0,
     "ears": 30.0,
     "cavity": 1e4,
@@ -78,20 +81,28 @@ def fit_offsets(
         free = free * np.exp(np.mean([np.log(class_stiffness(body, c)) for c in classes], 0))
         ears = ears_under_hair(body, classes)
         free[ears] = CLASS_STIFFNESS["hair"]
-    flattening = flatten(naked, body.faces, ears) - bare  # ears under hair would be bumps
+    naked = flatten(naked, body.faces, ears)  # ears under hair would be bumps
+    if classes:
+        naked = closed_shoes(body, naked, classes)
+    flattening = naked - bare
     rest = bare + flattening
     laplacian, mass = cotangent_laplacian(rest, body.faces)
     M, I = sp.diags(mass), sp.eye(len(rest))
     normals = _smooth_normals(rest, body.faces, laplacian, mass, NORMALS)
     prior = MEMBRANE / DECAY**2
+    views = [_View(body, betas, s) for s in silhouettes]
+    hidden = np.interp(min(v.side for v in views), SIDEWAYS, (0, 1))  # a half that has to be like the other
     mirror = I - sp.coo_matrix((np.ones(len(rest)), (np.arange(len(rest)), body.mirror)), shape=laplacian.shape)
-    scalar_system = (SYMMETRY * mirror.T @ M @ mirror + MEMBRANE * laplacian + prior * M @ sp.diags(free)).tocsc()
+    alike = SYMMETRY * (1 + FROM_SIDE * hidden) * mirror.T @ M @ mirror
+    scalar_system = (alike + MEMBRANE * laplacian + prior * M @ sp.diags(free)).tocsc()
     scalar_precondition = LinearOperator(scalar_system.shape, matvec=factorise(scalar_system).solve)  # type: ignore[call-arg]
     plate = (PLATE * laplacian @ sp.diags(1 / mass) @ laplacian + LOOSE * prior * M @ sp.diags(free)).tocsc()
     plate3, plate_solve = sp.kron(plate, sp.eye(3)).tocsr(), factorise(plate).solve
+    if hidden:
+        for half, axes in ((mirror, (0.0, 1.0, 1.0)), (2 * I - mirror, (1.0, 0.0, 0.0))):  # x changes its sign
+            plate3 = plate3 + SYMMETRY * hidden * sp.kron(half.T @ M @ half, sp.diags(axes)).tocsr()
     precondition = LinearOperator((3 * len(rest),) * 2, matvec=lambda q: plate_solve(q.reshape(-1, 3)).ravel())  # type: ignore[call-arg]
 
-    views = [_View(body, betas, s) for s in silhouettes]
     along, loose = np.zeros(len(rest)), np.zeros((len(rest), 3))
     for it in range(iterations):
         offsets = flattening + along[:, None] * normals + loose
@@ -161,6 +172,8 @@ class _View:
         to_camera = self.camera.T_cam_world[:3, :3]
         self.base = self.camera.to_camera(posed.vertices[0]).numpy().astype(np.float64)
         turn = (body.weights @ posed.skinning[0, :, :3, :3].flatten(1)).unflatten(1, (3, 3))
+        across = to_camera @ (posed.joints[0, body.joint("left_hip")] - posed.joints[0, body.joint("right_hip")])
+        self.side = float((across[2] / across.norm()).abs())  # 0: seen from the front or behind, 1: from the side
         self.turn = (to_camera @ turn).numpy().astype(np.float64)  # rest offset -> camera offset, per vertex
         self.metre = float(np.mean(self.base[:, 2])) / float(self.camera.K[0, 0])  # metres a pixel
 
@@ -252,6 +265,9 @@ def _stiffness(body: Body) -> np.ndarray:
         for key in ("hand", "foot"):
             if key in part:
                 k[body.vertex_part == i] = STIFFNESS[key]
+    for side in ("left", "right"):  # one by one they would become balls
+        toes = body.weights[:, body.joint(f"{side}_foot")].cpu().numpy()
+        k = k * np.interp(toes, (0, 2 * TOES), (1, STIFFNESS["toes"] / STIFFNESS["foot"]))
     r = regions(body)
     k[r.face] = STIFFNESS["face"]
     k[r.ears] = np.maximum(k[r.ears], STIFFNESS["ears"])
