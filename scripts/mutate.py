@@ -248,6 +248,13 @@ CHANGES = [
         ("NEW_POSE", "90.0", "test_angles_and_poses"),
         ("MAX_ERROR", "30.0", "test_refit"),
     ),
+    *changes(
+        "export.rig",
+        "test_export_programs.py",
+        ("_XBOT_TILT", '{**_XBOT_TILT, "spine1": 0.0}', "test_bones_rest_as_those_of_x_bot"),
+        ("_XBOT_SHOULDER", "np.array([1.0, 0, 0])", "test_bones_rest_as_those_of_x_bot"),
+    ),
+    *changes("export.simplify", "test_simplify.py", ("FACE", "0.0", "test_sizes_of_an_avatar")),
 ]  # fmt: skip
 
 

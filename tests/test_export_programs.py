@@ -121,6 +121,15 @@ def test_a_mixamo_clip_fits_by_names(body: Body, tmp_path: Path) -> None:
     assert 80 < hips.translation[1] < 110  # centimetres, as the clips'
 
 
+def test_bones_rest_as_those_of_x_bot(body: Body) -> None:
+    """Turned alike to a degree; legs, whose knees and hips are the person's, to 5 degrees."""
+    model = build_model(body, torch.zeros(1), None, TEXTURE, program="mixamo", expressions=False)
+    for n, axes in XBOT.items():
+        own = model.rest[model.bones.index(f"mixamorig:{n}"), :3, :3]
+        apart = Rotation.from_matrix(own.T @ Rotation.from_matrix(np.array(axes, float).T).as_matrix()).magnitude()
+        assert np.degrees(apart) < (5 if n.endswith("Leg") else 1), n
+
+
 def test_a_program_reads_only_its_files() -> None:
     assert suffixes_for("vrm") == (".vrm",) and ".vrm" not in suffixes_for("unity") and ".glb" in suffixes_for(None)
     with pytest.raises(DinarError, match=r"blender, unity.*got 'maya'"):
