@@ -272,6 +272,35 @@ dinar.cli.main()
     assert done.stderr.strip() == ("interrupted" if number == signal.SIGINT else "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_command_through_its_clean_up(number: signal.Signals, tmp_path: Path) -> None:
+    """Once: further signals do not disturb it, and what libraries would do at the end is left out."""
+    code = f"""
+import atexit, os, signal, sys, time
+import dinar.cli, dinar.commands.main
+from dinar.files import replacing
+def work(words):
+    with replacing("out.txt") as temporary:
+        temporary.touch()
+        try:
+            os.kill(os.getpid(), {int(number)})
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            open("cleaned", "x").close()
+dinar.commands.main.run = work
+atexit.register(time.sleep, 60)
+sys.argv = ["dinar", "render"]
+dinar.cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 128 + number
+    assert done.stderr.strip() == ("interrupted" if number == signal.SIGINT else "")
+    assert [p.name for p in tmp_path.iterdir()] == ["cleaned"]
+
+
 @pytest.mark.parametrize(("error", "said"), [
     (ValueError("\x1b[31m"), r"unexpected error, please report it (--debug shows where): ValueError: \x1b[31m"),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory"),

@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 
 from .errors import escape, explain
@@ -35,14 +36,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         if argv is None:
             _handle_signals(_interrupt)
         run(words)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e:
+        number = e.args[0] if e.args else signal.SIGINT
+        if argv is None:
+            with suppress(OSError):
+                sys.stdout.flush()
+            _leave(number, None)  # what libraries do at the end takes seconds
         print("\ninterrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + number)
     except Exception as e:
         if debug:
             raise
         print(f"dinar: {explain(e)}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        if argv is None:
+            _handle_signals(signal.SIG_DFL)  # nothing is left to clean up
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
@@ -51,7 +60,7 @@ def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Ha
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """End at once: nothing has begun."""
+    """End at once: nothing has begun, or all is cleaned up."""
     if number == signal.SIGINT:
         os.write(2, b"\ninterrupted\n")
     os._exit(128 + number)
@@ -63,7 +72,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     late = threading.Timer(CLEAN_UP, os._exit, [128 + number])
     late.daemon = True
     late.start()
-    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+    raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":
