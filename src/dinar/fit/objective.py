@@ -38,10 +38,10 @@ KNEE_LIMITS, ELBOW_LIMITS = (-0.05, 2.4), (-0.5, 2.2)  # radians of flexion
 KEYPOINTS = 400.0  # weight of the 2D errors, in squared person heights, against the limbs' directions
 LIMIT = 10.0  # weight of knees and elbows beyond their limits
 UPRIGHT = 8.0  # weight of the upright and knee priors of standing people (docs/fit.md)
-KNEES = 0.3  # share of it for bent knees: squared radians, where the upright prior has squared slopes
+KNEES = 0.15  # share of it for bent knees: squared radians, where the upright prior has squared slopes
 # Weights of a guess of the pose network (docs/fit.md): its limbs' directions, where BlazePose's have 1; the squared
 # distance of the pelvis' rotations; squared radians of the camera's pitch.
-GUESS, ORIENT, PITCH = 10.0, 2.0, 4.0
+GUESS, ORIENT, PITCH = 7.0, 2.0, 4.0
 SURE = 0.1  # metres of error at which a limb of the guess counts half
 SHAPED = 0.5  # share of the guess's betas that the shape prior is about: one photo hardly tells the height
 

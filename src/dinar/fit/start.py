@@ -19,9 +19,10 @@ from .view import LANDMARKS, View, is_standing, photo_camera
 
 TORSO = (11, 12, 23, 24)  # shoulders and hips
 LEAN = 0.17  # depth over height by which BlazePose's standing people lean (docs/fit.md)
-LEGS = ((23, 25), (25, 27), (24, 26), (26, 28))  # thighs and shins, from above
-STRETCHED = math.radians(35)  # out of the vertical, at most, of the legs of a guess that stands: knees in front of a
-# camera that looks down are no shorter in the picture than straight ones
+# Degrees that hips and knees of a guess bend on average, from where the priors of standing people fade, to where they
+# end. The legs of people who crouch may be as long in the picture; knees tell less, because skirts hide them.
+HIPS, KNEES = (30.0, 60.0), (50.0, 100.0)
+LEVEL = 0.8  # share of a guess's pitch: photographers hold cameras level more often than the network's data does
 AXES = (1.0, -1.0, -1.0)  # from x right, y down, z away
 
 
@@ -35,7 +36,7 @@ class Start:
     pose: Tensor | None  # [J - 1, 3] of all joints of the body; None: unknown
     betas: Tensor  # [num_betas]
     pitch: float  # radians by which the camera looks down
-    standing: bool  # on stretched legs
+    standing: float  # in [0, 1]: on stretched legs
     sigma: Tensor | None = None  # [33] metres: mean errors of the landmarks
 
 
@@ -50,7 +51,7 @@ def from_landmarks(body: Body, v: View) -> Start:
         root = matrix_to_axis_angle(kabsch(torso - torso.mean(0), seen - seen.mean(0)))
     elif v.keypoints[11, 0] < v.keypoints[12, 0]:  # the left shoulder is on the left: seen from behind
         root = torch.tensor([0, torch.pi * 0.999, 0])
-    standing = is_standing(v.keypoints)
+    standing = float(is_standing(v.keypoints))
     return Start(world, float(v.world is not None), root, None, torch.zeros(body.num_betas), 0.0, standing)
 
 
@@ -72,10 +73,18 @@ def from_guess(body: Body, v: View, m: int, focal: float | None = None) -> Start
     for i, (name, _) in LANDMARKS.items():
         landmarks[i] = points[body.keypoint_index(name)]
         sigma[i] = float(g.sigma[m, BODY.index(_nearest(name))])
-    legs = torch.stack([landmarks[a] - landmarks[b] for a, b in LEGS])
-    stretched = torch.nn.functional.normalize(legs, dim=1) @ torch.from_numpy(up).float() > math.cos(STRETCHED)
-    standing = is_standing(v.keypoints) and bool(stretched.all())
-    return Start(landmarks, 1.0, root, pose[1:], betas, math.atan2(up[2], up[1]), standing, sigma)
+    standing = is_standing(v.keypoints) * _stretched(landmarks)
+    return Start(landmarks, 1.0, root, pose[1:], betas, LEVEL * math.atan2(up[2], up[1]), standing, sigma)
+
+
+def _stretched(landmarks: Tensor) -> float:  # [33, 3]
+    """How surely the legs are stretched, in [0, 1]."""
+    between = lambda a, b: float(torch.rad2deg(torch.cosine_similarity(a, b, -1).clamp(-1, 1).acos()).mean())  # noqa: E731
+    trunk = landmarks[11] + landmarks[12] - landmarks[23] - landmarks[24]
+    thighs = torch.stack([landmarks[23] - landmarks[25], landmarks[24] - landmarks[26]])
+    shins = torch.stack([landmarks[25] - landmarks[27], landmarks[26] - landmarks[28]])
+    share = lambda degrees, low, high: min(1.0, max(0.0, (high - degrees) / (high - low)))  # noqa: E731
+    return share(between(thighs, trunk[None]), *HIPS) * share(between(thighs, shins), *KNEES)
 
 
 def _nearest(keypoint: str) -> str:
