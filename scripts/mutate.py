@@ -60,6 +60,12 @@ CHANGES = [
         ("COVER_SIGMA", "COVER_SIGMA / 10", "test_limbs_without_keypoints_move_into_the_mask"),
     ),
     *changes(
+        "fit.judgement",
+        "test_judgement.py",
+        ("DOUBTFUL", "Judgement(0.1, 0.9, 0.99, 0.9, True, True, True)", "test_limits"),
+        ("NONSENSE", "Judgement(99.0, 0.0, 0.0, 0.0, True, True, True)", "test_limits"),
+    ),
+    *changes(
         "fit.view",
         "test_tuned_fit.py",
         ("LANDMARKS", "{k: (name, 1.0) for k, (name, _) in LANDMARKS.items()}", "test_large_joints_count_more"),

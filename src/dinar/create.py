@@ -21,6 +21,7 @@ from .bounds import check_options
 from .errors import DinarError
 from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit
+from .fit.judgement import Judgement, judge
 from .fit.offsets import Silhouette, fit_offsets
 from .fit.shells import finish, fit_shells
 from .fit.smplify import fit_body
@@ -71,6 +72,8 @@ class CreateOptions(NeuralOptions):
     # Take no colours of forearms and hands for the body behind them, where the surface network or the parser sees one
     # and the fitted mesh has none: they would stay printed on it. Only with --body anny.
     evidence: bool = True
+    refuse: bool = True
+    """Make no avatar of a photo whose fitted body is certainly wrong. Not judged where you give the --fit."""
     blend: Literal["softmax", "poisson"] = "softmax"
     """How several photos are merged: weighted mean of colours (softmax; paper, eq. 5), or of gradients (poisson)."""
     size: int = TEXTURE
@@ -177,6 +180,10 @@ def create(
     if widened:
         D = torch.from_numpy(finish(body, betas, fit_offsets(body, betas, silhouettes, start=form)))
     lap("offsets")
+    judged = [judgement(body, s, f, D, o.refuse and not o.fits) for s, f in zip(subjects, fits, strict=True)]
+    for s, j in zip(subjects, judged, strict=True):
+        progress(f"{s.name}: {j}")
+    lap("judgement")
 
     progress("sampling the texture")
     shots = [take_shot(body, s, f, D, o.occlusion, evidence) for s, f in zip(subjects, fits, strict=True)]
@@ -194,8 +201,8 @@ def create(
         progress("making the neural texture")
         fine = fine_layer(whole, np.ones_like(seen)) if o.unseen in FILLED else fine_layer(texture, seen)
         pictures = [(s.rgb, s.alpha) for s in subjects]
-        judge = perceptual(progress) if o.refine and o.rgb else None
-        neural, used = make_neural(body, networks, pictures, fits, D, fine, o, o.occlusion, judge,
+        critic = perceptual(progress) if o.refine and o.rgb else None
+        neural, used = make_neural(body, networks, pictures, fits, D, fine, o, o.occlusion, critic,
                                    progress=progress, lap=lap)  # fmt: skip
         if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too
             inpainted = neural.texture[0, SAMPLED].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
@@ -208,6 +215,7 @@ def create(
         "people": [[s.index, s.count] for s in subjects],
         "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": evidence, "unseen": o.unseen},
         "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in fits],
+        "judgement": [j.summary() for j in judged],
     }  # fmt: skip
     if neural:
         meta["neural"] = {"parts": used, "neural": o.neural, "rgb": o.rgb, "unseen": o.unseen, "seed": o.seed}
@@ -254,6 +262,20 @@ def perceptual(progress: Callable[[str], None]) -> LPIPS | None:
     except DinarError as e:
         progress(f"refining without LPIPS: {e}")
         return None
+
+
+def judgement(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, refuse: bool) -> Judgement:
+    """How far the fit of a photo can be trusted.
+
+    Raises:
+        DinarError: it is nonsense, and such are refused.
+    """
+    dressed = body(fit.betas[None], fit.pose[None], fit.transl[None], offsets=offsets).vertices[0]
+    j = judge(body, dressed, fit, s.view, s.count == 1)
+    if refuse and j.nonsense:
+        raise DinarError(f"{s.name}: the body was not found: {'; '.join(j.nonsense)}. Use a photo of one whole person, "
+                         "or --no-refuse to make the avatar all the same")  # fmt: skip
+    return j
 
 
 def take_shot(

@@ -1,0 +1,114 @@
+"""The judgement of fits: known bodies, broken ones, what the user reads, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from dinar.body import Body
+from dinar.create import judgement
+from dinar.errors import DinarError
+from dinar.fit.fit_file import Fit
+from dinar.fit.judgement import Judgement, judge
+from dinar.fit.view import View, photo_camera
+from dinar.subject import Subject
+from known_body import BETAS, TRANSL, H, W, subject
+
+GOOD = Judgement(0.6, 0.8, 0.98, 0.8, True, True, True)
+
+
+class Everywhere:
+    """A surface map that agrees with everything to the same degree."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def agreement(self, xy: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        return np.full(len(xy), self.share, np.float32)
+
+
+def fit_of(body: Body, pose: torch.Tensor) -> tuple[Fit, torch.Tensor]:
+    betas = torch.zeros(body.num_betas)
+    betas[:3] = BETAS
+    fit = Fit(betas, pose, TRANSL, photo_camera(H, W), 0.0)
+    return fit, body(betas[None], pose[None], TRANSL[None]).vertices[0]
+
+
+def test_a_known_body_is_good_and_a_broken_one_is_nonsense(body: Body) -> None:
+    view, pose, _ = subject(body)
+    fit, vertices = fit_of(body, pose)
+    good = judge(body, vertices, fit, view)
+    assert good.missed < 0.01 and good.overlap > 0.97 and good.inside > 0.98
+    assert math.isnan(good.agreement) and good.face and good.feet
+    assert not good.doubts and not good.nonsense and str(good).startswith("good fit")
+    broken = pose.clone()
+    broken[0, 2] += 1.2  # rolled
+    fit, vertices = fit_of(body, broken)
+    bad = judge(body, vertices, fit, view)
+    assert bad.missed > 8 and bad.nonsense and str(bad).startswith("doubtful fit")
+
+
+def test_what_the_photo_does_not_show(body: Body) -> None:
+    view, pose, _ = subject(body, yaw=180)
+    view.keypoints[27, 3] = 0.1
+    fit, vertices = fit_of(body, pose)
+    found = judge(body, vertices, fit, view, alone=False)
+    assert not found.face and not found.feet
+    assert "invented: face and feet" in str(found) and "other people" in str(found)
+
+
+def test_a_bag_in_front_of_the_body_is_no_doubt(body: Body) -> None:
+    view, pose, _ = subject(body)
+    fit, vertices = fit_of(body, pose)
+    assert view.mask is not None
+    bag = np.zeros_like(view.mask)
+    bag[H // 3 : H * 2 // 3] = True
+    view.mask = view.mask & ~bag
+    assert judge(body, vertices, fit, view).inside < 0.9
+    assert judge(body, vertices, fit, dataclasses.replace(view, front=bag)).inside > 0.95
+
+
+def test_the_surface_map_contradicts(body: Body) -> None:
+    view, pose, _ = subject(body)
+    fit, vertices = fit_of(body, pose)
+    for share, doubted, refused in ((0.7, False, False), (0.4, True, False), (0.1, True, True)):
+        view.surface = cast("None", Everywhere(share))
+        found = judge(body, vertices, fit, view)
+        assert found.agreement == pytest.approx(share)
+        assert (bool(found.doubts), bool(found.nonsense)) == (doubted, refused)
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "doubtful", "nonsense"),
+    [("missed", 1.8, 2.2, 9), ("overlap", 0.55, 0.45, 0.25), ("inside", 0.92, 0.88, 0.55),
+     ("agreement", 0.65, 0.55, 0.2)],
+)  # fmt: skip
+def test_limits(field: str, good: float, doubtful: float, nonsense: float) -> None:
+    """The limits that benchmarks/judgement.py measured."""
+    judged = [dataclasses.replace(GOOD, **{field: value}) for value in (good, doubtful, nonsense, math.nan)]
+    assert [len(j.doubts) for j in judged] == [0, 1, 1, 0]
+    assert [len(j.nonsense) for j in judged] == [0, 0, 1, 0]
+
+
+def test_json_holds_no_nan(body: Body) -> None:
+    text = json.dumps(dataclasses.replace(GOOD, agreement=math.nan).summary(), allow_nan=False)
+    assert json.loads(text)["agreement"] is None and json.loads(text)["doubts"] == []
+
+
+def test_create_refuses_nonsense_unless_told(body: Body) -> None:
+    view, pose, _ = subject(body)
+    broken = pose.clone()
+    broken[0, 2] += 1.2  # rolled
+    fit, _ = fit_of(body, broken)
+    s = cast("Subject", SimpleNamespace(name="me.jpg", view=cast("View", view), count=1))
+    nothing = torch.zeros(body.num_vertices, 3)
+    with pytest.raises(DinarError, match=r"me\.jpg: the body was not found: joints lie .* --no-refuse"):
+        judgement(body, s, fit, nothing, refuse=True)
+    assert judgement(body, s, fit, nothing, refuse=False).nonsense
