@@ -68,6 +68,7 @@ def measure(path: Path, labels: Path | None, bags: list[int]) -> tuple[dict, np.
     row = {
         "photo": path.stem, "seconds": seconds, "steps": work.seconds, "keypoint_error": fit.keypoint_error,
         "iou_body": iou(naked, mask), "iou_dressed": iou(dressed, mask), "people": s.count,
+        "doubts": avatar.meta["judgement"][0]["doubts"],
     }  # fmt: skip
     if labels and (labels / f"{path.stem}.png").exists():
         truth = cv2.imread(str(labels / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
@@ -100,7 +101,7 @@ def measure(path: Path, labels: Path | None, bags: list[int]) -> tuple[dict, np.
 def summary(rows: list[dict]) -> dict:
     good = [r for r in rows if "error" not in r]
     take = lambda k: np.array([r[k] for r in good if k in r])  # noqa: E731
-    out: dict = {"photos": len(rows), "success": len(good)}
+    out: dict = {"photos": len(rows), "success": len(good), "doubted": sum(bool(r["doubts"]) for r in good)}
     for k in ("seconds", "keypoint_error", "mask_iou", "mask_iou_no_bags", "iou_body", "iou_dressed",
               "iou_dressed_labels", "psnr", "psnr_inside", "ms_ssim"):  # fmt: skip
         v = take(k)
@@ -153,7 +154,7 @@ def main() -> None:
         cv2.imwrite(str(a.out / "gallery.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 85])
     result = summary(rows)
     (a.out / "photos.json").write_text(json.dumps({"summary": result, "rows": rows}, indent=1))
-    print(f"\n{result['success']} of {result['photos']} photos")
+    print(f"\n{result['success']} of {result['photos']} photos, {result['doubted']} of them doubted")
     print(f"{'':20s} {'n':>4s} {'mean':>8s} {'median':>8s} {'worst':>8s}")
     for k, v in result.items():
         if isinstance(v, dict):
