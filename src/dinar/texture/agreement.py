@@ -63,7 +63,9 @@ def before_the_body(
     evidence = np.where(behind, (forearm + hand) * against, 0)
     colour = warp(s.rgb, surface.M, (h, w)).astype(np.float32) / 255
     least = np.where(unlike(colour, worn, behind & (evidence < LIMB)), LIMB, ALIKE)
-    return near_arms(surface, s.view.keypoints) & ((evidence > least) | bare)
+    limb = near_arms(surface, s.view.keypoints) & ((evidence > least) | bare)
+    rim = cv2.dilate(limb.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # else unseen texels take its colours
+    return behind & rim
 
 
 def near_arms(surface: SurfaceMap, keypoints: np.ndarray) -> np.ndarray:  # [33, 4] photo pixels, visibility
