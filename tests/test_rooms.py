@@ -14,7 +14,7 @@ ORDER = (
     "errors", "options", "bounds", "version", "cores", "pool", "files", "pictures", "arrays", "tensors",
     "pickle_machine", "pickles", "assets", "labels", "scene", "body", "views", "nets", "photo", "fit", "subject",
     "texture", "neural", "data", "synthetic", "sources", "export", "avatar", "create", "preview", "batch", "demo",
-    "web", "train", "evaluate", "__init__", "commands", "cli",
+    "alive", "web", "train", "evaluate", "__init__", "commands", "cli",
 )  # fmt: skip
 
 

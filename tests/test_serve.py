@@ -242,6 +242,7 @@ def test_make_writes_all_files(avatar: Avatar, demo_photo: Path, tmp_path, monke
 
     monkeypatch.setattr(work, "create", create)
     monkeypatch.setattr(work, "WALK", 64)
+    monkeypatch.setattr(work, "ALIVE_FPS", 1)
     (tmp_path / "photo-1").write_bytes(demo_photo.read_bytes())
     (tmp_path / "job.json").write_text("{}")
     assert work.make(tmp_path) == {"state": "done"}
@@ -285,7 +286,7 @@ def test_photo_to_avatar_in_chromium(demo_photo: Path, pose_network, tmp_path):
             {"click": "text=Wave"},
             {"wait": "dinar.viewer.frames > 3"},
             {"evaluate": "dinar.viewer.playing"},
-            {"wait": "document.querySelectorAll('a.file').length == 5"},
+            {"wait": "document.querySelectorAll('a.file').length == 6"},
             {"save": "a.file", "to": str(tmp_path / "me.glb")},
             {"evaluate": "location.hash.slice(1)"},
         ], width=900, height=500, timeout=300_000)  # fmt: skip

@@ -16,6 +16,7 @@ from ..cores import physical_cores
 from ..errors import escape
 from ..options import refuse_renamed_flags
 from . import (
+    alive,
     animate,
     batch,
     create,
@@ -46,6 +47,7 @@ def commands(words: Sequence[str]) -> dict[type, Callable[[Any], None]]:
         render.Render: render.run,
         turntable.Turntable: turntable.run,
         animate.Animate: animate.run,
+        alive.Alive: alive.run,
         export.Export: export.run,
         view.View: view.run,
         serve.Serve: serve.run,

@@ -1,4 +1,4 @@
-"""Write frames as a video: .mp4 (H.264), .gif, or numbered PNG files with transparency."""
+"""Write frames as a video: .mp4 (H.264), .webm (VP9), .gif, or numbered PNG files with transparency."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ _GIF = (
     "-filter_complex",
     "[0:v]split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4",
 )
-_OPTIONS = {".mp4": _MP4, ".gif": _GIF}  # of ffmpeg, by suffix
+_WEBM = (
+    "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libvpx-vp9", "-crf", "30", "-b:v", "0",
+    "-deadline", "good", "-cpu-used", "4",
+)  # fmt: skip
+_OPTIONS = {".mp4": _MP4, ".webm": _WEBM, ".gif": _GIF}  # of ffmpeg, by suffix
 
 
 def write_video(
@@ -39,7 +43,7 @@ def write_video(
 ) -> int:
     """Write frames as they come and return their number; a failure or Ctrl-C leaves no part of a file.
 
-    The suffix chooses: ``.mp4``, ``.gif``, a pattern such as ``shot_%04d.png``, or none for a folder of
+    The suffix chooses: ``.mp4``, ``.webm``, ``.gif``, a pattern such as ``shot_%04d.png``, or none for a folder of
     ``0000.png, 0001.png, ...``. PNG keeps transparency; in the others the background is white. ``total`` is for the
     progress bar only.
     """
@@ -69,7 +73,7 @@ def check_video(path: str | Path, inputs: Sequence[str | Path] = ()) -> None:
     path = Path(path)
     numbered = path.suffix.lower() == ".png" and _NUMBERED.fullmatch(path.name)
     if path.suffix and not numbered and path.suffix.lower() not in _OPTIONS:
-        raise DinarError(f"expected a name like x.mp4, x.gif, x_%04d.png or a folder, got {path.name}")
+        raise DinarError(f"expected a name like x.mp4, x.webm, x.gif, x_%04d.png or a folder, got {path.name}")
     if numbered:
         check_output(path.parent, folder=True)
     else:

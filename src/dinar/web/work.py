@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..alive.poses import with_free_arm
+from ..alive.scene import frames, take_apart
 from ..avatar import Avatar
 from ..body import load_body
 from ..body.readers import load_motion
@@ -30,7 +32,8 @@ PROGRESS = "progress.json"  # {"step": text, "share": in [0, 1]}: written here, 
 # Files of a job that are served, by name, with what they are.
 FILES = {
     "me.glb": "for Blender, engines and the web", "me.vrm": "for VTuber programs and VRChat",
-    "me.mp4": "a video of the avatar walking", "me.preview.png": "a sheet of pictures from all sides",
+    "me.mp4": "a video of the avatar walking", "alive.mp4": "the photo comes alive",
+    "me.preview.png": "a sheet of pictures from all sides",
     "me.avatar": "for dinar itself", "photo.json": "the camera of the photo", "photo.jpg": "the photo",
     "cutout.png": "the person, cut out", "body.jpg": "the body over the photo",
 }  # fmt: skip
@@ -43,7 +46,7 @@ STEPS = {
 }  # fmt: skip
 CHOICE = 0.5  # of the tallest person's height: smaller people stand in the background and are not offered
 TILE, WALK = 640, 480  # pixels a side: pictures on the way, and the video
-FPS = 24
+FPS, ALIVE_FPS = 24, 10
 
 
 def make(folder: Path) -> dict[str, Any]:
@@ -74,6 +77,7 @@ def make(folder: Path) -> dict[str, Any]:
     write_image(folder / "me.preview.png", preview(avatar, avatar.work))
     avatar.export(folder / "me.vrm", ["idle", "walk", "wave"])
     write_walk(folder / "me.mp4", avatar)
+    write_alive(folder / "alive.mp4", avatar)
     return {"state": "done"}
 
 
@@ -140,8 +144,15 @@ def _trimmed(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def write_walk(path: Path, avatar: Avatar) -> None:
     """Four rounds of the walk, while the camera goes around once."""
     motion = load_motion("walk").resampled(FPS)
-    frames = avatar.animate(motion, (WALK * 5 // 4, WALK), turn=360, azimuth=0, repeat=4)
-    write_video(path, (to_uint8(over(f)) for f in frames), FPS)
+    turned = avatar.animate(motion, (WALK * 5 // 4, WALK), turn=360, azimuth=0, repeat=4)
+    write_video(path, (to_uint8(over(f)) for f in turned), FPS)
+
+
+def write_alive(path: Path, avatar: Avatar) -> None:
+    """The person waves in the photo."""
+    motion = with_free_arm(avatar, load_motion("wave").resampled(ALIVE_FPS))
+    scene = take_apart(avatar, avatar.work.subjects[0], avatar.work.fits[0], motion)
+    write_video(path, frames(scene, motion), ALIVE_FPS)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,7 +6,7 @@ const about = JSON.parse(document.getElementById('about').textContent);
 const root = document.getElementById('root');
 const MEGABYTE = 1 << 20;
 const POLL = 700; // milliseconds between questions about a job
-const SAVED = ['me.glb', 'me.vrm', 'me.mp4', 'me.preview.png', 'me.avatar'];
+const SAVED = { 'me.glb': 'GLB', 'me.vrm': 'VRM', 'alive.mp4': 'Alive', 'me.mp4': 'Video', 'me.preview.png': 'Sheet', 'me.avatar': 'Avatar' };
 const STEPS = ['Finding the person', 'Fitting the body', 'Fitting the clothes', 'Taking the colours',
   'Filling what nobody saw', 'Preparing the viewer'];
 
@@ -140,10 +140,8 @@ function choose(job) {
     el('div.people', {}, el('img', { src: fileOf(job, 'photo.jpg'), alt: 'The photo' }), ...boxes), remove(job, 'Stop and delete')));
 }
 
-const saved = (job) => SAVED.filter((n) => job.files.includes(n)).map((n) => {
-  const kind = n.split('.').pop();
-  return { label: { preview: 'Sheet' }[n.split('.')[1]] ?? (kind === 'avatar' ? 'Avatar' : kind.toUpperCase()), note: about.files[n], href: fileOf(job, n), name: job.name + n.slice(2) };
-});
+const saved = (job) => Object.entries(SAVED).filter(([n]) => job.files.includes(n)).map(([n, label]) => (
+  { label, note: about.files[n], href: fileOf(job, n), name: job.name + n.replace('me', '').replace('alive', '-alive') }));
 
 async function show(job) {
   const [glb, photo] = await Promise.all([

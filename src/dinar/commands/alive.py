@@ -1,0 +1,46 @@
+"""`dinar alive`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..alive.poses import with_free_arm
+from ..alive.scene import frames, take_apart
+from ..body.readers import load_motion
+from ..create import CreateOptions, create
+from ..export import write_video
+from ..export.video import check_video
+from .common import Common, Flat, MotionRate, Output, Path1, Track, given_files, open_body, say
+
+
+@dataclass
+class Alive(Common):
+    """Write a video in which the person of a photo moves, in the photo. It begins and ends with the photo."""
+
+    photo: Path1 = Path()
+    """Photo of one whole person."""
+    out: Output = Path("alive.mp4")
+    """Video file (mp4, webm, gif), or a folder or a pattern such as x_%04d.png."""
+    motion: str = "wave"
+    """As for `dinar animate`. The feet stay where they are with wave, look_around and idle."""
+    motion_fps: MotionRate = None
+    track: Track = None
+    fps: int = 24
+    """Frames per second of the video."""
+    options: Flat[CreateOptions] = field(default_factory=CreateOptions)
+
+
+def run(c: Alive) -> None:
+    o = c.options
+    check_video(c.out, [c.photo, *given_files(c.motion, *o.masks, *o.keypoints, *o.fits, c.body_path)])
+    motion = load_motion(c.motion, fps=c.motion_fps, track=c.track).resampled(c.fps)
+    start = time.perf_counter()
+    avatar = create(c.photo, o, body=open_body(c), progress=lambda s: say(f"  {s}"))
+    say("  taking the person out of the photo")
+    motion = with_free_arm(avatar, motion)
+    scene = take_apart(avatar, avatar.work.subjects[0], avatar.work.fits[0], motion)
+    n = write_video(c.out, frames(scene, motion), c.fps, progress=sys.stderr.isatty())
+    say(f"{c.out}: {n} frames in {time.perf_counter() - start:.1f} s")
