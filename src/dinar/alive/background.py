@@ -1,7 +1,8 @@
-"""A photo without its person: patch-based completion, coarse to fine (Wexler et al. 2007; PatchMatch's propagation).
+"""A photo without its person: patch-based completion, coarse to fine.
 
-Every unknown pixel is the mean of patches that agree on it, each copied from the known part of the photo. On a coarse
-picture the nearest patches are found among all; on finer ones they are sought near where the coarse ones lie.
+On a coarse picture the unknown is peeled from its border inwards, each pixel copied from where the known part looks
+like its surroundings (Criminisi et al. 2004). On finer ones the same copies are made, and the best patches near them
+found and averaged (Wexler et al. 2007, with the propagation of PatchMatch).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor
 
 PATCH = 7  # pixels a side
-COARSE = 88  # pixels of the longer side up to which all patches are compared
-ROUNDS = (8, 2, 1)  # of matching and voting: on the coarsest picture, the next one, finer ones
+COARSE = 88  # pixels of the longer side at which all patches are compared
+CLOSE = 0.02  # squared difference of colours that a patch on the picture's other side is worse by
 CHUNK = 8192  # patches that are compared at once
 SHARP = 1.3  # a pixel's trust falls by this with each pixel into the hole
 
@@ -28,16 +29,10 @@ def without(
     levels = [(rgb.astype(np.float32) / 255, hole)]
     while max(levels[-1][1].shape) > COARSE:
         levels.append(tuple(map(_halved, levels[-1])))  # type: ignore[arg-type]
-    image, hole_ = levels[-1]
-    channels = [cv2.inpaint((c * 255).astype(np.uint8), hole_.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-                for c in np.moveaxis(image, 2, 0)]  # fmt: skip
-    image = np.where(hole_[..., None], np.dstack(channels).astype(np.float32) / 255, image)
-    offsets: Tensor | None = None
-    for k, (known, hole_) in enumerate(reversed(levels)):
-        if k:
-            up = cv2.resize(image, known.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-            image = np.where(hole_[..., None], up, known)
-        image, offsets = _completed(image, hole_, offsets, ROUNDS[min(k, len(ROUNDS) - 1)])
+    image, offsets = _peeled(*levels[-1])
+    for known, hole_ in reversed(levels[:-1]):
+        up = cv2.resize(image, known.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        image, offsets = _refined(np.where(hole_[..., None], up, known), hole_, offsets)
     return np.where(hole[..., None], (image * 255 + 0.5).clip(0, 255), rgb).astype(np.uint8)
 
 
@@ -49,35 +44,67 @@ def _halved(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _completed(
-    image: np.ndarray,  # [h, w, C] float32 with a first guess in the hole
-    hole: np.ndarray,
-    offsets: Tensor | None,  # [h', w', 2] of the coarser picture: from each pixel to its patch
-    rounds: int,
+def _peeled(
+    image: np.ndarray,  # [h, w, C] float32
+    hole: np.ndarray,  # [h, w] bool
 ) -> tuple[np.ndarray, Tensor]:
+    """A first guess, and where each pixel was copied from: from the border inwards, each unknown pixel is the middle
+    of the known patch that is most like what is known around it, and near."""
+    r = PATCH // 2
+    pad = ((r, r), (r, r))
+    pixels = torch.from_numpy(np.pad(image, (*pad, (0, 0)), mode="edge"))
+    known = torch.from_numpy(np.pad(~hole, pad))
+    touching = cv2.dilate(np.pad(hole, pad).astype(np.uint8), np.ones((PATCH, PATCH), np.uint8)) > 0
+    touching[:r], touching[-r:], touching[:, :r], touching[:, -r:] = True, True, True, True
+    sources = torch.from_numpy(np.argwhere(~touching))
+    if not len(sources):  # nothing to copy from
+        mean = image[~hole].mean(0) if not hole.all() else image.mean((0, 1))
+        return np.where(hole[..., None], mean, image).astype(np.float32), torch.zeros(*hole.shape, 2, dtype=torch.long)
+    field = torch.zeros(*pixels.shape[:2], 2, dtype=torch.long)
+    b = _patches(pixels, sources)
+    left = torch.from_numpy(np.pad(hole, pad))
+    while left.any():
+        around = cv2.dilate(known.numpy().astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        edge = torch.from_numpy(np.argwhere(left.numpy() & around))
+        m = _patches(known[..., None].expand_as(pixels).float(), edge)
+        a = _patches(pixels, edge) * m
+        d = ((a * a).sum(1, keepdim=True) - 2 * a @ b.T + m @ (b * b).T) / m.sum(1, keepdim=True)
+        far = torch.cdist(edge.float(), sources.float()) / max(hole.shape)
+        best = sources[(d + CLOSE * far).argmin(1)]
+        pixels[edge[:, 0], edge[:, 1]] = pixels[best[:, 0], best[:, 1]]
+        field[edge[:, 0], edge[:, 1]] = best - edge
+        known[edge[:, 0], edge[:, 1]] = True
+        left[edge[:, 0], edge[:, 1]] = False
+    return pixels[r:-r, r:-r].numpy(), field[r:-r, r:-r]
+
+
+def _refined(
+    image: np.ndarray,  # [h, w, C] float32, enlarged in the hole
+    hole: np.ndarray,  # [h, w] bool
+    offsets: Tensor,  # [h', w', 2] of the coarser picture: from each pixel to where it was copied from
+) -> tuple[np.ndarray, Tensor]:
+    """The same copies at this size, then the best patches near them, whose mean is sharp where they agree."""
     r = PATCH // 2
     h, w = hole.shape
     inside = np.zeros_like(hole)
     inside[r : h - r, r : w - r] = True
-    square = np.ones((PATCH, PATCH), np.uint8)
-    touching = cv2.dilate(hole.astype(np.uint8), square) > 0
-    sources, targets = inside & ~touching, torch.from_numpy(np.argwhere(inside & touching))
+    touching = cv2.dilate(hole.astype(np.uint8), np.ones((PATCH, PATCH), np.uint8)) > 0
+    sources, targets = torch.from_numpy(inside & ~touching), torch.from_numpy(np.argwhere(inside & touching))
+    field = _finer(offsets, (h, w))
     if not sources.any() or not len(targets):  # nothing to copy from: the guess stays
-        return image, torch.zeros(h, w, 2, dtype=torch.long)
-    allowed = torch.from_numpy(sources)
+        return image, field
+    pixels = torch.from_numpy(np.ascontiguousarray(image))
+    unknown = torch.from_numpy(np.argwhere(hole))
+    there = unknown + field[unknown[:, 0], unknown[:, 1]]
+    ok = (there >= 0).all(1) & (there < torch.tensor([h, w])).all(1)
+    ok[ok.clone()] = torch.from_numpy(~hole)[there[ok][:, 0], there[ok][:, 1]]
+    pixels[unknown[ok][:, 0], unknown[ok][:, 1]] = pixels[there[ok][:, 0], there[ok][:, 1]]
+    found, cost = _near(pixels, targets, field, sources)
     depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3)
     trust = torch.from_numpy(SHARP ** -np.minimum(depth, 40)).float()
-    field = None if offsets is None else _finer(offsets, targets, (h, w))
-    for _ in range(rounds):
-        pixels = torch.from_numpy(np.ascontiguousarray(image))
-        if field is None:
-            found, cost = _nearest(pixels, targets, torch.from_numpy(np.argwhere(sources)))
-        else:
-            found, cost = _near(pixels, targets, field, allowed)
-        image = _voted(pixels, hole, targets, found, cost, trust)
-        if field is not None:
-            field = _field(targets, found, (h, w))
-    return image, _field(targets, found, (h, w))
+    image = _voted(pixels, hole, targets, found, cost, trust)
+    field[targets[:, 0], targets[:, 1]] = found - targets
+    return image, field
 
 
 def _patches(pixels: Tensor, at: Tensor) -> Tensor:
@@ -87,20 +114,6 @@ def _patches(pixels: Tensor, at: Tensor) -> Tensor:
     rows = at[:, 0, None, None] + step[:, None]
     columns = at[:, 1, None, None] + step
     return pixels[rows, columns].flatten(1)
-
-
-def _nearest(pixels: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-    """The best of all sources for each target: places [N, 2], and squared differences [N]."""
-    b = _patches(pixels, sources)
-    norm = (b * b).sum(1)
-    best, cost = [], []
-    for part in targets.split(CHUNK // 8):
-        a = _patches(pixels, part)
-        d = norm - 2 * a @ b.T + (a * a).sum(1, keepdim=True)
-        low, i = d.min(1)
-        best.append(sources[i])
-        cost.append(low.clamp(min=0))
-    return torch.cat(best), torch.cat(cost)
 
 
 def _near(pixels: Tensor, targets: Tensor, field: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,13 +160,7 @@ def _voted(pixels: Tensor, hole: np.ndarray, targets: Tensor, found: Tensor, cos
     return np.where(filled[..., None], mean, pixels.numpy())
 
 
-def _field(targets: Tensor, found: Tensor, shape: tuple[int, int]) -> Tensor:
-    field = torch.zeros(*shape, 2, dtype=torch.long)
-    field[targets[:, 0], targets[:, 1]] = found - targets
-    return field
-
-
-def _finer(field: Tensor, targets: Tensor, shape: tuple[int, int]) -> Tensor:
+def _finer(field: Tensor, shape: tuple[int, int]) -> Tensor:
     """The field at twice the size."""
     h, w = field.shape[:2]
     rows = (torch.arange(shape[0]) * h // shape[0]).clamp(max=h - 1)
