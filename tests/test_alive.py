@@ -12,12 +12,13 @@ import torch
 
 from dinar.alive import scene as scene_module
 from dinar.alive.background import without
-from dinar.alive.poses import from_photo
+from dinar.alive.poses import from_photo, mirrored, moving_arms, with_free_arm
 from dinar.alive.scene import Scene, compose, frames, take_apart
 from dinar.avatar import Avatar
 from dinar.body.body import PARTS
 from dinar.body.readers import load_motion
 from dinar.cli import main
+from dinar.labels import CLASSES
 
 
 def test_background_continues_stripes() -> None:
@@ -54,6 +55,20 @@ def test_motion_begins_and_ends_in_the_pose_of_the_photo(avatar: Avatar) -> None
     assert (still - moving)[feet].norm(dim=1).max() < 1e-3
     hand = body.vertex_part == PARTS.index("right_hand")
     assert (still - moving)[hand].norm(dim=1).min() > 0.3
+
+
+def test_the_arm_without_a_bag_waves(avatar: Avatar) -> None:
+    s, f = avatar.work.subjects[0], avatar.work.fits[0]
+    wave = load_motion("wave").resampled(5)
+    assert torch.allclose(mirrored(mirrored(wave)).rotations, wave.rotations)
+    assert [moving_arms(avatar, m) for m in (wave, mirrored(wave))] == [["right"], ["left"]]
+    xy = f.camera.project(avatar.vertices())[0].numpy().astype(int)
+    for side in ("left", "right"):
+        labels = np.zeros(s.alpha.shape, np.uint8)
+        x, y = xy[avatar.body.vertex_part == PARTS.index(f"{side}_hand")].T
+        labels[y, x] = CLASSES.index("bag")
+        chosen = with_free_arm(avatar, dataclasses.replace(s, labels=labels), f, wave)
+        assert moving_arms(avatar, chosen) != [side]
 
 
 @pytest.fixture(scope="module")

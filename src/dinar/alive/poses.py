@@ -20,9 +20,13 @@ from ..body.rotation import (
     quaternion_to_matrix,
     slerp,
 )
+from ..fit.fit_file import Fit
+from ..labels import CLASSES
+from ..subject import Subject
 
 HOLD = 0.4  # seconds in the pose of the photo, before and after
 EASE = 0.6  # seconds from that pose into the motion, and back
+HELD = 0.02  # of the person's height: a bag this near to a hand is held by it
 BUSY = 25  # degrees: an arm or the legs that turn further in a motion take its rotations, others keep the photo's
 
 _ARMS = {side: [f"{side}_{joint}" for joint in ("collar", "shoulder", "elbow", "wrist")] for side in ("left", "right")}
@@ -56,16 +60,22 @@ def from_photo(avatar: Avatar, motion: Motion) -> tuple[Tensor, Tensor]:
     return turned, place
 
 
-def with_free_arm(avatar: Avatar, motion: Motion) -> Motion:
-    """The motion, or its mirror image where it moves one arm alone and the other is farther from the body."""
+def with_free_arm(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Motion:
+    """The motion, or its mirror image where it moves one arm alone and the other is freer: it holds nothing, and is
+    farther from the body in the photo."""
     arms = moving_arms(avatar, motion)
     if len(arms) != 1:
         return motion
-    v, body = avatar.camera.project(avatar.vertices())[0], avatar.body
+    v, body = fit.camera.project(avatar.vertices())[0], avatar.body
     of = lambda *parts: v[torch.from_numpy(np.isin(body.vertex_part, [PARTS.index(p) for p in parts]))]  # noqa: E731
+    nearest = lambda a, b: torch.cdist(a[::7], b[::7]).amin(1)  # noqa: E731
     rest = of("torso", "left_leg", "right_leg")
-    away = {side: float(torch.cdist(of(f"{side}_arm", f"{side}_hand"), rest[::7]).amin(1).mean()) for side in _ARMS}
-    return mirrored(motion) if away[arms[0]] < min(away[s] for s in _ARMS if s != arms[0]) else motion
+    free = {side: float(nearest(of(f"{side}_arm", f"{side}_hand"), rest).mean()) for side in _ARMS}
+    bag = () if subject.labels is None else np.argwhere(subject.labels == CLASSES.index("bag"))[:, ::-1].copy()
+    if len(bag):
+        held = {side: float(nearest(of(f"{side}_hand"), torch.from_numpy(bag).float()).min()) for side in _ARMS}
+        free = {side: d if held[side] > HELD * float(np.ptp(v[:, 1].numpy())) else -1.0 for side, d in free.items()}
+    return mirrored(motion) if free[arms[0]] < min(free[s] for s in _ARMS if s != arms[0]) else motion
 
 
 def mirrored(motion: Motion) -> Motion:

@@ -39,7 +39,7 @@ GRAIN = 1 / 255  # standard deviation: noise of a photo below this is not imitat
 
 @dataclass
 class Layer:
-    """What the photo shows of one part of the person: the arms that will move, or the rest with what is behind them."""
+    """What the photo shows of the arms that will move, or of the rest of the person."""
 
     rgba: np.ndarray  # [H, W, 4] float32 in [0, 1], straight alpha
     beside: np.ndarray  # [H, W] float32: of the alpha what lies outside of the mesh, hair and cloth
@@ -77,22 +77,22 @@ def take_apart(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Sc
     owner = np.where(covered, arms[body.faces[f.face[0].numpy().clip(0), 0]], False)[i, j]
     height = float(np.ptp(np.nonzero(alpha > 0.5)[0]))
     hole = _grown(alpha > 0.05, GROW * height)
-    rgba = np.dstack([rgb, (alpha * 255).astype(np.uint8)])
     behind = _grown((alpha > 0.05) & owner, GROW_ARM * height)
-    rest = without(rgba, behind).astype(np.float32) / 255
     inner = cv2.erode(covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     photo = rgb.astype(np.float32) / 255
     arm = (alpha * owner).astype(np.float32)
-    layers = Layer(rest, rest[..., 3] * ~((inner & ~owner) | behind)), Layer(np.dstack([photo, arm]), arm * ~inner)
+    beside = np.where(behind | inner, 0, alpha).astype(np.float32)
+    layers = (Layer(np.dstack([photo, alpha]).astype(np.float32), beside), Layer(np.dstack([photo, arm]), arm * ~inner))
     towards = torch.nn.functional.normalize(camera.position - v, dim=1)
     cosine = (vertex_normals(v, body.faces) * towards).sum(1).numpy()
-    alone = body.faces[~arms[body.faces].any(1)]
-    shown = (cosine > 0) & np.where(arms, _visible(v, body.faces, camera), _visible(v, alone, camera))
+    place = camera.project(v)[0].numpy()
+    x, y = np.clip(np.floor(place).astype(int), 0, [camera.width - 1, camera.height - 1]).T
+    shown = (cosine > 0) & _visible(v, body.faces, camera) & (arms | ~behind[y, x])
     frontal = shown * np.clip((cosine - FRONTAL[0]) / (FRONTAL[1] - FRONTAL[0]), 0, 1)
     sigma = noise(rgb) if noise(rgb) > GRAIN else 0.0
     grain = np.random.default_rng(0).normal(0, sigma, (*alpha.shape, 1)).astype(np.float32)
     return Scene(avatar, camera, photo, layers, without(rgb, hole).astype(np.float32) / 255, ~hole, arms,
-                 camera.project(v)[0].numpy(), shown.astype(np.float32), frontal.astype(np.float32), owner, height,
+                 place, shown.astype(np.float32), frontal.astype(np.float32), owner, height,
                  grain, _ground(camera, v, height))  # fmt: skip
 
 

@@ -40,7 +40,8 @@ def run(c: Alive) -> None:
     start = time.perf_counter()
     avatar = create(c.photo, o, body=open_body(c), progress=lambda s: say(f"  {s}"))
     say("  taking the person out of the photo")
-    motion = with_free_arm(avatar, motion)
-    scene = take_apart(avatar, avatar.work.subjects[0], avatar.work.fits[0], motion)
+    subject, fit = avatar.work.subjects[0], avatar.work.fits[0]
+    motion = with_free_arm(avatar, subject, fit, motion)
+    scene = take_apart(avatar, subject, fit, motion)
     n = write_video(c.out, frames(scene, motion), c.fps, progress=sys.stderr.isatty())
     say(f"{c.out}: {n} frames in {time.perf_counter() - start:.1f} s")

@@ -150,8 +150,9 @@ def write_walk(path: Path, avatar: Avatar) -> None:
 
 def write_alive(path: Path, avatar: Avatar) -> None:
     """The person waves in the photo."""
-    motion = with_free_arm(avatar, load_motion("wave").resampled(ALIVE_FPS))
-    scene = take_apart(avatar, avatar.work.subjects[0], avatar.work.fits[0], motion)
+    subject, fit = avatar.work.subjects[0], avatar.work.fits[0]
+    motion = with_free_arm(avatar, subject, fit, load_motion("wave").resampled(ALIVE_FPS))
+    scene = take_apart(avatar, subject, fit, motion)
     write_video(path, frames(scene, motion), ALIVE_FPS)
 
 
