@@ -30,6 +30,7 @@ FRONTAL = 0.15, 0.45  # cosine to the camera from which the photo's pixels begin
 NEAR = 0.03  # metres behind the surface that the photo shows: still shown
 GROW = 0.006  # of the person's height: how much wider the hole is than the person
 GROW_ARM = 0.02  # likewise around an arm that will move: the mesh's arm may lie beside it
+CLOSED, BESIDE = 0.06, 0.03  # likewise of the body behind that arm: between its parts, and next to them
 EDGE = 0.15, 0.03  # of the person's height: how far hair, cloth and what is held may lie outside of the mesh; of arms
 STILL = 0.3, 0.8  # pixels: what moved less is the photo itself, what moved further is drawn
 FADE = 0.3  # seconds from the photo to the composed picture
@@ -82,18 +83,26 @@ def take_apart(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Sc
     photo = rgb.astype(np.float32) / 255
     arm = (alpha * owner).astype(np.float32)
     beside = np.where(behind | inner, 0, alpha).astype(np.float32)
-    layers = (Layer(np.dstack([photo, alpha]).astype(np.float32), beside), Layer(np.dstack([photo, arm]), arm * ~inner))
+    rest = np.where(behind, _reach((alpha > 0.5) & ~behind, height), alpha).astype(np.float32)
+    layers = (Layer(np.dstack([photo, rest]), beside), Layer(np.dstack([photo, arm]), arm * ~inner))
     towards = torch.nn.functional.normalize(camera.position - v, dim=1)
     cosine = (vertex_normals(v, body.faces) * towards).sum(1).numpy()
     place = camera.project(v)[0].numpy()
     x, y = np.clip(np.floor(place).astype(int), 0, [camera.width - 1, camera.height - 1]).T
-    shown = (cosine > 0) & _visible(v, body.faces, camera) & (arms | ~behind[y, x])
-    frontal = shown * np.clip((cosine - FRONTAL[0]) / (FRONTAL[1] - FRONTAL[0]), 0, 1)
+    hidden = ~arms & behind[y, x]
+    shown = (cosine > 0) & (hidden | _visible(v, body.faces, camera))
+    frontal = (shown & ~hidden) * np.clip((cosine - FRONTAL[0]) / (FRONTAL[1] - FRONTAL[0]), 0, 1)
     sigma = noise(rgb) if noise(rgb) > GRAIN else 0.0
     grain = np.random.default_rng(0).normal(0, sigma, (*alpha.shape, 1)).astype(np.float32)
     return Scene(avatar, camera, photo, layers, without(rgb, hole).astype(np.float32) / 255, ~hole, arms,
                  place, shown.astype(np.float32), frontal.astype(np.float32), owner, height,
                  grain, _ground(camera, v, height))  # fmt: skip
+
+
+def _reach(mask: np.ndarray, height: float) -> np.ndarray:
+    """[H, W] float32: the mask with what lies between its parts, or next to it: the body behind an arm."""
+    closed = cv2.erode(_grown(mask, CLOSED * height).astype(np.uint8), _disk(CLOSED * height)) > 0
+    return cv2.GaussianBlur((closed | _grown(mask, BESIDE * height)).astype(np.float32), (0, 0), 1.5)
 
 
 def _visible(v: Tensor, faces: np.ndarray, camera: Camera) -> np.ndarray:
@@ -107,8 +116,11 @@ def _visible(v: Tensor, faces: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _grown(mask: np.ndarray, radius: float) -> np.ndarray:
-    wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(2, round(radius)) + 1,) * 2)
-    return cv2.dilate(mask.astype(np.uint8), wide) > 0
+    return cv2.dilate(mask.astype(np.uint8), _disk(radius)) > 0
+
+
+def _disk(radius: float) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(2, round(radius)) + 1,) * 2)
 
 
 def with_held(subject: Subject) -> np.ndarray:
