@@ -28,7 +28,7 @@ from ..views import Source, Views
 from .dressing import dressed
 
 FILE = "textures.json"
-VERSION = 2  # of what the arrays hold
+VERSION = 3  # of what the arrays hold
 LIMIT = (GRAZING, 0.45)  # range of λ up to which texels of an input are not seen
 NO_PARSE = 0.15  # share of inputs without classes
 

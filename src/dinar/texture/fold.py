@@ -57,7 +57,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     """
     own_all = of_kind(s, kind)
     source = own_all & (lam > CONFIDENT)
-    if source.sum() < ENOUGH:
+    if source.sum() < least(s, ENOUGH):
         return
     g = _folded(s, kind, lam)
     away = np.zeros(len(lam)) if worn is None else np.clip(g.beyond / ROUND, 0, 1)
@@ -74,7 +74,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     row = ((g.chart[:, 0] - g.chart[own_all, 0].min()) / BIN).astype(int).clip(0)
     weight = lam * np.where(g.outer, 1, INNER)
     pure = _pure(s, worn)
-    source = source & pure if (source & pure).sum() >= ENOUGH else source
+    source = source & pure if (source & pure).sum() >= least(s, ENOUGH) else source
     voters = source.copy()
     if kind == "torso":  # the hips, which are parts of the legs, vote for the seat at their height
         level = own_all & (np.abs(g.chart[:, 0]) < 0.05)
@@ -86,7 +86,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c) & (away > 0)
         palette = source & (worn == c) if c else source
-        palette = palette if palette.sum() >= FEW else voters & (worn == c)
+        palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
         rows = row[own_all].max() + 1
         flat, level = _without_shade(colour[palette], g.chart[palette], row[palette], weight[palette], rows)
         # far from sources on this half: those on the other half; far from both: the mean colour of the height
@@ -123,14 +123,14 @@ def _folded(s: Surface, kind: str, lam: np.ndarray) -> _Fold:
     centre = {}  # angle of the middle of the seen side, by limb
     for part in sides:
         w = np.where(s.part == part, lam, 0)
-        if (w > CONFIDENT).sum() >= ENOUGH:
+        if (w > CONFIDENT).sum() >= least(s, ENOUGH):
             centre[part] = np.arctan2((w * np.sin(phi)).sum(), (w * np.cos(phi)).sum())
     for part in sides:
         own = s.part == part
         c = centre.get(part, next(iter(centre.values()), 0.0))
         angle[own] = (phi[own] - c + np.pi) % (2 * np.pi) - np.pi
         sure = own & (lam > CONFIDENT)
-        if sure.sum() >= ENOUGH:
+        if sure.sum() >= least(s, ENOUGH):
             limit[own] = np.clip(np.quantile(np.abs(angle[sure]), EDGE), SEEN[0], SEEN[2])
     a = np.abs(angle)
     reach = (1 - FOLD[kind]) * limit  # from the seen border inwards, where sources are
@@ -141,6 +141,11 @@ def _folded(s: Surface, kind: str, lam: np.ndarray) -> _Fold:
     share = np.where(limit < np.pi - SPINE, 0.5 * np.clip(1 - (np.pi - a) / SPINE, 0, 1), 0)
     return _Fold(place(angle), place(np.sign(angle) * folded), place(-np.sign(angle) * folded), share, a - limit,
                  a > limit - reach)  # fmt: skip
+
+
+def least(s: Surface, texels: int) -> float:
+    """A number of texels at 512² at the surface's own size, 3 or more, as :func:`nearest` needs."""
+    return max(3, texels * (s.texels.size / 512) ** 2)
 
 
 def nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +199,7 @@ def _class_behind(
     s: Surface, kind: str, row: np.ndarray, weight: np.ndarray, worn: np.ndarray, voters: np.ndarray
 ) -> np.ndarray:
     """[N] uint8 class that the voters [N] bool elect at each texel's height; 0 if there are no votes."""
-    names = [n for n in VOTE if (voters & (worn == LABEL[n])).sum() >= ENOUGH]
+    names = [n for n in VOTE if (voters & (worn == LABEL[n])).sum() >= least(s, ENOUGH)]
     if not names:
         return np.zeros(len(row), np.uint8)
     sides, rows = parts_of(kind), row[of_kind(s, kind)].max() + 1
