@@ -64,7 +64,7 @@ def test_sets_of_smplx_bodies_train(model: Path, tmp_path: Path, capsys) -> None
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 1 and "needs your own model file: add --body-path" in capsys.readouterr().err
-    main([*words, "--body", "smplx", "--body-path", str(model)])
+    main([*words, "--body-path", str(model)])
     assert load_networks(tmp_path / "run" / "weights").atlas == body.atlas.hash
 
 
