@@ -23,6 +23,7 @@ MARGIN = 0.1  # of the person's extent, around them: they fill .83 of the workin
 ENOUGH = 1024  # pixels: a person this high fills the crop that the texture is sampled from
 GAIN = 1.25  # how much larger the person must become, for the file to be read again
 ALIGNED = 25  # degrees: the torso of somebody on their side in a turned photo lies along its border
+SURE = 0.75  # score of a detection in a turned photo, where nobody was found as it lies: blobs reach .56
 STRAIGHT = 30  # degrees: so do the legs of somebody who stands
 
 _N = {name: i for i, name in enumerate(KEYPOINTS)}
@@ -151,7 +152,8 @@ def _stand_up(
         rgb, alpha = (x if x is None else np.ascontiguousarray(np.rot90(x, turn)) for x in (photo.rgb, photo.alpha))
         assert rgb is not None
         turned = replace(photo, rgb=rgb, alpha=alpha, turn=turn)
-        people = [p for p in find_people(turned.rgb) if abs(lean(p.pose)) < UPRIGHT]
+        people = find_people(turned.rgb, SURE if chosen is None else 0.0)
+        people = [p for p in people if abs(lean(p.pose)) < UPRIGHT]
         try:
             found = choose(people, turned.rgb.shape, person, _mask(turned, given))
         except DinarError:

@@ -90,10 +90,13 @@ def checked(rgb: np.ndarray, chosen: Person, name: str = "the photo", scale: flo
     return replace(chosen, pose=pose, mask_soft=segment(rgb, pose.region))
 
 
-def find_people(rgb: np.ndarray) -> list[Person]:  # [H, W, 3] uint8 sRGB
+def find_people(
+    rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
+    least: float = 0.0,  # score of a detection: those below are not looked at
+) -> list[Person]:
     """Everyone in the photo whom the landmark model confirms, from left to right."""
     poses: list[Pose] = []
-    left = detect_people(rgb)
+    left = [d for d in detect_people(rgb) if d.score >= least]
     beside = 0  # poses whose surroundings have been searched
     while left or beside < len(poses) < MAX_PEOPLE:
         if left:
