@@ -75,8 +75,7 @@ def main() -> None:
         for kind, f in broken(body, fit, other, rng).items():
             j, _ = seen(body, f.betas, f.pose, f.transl, f.camera.T_cam_world)
             error = 1000 * float(np.linalg.norm(j[own] - j[0] - J[own] + J[0], axis=1).mean())
-            vertices = body(f.betas[None], f.pose[None], f.transl[None]).vertices[0]
-            judged = judge(body, vertices, f, view)
+            judged = judge(body, f, view)
             rows.append({"name": v.name, "kind": kind, "mpjpe": error, "doubted": bool(judged.doubts),
                          "refused": bool(judged.nonsense)} | judged.summary())  # fmt: skip
     print(f"{'fit':12s}{'MPJPE mm':>12s}{'n':>5s}{'doubted':>9s}{'refused':>9s}")

@@ -63,7 +63,7 @@ def measure(path: Path, labels: Path | None, bags: list[int]) -> tuple[dict, np.
     work: Work = avatar.work
     s, fit = work.subjects[0], work.fits[0]
     mask = s.alpha > 0.5
-    dressed = silhouette(body, avatar.vertices(), fit.camera)
+    dressed = silhouette(avatar.body, avatar.vertices(), fit.camera)
     naked = silhouette(body, body(avatar.betas[None], avatar.pose[None], avatar.transl[None]).vertices[0], fit.camera)
     row = {
         "photo": path.stem, "seconds": seconds, "steps": work.seconds, "keypoint_error": fit.keypoint_error,

@@ -34,53 +34,51 @@ class Everywhere:
         return np.full(len(xy), self.share, np.float32)
 
 
-def fit_of(body: Body, pose: torch.Tensor) -> tuple[Fit, torch.Tensor]:
+def fit_of(body: Body, pose: torch.Tensor) -> Fit:
     betas = torch.zeros(body.num_betas)
     betas[:3] = BETAS
-    fit = Fit(betas, pose, TRANSL, photo_camera(H, W), 0.0)
-    return fit, body(betas[None], pose[None], TRANSL[None]).vertices[0]
+    return Fit(betas, pose, TRANSL, photo_camera(H, W), 0.0)
 
 
 def test_a_known_body_is_good_and_a_broken_one_is_nonsense(body: Body) -> None:
     view, pose, _ = subject(body)
-    fit, vertices = fit_of(body, pose)
-    good = judge(body, vertices, fit, view)
+    fit = fit_of(body, pose)
+    good = judge(body, fit, view)
     assert good.missed < 0.01 and good.overlap > 0.97 and good.inside > 0.98
     assert math.isnan(good.agreement) and good.face and good.feet
     assert not good.doubts and not good.nonsense and str(good).startswith("good fit")
     broken = pose.clone()
     broken[0, 2] += 1.2  # rolled
-    fit, vertices = fit_of(body, broken)
-    bad = judge(body, vertices, fit, view)
+    bad = judge(body, fit_of(body, broken), view)
     assert bad.missed > 8 and bad.nonsense and str(bad).startswith("doubtful fit")
 
 
 def test_what_the_photo_does_not_show(body: Body) -> None:
     view, pose, _ = subject(body, yaw=180)
     view.keypoints[27, 3] = 0.1
-    fit, vertices = fit_of(body, pose)
-    found = judge(body, vertices, fit, view, alone=False)
+    fit = fit_of(body, pose)
+    found = judge(body, fit, view, alone=False)
     assert not found.face and not found.feet
     assert "invented: face and feet" in str(found) and "other people" in str(found)
 
 
 def test_a_bag_in_front_of_the_body_is_no_doubt(body: Body) -> None:
     view, pose, _ = subject(body)
-    fit, vertices = fit_of(body, pose)
+    fit = fit_of(body, pose)
     assert view.mask is not None
     bag = np.zeros_like(view.mask)
     bag[H // 3 : H * 2 // 3] = True
     view.mask = view.mask & ~bag
-    assert judge(body, vertices, fit, view).inside < 0.9
-    assert judge(body, vertices, fit, dataclasses.replace(view, front=bag)).inside > 0.95
+    assert judge(body, fit, view).inside < 0.9
+    assert judge(body, fit, dataclasses.replace(view, front=bag)).inside > 0.95
 
 
 def test_the_surface_map_contradicts(body: Body) -> None:
     view, pose, _ = subject(body)
-    fit, vertices = fit_of(body, pose)
+    fit = fit_of(body, pose)
     for share, doubted, refused in ((0.7, False, False), (0.4, True, False), (0.1, True, True)):
         view.surface = cast("None", Everywhere(share))
-        found = judge(body, vertices, fit, view)
+        found = judge(body, fit, view)
         assert found.agreement == pytest.approx(share)
         assert (bool(found.doubts), bool(found.nonsense)) == (doubted, refused)
 
@@ -106,9 +104,8 @@ def test_create_refuses_nonsense_unless_told(body: Body) -> None:
     view, pose, _ = subject(body)
     broken = pose.clone()
     broken[0, 2] += 1.2  # rolled
-    fit, _ = fit_of(body, broken)
+    fit = fit_of(body, broken)
     s = cast("Subject", SimpleNamespace(name="me.jpg", view=cast("View", view), count=1))
-    nothing = torch.zeros(body.num_vertices, 3)
     with pytest.raises(DinarError, match=r"me\.jpg: the body was not found: joints lie .* --no-refuse"):
-        judgement(body, s, fit, nothing, refuse=True)
-    assert judgement(body, s, fit, nothing, refuse=False).nonsense
+        judgement(body, s, fit, refuse=True)
+    assert judgement(body, s, fit, refuse=False).nonsense

@@ -166,6 +166,10 @@ def create(
         fits = [fit_fingers(body, f, s.hands) for f, s in zip(fits, subjects, strict=True)]
     betas = fits[0].betas
     lap("fit")
+    judged = [judgement(body, s, f, o.refuse and not o.fits) for s, f in zip(subjects, fits, strict=True)]
+    for s, j in zip(subjects, judged, strict=True):
+        progress(f"{s.name}: {j}")
+    lap("judgement")
     found(subjects, fits)
 
     progress("fitting the clothes")
@@ -180,10 +184,6 @@ def create(
     if widened:
         D = torch.from_numpy(finish(body, betas, fit_offsets(body, betas, silhouettes, start=form)))
     lap("offsets")
-    judged = [judgement(body, s, f, D, o.refuse and not o.fits) for s, f in zip(subjects, fits, strict=True)]
-    for s, j in zip(subjects, judged, strict=True):
-        progress(f"{s.name}: {j}")
-    lap("judgement")
 
     progress("sampling the texture")
     shots = [take_shot(body, s, f, D, o.occlusion, evidence) for s, f in zip(subjects, fits, strict=True)]
@@ -264,14 +264,13 @@ def perceptual(progress: Callable[[str], None]) -> LPIPS | None:
         return None
 
 
-def judgement(body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, refuse: bool) -> Judgement:
+def judgement(body: Body, s: Subject, fit: Fit, refuse: bool) -> Judgement:
     """How far the fit of a photo can be trusted.
 
     Raises:
         DinarError: it is nonsense, and such are refused.
     """
-    dressed = body(fit.betas[None], fit.pose[None], fit.transl[None], offsets=offsets).vertices[0]
-    j = judge(body, dressed, fit, s.view, s.count == 1)
+    j = judge(body, fit, s.view, s.count == 1)
     if refuse and j.nonsense:
         raise DinarError(f"{s.name}: the body was not found: {'; '.join(j.nonsense)}. Use a photo of one whole person, "
                          "or --no-refuse to make the avatar all the same")  # fmt: skip

@@ -85,7 +85,8 @@ def run(
         nonlocal count
         progress(count := count + 1, people)
 
-    outcomes = run_pool(partial(evaluate_person, source, plan=plan), todo, jobs=jobs, threads=int(jobs > 1), done=finish)
+    work = partial(evaluate_person, source, plan=plan)
+    outcomes = run_pool(work, todo, jobs=jobs, threads=int(jobs > 1), done=finish)
     failures = {i: o.reason for i, o in zip(todo, outcomes, strict=True) if isinstance(o, Failure)}
     return [
         {"person": f"person {i}", "rows": [], "skipped": {}, "made": {}, "left_out": failures[i]}

@@ -82,12 +82,11 @@ NONSENSE = Judgement(8.0, 0.3, 0.6, 0.25, True, True, True)
 @torch.no_grad()
 def judge(
     body: Body,
-    vertices: torch.Tensor,  # [V, 3] world, metres: the dressed mesh
     fit: Fit,
     view: View,
     alone: bool = True,
 ) -> Judgement:
-    """Compare the mesh with what was read from the photo."""
+    """Compare the body, without clothes, with what was read from the photo."""
     posed = body(fit.betas[None], fit.pose[None], fit.transl[None])
     index = torch.tensor([body.keypoint_index(LANDMARKS[i][0]) for i in MAIN])
     xy = fit.camera.project(body.keypoints(posed)[0, index])[0].numpy()
@@ -104,7 +103,7 @@ def judge(
     box = crop_box(view.mask, GRID)
     front = view.mask if view.front is None else view.mask | view.front
     mask, allowed = (warp_crop(m.astype(np.float32), box, GRID, 0.0) > 0.5 for m in (view.mask, front))
-    f = rasterize_mesh(vertices, body.faces, fit.camera.crop(*box, GRID, GRID))
+    f = rasterize_mesh(posed.vertices[0], body.faces, fit.camera.crop(*box, GRID, GRID))
     mesh = f.mask[0].numpy()
     overlap = float((mesh & mask).sum() / max((mesh | mask).sum(), 1))
     inside = float((mesh & allowed).sum() / max(mesh.sum(), 1))

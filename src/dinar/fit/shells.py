@@ -28,6 +28,7 @@ SINGLE = -0.34  # metres: "upper" that reaches farther down covers legs singly: 
 LEAST_PIXELS = 200  # of cloth on the legs
 AGREE, AGREE_MIDDLE = 0.6, 0.5  # least share of cloth on the pixels of the skirt, and on those of its middle third
 WIDTHS = 2  # rounds of the fit of widths
+HEMS, SHORTER = 3, 0.85  # rounds of the fit of the hem; share of the length to which it is cut without another one
 WIDEST, NARROWEST = 0.6, -0.01  # metres, bounds of the widening of a side
 AT_HIPS, FLARE = 0.06, 1.2  # metres that the loop is widened at most, and metres a metre farther down
 UNEVEN = 0.12  # metres that a side may be wider than the other: bags are taken for cloth
@@ -62,15 +63,21 @@ def fit_shells(
     if 2 * len(hems) <= len(views):
         return bare
     hem = float(np.median(hems))
-    dressed = wear(body, (Shell("skirt", round(hem, 3)),))
-    skirt = _Skirt(body, dressed, betas, naked, hem)
-    agree = [skirt.agreement(s) for s in views]
-    if np.mean([a for a, _ in agree]) < AGREE or np.mean([m for _, m in agree]) < AGREE_MIDDLE:
-        return bare
-    for _ in range(WIDTHS):
-        skirt.widen(views)
-    skirt.cut(views)
-    return dressed, skirt.offsets()
+    for _ in range(HEMS):
+        dressed = wear(body, (Shell("skirt", round(hem, 3)),))
+        skirt = _Skirt(body, dressed, betas, naked, hem)
+        agree = [skirt.agreement(s) for s in views]
+        if np.mean([a for a, _ in agree]) < AGREE or np.mean([m for _, m in agree]) < AGREE_MIDDLE:
+            return bare
+        for _ in range(WIDTHS):
+            skirt.widen(views)
+        length = skirt.cut(views)
+        if length > SHORTER:
+            return dressed, skirt.offsets()
+        hem = TOP + length * (hem - TOP)  # the legs under a hem so much higher must be there
+        if TOP - hem < LEAST:
+            break
+    return bare
 
 
 def finish(body: Body, betas: Tensor, offsets: np.ndarray) -> np.ndarray:
@@ -219,11 +226,11 @@ class _Skirt:
                     out[r, side] = t[end] - own
         return out
 
-    def cut(self, views: Sequence[Silhouette]) -> None:
-        """Give the columns the lengths at which the cloth ends in the photos."""
+    def cut(self, views: Sequence[Silhouette]) -> float:
+        """Give the columns the lengths at which the cloth ends in the photos; returns their mean relative to before."""
         found = np.stack([self._hems(s) for s in views])
         if not np.isfinite(found).any():
-            return
+            return 1.0
         # a hem is a low wave around the skirt; the back of one that is seen from the front is as high as its front
         angle = 2 * np.pi * np.arange(self.C) / self.C
         waves = np.stack([np.ones(self.C), np.sin(angle), np.cos(2 * angle)], 1)
@@ -234,6 +241,7 @@ class _Skirt:
             inside = np.minimum(at, ROWS)
             g = np.stack([np.interp(inside, row, self.grid[:, c, k]) for k in range(3)], 1)
             self.grid[:, c] = g + np.maximum(at - ROWS, 0)[:, None] * (self.grid[-1, c] - self.grid[-2, c])
+        return float(length.mean())
 
     def _hems(self, s: Silhouette) -> np.ndarray:
         """[C] length of each column relative to now, at which the cloth ends in the photo; NaN where not seen."""
