@@ -60,6 +60,11 @@ CHANGES = [
         ("COVER_SIGMA", "COVER_SIGMA / 10", "test_limbs_without_keypoints_move_into_the_mask"),
     ),
     *changes(
+        "photo.pose",
+        "test_pose.py",
+        ("OPPOSED", "0.0", "test_hypotheses_that_face_the_other_way_lose"),
+    ),
+    *changes(
         "fit.judgement",
         "test_judgement.py",
         ("DOUBTFUL", "Judgement(0.1, 0.9, 0.99, 0.9, True, True, True)", "test_limits"),

@@ -155,6 +155,20 @@ def test_hypotheses_of_a_photo(small, tmp_path):
     assert np.abs(again.pose - g.pose).max() < 0.01
 
 
+def test_hypotheses_that_face_the_other_way_lose(small):
+    torch.manual_seed(0)
+    rgb, alpha = np.full((200, 300, 3), 90, np.uint8), np.zeros((200, 300), np.float32)
+    alpha[20:180, 120:180] = 1
+    m, net = surface_map(rgb, alpha, None, small), PoseNet(32, 1, 4).eval()
+    shares = []
+    for sign in (1, -1):
+        g = guess_body(dataclasses.replace(m, turn=m.turn * 0 + sign), np.ones((33, 4), np.float32), None, alpha, net)
+        facing = g.root[:, :, 2].sum(1)
+        assert (facing > 0).any() and (facing < 0).any()
+        shares.append(g.weight[facing > 0].sum())
+    assert shares[0] > 0.8 and shares[1] < 0.2
+
+
 def test_training_reads_once_and_refuses_weights(tmp_path, source, found, small, monkeypatch):
     synthesize(source, tmp_path / "people", 2)
     small.save_pretrained(tmp_path / "surface")
