@@ -435,6 +435,13 @@ def test_photo_set_resumes_and_ends_the_same(fakes: None, tmp_path: Path, monkey
     assert all("misses the keypoints by 4.5 %" in why for why in doubtful.doubts())
 
 
+def test_a_video_without_a_number_of_frames_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    with pytest.raises(SystemExit):
+        main(["fit", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "set")])
+    assert "a.mp4 is a video: expected --frames N" in capsys.readouterr().err and not (tmp_path / "set").exists()
+
+
 def test_photo_set_of_two_runs_at_once(fakes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another run, of these and more photos, ends while this one is at its third."""
     folder, set_ = tmp_path / "photos", tmp_path / "set"

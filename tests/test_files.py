@@ -177,13 +177,18 @@ def test_staging_folders_of_killed_runs_are_removed(tmp_path):
     other = tmp_path / ".dinar-00000000-1-abc"  # of another machine
     other.mkdir()
     assert len(list(tmp_path.iterdir())) == 2
-    files._remove_stale.cache_clear()
+    files.remove_stale.cache_clear()
     with staging(tmp_path) as temp:
         assert set(tmp_path.iterdir()) == {temp, other}
-        files._remove_stale.cache_clear()
+        files.remove_stale.cache_clear()
         with staging(tmp_path) as second:  # what is in use stays
             assert set(tmp_path.iterdir()) == {temp, other, second}
         os.utime(other, (0, 0))
-        files._remove_stale.cache_clear()
+        files.remove_stale.cache_clear()
         with staging(tmp_path):
             assert not other.exists()
+    other.mkdir()
+    os.utime(other, (0, 0))
+    files.remove_stale.cache_clear()
+    check_output(tmp_path / "shots", folder=True)  # also where nothing is left to be written
+    assert not other.exists()

@@ -366,7 +366,7 @@ def test_ablated_samples_lack_channels(people: People, tmp_path: Path) -> None:
 
 
 def test_stages_say_what_they_need(people: People, tmp_path: Path) -> None:
-    with pytest.raises(DinarError, match=r"expected trained networks .* none was given lacks encoder"):
+    with pytest.raises(DinarError, match=r"expected trained networks .*; got none"):
         CompressionStage(tiny("compression"), people)
     with pytest.raises(DinarError, match="lacks vqgan"):
         FinetuneStage(tiny("finetune"), people, shrink(tmp_path))

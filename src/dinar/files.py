@@ -110,6 +110,7 @@ def _try_to_write(path: Path, folder: bool) -> None:
         home = home.parent
     if not home.is_dir():
         raise DinarError(f"cannot write into {path}: {home} is not a folder")
+    remove_stale(home)
     with tempfile.TemporaryFile(prefix=".dinar-", dir=home):
         pass
 
@@ -150,7 +151,7 @@ def staging(parent: Name | None = None) -> Iterator[Path]:
     Folders of killed processes are removed first.
     """
     parent = Path(parent or tempfile.gettempdir())
-    _remove_stale(parent)
+    remove_stale(parent)
     temp = Path(tempfile.mkdtemp(prefix=f".dinar-{_machine()}-{os.getpid()}-", dir=parent))
     _live.add(temp)
     try:
@@ -161,7 +162,7 @@ def staging(parent: Name | None = None) -> Iterator[Path]:
 
 
 @cache  # once a folder and process: listing a folder of many files takes longer than writing one
-def _remove_stale(parent: Path) -> None:
+def remove_stale(parent: Path) -> None:
     """Remove staging folders whose process is gone."""
     try:
         found = [Path(e.path) for e in os.scandir(parent) if e.name.startswith(".dinar-")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.frames import import_people
+from ..data.frames import VIDEOS, import_people
 from ..data.prepare import describe, prepare
 from ..errors import DinarError
 from ..files import check_output
@@ -37,6 +37,8 @@ def run(c: Fit) -> None:
 
     if not c.photos or (c.frames and len(c.photos) > 1):
         raise DinarError("expected photos: dinar fit FOLDER -o fits" + (", or one folder of videos" * bool(c.frames)))
+    if not c.frames and (videos := [p for p in c.photos if p.suffix.lower() in VIDEOS and p.is_file()]):
+        raise DinarError(f"{videos[0]} is a video: expected --frames N, the number of its frames to fit")
     if c.frames and (c.masks or c.each):
         raise DinarError("--masks and --each are for photos: expected none of them with --frames")
     check_output(c.out, folder=True)

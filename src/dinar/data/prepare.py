@@ -20,7 +20,7 @@ import numpy as np
 
 from ..body import Body, load_body
 from ..errors import DinarError, explain
-from ..files import replaced_input, replacing
+from ..files import remove_stale, replaced_input, replacing
 from ..fit.fingers import fit_fingers
 from ..fit.fit_file import Fit
 from ..fit.offsets import Silhouette, fit_offsets
@@ -66,6 +66,7 @@ def prepare(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise DinarError(f"cannot write into {out}: {e.strerror}") from e
+        remove_stale(folder)
     old, left_out = _finished(out, body[0], masks, each, {p.name for p in photos})
     known = {*left_out, *(old.name.tolist() if old is not None else ())}
     todo = [p for p in photos if p.name not in known]

@@ -52,8 +52,9 @@ class AvatarStage:
         torch.manual_seed(c.loop.seed)
         found = load_networks(start).nets if start else {}
         if missing := [n for n in self.needs if n not in found]:
+            got = f"{start} lacks {', '.join(missing)}" if start else "got none"
             raise DinarError(f"expected trained networks ({', '.join(self.needs)}) in --init, the weights folder of "
-                             f"the stage before; {start or 'none was given'} lacks {', '.join(missing)}")  # fmt: skip
+                             f"the stage before; {got}")  # fmt: skip
         critic = ("discriminator",) if (self.direct or self.restored) and c.losses.adversarial > 0 else ()
         fitting = {"generator": {"size": c.texture}, "vqgan": {"size": c.texture}, "discriminator": {"size": c.size}}
         nets = {n: found.pop(n, None) or build(c.nets, n, **fitting.get(n, {})) for n in (*self.uses, *critic)}
