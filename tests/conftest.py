@@ -15,7 +15,17 @@ from dinar.errors import DinarError
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared" / "data" / "ccp" / "photos"
 
-torch.set_num_threads(1)  # small tensors: a second thread mostly waits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_for_fixtures() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Small tensors: a second thread mostly waits. Commands that a test before ran have set others."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

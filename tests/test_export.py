@@ -272,7 +272,7 @@ def test_real_ffmpeg_out_of_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("a_%d.png", [], 30, "at least one frame"),
         ("a.mp4", [np.zeros((4, 4, 3))], 30, "uint8"),
         ("a.mp4", [np.zeros((4, 4, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)], 30, "one size"),
-        ("a.mp4", frames(1), 0, "frame rate"),
+        ("a.mp4", frames(1), 0, "fps between"),
         ("a.avi", frames(1), 30, "x.mp4"),
         ("a.png", frames(1), 30, "x.mp4"),
         ("none/a.mp4", frames(1), 30, "no folder"),
