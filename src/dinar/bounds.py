@@ -61,7 +61,7 @@ def check_numbers(**given: Any) -> None:
 
 def within(name: str, value: Any, low: float, high: float) -> None:
     """Refuse a number outside of [low, high], and NaN; what is no number passes."""
-    if isinstance(value, Real) and not isinstance(value, bool) and not low <= value <= high:
+    if isinstance(value, Real) and not isinstance(value, bool) and not low <= value <= high:  # type: ignore[operator]
         raise DinarError(f"expected {name} between {low} and {high}, got {value}")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
@@ -169,7 +170,7 @@ def write_picture(path: Path, image: np.ndarray) -> None:  # [H, W(, 3 or 4)] ui
     """Write png, with our name in it, or jpg, by the suffix; not atomic, see :func:`dinar.files.replacing`."""
     mark = PngInfo()
     mark.add_text("Software", SOFTWARE)
-    options = {"pnginfo": mark} if path.suffix.lower() == ".png" else {}
+    options: dict[str, Any] = {"pnginfo": mark} if path.suffix.lower() == ".png" else {}
     Image.fromarray(image).save(path, **options)
 
 

@@ -17,8 +17,8 @@ from .surface import SurfaceMap, towards
 WEIGHTS = SURFACE_WEIGHTS / "pose"
 SPREAD = 0.03  # metres: parts of which less is seen than this do not tell how they are turned
 LITTLE = 4.0  # cells: parts of about so few are hardly seen
-OPPOSED = 4.0  # log weight that a hypothesis loses whose pelvis faces the other way than the surface network says: of 152
-# generated people none but two who lie do so, of street photos those whose hypothesis is turned about
+OPPOSED = 4.0  # log weight that a hypothesis loses whose pelvis faces the other way than the surface network says: of
+# 152 generated people two have such a first hypothesis, both lying; of street photos those that are turned about
 
 
 @dataclass(frozen=True)
