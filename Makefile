@@ -14,7 +14,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PHOTO ?=
 
-.PHONY: demo test lint nano quality setup clean browser addon web
+.PHONY: demo test lint test-web nano quality setup clean browser addon web
 
 setup: .venv/.done
 
@@ -32,6 +32,10 @@ test: .venv/.done
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pyright
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 --durations=10
+
+# A photo dropped on the page of `dinar serve`, in Chromium: minutes where it draws without a GPU.
+test-web: .venv/.done
+	DINAR_MINUTES=1 $(BIN)/python -m pytest tests/test_serve.py -k chromium
 
 lint: .venv/.done
 	$(BIN)/python -m ruff check .

@@ -270,6 +270,7 @@ def test_serve_says_what_it_needs(tmp_path, monkeypatch, capsys):
 
 
 @needs_browser
+@pytest.mark.skipif(not os.environ.get("DINAR_MINUTES"), reason="minutes in a browser without a GPU: make test-web")
 def test_photo_to_avatar_in_chromium(demo_photo: Path, pose_network, tmp_path):
     jobs = Jobs(tmp_path / "jobs", work.make)
     server = uvicorn.Server(uvicorn.Config(web_app(jobs), port=0, log_level="error"))
