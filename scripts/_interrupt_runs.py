@@ -5,7 +5,9 @@ A fork counts its file operations (Python's audit events), and copies its folder
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import shutil
 import signal
@@ -15,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink")
 TORN = 64  # bytes of a file that are there when a write is broken off
@@ -42,8 +45,8 @@ COMMANDS = {
     "export": Command("export {in}/me.avatar -o {out}/me.glb --motion idle"),
     "train": Command(
         "train avatar --data {in}/people --run {out} --preset nano --device cpu --size 64 --texture 32 --rgb-size 32 "
-        "--crop 64 --steps 3 --batch 2 --micro-batch 2 --views 2 --holdout 1 --workers 0 --log-every 1 --show-every 2 "
-        "--save-every 2"
+        "--crop 64 --steps 3 --batch 2 --micro-batch 2 --views 2 --holdout 1 --workers 0 --loop.log-every 1 "
+        "--loop.show-every 2 --loop.save-every 2"
     ),
 }
 
@@ -179,7 +182,22 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """sha256 of a file; of a whole checkpoint that of its content, which pickle may write in several ways."""
+    data = path.read_bytes()
+    if path.suffix == ".pt":
+        import torch
+
+        with contextlib.suppress(Exception):  # torn
+            data = _flat(torch.load(io.BytesIO(data), weights_only=True))
+    return hashlib.sha256(data).hexdigest()
+
+
+def _flat(content: Any) -> bytes:
+    if isinstance(content, dict):
+        return b"".join(f"{k}:".encode() + _flat(v) for k, v in content.items())
+    if isinstance(content, list | tuple):
+        return b"".join(map(_flat, content))
+    return content.numpy().tobytes() if hasattr(content, "numpy") else repr(content).encode()
 
 
 def finished(folder: Path) -> dict[str, str]:

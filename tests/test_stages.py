@@ -157,6 +157,9 @@ def test_memory_gives_the_same_samples(source: Few) -> None:
         a, b = (p.pair(np.random.default_rng(seed)) for p in (fresh, kept))
         assert all(np.allclose(a[k], b[k], atol=1e-3) for k in a)
     assert kept._kept
+    again = People([source], size=SIZE, augmented=False, cached=10)  # as a resumed run: its memory is empty
+    a, b = (p.pair(np.random.default_rng(1)) for p in (kept, again))
+    assert all(np.array_equal(a[k], b[k]) for k in a)
 
 
 def test_the_completed_texture_does_not_hold_the_target(people: People) -> None:

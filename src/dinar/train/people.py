@@ -144,12 +144,14 @@ class People:
             return view_arrays(v, self.body, self.size, self.bags)
         if any((k, person, i) not in self._kept for i in chosen):
             x = view_arrays(self._views(k, person, chosen), self.body, self.size, self.bags)
+            # Of half precision also when first used: a resumed run has an empty cache and ends with the same bytes.
+            x = {n: a.astype(np.float16) if a.ndim == 4 and self.cached else a for n, a in x.items()}
             if len(self._kept) < self.cached:
-                small = {n: a.astype(np.float16) if a.ndim == 4 else a for n, a in x.items()}
-                self._kept |= {(k, person, i): {n: a[j] for n, a in small.items()} for j, i in enumerate(chosen)}
+                self._kept |= {(k, person, i): {n: a[j] for n, a in x.items()} for j, i in enumerate(chosen)}
         else:
             kept = [self._kept[k, person, i] for i in chosen]
-            x = {n: np.stack([a[n] for a in kept]).astype(np.float32) for n in kept[0]}
+            x = {n: np.stack([a[n] for a in kept]) for n in kept[0]}
+        x = {n: a.astype(np.float32) for n, a in x.items()}
         return mirror_arrays(x) if rng.random() < 0.5 else x
 
 
