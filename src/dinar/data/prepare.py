@@ -78,6 +78,7 @@ def prepare(
     work = partial(fit_chunk, masks=out / "masks" if masks else None, each=out / "each" if each else None, body=body)
     # Photos of a chunk that failed as a whole are fitted one by one, so that a single one of them is left out.
     alone: list[Chunk] = []
+    failed: dict[str, str] = {}  # not by what is in the photo (a full disk, no memory): the next run tries again
 
     def finish(chunk: Chunk, outcome: Failure | None) -> None:
         nonlocal count
@@ -85,7 +86,7 @@ def prepare(
             count += len(chunk[0])
         elif len(chunk[0]) == 1:
             count += 1
-            left_out[chunk[0][0].name] = outcome.reason
+            failed[chunk[0][0].name] = outcome.reason
         else:
             alone.extend(([p], chunk[1].with_suffix(f".{k}.npz")) for k, p in enumerate(chunk[0]))
         progress(count, len(photos))
@@ -103,11 +104,13 @@ def prepare(
         tables.append(old.take([i for i, name in enumerate(old.name.tolist()) if name not in fitted]))
         fitted |= set(old.name.tolist())
     left_out = {name: why for name, why in (before | left_out).items() if name not in fitted}
+    failed = {name: why for name, why in failed.items() if name not in fitted}
     if not tables:
-        raise DinarError(f"none of {len(photos)} photos could be read; {next(iter(left_out.values()))}")
+        why = next(iter((left_out | failed).values()))
+        raise DinarError(f"none of {len(photos)} photos could be read; {why}")
     fits = merge_fits(tables)
     fits.save(out / "fits.npz", dinar=__version__, left_out=json.dumps(left_out, sort_keys=True))
-    report = make_report(fits, left_out)
+    report = make_report(fits, left_out | failed)
     with replacing(out / "report.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1, sort_keys=True))
     with replacing(out / "report.txt") as temporary:
