@@ -9,12 +9,10 @@ true error of the joints (MPJPE), the shares that are doubted and refused.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,12 +20,10 @@ import torch
 from dinar.body import Body, load_body
 from dinar.body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from dinar.body.skeleton import BODY
-from dinar.errors import DinarError
 from dinar.fit.fit_file import Fit
 from dinar.fit.judgement import judge
 from dinar.fit.smplify import fit_body
-from dinar.subject import read_subject
-from truth import CHUNK, make, seen
+from truth import CHUNK, arguments, read, seen
 
 ERRORS = (0, 100, 150, 200, math.inf)  # mm
 KNOTTED, LIMB = 0.6, 0.9  # radians: standard deviations of the random turns
@@ -48,25 +44,11 @@ def broken(body: Body, fit: Fit, other: Fit, rng: np.random.Generator) -> dict[s
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--assets")
-    p.add_argument("--motions")
-    p.add_argument("--count", type=int, default=300)
-    p.add_argument("--set", type=Path, default=Path("out/truth"))
-    p.add_argument("--varied", action="store_true", help="all postures, cameras from all sides and heights")
-    p.add_argument("--out", type=Path, default=Path("out/judgement.json"))
-    a = p.parse_args()
+    a = arguments(__doc__)
     torch.set_num_threads(1)
-    people, body, rng = make(a), load_body(), np.random.default_rng(0)
+    body, rng = load_body(), np.random.default_rng(0)
     own = [body.joint(n) for n in BODY]
-    views, known = [], []
-    for i in range(min(a.count, people.num_people)):
-        v = people.views(i)
-        try:
-            views.append(read_subject(next((a.set / v.name / "rgb").iterdir())).view)
-            known.append(v)
-        except DinarError:
-            continue
+    views, known, _ = read(a)
     fits = [f for k in range(0, len(views), CHUNK) for f in fit_body(body, views[k : k + CHUNK], shared_shape=False)]
     rows: list[dict] = []
     for view, v, fit in zip(views, known, fits, strict=True):
@@ -87,8 +69,9 @@ def main() -> None:
                     f"{kind:12s}{f'{low:.0f} to {high:.0f}':>12s}{len(some):5d}"
                     f"{np.mean([r['doubted'] for r in some]):9.3f}{np.mean([r['refused'] for r in some]):9.3f}"
                 )
-    a.out.parent.mkdir(parents=True, exist_ok=True)
-    a.out.write_text(json.dumps(rows))
+    if a.out:
+        a.out.parent.mkdir(parents=True, exist_ok=True)
+        a.out.write_text(json.dumps(rows))
 
 
 if __name__ == "__main__":

@@ -149,17 +149,20 @@ def report(rows: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[st
     return table
 
 
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(about: str | None) -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--assets")
     p.add_argument("--motions")
     p.add_argument("--count", type=int, default=300)
     p.add_argument("--set", type=Path, default=Path("out/truth"))
     p.add_argument("--out", type=Path)
     p.add_argument("--varied", action="store_true", help="all postures, cameras from all sides and heights")
-    a = p.parse_args()
-    torch.set_num_threads(1)
-    people, body = make(a), load_body()
+    return p.parse_args()
+
+
+def read(a: argparse.Namespace) -> tuple[list[View], list[Views], dict[str, str]]:
+    """The pictures of the set as photos are read, their people, and why others were refused."""
+    people = make(a)
     views, known, refused = [], [], {}
     for i in range(min(a.count, people.num_people)):
         v = people.views(i)
@@ -168,6 +171,14 @@ def main() -> None:
             known.append(v)
         except DinarError as e:
             refused[v.name] = str(e)
+    return views, known, refused
+
+
+def main() -> None:
+    a = arguments(__doc__)
+    torch.set_num_threads(1)
+    body = load_body()
+    views, known, refused = read(a)
     start = time.process_time()
     rows = fitted(body, views, known)
     seconds = (time.process_time() - start) / max(len(views), 1)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dinar.body import Body, Posed
+from dinar.export import Clip
 from dinar.fit.view import LANDMARKS, View, photo_camera
 from dinar.scene import Camera, rasterize_mesh
 
@@ -47,3 +48,12 @@ def subject(
         keypoints[i] = *(xy[k].numpy() + noise * rng.normal(size=2)), 0, 1
         world[i] = points[k].numpy() * [1, -1, -1]
     return View(keypoints, world, silhouette(body, posed.vertices[0], camera), H, W), pose[0], posed
+
+
+def bow(body: Body, turns: Mapping[str, Sequence[float]], expression: np.ndarray | None = None) -> Clip:
+    """Three frames: at rest, and twice a bow with an elbow, a knee and the joints of ``turns`` (axis-angle) bent."""
+    pose = np.zeros((3, body.num_joints, 3), np.float32)
+    bent = {"spine2": [0.5, 0, 0], "left_elbow": [0, -0.9, 0.2], "right_knee": [1.1, 0, 0]}
+    for name, turn in {**bent, **turns}.items():
+        pose[1:, body.joint(name)] = turn
+    return Clip("bow", pose, np.array([[0, 0, 0], [0.2, 0.1, 0], [0.2, 0.1, 0]], np.float32), 30, expression)

@@ -17,9 +17,10 @@ from scipy.spatial.transform import Rotation
 
 from dinar.body import Body, load_body
 from dinar.errors import DinarError
-from dinar.export import Clip, build_model, write_fbx
+from dinar.export import build_model, write_fbx
 from dinar.export.fbx import Z_UP, continuous
 from dinar.export.profiles import PROFILES
+from known_body import bow
 
 HERE = Path(__file__).parent
 BLENDER = os.environ.get("DINAR_BPY") or (sys.executable if find_spec("bpy") else None)
@@ -32,20 +33,12 @@ def body() -> Body:
     return load_body()
 
 
-def bow(body: Body) -> Clip:
-    """Frame 1 differs from the rest pose: a bow, an elbow, a knee, a turn of more than half a circle, an open jaw."""
-    pose = np.zeros((3, body.num_joints, 3), np.float32)
-    for name, turn in {"spine2": [0.5, 0, 0], "left_elbow": [0, -0.9, 0.2], "right_knee": [1.1, 0, 0],
-                       "left_collar": [0, 0.1, 0.3], "pelvis": [0, 3.5, 0]}.items():  # fmt: skip
-        pose[1:, body.joint(name)] = turn
-    expression = np.zeros((3, body.num_expression), np.float32)
-    expression[1, body.expression_names.index("jawOpen")] = 0.5
-    return Clip("bow", pose, np.array([[0, 0, 0], [0.2, 0.1, 0], [0.2, 0.1, 0]], np.float32), 30, expression)
-
-
 def write(body: Body, program: str, folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     """The file, and where joints and vertices are in frame 1: metres, y up."""
-    path, clip = folder / f"{program}.fbx", bow(body)
+    path = folder / f"{program}.fbx"
+    jaw = np.zeros((3, body.num_expression), np.float32)
+    jaw[1, body.expression_names.index("jawOpen")] = 0.5
+    clip = bow(body, {"left_collar": [0, 0.1, 0.3], "pelvis": [0, 3.5, 0]}, jaw)  # more than half a circle
     model = build_model(body, torch.zeros(1), None, TEXTURE, [clip], program=program)
     write_fbx(path, model)
     posed = body(torch.zeros(1, 1), *(torch.from_numpy(x[1:2]) for x in (clip.pose, clip.transl, clip.expression)))

@@ -13,11 +13,13 @@ from scipy.spatial.transform import Rotation
 from dinar.body import Body, load_body
 from dinar.body.joint_names import joint_roles
 from dinar.errors import DinarError
-from dinar.export import Clip, build_model, write_glb
+from dinar.export import build_model, write_glb
 from dinar.export.profiles import PROFILES, suffixes_for
+from known_body import bow
 from read_glb import Read
 
 TEXTURE = np.full((8, 8, 3), 128, np.uint8)
+TURNS = {"left_index1": [0.1, 0.2, -0.5], "pelvis": [0, 0.7, 0]}
 
 
 @pytest.fixture(scope="module")
@@ -25,24 +27,16 @@ def body() -> Body:
     return load_body()
 
 
-def bow(body: Body) -> Clip:
-    pose = np.zeros((3, body.num_joints, 3), np.float32)
-    for name, turn in {"spine2": [0.5, 0, 0], "left_elbow": [0, -0.9, 0.2], "right_knee": [1.1, 0, 0],
-                       "left_index1": [0.1, 0.2, -0.5], "pelvis": [0, 0.7, 0]}.items():  # fmt: skip
-        pose[1:, body.joint(name)] = turn
-    return Clip("bow", pose, np.array([[0, 0, 0], [0.2, 0.1, 0], [0.2, 0.1, 0]], np.float32), 30)
-
-
 def written(body: Body, program: str, folder: Path) -> Read:
     path = folder / f"{program}{'.vrm' if program == 'vrm' else '.glb'}"
-    model = build_model(body, torch.zeros(1), None, TEXTURE, [bow(body)], program=program, expressions=False)
+    model = build_model(body, torch.zeros(1), None, TEXTURE, [bow(body, TURNS)], program=program, expressions=False)
     write_glb(path, model)
     return Read(path)
 
 
 @pytest.mark.parametrize("program", [*PROFILES])
 def test_every_program_sees_the_same_movement(body: Body, tmp_path: Path, program: str) -> None:
-    read, clip = written(body, program, tmp_path), bow(body)
+    read, clip = written(body, program, tmp_path), bow(body, TURNS)
     for frame in (0, 1):
         v, joints = read.skinned(0, frame / 30)
         posed = body(torch.zeros(1, 1), *(torch.from_numpy(x[frame])[None] for x in (clip.pose, clip.transl)))

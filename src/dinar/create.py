@@ -1,6 +1,6 @@
 """Photo(s) to avatar: the inference of §3.4, top to bottom.
 
-fit the body -> widen it to the clothes -> sample the texture -> merge views -> complete the unseen -> Avatar
+fit the body -> judge the fit -> dress the body -> sample the texture -> merge views -> complete the unseen -> Avatar
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ..photo.surface import SURFACE_BODY
 from ..scene import interpolate, rasterize_mesh
 from ..scene.crop import crop_box, warp_crop
 from .fit_file import Fit
+from .objective import person_height
 from .smplify import MAIN
 from .view import LANDMARKS, View
 
@@ -92,8 +93,8 @@ def judge(
     xy = fit.camera.project(body.keypoints(posed)[0, index])[0].numpy()
     points = view.keypoints[list(MAIN)]
     known = points[:, 3] > SEEN
-    height = max(float(np.ptp(view.keypoints[:, 1])), 1.0)
-    missed = float(np.linalg.norm(xy - points[:, :2], axis=1)[known].mean() / height * 100) if known.any() else np.nan
+    off = np.linalg.norm(xy - points[:, :2], axis=1)[known] / person_height(view) * 100
+    missed = float(off.mean()) if known.any() else np.nan
     depth = {n: float(fit.camera.project(body.keypoints(posed)[0, body.keypoint_index(n)][None])[1])
              for n in ("nose", "left_ear", "right_ear")}  # fmt: skip
     face = depth["nose"] < (depth["left_ear"] + depth["right_ear"]) / 2

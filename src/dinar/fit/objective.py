@@ -93,7 +93,7 @@ class Objective:
         inside = ((self.x2 > 0) & (self.x2 < size[:, None])).all(-1)
         weight = torch.tensor([LANDMARKS[i][1] for i in used])
         self.weight = weight * torch.where(self.visible > 0, self.visible.clamp(min=FAINT), 0) * inside
-        self.height = torch.tensor([_person_height(v) for v in views])  # [B] pixels
+        self.height = torch.tensor([person_height(v) for v in views])  # [B] pixels
         self.focal = torch.tensor([focal or FOCAL * max(v.height, v.width) for v in views])
         self.centre = size / 2
         self.standing = torch.tensor([float(s.standing) for s in starts])
@@ -206,7 +206,7 @@ class Objective:
         return slope(hips - ankles, MIN_LEG).square() + slope(shoulders - hips, MIN_TORSO).square()
 
 
-def _person_height(v: View) -> float:
+def person_height(v: View) -> float:
     """Pixels from the highest to the lowest visible landmark."""
     visible = v.keypoints[:, 3] > FAINT
     y = v.keypoints[visible, 1] if visible.sum() > LEAST_LANDMARKS else v.keypoints[:, 1]

@@ -178,7 +178,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             out = ImageCms.profileToProfile(colour, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except Exception:
+        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
             out = None  # a damaged profile, or one of another colour space than the pixels
     out = out or colour.convert("RGB")
     if alpha:
