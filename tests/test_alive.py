@@ -68,7 +68,12 @@ def test_the_arm_without_a_bag_waves(avatar: Avatar) -> None:
         x, y = xy[avatar.body.vertex_part == PARTS.index(f"{side}_hand")].T
         labels[y, x] = CLASSES.index("bag")
         chosen = with_free_arm(avatar, dataclasses.replace(s, labels=labels), f, wave)
-        assert moving_arms(avatar, chosen) != [side]
+        assert moving_arms(avatar, chosen) == ["left" if side == "right" else "right"]
+    both = np.full(s.alpha.shape, CLASSES.index("outer"), np.uint8)  # both hands in the coat's pockets
+    kept = with_free_arm(avatar, dataclasses.replace(s, labels=both), f, wave)
+    assert moving_arms(avatar, kept) == [] and not torch.equal(
+        kept.rotations[:1].expand_as(wave.rotations), kept.rotations
+    )
 
 
 @pytest.fixture(scope="module")

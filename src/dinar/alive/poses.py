@@ -27,6 +27,7 @@ from ..subject import Subject
 HOLD = 0.4  # seconds in the pose of the photo, before and after
 EASE = 0.6  # seconds from that pose into the motion, and back
 HELD = 0.02  # of the person's height: a bag this near to a hand is held by it
+IN_SIGHT = 0.15  # of a hand's vertices, on skin, gloves or background in the photo: with fewer it is in a pocket
 BUSY = 25  # degrees: an arm or the legs that turn further in a motion take its rotations, others keep the photo's
 
 _ARMS = {side: [f"{side}_{joint}" for joint in ("collar", "shoulder", "elbow", "wrist")] for side in ("left", "right")}
@@ -61,8 +62,8 @@ def from_photo(avatar: Avatar, motion: Motion) -> tuple[Tensor, Tensor]:
 
 
 def with_free_arm(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Motion:
-    """The motion, or its mirror image where it moves one arm alone and the other is freer: it holds nothing, and is
-    farther from the body in the photo."""
+    """The motion, or its mirror image where it moves one arm alone and the other is freer: farther from the body in the
+    photo. An arm is not free whose hand holds a bag or is in a pocket; if neither is, the arms do not move."""
     arms = moving_arms(avatar, motion)
     if len(arms) != 1:
         return motion
@@ -71,11 +72,30 @@ def with_free_arm(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) ->
     nearest = lambda a, b: torch.cdist(a[::7], b[::7]).amin(1)  # noqa: E731
     rest = of("torso", "left_leg", "right_leg")
     free = {side: float(nearest(of(f"{side}_arm", f"{side}_hand"), rest).mean()) for side in _ARMS}
-    bag = () if subject.labels is None else np.argwhere(subject.labels == CLASSES.index("bag"))[:, ::-1].copy()
-    if len(bag):
-        held = {side: float(nearest(of(f"{side}_hand"), torch.from_numpy(bag).float()).min()) for side in _ARMS}
-        free = {side: d if held[side] > HELD * float(np.ptp(v[:, 1].numpy())) else -1.0 for side, d in free.items()}
-    return mirrored(motion) if free[arms[0]] < min(free[s] for s in _ARMS if s != arms[0]) else motion
+    if subject.labels is not None:
+        held = HELD * float(np.ptp(v[:, 1].numpy()))
+        free = {side: d for side, d in free.items() if _free(subject.labels, of(f"{side}_hand"), held)}
+    if not free:
+        return without_arms(motion)
+    return motion if max(free, key=lambda side: free[side]) == arms[0] else mirrored(motion)
+
+
+def _free(labels: np.ndarray, hand: Tensor, held: float) -> bool:
+    """Whether a hand, vertices [N, 2] in the picture, holds no bag, nearer than ``held`` pixels, and is in sight."""
+    bag = np.argwhere(labels == CLASSES.index("bag"))[:, ::-1].copy()
+    if len(bag) and float(torch.cdist(hand[::7], torch.from_numpy(bag[::7]).float()).min()) <= held:
+        return False
+    x, y = np.clip(np.floor(hand.numpy()).astype(int), 0, [labels.shape[1] - 1, labels.shape[0] - 1]).T
+    return bool(
+        np.isin(labels[y, x], [CLASSES.index(c) for c in ("background", "skin", "accessory")]).mean() > IN_SIGHT
+    )
+
+
+def without_arms(motion: Motion) -> Motion:
+    """The motion with the arms and fingers as in its first frame."""
+    arms = torch.tensor([_side_of_arm(name) is not None for name in motion.joint_names])
+    R = torch.where(arms[:, None, None], motion.rotations[:1], motion.rotations)
+    return dataclasses.replace(motion, rotations=R)
 
 
 def mirrored(motion: Motion) -> Motion:

@@ -32,6 +32,10 @@ GROW = 0.006  # of the person's height: how much wider the hole is than the pers
 GROW_ARM = 0.02  # likewise around an arm that will move: the mesh's arm may lie beside it
 CLOSED, BESIDE = 0.06, 0.03  # likewise of the body behind that arm: between its parts, and next to them
 EDGE = 0.15, 0.03  # of the person's height: how far hair, cloth and what is held may lie outside of the mesh; of arms
+SOLID = (
+    0.005,
+    0.01,
+)  # of the person's height inside the outline of an arm: the photo's outline may still cut it, and not
 STILL = 0.3, 0.8  # pixels: what moved less is the photo itself, what moved further is drawn
 FADE = 0.3  # seconds from the photo to the composed picture
 SHADOW, SOLE, SOFT = 0.35, 0.07, 0.03  # darkness; of the body's height: what stands on the ground; softness
@@ -202,7 +206,9 @@ def person(
 
     share = (covered * frontal * np.clip(5 * matte - 4, 0, 1))[..., None]
     colour = share * photo[..., :3] + (1 - share) * drawn[..., :3]
-    alpha = covered * (1 - shown * (1 - np.clip(2 * matte, 0, 1)))
+    depth = cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 3) / (SAMPLES * scene.height)
+    cut = np.where(arm, np.clip((SOLID[1] - depth) / (SOLID[1] - SOLID[0]), 0, 1), 1)
+    alpha = covered * (1 - cut * shown * (1 - np.clip(2 * matte, 0, 1)))
     rim = near * beside * (1 - alpha)
     total = colour * alpha[..., None] + photo[..., :3] * rim[..., None]
     moved = np.hypot(x - x0 - (xx + 0.5) / SAMPLES, y - y0 - (yy + 0.5) / SAMPLES)

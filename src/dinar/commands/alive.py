@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..alive.poses import with_free_arm
+from ..alive.poses import moving_arms, with_free_arm
 from ..alive.scene import frames, take_apart
 from ..body.readers import load_motion
 from ..create import CreateOptions, create
@@ -41,7 +41,9 @@ def run(c: Alive) -> None:
     avatar = create(c.photo, o, body=open_body(c), progress=lambda s: say(f"  {s}"))
     say("  taking the person out of the photo")
     subject, fit = avatar.work.subjects[0], avatar.work.fits[0]
-    motion = with_free_arm(avatar, subject, fit, motion)
+    asked, motion = motion, with_free_arm(avatar, subject, fit, motion)
+    if moving_arms(avatar, asked) and not moving_arms(avatar, motion):
+        say("  neither hand is free (each holds something or is in a pocket): the arms stay as they are")
     scene = take_apart(avatar, subject, fit, motion)
     n = write_video(c.out, frames(scene, motion), c.fps, progress=sys.stderr.isatty())
     say(f"{c.out}: {n} frames in {time.perf_counter() - start:.1f} s")
