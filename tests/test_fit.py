@@ -15,11 +15,13 @@ from dinar.body.skeleton import BODY
 from dinar.errors import DinarError
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.offsets import Silhouette, fit_offsets
+from dinar.fit.pockets import FARTHEST, _shows, hide_hands
 from dinar.fit.smplify import fit_body
 from dinar.fit.view import is_standing, photo_camera
+from dinar.labels import LABEL
 from dinar.photo.pose import BodyGuess
 from dinar.photo.surface import towards
-from dinar.scene import orbit
+from dinar.scene import orbit, rasterize_mesh
 from dinar.scene.crop import crop_box, warp_crop
 from known_body import BETAS, TRANSL, H, W, silhouette, subject
 
@@ -196,3 +198,24 @@ def test_fingers_follow_the_hand_landmarks(body: Body) -> None:
     right = [j for j, n in enumerate(body.joint_names) if n.startswith("right")]
     assert torch.equal(found.pose[right], relaxed[right])
     assert fit_fingers(body, fit, {"left": None, "right": None}) is fit
+
+
+def test_hands_under_cloth_lie_behind_it(body: Body) -> None:
+    """A hand before the belly; the parse shows a coat there."""
+    betas, pose, zero = torch.zeros(body.num_betas), torch.zeros(body.num_joints, 3), torch.zeros(body.num_vertices, 3)
+    for name, turn in (("shoulder", (0.0, 0.0, 0.5)), ("elbow", (0.0, 0.7, 0.7))):
+        pose[body.joint(f"right_{name}")] = torch.tensor(turn)
+    v = body(betas[None], pose[None]).vertices[0]
+    camera = orbit(v, 0, height=300, width=300)
+    shown = lambda p: _shows(  # noqa: E731
+        body, rasterize_mesh(body(betas[None], p[None]).vertices[0], body.faces, camera).face[0].numpy(), "right_hand"
+    )
+    mask, labels = silhouette(body, v, camera), np.full((300, 300), LABEL["outer"], np.uint8)
+    fit = Fit(betas, pose, torch.zeros(3), camera, 0.0)
+    hidden = hide_hands(body, fit, Silhouette(mask, pose, torch.zeros(3), camera, labels=labels), zero)
+    assert shown(pose).sum() > 100 > 10 * shown(hidden.pose).sum()
+    wrist = lambda p: body(betas[None], p[None]).joints[0, [body.joint("right_wrist")]]  # noqa: E731
+    (before, near), (after, far) = (camera.project(wrist(p)) for p in (pose, hidden.pose))
+    assert (before - after).norm() < 2 and 0.05 < far - near < FARTHEST + 0.01
+    labels[shown(pose)] = LABEL["skin"]
+    assert hide_hands(body, fit, Silhouette(mask, pose, torch.zeros(3), camera, labels=labels), zero) is fit

@@ -23,7 +23,7 @@ from dinar.scene import interpolate, orbit, rasterize_mesh
 from dinar.subject import Subject
 from dinar.synthetic.export import synthesize
 from dinar.synthetic.source import Synthetic
-from dinar.texture.agreement import agreeing, before_the_body
+from dinar.texture.agreement import evidence_of, in_crop, near_arms
 from dinar.train.presets import PRESETS
 from dinar.train.surface import losses, measure, start_net, train
 from dinar.views import SURFACE_UNIT, decode_surface, encode_surface
@@ -226,14 +226,22 @@ def test_pixels_of_a_limb_before_the_trunk_are_not_sampled():
         keypoints[KEYPOINTS.index(f"left_{i}")] = 2 * x + 1, 2 * y + 1, 0, 1
     surface = SurfaceMap(M, probability, points, scale, np.eye(3))
     view = View(keypoints, None, np.ones((200, 200), bool), 200, 200, surface=surface)
-    left_out = lambda labels=None: before_the_body(  # noqa: E731
+    evidence = lambda labels=None: evidence_of(  # noqa: E731
         body, Subject(rgb, np.ones((200, 200)), view, "", {}, 1, 1, labels), vertices, camera)  # fmt: skip
+    left_out = lambda labels=None: evidence(labels).before  # noqa: E731
     assert not left_out().any()
+    behind = mesh & np.isin(part, [SURFACE_PARTS.index(n) for n in ("head", "torso", "left_thigh", "right_thigh")])
+    near = cv2.dilate((behind & near_arms(surface, keypoints)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    agree = mesh & (part < SURFACE_PARTS.index("left_forearm")) & ~near
+    assert np.array_equal(evidence().sure, agree) and agree.any()
+    doubtful = tuple(np.argwhere(agree)[0])
+    probability[doubtful] *= 0.5
+    assert evidence().sure.sum() == agree.sum() - 1 and not evidence().sure[doubtful]
     limb, torso = (1 + SURFACE_PARTS.index(n) for n in ("left_forearm", "torso"))
     probability[square] = 0
     probability[square][..., limb] = 1
     assert left_out()[square].all() and left_out().sum() == 81  # and its rim
-    kept = agreeing(surface, left_out(), box, 240)
+    kept = ~in_crop(surface, left_out(), box, 240)
     v, u = ((np.array([y, x]) * 2 + 1 - np.array([20, 10])) * 1.5).astype(int)
     assert not kept[v, u] and kept[v - 60, u] and kept.mean() > 0.9
     probability[square][..., [limb, torso]] = 0.2, 0.8  # a little evidence counts where the pixels look unlike others

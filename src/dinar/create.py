@@ -23,6 +23,7 @@ from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit
 from .fit.judgement import Judgement, judge
 from .fit.offsets import Silhouette, fit_offsets
+from .fit.pockets import hide_hands
 from .fit.shells import finish, fit_shells
 from .fit.smplify import fit_body
 from .labels import Convention
@@ -38,7 +39,7 @@ from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
-from .texture.agreement import agreeing, before_the_body
+from .texture.agreement import evidence_of, in_crop
 from .texture.occlusion import occlusion_outlines
 from .version import __version__
 
@@ -69,8 +70,8 @@ class CreateOptions(NeuralOptions):
     """Skirts, dresses and long coats as a surface of their own, where the parse shows them."""
     occlusion: bool = True
     """Take no colours along the outlines of limbs in front of the body, where the fit is uncertain (paper, §3.5)."""
-    # Take no colours of forearms and hands for the body behind them, where the surface network or the parser sees one
-    # and the fitted mesh has none: they would stay printed on it. Only with --body anny.
+    # Ask the surface network which colours are the body's own. Those of forearms and hands in front of it are not
+    # taken, which would stay printed on it; those along outlines are, where it is sure of them. Only with --body anny.
     evidence: bool = True
     refuse: bool = True
     """Make no avatar of a photo whose fitted body is certainly wrong. Not judged where you give the --fit."""
@@ -183,6 +184,8 @@ def create(
     lap("shells")
     if widened:
         D = torch.from_numpy(finish(body, betas, fit_offsets(body, betas, silhouettes, start=form)))
+        fits = [hide_hands(body, f, own, D, s.view.surface, (k for k, h in s.hands.items() if h is not None))
+                for s, f, own in zip(subjects, fits, silhouettes, strict=True)]  # fmt: skip
     lap("offsets")
 
     progress("sampling the texture")
@@ -287,12 +290,15 @@ def take_shot(
     camera = fit.camera.crop(*box, size, size)
     vertices = body(fit.betas[None], fit.pose[None], fit.transl[None], offsets=offsets).vertices[0]
     shot = shoot(body, vertices, camera, np.clip(rgb, 0, 1), alpha > 0.5)
+    unsure = np.zeros((size, size), bool)
     if occlusion:
-        shot.usable &= ~occlusion_outlines(body, rasterize_mesh(vertices, body.faces, camera))
+        unsure = occlusion_outlines(body, rasterize_mesh(vertices, body.faces, camera))
     surface = s.view.surface
     if evidence:
         assert surface is not None
-        shot.usable &= agreeing(surface, before_the_body(body, s, vertices, fit.camera), box, size)
+        e = evidence_of(body, s, vertices, fit.camera)
+        unsure = unsure & ~in_crop(surface, e.sure, box, size) | in_crop(surface, e.before, box, size)
+    shot.usable &= ~unsure
     if s.labels is not None:
         x0, y0, k = box
         y, x = np.mgrid[:size, :size]

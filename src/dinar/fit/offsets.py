@@ -29,7 +29,7 @@ from .clothing import CLASS_STIFFNESS, TOES, class_stiffness, closed_shoes, ears
 SIZE = 512  # pixels of the crop in which contours are matched
 REACH = 0.12  # metres searched on either side of the contour
 ROBUST = 0.08  # metres at which a match counts half
-MEMBRANE, DECAY = 0.02, 0.3  # smoothness of the offset along the normal; metres over which it dies out
+MEMBRANE, DECAY = 0.007, 0.3  # smoothness of the offset along the normal; metres over which it dies out
 PLATE = 3e-5  # smoothness of the free offsets
 LOOSE = 0.5  # zero prior of the free offsets, times that of the offset along the normal
 SYMMETRY = 0.3  # coupling of the left and the right half

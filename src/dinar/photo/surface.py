@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..nets.surface import HINTS, SurfaceNet
+from ..nets.surface import HINTS, SURFACE_PARTS, SurfaceNet
 from .blazepose import KEYPOINTS
 from .parser_input import SEEN, STRIDE, warp
 
@@ -19,6 +19,7 @@ WEIGHTS = Path(__file__).parent.parent / "weights" / "surface"
 MARGIN = 0.06  # around the person, of the crop's shorter side
 SURFACE_BODY = "anny"  # whose rest pose the network knows
 OUTSIDE = 128  # grey outside of the photo
+HANDS = [i for i, n in enumerate(SURFACE_PARTS) if n.endswith("hand")]
 _HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right")
 _CHAINS = (("shoulder", "elbow", "wrist", "index"), ("hip", "knee", "ankle", "foot_index"), ("shoulder", "hip"))
 NEARER, FARTHER = 255, 130  # of a limb's chain: the half next to the trunk, and the rest
@@ -65,6 +66,11 @@ class SurfaceMap:
         p, scale = self.probability[row, column, 1:], self.scale[row, column]
         beyond = np.linalg.norm(self.points[row, column] - rest[:, None], axis=-1) - slack
         return (p * np.exp(-np.maximum(beyond, 0) / scale)).sum(1)
+
+    def hand(self, xy: np.ndarray) -> np.ndarray:  # [N, 2] photo pixels, centres at .5
+        """[N] float32 in [0, 1]: how likely the pixel shows a hand."""
+        column, row = self.cells(xy)
+        return self.probability[row, column][:, [1 + i for i in HANDS]].sum(1)
 
 
 def has_surface() -> bool:

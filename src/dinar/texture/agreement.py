@@ -3,9 +3,13 @@
 Three witnesses: keypoints say where forearms and hands are, the surface network and the human parser what a pixel there
 shows. What looks unlike its surroundings would leave a visible print: little evidence is enough. A sleeve before a coat
 of the same cloth leaves hardly any, and taking it out would cost colours of the coat: it needs more.
+
+The same network confirms most of the pixels along the outlines of limbs (:mod:`.occlusion`): they are sampled.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,7 +20,7 @@ from ..labels import LABEL
 from ..nets.surface import SURFACE_PARTS, vertex_surface_parts
 from ..photo.blazepose import KEYPOINTS
 from ..photo.parser_input import SEEN, warp
-from ..photo.surface import SurfaceMap
+from ..photo.surface import HANDS, SurfaceMap
 from ..scene import Camera, interpolate, rasterize_mesh
 from ..subject import Subject
 
@@ -25,22 +29,29 @@ REACH = 8  # cells beside the lines through a forearm's and a hand's keypoints
 LIMB, ALIKE = 0.01, 0.1  # least evidence for a limb of pixels that look unlike their surroundings, and of others
 AROUND = 6.0  # cells: radius of the surroundings
 COLOUR = 0.2  # difference from the mean colour around from which a pixel looks unlike it
+SURE = 0.7  # least likelihood that a pixel on an outline shows what the mesh has there, for it to be sampled
 SHARE = 0.2  # of the surroundings that have a pixel's class, under which it looks unlike them
 _BARE = [LABEL[n] for n in ("skin", "face", "accessory", "bag", "glasses")]  # what a hand may look like
 _BEHIND = [SURFACE_PARTS.index(n) for n in ("head", "torso", "left_thigh", "right_thigh")]
-_HANDS = [i for i, n in enumerate(SURFACE_PARTS) if n.endswith("hand")]
 _FOREARMS = [i for i, n in enumerate(SURFACE_PARTS) if n.endswith("forearm")]
 _LINES = (("elbow", "wrist"), ("wrist", "index"), ("wrist", "pinky"), ("wrist", "thumb"))
 
 
-def before_the_body(
+@dataclass(frozen=True)
+class Evidence:
+    """What the cells of a surface map say about the mesh over them, [h, w] bool."""
+
+    before: np.ndarray  # a forearm or a hand, where the mesh has head, trunk or thigh
+    sure: np.ndarray  # what the mesh has; never where a forearm would leave a print
+
+
+def evidence_of(
     body: Body,
     s: Subject,  # with a surface map
     vertices: torch.Tensor,  # [V, 3] world, metres: the fitted mesh
     camera: Camera,  # of the whole photo
-) -> np.ndarray:
-    """[h, w] bool in the cells of the surface map: pixels of a forearm or a hand where the mesh has head, trunk or
-    thigh."""
+) -> Evidence:
+    """Compare the photo with the fitted mesh."""
     surface = s.view.surface
     assert surface is not None
     h, w = surface.probability.shape[:2]
@@ -51,9 +62,9 @@ def before_the_body(
     ys, xs = np.where(f.mask[0].numpy())
     part = np.full((h, w), 255, np.uint8)
     part[ys, xs] = vertex_surface_parts(body)[body.faces[f.face[0].numpy()[ys, xs], 0]]
-    against = np.zeros((h, w), np.float32)
+    against = np.ones((h, w), np.float32)
     against[ys, xs] = 1 - surface.agreement_at(xs, ys, rest[ys, xs])
-    forearm, hand = (surface.probability[..., [1 + i for i in some]].sum(-1) for some in (_FOREARMS, _HANDS))
+    forearm, hand = (surface.probability[..., [1 + i for i in some]].sum(-1) for some in (_FOREARMS, HANDS))
     worn, bare = None, np.zeros((h, w), bool)
     if s.labels is not None:  # the network takes coats beside hanging hands for hands
         worn = cv2.warpAffine(s.labels, surface.M, (w, h), flags=cv2.INTER_NEAREST)
@@ -63,9 +74,11 @@ def before_the_body(
     evidence = np.where(behind, (forearm + hand) * against, 0)
     colour = warp(s.rgb, surface.M, (h, w)).astype(np.float32) / 255
     least = np.where(unlike(colour, worn, behind & (evidence < LIMB)), LIMB, ALIKE)
-    limb = near_arms(surface, s.view.keypoints) & ((evidence > least) | bare)
-    rim = cv2.dilate(limb.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # else unseen texels take its colours
-    return behind & rim
+    near = near_arms(surface, s.view.keypoints)
+    limb = near & ((evidence > least) | bare)
+    rim = lambda cells: cv2.dilate(cells.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # noqa: E731
+    # with their rim: else the unseen texels beside them take the limb's colours
+    return Evidence(behind & rim(limb), (against < 1 - SURE) & ~rim(behind & near))
 
 
 def near_arms(surface: SurfaceMap, keypoints: np.ndarray) -> np.ndarray:  # [33, 4] photo pixels, visibility
@@ -98,16 +111,16 @@ def unlike(
     return out
 
 
-def agreeing(
+def in_crop(
     surface: SurfaceMap,
-    left_out: np.ndarray,  # [h, w] bool of :func:`before_the_body`
+    cells: np.ndarray,  # [h, w] bool
     box: tuple[float, float, float],  # x0, y0, scale of a crop
     size: int,  # pixels a side of the crop
 ) -> np.ndarray:
-    """[size, size] bool: pixels of the crop that may be sampled."""
+    """[size, size] bool: pixels of the crop that lie in such cells."""
     x0, y0, k = box
     A = surface.M[:, :2] / k  # crop pixels (centres at integers) to cells
     M = np.c_[A, surface.M[:, 2] + surface.M[:, :2] @ (np.array([x0, y0]) + 0.5 / k - 0.5)]
-    found = cv2.warpAffine(left_out.astype(np.float32), M, (size, size),
+    found = cv2.warpAffine(cells.astype(np.float32), M, (size, size),
                            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)  # fmt: skip
-    return found < 0.5
+    return found >= 0.5

@@ -186,6 +186,8 @@ def _restored(
         arm, along = of_kind(s, "arm"), s.chart[:, 0]
         wrist = arm & (along > np.quantile(along[arm], WRIST)) & seen & (lam > CONFIDENT)
         bare = wrist & ~unlike(colour, skin) if skin is not None else wrist
+        if worn is not None:  # white cuffs are like skin in bright light
+            bare &= worn == LABEL["skin"]
         if bare.sum() > WRIST_TEXELS:
             skin = np.median(colour[bare], 0)
         if skin is not None:
