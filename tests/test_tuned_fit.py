@@ -179,7 +179,7 @@ def test_the_edge_of_a_wide_coat_is_found(widened) -> None:
 
 def test_far_edges_count_but_less(body: Body, widened) -> None:
     assert widened.iou > 0.87
-    assert widened.size[part(body, "hand")].max() < 0.034
+    assert widened.size[part(body, "hand")].max() < 0.044
 
 
 def test_the_hidden_half_is_as_wide_as_the_seen_one(widened) -> None:
@@ -193,10 +193,10 @@ def test_the_front_of_a_coat_widens_with_its_edge(widened) -> None:
 def test_offsets_are_smoother_than_the_edge(body: Body, widened) -> None:
     edges = np.concatenate([body.faces[:, [0, 1]], body.faces[:, [1, 2]]])
     edges = edges[(widened.outer & widened.left)[edges].all(1)]
-    assert np.linalg.norm(widened.D[edges[:, 0]] - widened.D[edges[:, 1]], axis=1).mean() < 0.0102
+    assert np.linalg.norm(widened.D[edges[:, 0]] - widened.D[edges[:, 1]], axis=1).mean() < 0.011
 
 
 def test_hands_and_faces_keep_their_shape(body: Body, widened) -> None:
     r = regions(body)
-    assert widened.size[part(body, "hand")].max() < 0.034
-    assert widened.size[r.face].max() < 0.065 and widened.size[r.cavity].max() < 0.0012
+    assert widened.size[part(body, "hand")].max() < 0.044
+    assert widened.size[r.face].max() < 0.065 and widened.size[r.cavity].max() < 0.0006

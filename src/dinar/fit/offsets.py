@@ -37,13 +37,13 @@ SIDEWAYS = (0.7, 0.9)  # sine between front and camera from which a half counts 
 FROM_SIDE = 10.0  # times SYMMETRY, for the offset along the normal of a hidden half; 1 for the free ones, else 0
 MOST_IN, MOST_OUT = 0.04, 0.15  # metres: bounds of the offset along the normal
 STIFFNESS = {
-    "hand": 300.0,
-    "foot": 4.0,
-    "toes": 60.0,
-    "face": 300.0,
-    "ears": 30.0,
-    "cavity": 1e4,
-    "shell": 20.0,
+    "hand": 900.0,
+    "foot": 12.0,
+    "toes": 180.0,
+    "face": 900.0,
+    "ears": 90.0,
+    "cavity": 3e4,
+    "shell": 60.0,
 }  # times the zero prior
 NORMALS = 0.02  # metres over which the normals are smoothed
 TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
