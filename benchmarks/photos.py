@@ -27,7 +27,7 @@ from dinar.fit.view import is_standing
 from dinar.preview import new_pose, outlines
 from dinar.scene import rasterize_mesh
 from dinar.scene.crop import crop_box, warp_crop
-from dinar.scene.textured import over, to_uint8
+from dinar.scene.textured import over, render_textured, to_uint8
 
 SIZE, TILE = 512, 320
 GALLERY = 8  # photos in the gallery, evenly spread over the list
@@ -41,6 +41,18 @@ def bag_labels(labels: Path) -> list[int]:
 
 def silhouette(body, vertices, camera) -> np.ndarray:
     return rasterize_mesh(vertices, body.faces, camera).mask[0].numpy()
+
+
+def widened(on: np.ndarray, by: int) -> np.ndarray:  # [H, W] bool, pixels
+    return cv2.dilate(on.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)) > 0
+
+
+def sampled(avatar, camera) -> np.ndarray:
+    """[H, W] bool: pixels whose colour was sampled from the photo, not restored."""
+    seen = np.repeat((avatar.lam > 0)[..., None] * np.uint8(255), 3, 2)
+    a = avatar.body.atlas
+    rgba = render_textured(avatar.vertices(), avatar.body.faces, a.uv, a.faces, seen, camera)
+    return (rgba[..., 0] > 0.99) & (rgba[..., 3] > 0.99)
 
 
 def lean(body, avatar) -> tuple[float, float]:
@@ -63,11 +75,14 @@ def measure(path: Path, labels: Path | None, bags: list[int]) -> tuple[dict, np.
     work: Work = avatar.work
     s, fit = work.subjects[0], work.fits[0]
     mask = s.alpha > 0.5
+    # the body goes on behind a bag, which the mask leaves out
+    beside = np.ones_like(mask) if s.view.front is None else ~widened(s.view.front, mask.shape[0] // 200)
     dressed = silhouette(avatar.body, avatar.vertices(), fit.camera)
     naked = silhouette(body, body(avatar.betas[None], avatar.pose[None], avatar.transl[None]).vertices[0], fit.camera)
     row = {
         "photo": path.stem, "seconds": seconds, "steps": work.seconds, "keypoint_error": fit.keypoint_error,
         "iou_body": iou(naked, mask), "iou_dressed": iou(dressed, mask), "people": s.count,
+        "iou_beside_bags": iou(dressed & beside, mask & beside),
         "doubts": avatar.meta["judgement"][0]["doubts"],
     }  # fmt: skip
     if labels and (labels / f"{path.stem}.png").exists():
@@ -82,7 +97,9 @@ def measure(path: Path, labels: Path | None, bags: list[int]) -> tuple[dict, np.
     rgba = avatar.render(avatar.pose, fit.camera.crop(*box, SIZE, SIZE), transl=avatar.transl)
     same = over(rgba)
     row |= {"psnr": psnr(same, masked), "ms_ssim": ms_ssim(same, masked),
-            "psnr_inside": psnr(same, masked, (alpha[..., 0] > 0.99) & (rgba[..., 3] > 0.99))}  # fmt: skip
+            "psnr_inside": psnr(same, masked, (alpha[..., 0] > 0.99) & (rgba[..., 3] > 0.99)),
+            "psnr_beside_bags": psnr(same, masked, warp_crop(beside.astype(np.float32), box, SIZE, 1) > 0.5),
+            "psnr_sampled": psnr(same, masked, sampled(avatar, fit.camera.crop(*box, SIZE, SIZE)))}  # fmt: skip
     if is_standing(s.view.keypoints):
         row["lean_torso"], row["lean_legs"] = lean(body, avatar)
     mesh = rgba[..., 3] > 0.5
@@ -103,7 +120,8 @@ def summary(rows: list[dict]) -> dict:
     take = lambda k: np.array([r[k] for r in good if k in r])  # noqa: E731
     out: dict = {"photos": len(rows), "success": len(good), "doubted": sum(bool(r["doubts"]) for r in good)}
     for k in ("seconds", "keypoint_error", "mask_iou", "mask_iou_no_bags", "iou_body", "iou_dressed",
-              "iou_dressed_labels", "psnr", "psnr_inside", "ms_ssim"):  # fmt: skip
+              "iou_beside_bags", "iou_dressed_labels", "psnr", "psnr_beside_bags", "psnr_inside", "psnr_sampled",
+              "ms_ssim"):  # fmt: skip
         v = take(k)
         if len(v):
             worst = v.max() if k in ("seconds", "keypoint_error") else v.min()

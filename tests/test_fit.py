@@ -13,12 +13,14 @@ from dinar.body import Body
 from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY
 from dinar.errors import DinarError
+from dinar.fit.face import CORNERS, EYES, LIPS, NEUTRAL, UPRIGHT, fit_expression
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.offsets import Silhouette, fit_offsets
 from dinar.fit.pockets import FARTHEST, _shows, hide_hands
 from dinar.fit.smplify import fit_body
 from dinar.fit.view import is_standing, photo_camera
 from dinar.labels import LABEL
+from dinar.photo.landmarks import Landmarks
 from dinar.photo.pose import BodyGuess
 from dinar.photo.surface import towards
 from dinar.scene import orbit, rasterize_mesh
@@ -219,3 +221,22 @@ def test_hands_under_cloth_lie_behind_it(body: Body) -> None:
     assert (before - after).norm() < 2 and 0.05 < far - near < FARTHEST + 0.01
     labels[shown(pose)] = LABEL["skin"]
     assert hide_hands(body, fit, Silhouette(mask, pose, torch.zeros(3), camera, labels=labels), zero) is fit
+
+
+def test_a_smile_is_read_and_a_face_turned_away_is_not(body: Body) -> None:
+    def face(width: float, height: float, gap: float, yaw: float = 0.0) -> Landmarks:
+        p = np.zeros((468, 3), np.float32)  # x right, y up, z to the camera, in distances of the eyes
+        p[list(EYES[0]), 0], p[list(EYES[1]), 0], p[UPRIGHT[0], 1] = -0.5, 0.5, -2
+        p[[*CORNERS], 0], p[[*CORNERS], 1] = (-width / 2, width / 2), height - 1
+        p[[*LIPS], 1] = -1 + gap / 2, -1 - gap / 2
+        turn = axis_angle_to_matrix(torch.tensor([0, yaw, 0])).numpy()
+        return Landmarks(100 * (p @ turn.T) * [1, -1, -1], None, 1.0, None)
+
+    value = lambda f, n: float(fit_expression(body, f)[body.expression_names.index(n)])  # noqa: E731
+    assert fit_expression(body, face(*NEUTRAL)).abs().max() < 1e-4
+    smile = face(1.0, 0.07, 0.1)
+    assert value(smile, "mouthSmileLeft") == value(smile, "mouthSmileRight") > 0.3 > value(smile, "jawOpen")
+    assert value(face(0.8, 0.0, 0.5), "jawOpen") > 0.5
+    assert value(face(1.0, 0.07, 0.1, yaw=0.6), "mouthSmileLeft") == pytest.approx(value(smile, "mouthSmileLeft"))
+    for nothing in (face(1.0, 0.07, 0.1, yaw=1.0), None):
+        assert not fit_expression(body, nothing).any()

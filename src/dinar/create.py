@@ -19,6 +19,7 @@ from .avatar import Avatar
 from .body import Body, load_body
 from .bounds import check_options
 from .errors import DinarError
+from .fit.face import fit_expression
 from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit
 from .fit.judgement import Judgement, judge
@@ -189,7 +190,9 @@ def create(
     lap("offsets")
 
     progress("sampling the texture")
-    shots = [take_shot(body, s, f, D, o.occlusion, evidence) for s, f in zip(subjects, fits, strict=True)]
+    faces = [fit_expression(body, s.face) for s in subjects]
+    shots = [take_shot(body, s, f, D, o.occlusion, evidence, expression=e)
+             for s, f, e in zip(subjects, fits, faces, strict=True)]  # fmt: skip
     texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)
     lap("sample")
 
@@ -219,6 +222,8 @@ def create(
         "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": evidence, "unseen": o.unseen},
         "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in fits],
         "judgement": [j.summary() for j in judged],
+        "expression": [{n: round(x, 2) for n, x in zip(body.expression_names, e.tolist(), strict=True) if x > 0.005}
+                       for e in faces],
     }  # fmt: skip
     if neural:
         meta["neural"] = {"parts": used, "neural": o.neural, "rgb": o.rgb, "unseen": o.unseen, "seed": o.seed}
@@ -281,14 +286,22 @@ def judgement(body: Body, s: Subject, fit: Fit, refuse: bool) -> Judgement:
 
 
 def take_shot(
-    body: Body, s: Subject, fit: Fit, offsets: torch.Tensor, occlusion: bool, evidence: bool, size: int = CROP
+    body: Body,
+    s: Subject,
+    fit: Fit,
+    offsets: torch.Tensor,  # [V, 3] metres
+    occlusion: bool,
+    evidence: bool,
+    size: int = CROP,
+    expression: torch.Tensor | None = None,  # [num_expression] of the photo's face; None: neutral
 ) -> Shot:
     """The crop of a photo with the dressed mesh rasterised over it."""
     box = crop_box(s.alpha > 0.5, size)
     rgb = warp_crop(s.rgb.astype(np.float32) / 255, box, size, 1.0)
     alpha = warp_crop(s.alpha, box, size, 0.0)
     camera = fit.camera.crop(*box, size, size)
-    vertices = body(fit.betas[None], fit.pose[None], fit.transl[None], offsets=offsets).vertices[0]
+    face = None if expression is None else expression[None]
+    vertices = body(fit.betas[None], fit.pose[None], fit.transl[None], face, offsets).vertices[0]
     shot = shoot(body, vertices, camera, np.clip(rgb, 0, 1), alpha > 0.5)
     unsure = np.zeros((size, size), bool)
     if occlusion:

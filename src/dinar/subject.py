@@ -39,6 +39,7 @@ class Subject:
     labels: np.ndarray | None = None  # [H, W] uint8 classes of a parse
     notes: tuple[str, ...] = ()  # what was done to the photo, for the user
     turn: int = 0  # quarter turns to the left of the file that made this picture
+    face: Landmarks | None = None  # where the landmark model is confident
 
 
 def read_subject(
@@ -79,14 +80,15 @@ def read_subject(
         alpha = given if given is not None else person_mask(photo.rgb, pose, soft)
     if (alpha > 0.5).sum() < MIN_PERSON:
         raise DinarError(f"{path}: the mask holds no person")
-    sharp = sharpen_face(pose.keypoints, face_landmarks(photo.rgb, pose))
+    face = face_landmarks(photo.rgb, pose)
+    sharp = sharpen_face(pose.keypoints, face)
     surface = surface_map(photo.rgb, alpha, sharp) if has_surface() else None
     guess = guess_body(surface, sharp, pose.world, alpha) if surface is not None and has_pose() else None
     view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, surface=surface,
                 guess=guess, whole=photo.whole)  # fmt: skip
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
-                   tuple(notes), photo.turn)  # fmt: skip
+                   tuple(notes), photo.turn, face)  # fmt: skip
 
 
 def _cut_out(alpha: np.ndarray, found: Person, notes: list[str]) -> np.ndarray | None:
