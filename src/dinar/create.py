@@ -180,11 +180,12 @@ def create(
         for s, f in zip(subjects, fits, strict=True)
     ]
     widened = o.offsets and (networks is None or networks.offsets)
+    plain = body
     body, form = fit_shells(body, betas, silhouettes if o.shells and widened else [])
     D = torch.from_numpy(form)
     lap("shells")
     if widened:
-        D = torch.from_numpy(finish(body, betas, fit_offsets(body, betas, silhouettes, start=form)))
+        D = torch.from_numpy(finish(body, plain, betas, form, fit_offsets(body, betas, silhouettes, start=form)))
         fits = [hide_hands(body, f, own, D, s.view.surface, (k for k, h in s.hands.items() if h is not None))
                 for s, f, own in zip(subjects, fits, silhouettes, strict=True)]  # fmt: skip
     lap("offsets")

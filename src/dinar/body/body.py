@@ -62,10 +62,16 @@ class Body:
     shells: tuple[Any, ...] = ()  # shells.Shell; their kinds are the last entries of segment_names
     cloth: Tensor | None = None  # [n] int64 vertices that hang around the legs
     parts: np.ndarray | None = None  # [V] uint8 index into PARTS; None: by the skin weights
+    source: np.ndarray | None = None  # [V] number of each vertex before faces were left out: the body's, then shells'
 
     @property
     def num_vertices(self) -> int:
         return len(self.v_template)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """[V] ``source``, of any body."""
+        return np.arange(self.num_vertices) if self.source is None else self.source
 
     @property
     def num_joints(self) -> int:

@@ -37,8 +37,11 @@ CROWN, NAPE = 0.05, 0.115
 def regions(body: Body) -> Regions:
     """The regions of a body (cached)."""
     v = body.v_template.cpu().numpy()
-    head = body.vertex_part == PARTS.index("head")
-    height = np.ptp(v[:, 1])
+    shell = np.zeros(len(v), bool)
+    if "hair" in body.segment_names:
+        shell[np.unique(body.faces[body.segment == body.segment_names.index("hair")])] = True
+    head = (body.vertex_part == PARTS.index("head")) & ~shell
+    height = np.ptp(v[~shell, 1])
     top, x, z = v[head, 1].max(), np.abs(v[:, 0]), v[:, 2]
     upper = head & (v[:, 1] > top - HEAD * height)
     front, back = v[head, 2].max(), v[upper, 2].min()
@@ -53,7 +56,7 @@ def regions(body: Body) -> Regions:
         face=head & before_ears & (drop > BROW) & (drop < CHIN) & ~cavity,
         face_centre=head & nose & (drop > CHEEKS[0]) & (drop < CHEEKS[1]) & ~cavity,
         ears=head & (x > EAR_WIDTH * x[upper].max()) & (drop > EARS[0]) & (drop < EARS[1]),
-        crown=head & (drop < CROWN) & ~(before_ears & (drop > HAIRLINE)),
-        skull=head & (drop < NAPE) & ~cavity,
+        crown=head & (drop < CROWN) & ~(before_ears & (drop > HAIRLINE)) | shell,
+        skull=head & (drop < NAPE) & ~cavity | shell,
         cavity=cavity,
     )

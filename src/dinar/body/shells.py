@@ -22,10 +22,11 @@ import torch
 from ..errors import DinarError
 from .atlas import Atlas
 from .body import Body
+from .hair import build_hair
 from .skirt import Piece, build_skirt
 
-Kind = Literal["skirt"]
-BUILD: dict[Kind, Callable[[Body, Any], Piece]] = {"skirt": build_skirt}
+Kind = Literal["skirt", "hair"]
+BUILD: dict[Kind, Callable[[Body, Any], Piece]] = {"skirt": build_skirt, "hair": build_hair}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
     if not can_wear(body):
         raise DinarError(f"expected a body whose atlas has named islands for shells, got the {body.name} body")
     pieces = [BUILD[s.kind](body, s) for s in shells]
-    V, T = body.num_vertices, len(body.atlas.uv)
+    V, T, hung = body.num_vertices, len(body.atlas.uv), np.empty(0, int)
     shown = ~np.any([p.hidden for p in pieces], 0)
     faces, uv_faces, uv_vertex = [body.faces[shown]], [body.atlas.faces[shown]], [body.atlas.vertex]
     segment, island, mirror = [body.segment[shown]], [body.atlas.island[shown]], [body.mirror]
@@ -90,6 +91,8 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         mirror.append(place(p.mirror))
         segment.append(np.full(len(p.faces), len(body.segment_names) + i))
         island.append(np.full(len(p.faces), len(body.atlas.island_names) + i))
+        if shells[i].kind == "skirt":
+            hung = np.arange(V, V + len(p.vertices))
         V, T = V + len(p.vertices), T + len(p.uv)
     parts = body.vertex_part
     for p in pieces:
@@ -135,6 +138,7 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         ),
         mirror=place[np.concatenate(mirror)[used]],
         shells=shells,
-        cloth=torch.from_numpy(np.flatnonzero(used >= body.num_vertices)).to(body.v_template.device),
+        cloth=torch.from_numpy(np.flatnonzero(np.isin(used, hung))).to(body.v_template.device) if hung.size else None,
         parts=parts[used],
+        source=used,
     )

@@ -17,6 +17,7 @@ from ..body.shells import Shell, can_wear, wear
 from ..body.skirt import ROWS, TOP, TORSO, clear_legs, grid_of, hang, hips, rows_of, with_lining
 from ..labels import CLASSES, LABEL
 from ..scene import interpolate, rasterize_mesh
+from .hair import add_hair, clear_body
 from .offsets import Silhouette
 
 CLOTH = tuple(LABEL[n] for n in ("skirt", "outer", "upper"))  # what a skirt may be the lower part of
@@ -55,9 +56,14 @@ def fit_shells(
     Without a parse, or where it shows none, the body is returned as it is.
     """
     views = [s for s in silhouettes if s.labels is not None]
-    bare = body, np.zeros((body.num_vertices, 3), np.float32)
     if not can_wear(body) or not views:
-        return bare
+        return body, np.zeros((body.num_vertices, 3), np.float32)
+    dressed, form = _fit_skirt(body, betas, views)
+    return add_hair(body, dressed, form, betas, views)
+
+
+def _fit_skirt(body: Body, betas: Tensor, views: Sequence[Silhouette]) -> tuple[Body, np.ndarray]:
+    bare = body, np.zeros((body.num_vertices, 3), np.float32)
     naked = body.rest(betas[None])[0][0].numpy()
     hems = [h for s in views if (h := find_hem(body, betas, s)) is not None]
     if 2 * len(hems) <= len(views):
@@ -80,11 +86,19 @@ def fit_shells(
     return bare
 
 
-def finish(body: Body, betas: Tensor, offsets: np.ndarray) -> np.ndarray:
-    """The offsets [V, 3] of a dressed body, with its shells clear of what is under them."""
-    if not body.shells:
-        return offsets
-    return clear_legs(body, body.rest(betas[None])[0][0].numpy(), offsets)
+def finish(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The offsets [V, 3] of a dressed body, with its shells clear of what is under them.
+
+    Args:
+        plain: the body without shells.
+        form: [V, 3] of :func:`fit_shells`.
+    """
+    kinds = [s.kind for s in body.shells]
+    if "skirt" in kinds:
+        offsets = clear_legs(body, body.rest(betas[None])[0][0].numpy(), offsets)
+    if "hair" in kinds:
+        offsets = clear_body(body, plain, betas, form, offsets)
+    return offsets
 
 
 def find_hem(body: Body, betas: Tensor, s: Silhouette) -> float | None:

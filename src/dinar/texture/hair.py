@@ -12,11 +12,13 @@ from .surface import Surface
 
 HAIR = [LABEL["hair"], LABEL["hat"]]
 HAIR_TEXELS = 64  # least seen texels of hair
+HEIGHTS = 64  # levels that are tried for the border of a hat
 HAIR_LIKE = 0.6  # hair is nearer to the crown's colour than this share of the distance to the skin's
 BLEND_REACH, BLEND_SOURCES = 0.04, 500  # metres up to which sources count alike; about how many sources are used
 CHUNK = 4096  # texels at a time
 STRAND = (8.0, 0.8)  # length and width of strands: in CELLs along the head, in half degrees around it
 CELL, CELLS, TURN = 0.005, 64, 720  # metres along the head of a cell of the noise; cells along and around the head
+LONGER, WIDER = 3.0, 8.0  # strands of hair with a shape of its own, which has fewer texels
 MOST_CONTRAST = 0.12  # of strands, as a share of their colour
 DARK = 0.05  # least lightness that contrast is measured against
 
@@ -37,6 +39,24 @@ def hair_texels(
     hair = np.median(colour[crown], 0)
     like = np.linalg.norm(colour - hair, axis=1) < HAIR_LIKE * np.linalg.norm(colour - skin, axis=1)
     return seen & s.skull & like & (~s.face_centre)
+
+
+def hat_over_hair(
+    s: Surface,
+    hair: np.ndarray,  # [N] bool of :func:`hair_texels`
+    worn: np.ndarray,  # [N] uint8 classes
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Where a hat is worn over hair: ([N] bool seen texels, [N] bool texels at their heights) of the hat, and of the
+    hair under it; else none."""
+    hat = hair & (worn == LABEL["hat"])
+    under = hair & ~hat & s.shell
+    if min(hat.sum(), under.sum()) < HAIR_TEXELS:
+        return ()
+    y = s.x[:, 1]
+    level = np.linspace(y[under].min(), y[hat].max(), HEIGHTS)
+    wrong = (y[hat, None] < level).mean(0) + (y[under, None] > level).mean(0)
+    above = y > level[wrong.argmin()]
+    return (hat, above), (under, ~above)
 
 
 def blend(
@@ -65,6 +85,7 @@ def strands(
     near = KDTree(s.x[hair]).query(s.x[hair][::8], k=9, workers=2)[1]
     contrast = float(np.median(light[near].std(1) / np.maximum(light[near].mean(1), DARK)))
     along, angle, _ = s.chart.T
+    along, angle = (np.where(s.shell, x / k, x) for x, k in ((along, LONGER), (angle, WIDER)))
     noise = np.random.default_rng(0).standard_normal((CELLS, TURN))
     noise = gaussian_filter1d(gaussian_filter1d(noise, STRAND[0], 0), STRAND[1], 1, mode="wrap")
     at = np.stack([np.clip(-along / CELL, 0, CELLS - 1), (angle / (2 * np.pi) % 1) * TURN])

@@ -15,6 +15,7 @@ BORDER, STRAY = 0.03, 0.3  # of the texture's side: width of the border; colour 
 INNER_TEXELS, NEIGHBOURS = 500, 8  # least texels further in on a part; those nearest are compared
 NEAR = 0.08  # metres within which they have to be
 FAMILIAR = 0.06  # colour distance to a texel of another part within which a texel is kept: sleeves of an open jacket
+NEAR_HAIR = 0.08  # metres on the template from the hair within which hair on the body is not painted on it
 EVERY = 7  # every 7th texel of the other parts is compared
 SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which a hand texel is not skin
 FACE_TEXELS = 30  # a face with no more seen texels does not tell the colour of skin
@@ -33,6 +34,23 @@ def not_skin(
     if worn is not None:
         return of_kind(s, "hand") & seen & ~np.isin(worn, _SKIN)
     return np.zeros(len(seen), bool) if skin is None else of_kind(s, "hand") & seen & unlike(colour, skin)
+
+
+def beside_hair(
+    s: Surface,
+    seen: np.ndarray,  # [N] bool
+    worn: np.ndarray | None,  # [N] uint8 classes; None: no parse
+) -> np.ndarray:
+    """[N] bool: where hair has a shape of its own, its seen texels that show something else, and those of neck
+    and torso next to it that show hair."""
+    if worn is None or not s.shell.any():
+        return np.zeros(len(seen), bool)
+    hair = np.isin(worn, [LABEL["hair"], LABEL["hat"]])
+    out = seen & s.shell & ~hair
+    trunk = np.isin(s.part, [PARTS.index("head"), PARTS.index("torso")])
+    below = np.flatnonzero(seen & hair & trunk & ~s.face & ~s.skull)
+    out[below] = KDTree(s.x[s.shell][::EVERY]).query(s.x[below])[0] < NEAR_HAIR
+    return out
 
 
 def stray(

@@ -23,9 +23,9 @@ from ..labels import LABEL
 from ..scene.edges import unique_edges
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest
-from .hair import blend, hair_texels, strands
+from .hair import blend, hair_texels, hat_over_hair, strands
 from .membrane import membrane
-from .outliers import not_skin, skin_colour, stray, unlike
+from .outliers import beside_hair, not_skin, skin_colour, stray, unlike
 from .surface import Surface, of_kind, surface
 from .texels import texels
 
@@ -110,7 +110,7 @@ def _texels(
     worn = None
     if classes is not None:
         worn = cv2.resize(classes, (n, n), interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
-    wrong = seen & (not_skin(s, colour, seen, worn) | stray(s, colour, seen, lam))
+    wrong = seen & (not_skin(s, colour, seen, worn) | beside_hair(s, seen, worn) | stray(s, colour, seen, lam))
     return colour, np.where(seen & ~wrong, lam, 0).astype(np.float32), worn, wrong
 
 
@@ -165,12 +165,14 @@ def _restored(
     hair = hair_texels(s, colour, seen & (lam > CONFIDENT), worn)
     take(s.face, seen & s.face & ~hair, mirrored)
     take(s.face | s.cavity & head, seen & s.face, mirrored)
-    for source in (hair, seen & head & ~s.face):
-        scalp = head & s.skull & ~s.face & ~done
+    hats = () if worn is None else hat_over_hair(s, hair, worn)
+    for source, place in (*hats, (hair, head), (seen & head & ~s.face, head)):
+        scalp = head & s.skull & ~s.face & ~done & place
         if source.sum() >= SOURCES and scalp.any():
             out[scalp] = blend(mirrored[source], colour[source], mirrored[scalp])
-            if source is hair and (worn is None or (worn[hair] == LABEL["hair"]).mean() > 0.5):  # not a hat
-                out[scalp] *= strands(s, colour, hair)[scalp, None]
+            is_hair = worn is None or (worn[source] == LABEL["hair"]).mean() > 0.5  # not a hat
+            if is_hair and not (source & ~hair).any():
+                out[scalp] *= strands(s, colour, source)[scalp, None]
             done |= scalp
     neck = head & ~s.skull & ~s.face & ~s.cavity
     take(neck, seen & neck, s.x * FLAT["neck"])

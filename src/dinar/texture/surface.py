@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 
 from ..body import Body
 from ..body.body import PARTS
+from ..body.hair import combed
 from ..body.regions import regions
 from .texels import Texels, texels
 
@@ -29,6 +30,7 @@ class Surface:
     crown: np.ndarray  # [N] bool
     skull: np.ndarray  # [N] bool
     cavity: np.ndarray  # [N] bool
+    shell: np.ndarray  # [N] bool: hair with a shape of its own
     chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders
     vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
 
@@ -43,10 +45,19 @@ def surface(body: Body, size: int) -> Surface:
     corner = t.barycentrics.argmax(1)
     vertex = body.faces[t.face, corner]
     part = body.vertex_part[vertex]
+    chart, shell = _cylinders(body, x, part), is_hair(body)[t.face]
+    if shell.any():  # along its columns
+        chart[shell, :2] = t.sample(combed(body), body.faces)[shell] * [-1, 1]
     return Surface(
         t, x, part, r.face[vertex], r.face_centre[vertex], r.crown[vertex], r.skull[vertex], r.cavity[vertex],
-        _cylinders(body, x, part), _vertex_texels(body, t, x),
+        shell, chart, _vertex_texels(body, t, x),
     )  # fmt: skip
+
+
+def is_hair(body: Body) -> np.ndarray:
+    """[F] bool: faces of hair with a shape of its own."""
+    names = body.segment_names
+    return body.segment == names.index("hair") if "hair" in names else np.zeros(len(body.faces), bool)
 
 
 def opposite(s: Surface) -> np.ndarray:
