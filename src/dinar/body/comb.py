@@ -22,6 +22,7 @@ from .regions import regions
 
 CAP = (0.0, 14.0, 27.0, 40.0, 52.0, 53.0, 54.5, 57.0, 62.0, 66.0)  # degrees from straight up: rows of the cap
 EDGE = (0.0, 0.0, 0.0, 0.0, 0.0, 16.0, 31.0, 45.0, 60.0, 68.0)  # azimuth of the front edge of these rows
+OPEN = (0.0, 0.0, 0.0, 0.0, 0.0, 40.0, 50.0, 65.0, 89.0, 103.0)  # the same at most: behind it there is no scalp
 CLOSED = 5  # rows from the crown that are closed in front
 HANGING = 14  # rows below the cap
 HALF = 15  # columns of a half, less that of the middle behind
@@ -33,6 +34,7 @@ SPLIT = 6  # columns from the face that may hang before the shoulder
 SPLIT_ROW = len(CAP) + 3  # first row with a gap there
 CHIN, SHOULDER = 0.64, 0.53  # metres on the template between which falling hair spreads
 BEFORE = (0.055, 0.135)  # metres from the middle, inner and outer line of hair before a shoulder
+UNEVEN, ROUND = 0.006, 0.03  # metres: waves of the ends; how much the sides of hair before a shoulder are shorter
 BEHIND = 0.13  # metres from the middle of the outermost hair behind
 GROW = 3  # rows below the cap over which it gets its width
 OPENS = 0.9  # share of the way from chin to shoulder where hair before it parts from that behind
@@ -106,7 +108,7 @@ def _on_scalp(body: Body, open_: float) -> tuple[np.ndarray, np.ndarray, sp.csr_
     h, v = head(body), body.v_template.numpy()
     up = np.array(CAP)[:, None]
     edge = np.array(EDGE)[:, None]
-    edge = edge + open_ * (edge / EDGE[-1]) ** 2
+    edge = np.minimum(edge + open_ * (edge / EDGE[-1]) ** 2, np.array(OPEN)[:, None])
     azimuth = edge + (180 - edge) * np.linspace(0, 1, HALF + 1)
     way = _way(np.broadcast_to(up, azimuth.shape), azimuth)
     whole = v[h.scalp] - v[h.centre].mean(0)
@@ -171,6 +173,9 @@ def _half(b: Shaped, style: Style, s: int) -> np.ndarray:
     if style.before[s]:
         front = (column <= SPLIT).astype(float)
     ends = b.height(style.behind + (style.front[s] - style.behind) * front)
+    ends = ends + UNEVEN * np.sin(2.3 * column) + UNEVEN * np.sin(5.1 * column)
+    if style.before[s]:
+        ends = ends + ROUND * front * (2 * column / SPLIT - 1) ** 2
     t = (np.arange(1, HANGING + 1) / HANGING)[:, None]
     start = cap[-1]
     y = start[:, 1] + (ends - start[:, 1]) * t  # [HANGING, HALF + 1]

@@ -15,7 +15,6 @@ from scipy.spatial import KDTree
 
 from .body import Body
 from .comb import (
-    CAP,
     CLOSED,
     COLUMNS,
     FIRST,
@@ -38,10 +37,10 @@ from .regions import regions
 from .skirt import Piece
 
 # Of the texels of the cap's rows: degrees from straight up, and azimuth of their edge. Azimuth by degrees from up
-# behind which texels are taken: behind the ears.
-TEXELS = ((0.0, 13.0, 25.0, 36.0, 46.0, 47.0, 48.5, 51.0, 58.0, 64.0),
-          (0.0, 0.0, 0.0, 0.0, 0.0, 16.0, 31.0, 46.0, 70.0, 86.0))  # fmt: skip
-TAKEN = ((0, 52, 57, 62, 66, 69, 180), (0, 0, 45, 63, 85, 116, 118))
+# behind which texels are taken: behind the ears, and a little behind the front edge, so that there is skin under it.
+TEXELS = ((0.0, 12.0, 23.0, 33.0, 41.0, 42.0, 43.5, 46.0, 54.0, 62.0),
+          (0.0, 0.0, 0.0, 0.0, 0.0, 16.0, 31.0, 46.0, 72.0, 90.0))  # fmt: skip
+TAKEN = ((0, 46, 50, 55, 60, 69, 180), (0, 0, 45, 63, 85, 116, 118))
 LOW, LEFT_OUT = 140.0, 95.0  # degrees from straight up: end of the texels; of the faces that are left out
 MARGIN = 9.0  # degrees of azimuth between texels of skin and of hair
 ON_TORSO = (0.48, 0.62)  # metres on the template between which hair goes from the torso to the head
@@ -111,7 +110,7 @@ def build_hair(body: Body, shell: _Hem) -> Piece:
 
     at = directions(v - v[h.centre].mean(0))
     taken = (body.vertex_part == HEAD) & (at[:, 1] >= np.interp(at[:, 0], *TAKEN)) & (at[:, 0] < LOW)
-    taken &= (at[:, 0] < CAP[CLOSED - 1]) | (at[:, 1] > 0)
+    taken &= (at[:, 0] < TAKEN[0][1]) | (at[:, 1] > 0)
     taken &= ~regions(body).ears & ~regions(body).cavity
     hidden = (taken & (at[:, 0] < LEFT_OUT))[body.faces].all(1)
     shown = np.unique(body.atlas.faces[~hidden])
