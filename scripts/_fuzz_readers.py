@@ -22,6 +22,7 @@ from PIL import Image
 from dinar.avatar import Avatar
 from dinar.body import load_body
 from dinar.body.readers import load_motion
+from dinar.body.shells import Shell, wear
 from dinar.body.skeleton import PARENT, SMPLX
 from dinar.body.smplx import load_smplx
 from dinar.data.ccp import read_ccp_labels
@@ -31,9 +32,12 @@ from dinar.data.parsing import ParsingSet
 from dinar.data.photos import PhotoFits, load_fits
 from dinar.data.shards import open_set, write_shard
 from dinar.evaluate.people import read_record
+from dinar.export.profiles import Program
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.view import View, photo_camera
 from dinar.labels import CONVENTIONS
+from dinar.nets.regressor import TextureRegressor
+from dinar.neural.regression import open_regressor, predictor
 from dinar.neural.weights import open_networks
 from dinar.photo.image import read_photo
 from dinar.photo.keypoint_files import load_keypoints
@@ -42,7 +46,13 @@ from dinar.photo.parsing import read_label_map
 from dinar.scene import Camera, orbit
 from dinar.synthetic.base.makehuman import read_asset
 from dinar.views import Params, Views
+from dinar.web.jobs import Job, Jobs
+from dinar.web.page import photo_view
 
+EXPORTS: tuple[tuple[str, Program | None], ...] = (
+    (".glb", "three"), (".fbx", "unity"), (".usdz", None), (".vrm", "vrm"), (".glb", "blender"),
+    (".fbx", "unreal"),
+)  # fmt: skip
 Values = Iterator[Any]  # arrays and tensors that a reader returned, to be checked
 
 
@@ -270,6 +280,43 @@ def neural_avatar(folder: Path) -> Path:
     return folder / "me.avatar"
 
 
+def dressed_avatar(folder: Path) -> Path:
+    """Of one who wears a skirt."""
+    plain = _avatar()
+    body = wear(plain.body, (Shell("skirt", -0.5),))
+    plain.replace(body=body, offsets=torch.zeros(body.num_vertices, 3)).save(folder / "me.avatar")
+    return folder / "me.avatar"
+
+
+def exported(path: Path) -> Values:
+    """One of the exports, chosen by the file's length."""
+    suffix, program = EXPORTS[path.stat().st_size % len(EXPORTS)]
+    a = Avatar.load(path)
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / f"me{suffix}"
+        a.export(out, ["idle"], program=program)
+        data = out.read_bytes()
+    yield len(data)
+    if suffix == ".glb":  # what its json says
+        yield from _numbers(json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")]))
+
+
+def _numbers(x: Any) -> Values:
+    if isinstance(x, (dict, list)):
+        for v in x.values() if isinstance(x, dict) else x:
+            yield from _numbers(v)
+    elif isinstance(x, (int, float)):
+        yield x
+
+
+def page(path: Path) -> Values:
+    """The page of `dinar view`, with the photo of :func:`_parameters`' camera."""
+    a = Avatar.load(path)
+    seen, picture = photo_view(a, np.zeros((192, 144, 3), np.uint8))
+    yield from (np.array(seen["K"]), np.array(seen["T_cam_world"]), np.array(seen["hips"]), picture)
+    yield json.dumps(a.meta, allow_nan=False)
+
+
 def any_avatar(path: Path) -> Values:
     a = Avatar.load(path)
     yield from (a.betas, a.offsets, a.pose, a.transl, a.camera.K, a.camera.T_cam_world)
@@ -295,6 +342,22 @@ def networks(path: Path) -> Values:
     yield np.array([found.size, found.texture])
     for net in found.nets.values():
         yield from net.state_dict().values()
+
+
+def regressor(folder: Path) -> Path:
+    torch.manual_seed(0)
+    net = TextureRegressor(widths=(8, 16), groups=4, size=32, atlas=load_body().atlas.hash)
+    net.save_pretrained(folder / "regressor")
+    return folder / "regressor"
+
+
+def one_regressor(path: Path) -> Values:
+    net = open_regressor(path, load_body())
+    yield net.config["size"]
+    yield from net.state_dict().values()
+    seen = np.zeros((128, 128, 1), np.float32)
+    seen[:64] = 0.5
+    yield predictor(net, load_body())(np.full((128, 128, 3), 0.5, np.float32), seen, None)
 
 
 # --- sets -----------------------------------------------------------------------------------------------------------
@@ -389,6 +452,26 @@ def one_record(path: Path) -> Values:
     yield len(read_record(path)["rows"])
 
 
+def jobs(folder: Path) -> Path:
+    """A folder of `dinar serve`."""
+    job = Job("0123456789abcdef" * 2, "me", 1, 1.7e9, "choose", None, [{"person": 1, "box": [0.1, 0.2, 0.3, 0.9]}])
+    (folder / "web" / job.id).mkdir(parents=True)
+    (folder / "web" / job.id / "job.json").write_text(json.dumps(dataclasses.asdict(job)))
+    return folder / "web"
+
+
+def served(path: Path) -> Values:
+    """What the server says about the jobs that it finds."""
+    found = Jobs(path, dict, processes=0)
+    for id in sorted(p.name for p in path.iterdir()):
+        about = found.get(id)
+        if about is not None:
+            yield from (about["created"] / 1e3, about["photos"], about["share"])
+            yield len(json.dumps(about, allow_nan=False))
+            yield from (p["person"] for p in about["people"])
+    yield len(list(path.iterdir()))
+
+
 # --- training -------------------------------------------------------------------------------------------------------
 
 
@@ -441,6 +524,10 @@ READERS: dict[str, Reader] = {
     "photo set": Reader(photo_set, many_fits),
     "avatar": Reader(avatar, any_avatar),
     "neural avatar": Reader(neural_avatar, any_avatar),
+    "avatar with a skirt": Reader(dressed_avatar, any_avatar),
+    "export of an avatar": Reader(dressed_avatar, exported),
+    "page of an avatar": Reader(avatar, page),
+    "regressor": Reader(regressor, one_regressor),
     "weights": Reader(weights, networks),
     "multi-view folder": Reader(folder_set, people),
     "shards": Reader(shards, people),
@@ -448,5 +535,6 @@ READERS: dict[str, Reader] = {
     "video mp4": Reader(video(".mp4"), frames),
     "MakeHuman asset": Reader(asset, one_asset),
     "evaluation record": Reader(record, one_record),
+    "jobs of serve": Reader(jobs, served),
     "checkpoint": Reader(checkpoint, restored),
 }

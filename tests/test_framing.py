@@ -16,7 +16,7 @@ from dinar.errors import DinarError
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.view import View, photo_camera
 from dinar.photo.blazepose import KEYPOINTS, Pose, landmarks, region_around, settled
-from dinar.photo.framing import _turn, frame
+from dinar.photo.framing import _far_away, _turn, frame
 from dinar.photo.image import Photo, read_photo
 from dinar.photo.mask import of_one
 from dinar.photo.person import Person, checked, choose, find_people
@@ -53,6 +53,14 @@ def put(picture: np.ndarray, cut: np.ndarray, x: int, y: int) -> None:
 def save(path: Path, picture: np.ndarray, **options) -> Path:
     Image.fromarray(picture).save(path, **options)
     return path
+
+
+def whole_alpha(s: Subject, height: int, width: int) -> np.ndarray:
+    """The person's alpha in the whole photo, which is read at its own size."""
+    out = np.zeros((height, width), np.float32)
+    x0, y0 = (0, 0) if s.view.whole is None else (-int(s.view.whole.x0), -int(s.view.whole.y0))
+    out[y0 : y0 + s.alpha.shape[0], x0 : x0 + s.alpha.shape[1]] = s.alpha
+    return out
 
 
 # Resolution --------------------------------------------------------------------------------------
@@ -115,6 +123,32 @@ def test_masks_and_keypoints_are_in_the_files_pixels(near, far, tmp_path):
     ours = np.argwhere(given.alpha > 0.5).mean(0)
     assert np.abs(ours - shift[::-1] - np.argwhere(near.alpha > 0.5).mean(0)).max() < 0.5
     assert (given.alpha > 0.5).sum() == (near.alpha > 0.5).sum()
+
+
+def test_what_lies_around_changes_nothing(small, far, tmp_path):
+    """The same person in photos of other sizes: the same part is read, and the same keypoints."""
+    picture = np.full((1700, 1500, 3), (60, 90, 60), np.uint8)
+    picture[900:1540, 207:687] = small
+    one, two = frame(far), frame(save(tmp_path / "near.png", picture))
+    assert one.photo.scale == two.photo.scale == 1 and two.notes == ()
+    shift = np.array([1800 - 207, 800 - 900])
+    a, b = (np.array(f.photo.window).reshape(2, 2) for f in (one, two))
+    assert np.abs(a - b - shift).max() <= 6
+    a, b = (f.pose.keypoints[:, :2] + f.photo.window[:2] for f in (one, two))
+    assert np.linalg.norm(a - b - shift, axis=1).mean() < 0.002 * one.pose.height
+
+
+def test_somebody_far_away_is_found(small, tmp_path):
+    """120 px of a photo that was searched at a quarter of its size."""
+    picture = canvas(1600, 1000)
+    picture[600:752, 1000:1114] = cv2.resize(small, (114, 152), interpolation=cv2.INTER_AREA)
+    photo = read_photo(save(tmp_path / "far.png", picture), 400)
+    assert not find_people(photo.rgb)
+    found = _far_away(photo, None, lambda photo: None)
+    assert found is not None
+    closer, person = found
+    nose = person.pose.keypoints[0, :2] / closer.scale + closer.window[:2]
+    assert closer.scale == 1 and abs(nose[0] - 1057) < 8 and 600 < nose[1] < 650
 
 
 def test_limits_are_in_the_files_pixels():
@@ -223,7 +257,7 @@ def test_everyone_in_a_group_is_found(cut, tmp_path, count):
     path = save(tmp_path / "group.png", picture)
     last = read_subject(path, person=count)
     assert last.count == count
-    x = np.argwhere(last.alpha > 0.5)[:, 1].mean()
+    x = np.argwhere(whole_alpha(last, 1200, 1900) > 0.5)[:, 1].mean()
     assert abs(x - (950 - 100 * count + 200 * (count - 1) + 130)) < 40
     with pytest.raises(DinarError, match=f"found {count}, numbered 1 to {count}"):
         read_subject(path, person=count + 1)
@@ -236,10 +270,11 @@ def test_a_cut_out_of_two_is_cut_to_one(cut, tmp_path):
     path = save(tmp_path / "two.png", np.hstack([cut, cut]))
     for person, side in ((1, np.s_[:, :480]), (2, np.s_[:, 480:])):
         s = read_subject(path, person=person)
-        theirs = s.alpha.copy()
+        alpha = whole_alpha(s, 640, 960)
+        theirs = alpha.copy()
         theirs[side] = 0
         assert s.count == 2 and theirs.max() == 0 and "alpha cut to the person" in s.notes
-        assert (s.alpha[side] > 0.5).sum() > 0.95 * (cut[..., 3] > 127).sum()
+        assert (alpha[side] > 0.5).sum() > 0.95 * (cut[..., 3] > 127).sum()
 
 
 def test_people_who_touch_in_a_cut_out_are_parted():

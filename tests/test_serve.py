@@ -297,3 +297,16 @@ def test_photo_to_avatar_in_chromium(demo_photo: Path, pose_network, tmp_path):
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.mark.parametrize("change", [{"created": "now"}, {"created": 10**400}, {"created": float("nan")},
+                                    {"people": [1]}, {"people": [{"person": 1, "box": [0, 0, 1]}]}, {"state": "gone"},
+                                    {"person": "me"}, {"more": 1}, {"name": None}])  # fmt: skip
+def test_jobs_that_cannot_be_are_left_out(tmp_path, change):
+    """They stop neither the start of the server nor the jobs beside them."""
+    for digit, changed in (("a", {}), ("b", change)):
+        job = {"id": 32 * digit, "name": "me", "photos": 1, "created": 1.0, "state": "done"} | changed
+        (tmp_path / job["id"]).mkdir()
+        (tmp_path / job["id"] / "job.json").write_text(json.dumps(job))
+    found = Jobs(tmp_path, toy_job.work, 0)
+    assert found.get(32 * "a") is not None and found.get(32 * "b") is None

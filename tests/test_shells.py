@@ -160,7 +160,7 @@ def test_an_avatar_keeps_its_skirt(avatar: Avatar, skirted: Body, tmp_path: Path
         header = json.loads(f.metadata()["dinar"])
         tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
     wrong = ([{"kind": "skirt"}], [{"kind": "wings", "hem": 0.1}], [{"kind": "skirt", "hem": "low"}], "skirt",
-             [{"kind": "skirt", "hem": 1e9}])  # fmt: skip
+             [{"kind": "skirt", "hem": 1e9}], [{"kind": "skirt", "hem": 10**400}])  # fmt: skip
     for shells in wrong:
         save_file(tensors, path, {"dinar": json.dumps(header | {"shells": shells})})
         with pytest.raises(DinarError, match="shell"):

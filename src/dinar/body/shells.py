@@ -37,7 +37,7 @@ class Shell:
     hem: float  # height of the hem on the template, metres; the hip joints are at about 0
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind) or not np.isfinite(self.hem) or not -1 < self.hem < 1:
+        if self.kind not in get_args(Kind) or not -1 < self.hem < 1:
             raise DinarError(f"expected a shell of kind {', '.join(get_args(Kind))} with its hem in -1 .. 1 m, got "
                              f"{self.kind!r} with {self.hem!r}")  # fmt: skip
 

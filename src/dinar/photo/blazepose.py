@@ -34,6 +34,7 @@ SMALL = 0.25  # while all people are lower than this share of the image height, 
 WIDE = 1.3  # so are squares along a photo wider than this aspect: a row of people is small in the detector's square
 BESIDE = 0.5  # heights from a person to where the next ones are searched
 MIN_TILE = 128  # pixels
+FAR_TILE = 320  # pixels: people of 96 px are found in it, in one of 512 only those of 150
 SETTLED = 0.01  # of the region's size: by less it moves in the end
 # Shift across, size and turn (radians) of the views that the final keypoints are the mean of, relative to the region.
 VIEWS = ((0.02, 0.97, 0.03), (-0.02, 0.97, -0.03), (0.02, 1.03, -0.03), (-0.02, 1.03, 0.03))
@@ -226,6 +227,12 @@ def detect_people(rgb: np.ndarray) -> list[Detection]:  # [H, W, 3] uint8 sRGB
         # Tiles cut people: a limb of somebody already found can look like a small person.
         found += [d for d in more if not any(_within(d.region, f.region) for f in found)]
     return _merge(found or _detect(rgb, whole, WEAK_SCORE))
+
+
+def detect_far(rgb: np.ndarray) -> list[Detection]:  # [H, W, 3] uint8 sRGB
+    """People far away, who are small in a large image, best score first: some hundred detector passes."""
+    height, width = rgb.shape[:2]
+    return _merge([d for window in _tiles(width, height, FAR_TILE) for d in _detect(rgb, window, MIN_SCORE)])
 
 
 def detect_beside(rgb: np.ndarray, pose: Pose) -> list[Detection]:  # [H, W, 3] uint8 sRGB

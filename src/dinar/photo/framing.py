@@ -1,7 +1,8 @@
 """The working picture: the photo stood upright, then read again around the person at the file's own resolution.
 
-The person is found in the photo at working size (image.MAX_SIDE). A small person in a large photo has more pixels in
-the file than there: the part of the file around them becomes the working picture, as if the user had cropped it.
+The person is found in the photo at working size (image.MAX_SIDE). Where they are small, the part of the file around
+them becomes the working picture, as if the user had cropped it: it shows them with all the pixels that the file has,
+and what is made of them does not depend on how much lies around.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..errors import DinarError
-from .blazepose import KEYPOINTS, Pose, landmarks, region_around
+from .blazepose import KEYPOINTS, Pose, detect_far, landmarks, region_around
 from .image import MAX_SIDE, Photo, Window, read_photo
 from .keypoint_files import fitting_pose, load_keypoints
 from .person import UPRIGHT, Person, checked, choose, find_people, find_person, lean
@@ -22,8 +23,12 @@ from .person import UPRIGHT, Person, checked, choose, find_people, find_person, 
 MARGIN = 0.1  # of the person's extent, around them: they fill .83 of the working picture's height, as of most photos
 ENOUGH = 1024  # pixels: a person this high fills the crop that the texture is sampled from
 GAIN = 1.25  # how much larger the person must become, for the file to be read again
+ROOM = 0.7  # of the photo's longer side: a shorter part around the person is read alone, at the same resolution too
 ALIGNED = 25  # degrees: the torso of somebody on their side in a turned photo lies along its border
 SURE = 0.75  # score of a detection in a turned photo, where nobody was found as it lies: blobs reach .56
+FAR_SIDE = 8192  # pixels: the longer side at which a photo without people is searched for small ones
+FAR_AROUND = 2.5  # sides of a small detection's region: the part of the photo that is looked at for it
+FAR_TRIES = 8  # such parts, the likeliest first
 STRAIGHT = 30  # degrees: so do the legs of somebody who stands
 
 _N = {name: i for i, name in enumerate(KEYPOINTS)}
@@ -60,12 +65,16 @@ def frame(
     if not whole and (stood := _stand_up(photo, chosen, person, given)) is not None:
         photo, chosen = stood
         notes.append(f"turned by {'180°' if photo.turn == 2 else '90° to the ' + {1: 'left', 3: 'right'}[photo.turn]}")
+    if chosen is None and not whole and (far := _far_away(photo, person, given)) is not None:
+        photo, chosen = far
     if chosen is None:
         chosen = choose(people, photo.rgb.shape, person, mask, str(path))
     closer = photo if whole else closeup(photo, chosen.box, chosen.pose.height)
     if closer is not photo:
+        sharper = closer.scale > photo.scale
         chosen, photo = _moved(chosen, photo, closer), closer
-        notes.append(f"read around the person, at {photo.scale:.0%} of the file's resolution")
+        if sharper:
+            notes.append(f"read around the person, at {photo.scale:.0%} of the file's resolution")
     chosen = checked(photo.rgb, chosen, str(path), photo.scale)
     return Framed(photo, chosen.pose, chosen, _mask(photo, given), tuple(notes))
 
@@ -93,19 +102,37 @@ def _with_keypoints(photo: Photo, file: str | Path, person: int | None, given: G
 
 def closeup(photo: Photo, box: tuple[float, float, float, float], height: float) -> Photo:
     """The picture around a person (box x0, y0, x1, y1 and height in pixels of ``photo``) at the file's own resolution;
-    ``photo`` itself where that shows them no better."""
-    if photo.scale == 1 or height >= ENOUGH:
-        return photo
-    x0, y0, x1, y1 = np.array(box) / photo.scale
+    ``photo`` itself where that shows them no better and leaves little out."""
+    enough = photo.scale == 1 or height >= ENOUGH
+    x0, y0, x1, y1 = np.array(box) / photo.scale + 2 * (*(photo.window or (0, 0))[:2],)
     x, y, half = (x0 + x1) / 2, (y0 + y1) / 2, (0.5 + MARGIN) * max(x1 - x0, y1 - y0)
-    width, height = photo.size
-    window: Window = (max(0, int(x - half)), max(0, int(y - half)),
-                      min(width, int(x + half) + 1), min(height, int(y + half) + 1))  # fmt: skip
+    window = _window(photo, x, y, half)
     side = max(window[2] - window[0], window[3] - window[1])
-    if min(1.0, MAX_SIDE / side) < GAIN * photo.scale:
+    if side >= ROOM * max(photo.size) and (enough or min(1.0, MAX_SIDE / side) < GAIN * photo.scale):
         return photo
     closer = read_photo(photo.path, turn=photo.turn, window=window)
     return replace(closer, alpha=closer.alpha if photo.alpha is not None else None)
+
+
+def _far_away(photo: Photo, person: int | None, given: Given) -> tuple[Photo, Person] | None:
+    """The part of a large photo around a person who is too small to be found at working size; None: there is none."""
+    if photo.scale == 1:
+        return None
+    large = read_photo(photo.path, FAR_SIDE)
+    for d in detect_far(large.rgb)[:FAR_TRIES]:
+        x, y, half = (v / large.scale for v in (d.region.x, d.region.y, FAR_AROUND / 2 * d.region.size))
+        part = read_photo(photo.path, window=_window(photo, x, y, half))
+        part = replace(part, alpha=part.alpha if photo.alpha is not None else None)
+        if people := find_people(part.rgb):
+            return part, choose(people, part.rgb.shape, person, _mask(part, given), str(photo.path))
+    return None
+
+
+def _window(photo: Photo, x: float, y: float, half: float) -> Window:
+    """The part of a square in pixels of the turned file that is inside of it."""
+    width, height = photo.size
+    return (max(0, int(x - half)), max(0, int(y - half)),
+            min(width, int(x + half) + 1), min(height, int(y + half) + 1))  # fmt: skip
 
 
 def place(pose: Pose, photo: Photo) -> Pose:
@@ -125,7 +152,7 @@ def _moved(person: Person, old: Photo, new: Photo) -> Person:
     """The person, looked at again in the picture around them."""
     assert new.window is not None
     k = new.scale / old.scale
-    dx, dy = (-v * new.scale for v in new.window[:2])
+    dx, dy = ((a - b) * new.scale for a, b in zip((old.window or (0, 0))[:2], new.window, strict=False))
     r = person.pose.region
     pose = landmarks(new.rgb, replace(r, x=r.x * k + dx, y=r.y * k + dy, size=r.size * k))
     if pose.score < person.pose.score - 0.1:  # the network saw them better before
@@ -138,9 +165,7 @@ def _moved(person: Person, old: Photo, new: Photo) -> Person:
     return replace(person, pose=pose, mask_soft=soft, others=None if person.others is None else warp(person.others))
 
 
-def _stand_up(
-    photo: Photo, chosen: Person | None, person: int | None, given: Given
-) -> tuple[Photo, Person] | None:
+def _stand_up(photo: Photo, chosen: Person | None, person: int | None, given: Given) -> tuple[Photo, Person] | None:
     """The photo turned so that the person stands, where it was taken or scanned on its side; else None.
 
     An EXIF orientation says nothing: editors write it, and phones that look down guess it.

@@ -63,7 +63,8 @@ def choose(
 ) -> Person:
     """Who is meant; arguments as of :func:`find_person`."""
     if not people:
-        raise DinarError(f"no person found in {name}: expected one whole person, well lit and not covered by others")
+        raise DinarError(f"no person found in {name}: expected one whole person, at least {MIN_HEIGHT} px high, well "
+                         "lit and not covered by others")  # fmt: skip
     if person is None:
         return max(people, key=lambda p: _prominence(p, shape, mask))
     if 1 <= person <= len(people):
@@ -77,7 +78,7 @@ def checked(rgb: np.ndarray, chosen: Person, name: str = "the photo", scale: flo
     the photo."""
     height = chosen.pose.height / scale
     if height < MIN_HEIGHT:
-        raise DinarError(f"the person in {name} is too small: {height:.0f} px high, expected at least "
+        raise DinarError(f"the person in {name} is too small: {int(height)} px high, expected at least "
                          f"{MIN_HEIGHT} px. Crop or take a larger photo")  # fmt: skip
     lost = missing_parts(chosen.pose, rgb.shape)
     if not lost and _squeezed(chosen.pose) and not _framed(chosen.pose) and face_landmarks(rgb, chosen.pose) is None:

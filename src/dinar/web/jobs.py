@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 
+from ..arrays import read_json
 from ..errors import DinarError, escape
 from ..files import check_output, replacing, staging
 from ..pool import Failure, Server
@@ -27,7 +28,9 @@ from .work import FILES, PROGRESS
 MAX_WAITING = 100  # jobs in the queue: half an hour of work
 LONGEST = 900  # seconds: a job that takes longer is ended; the slowest of 100 photos took 60
 MIN_FREE = 200 << 20  # bytes: below, uploads are refused; a job takes about 12 MB
+MAX_JOB = 1 << 20  # bytes of job.json
 ID = re.compile(r"[0-9a-f]{32}")
+State = Literal["waiting", "running", "choose", "done", "failed"]
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +46,7 @@ class Job:
     name: str  # of the avatar, from the file's name
     photos: int
     created: float  # seconds since 1970
-    state: Literal["waiting", "running", "choose", "done", "failed"] = "waiting"
+    state: State = "waiting"
     person: int | None = None  # whose avatar it is, counted from the left
     people: list[dict[str, Any]] = field(default_factory=list)  # in state "choose": {"person", "box"} of each
     error: str = ""  # why it failed
@@ -197,9 +200,23 @@ def display_name(name: str) -> str:
 
 
 def _read(folder: Path) -> Job | None:
-    """The job of a folder; None for what is none."""
+    """The job of a folder; None for what is none, or says what no job does."""
     try:
-        job = Job(**json.loads((folder / "job.json").read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        job = Job(**read_json(folder / "job.json", limit=MAX_JOB))
+    except (DinarError, OSError, TypeError):
         return None
-    return job if ID.fullmatch(folder.name) and job.id == folder.name else None
+    known = bool(ID.fullmatch(folder.name)) and job.id == folder.name
+    return job if known and not folder.is_symlink() and _is_possible(job) else None
+
+
+def _is_possible(job: Job) -> bool:
+    def number(x: object) -> bool:  # and not NaN
+        return type(x) in (int, float) and -1e12 < x < 1e12  # type: ignore[operator]
+
+    people = job.people if isinstance(job.people, list) else [None]
+    boxes = [p.get("box") if isinstance(p, dict) and type(p.get("person")) is int else None for p in people]
+    return (
+        isinstance(job.name, str) and isinstance(job.error, str) and job.state in get_args(State)
+        and number(job.created) and number(job.photos) and (job.person is None or type(job.person) is int)
+        and all(isinstance(b, list) and len(b) == 4 and all(map(number, b)) for b in boxes)
+    )  # fmt: skip
