@@ -65,6 +65,9 @@ class CreateOptions(NeuralOptions):
     """A keypoint file for each photo: OpenPose json, or npz of 33 BlazePose or 17 COCO points."""
     fits: Annotated[tuple[Path, ...], tyro.conf.arg(name="fit")] = ()
     """A body fit for each photo, from --save-fit or `dinar fit --each`. With --body smplx also a SMPLify-X pkl."""
+    # Focal length of the camera in millimetres of 35 mm film (24 to 28: a phone's main camera). None: what the photo's
+    # EXIF data say, else about 47.
+    focal: float | None = None
     offsets: bool = True
     """Widen the body mesh to the outline of clothes and hair in the photo. Not with weights trained without it."""
     shells: bool = True
@@ -153,7 +156,7 @@ def create(
         progress(f"reading {path.name}")
         mask = o.masks[i] if o.masks else None
         points = o.keypoints[i] if o.keypoints else None
-        s = read_subject(path, o.person, mask, points, o.keep_accessories, o.mask_convention)
+        s = read_subject(path, o.person, mask, points, o.keep_accessories, o.mask_convention, focal=o.focal)
         subjects.append(s)
         for note in s.notes:
             progress(f"{s.name}: {note}")

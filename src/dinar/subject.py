@@ -12,6 +12,7 @@ from .errors import DinarError
 from .fit.clothing import in_front, outline_trust
 from .fit.fingers import sharpen_face
 from .fit.view import View
+from .photo.exif import equivalent
 from .photo.framing import frame
 from .photo.image import Photo
 from .photo.landmarks import Landmarks, face_landmarks, hand_landmarks
@@ -50,6 +51,7 @@ def read_subject(
     keep_accessories: bool = False,
     mask_convention: str | None = None,
     whole: bool = False,  # the photo as it lies at working size, which pixels of sets refer to
+    focal: float | None = None,  # of the camera, millimetres of 35 mm film; None: by the EXIF data
 ) -> Subject:
     """Read a photo, find the person and cut them out: by the parser, or a photo's own alpha channel, or ``mask``:
     a cut-out, or a label map where a convention is named."""
@@ -84,8 +86,9 @@ def read_subject(
     sharp = sharpen_face(pose.keypoints, face)
     surface = surface_map(photo.rgb, alpha, sharp) if has_surface() else None
     guess = guess_body(surface, sharp, pose.world, alpha) if surface is not None and has_pose() else None
+    pixels = photo.focal if focal is None else equivalent(focal, photo.size)
     view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, surface=surface,
-                guess=guess, whole=photo.whole)  # fmt: skip
+                guess=guess, whole=photo.whole, focal=pixels and pixels * photo.scale)  # fmt: skip
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
                    tuple(notes), photo.turn, face)  # fmt: skip

@@ -19,7 +19,7 @@ from ..body import Body, Posed
 from ..body.rotation import axis_angle_to_matrix
 from .silhouette import MaskTerm, geman_mcclure
 from .start import Start
-from .view import FOCAL, LANDMARKS, View
+from .view import LANDMARKS, View
 
 LIMBS = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28), (11, 12), (23, 24),
          (11, 23), (12, 24), (27, 31), (28, 32), (15, 19), (16, 20), (0, 7), (0, 8))  # fmt: skip
@@ -73,7 +73,7 @@ class Objective:
         views: list[View],  # B
         betas: Tensor | None,  # [num_betas] a known shape; None: zeros
         shared_shape: bool,
-        focal: float | None,  # pixels; None: FOCAL of each photo's longer side
+        focal: float | None,  # pixels; None: of each photo
         starts: list[Start],  # B
     ) -> None:
         self.full, self.views = body, views
@@ -94,8 +94,8 @@ class Objective:
         weight = torch.tensor([LANDMARKS[i][1] for i in used])
         self.weight = weight * torch.where(self.visible > 0, self.visible.clamp(min=FAINT), 0) * inside
         self.height = torch.tensor([person_height(v) for v in views])  # [B] pixels
-        self.focal = torch.tensor([focal or FOCAL * max(v.height, v.width) for v in views])
-        self.centre = size / 2
+        K = torch.stack([v.camera(focal).K for v in views])
+        self.focal, self.centre = K[:, 0, 0], K[:, :2, 2]  # [B], [B, 2] pixels
         self.standing = torch.tensor([float(s.standing) for s in starts])
         self.limb_target, self.limb_weight = self._limbs(starts, used)
         self.mask_term = MaskTerm(views, self.height)

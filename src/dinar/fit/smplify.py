@@ -4,7 +4,7 @@ The first guess is the pose network's (:mod:`.start`); where two hypotheses are 
 Adam then minimises :mod:`.objective` in four stages: place, pose, pose and shape, silhouette. Several photos are one
 batch.
 
-The camera is :func:`.view.photo_camera`: at the world's origin, looking along -z, of a fixed focal length. Its pitch is
+The camera is :meth:`.view.View.camera`: at the world's origin, looking along -z, of a fixed focal length. Its pitch is
 fitted. Depth is the weak direction of one photo, so standing people get an upright prior and a knee prior; without the
 pose network, BlazePose's lean is corrected (docs/fit.md).
 """
@@ -26,7 +26,7 @@ from ..photo.surface import SURFACE_BODY
 from .fit_file import Fit
 from .objective import Objective, Weights
 from .start import TORSO, Start, from_guess, from_landmarks
-from .view import View, photo_camera
+from .view import View
 
 MAIN = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # the twelve large joints that errors are reported on
 LANDMARK_SPAN = 1.55  # metres from the highest to the lowest landmark of an adult
@@ -65,7 +65,7 @@ def fit_body(
     *,
     betas: Tensor | None = None,  # [num_betas] a known shape, kept
     shared_shape: bool = True,  # False: the views are of different people
-    focal: float | None = None,  # pixels; None: FOCAL of each photo's longer side
+    focal: float | None = None,  # pixels; None: of each photo
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Fit]:
     """Fit the body to all views at once. Deterministic; uses one thread.
@@ -183,7 +183,7 @@ def _results(p: Objective) -> list[Fit]:
         G = axis_angle_to_matrix(torch.tensor([-pitch, 0, 0]))  # takes the fit's frame to a world whose y is up
         pose[0] = matrix_to_axis_angle(G @ axis_angle_to_matrix(pose[0]))
         transl = G @ (p.transl[i] + J0[i]) - J0[i]
-        camera = photo_camera(v.height, v.width, float(p.focal[i]), pitch)
+        camera = v.camera(float(p.focal[i]), pitch)
         b = p.betas[min(i, len(p.betas) - 1)].clone()
         fits.append(Fit(b, pose, transl, camera, float(error[i]), v.whole))
     return fits

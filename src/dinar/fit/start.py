@@ -15,7 +15,7 @@ from torch import Tensor
 from ..body import Body
 from ..body.rotation import kabsch, matrix_to_axis_angle
 from ..body.skeleton import BODY
-from .view import LANDMARKS, View, is_standing, photo_camera
+from .view import LANDMARKS, View, is_standing
 
 TORSO = (11, 12, 23, 24)  # shoulders and hips
 LEAN = 0.17  # depth over height by which BlazePose's standing people lean (docs/fit.md)
@@ -59,7 +59,7 @@ def from_guess(body: Body, v: View, m: int, focal: float | None = None) -> Start
     """Hypothesis ``m`` of the pose network."""
     g = v.guess
     assert g is not None
-    K = photo_camera(v.height, v.width, focal).K.numpy()
+    K = v.camera(focal).K.numpy()
     axes = np.array(AXES)
     root = matrix_to_axis_angle(torch.from_numpy(axes[:, None] * g.root_in(K)[m]).float())
     up = axes * g.up_in(K)[m]

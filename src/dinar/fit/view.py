@@ -44,6 +44,16 @@ class View:
     surface: SurfaceMap | None = None  # which point of the default body each pixel shows; None: unknown
     guess: BodyGuess | None = None  # hypotheses about the default body; None: unknown
     whole: Whole | None = None  # the whole photo, where this is a part of it
+    focal: float | None = None  # pixels; None: unknown
+
+    def camera(self, focal: float | None = None, pitch: float = 0.0) -> Camera:
+        """:func:`photo_camera` of the whole photo, cut to this part: its axis goes through the middle of the whole."""
+        focal = focal or self.focal
+        if self.whole is None:
+            return photo_camera(self.height, self.width, focal, pitch)
+        k = self.whole.scale
+        camera = photo_camera(self.whole.height, self.whole.width, focal and focal * k, pitch)
+        return self.whole.cut(camera, self.height, self.width)
 
 
 def photo_camera(height: int, width: int, focal: float | None = None, pitch: float = 0.0) -> Camera:

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageCms
 from ..errors import DinarError
 from ..pictures import SOFTWARE, SUFFIXES, decoding, open_picture
 from ..scene.crop import Whole
+from .exif import focal_length
 
 MAX_SIDE = 2048  # working size: the person is cropped to 1,024 px at most later
 MIN_LONG, MIN_SHORT = 128, 48  # smaller images cannot hold a person of 96 px
@@ -52,6 +53,7 @@ class Photo:
     scale: float  # working pixels per original pixel, <= 1
     turn: int = 0  # quarter turns to the left after which ``window`` is taken
     window: Window | None = None  # the part of the turned file that the working picture shows; None: all of it
+    focal: float | None = None  # of the camera, pixels of the file; None: unknown
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,13 +95,13 @@ class Photo:
 def read_photo(path: str | Path, max_side: int = MAX_SIDE, turn: int = 0, window: Window | None = None) -> Photo:
     """Read an image file, turned to the left ``turn`` times, or a window of it, at most ``max_side`` pixels long."""
     path = Path(path)
-    image, size = _read(path, max_side, turn, window)
+    image, size, focal = _read(path, max_side, turn, window)
     if max(size) < MIN_LONG or min(size) < MIN_SHORT:
         raise DinarError(f"{path} is too small: {size[0]} x {size[1]} px; expected at least {MIN_LONG} px on the "
                          f"longer and {MIN_SHORT} px on the shorter side")  # fmt: skip
     rgb, alpha = _split(image)
     longest = max(size) if window is None else max(window[2] - window[0], window[3] - window[1])
-    return Photo(rgb, alpha, path, size, max(rgb.shape[:2]) / longest, turn, window)
+    return Photo(rgb, alpha, path, size, max(rgb.shape[:2]) / longest, turn, window, focal)
 
 
 def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
@@ -109,8 +111,8 @@ def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
 
 def _read(
     path: Path, max_side: int, turn: int = 0, window: Window | None = None
-) -> tuple[Image.Image, tuple[int, int]]:
-    """The image at working size in mode RGB (sRGB) or RGBA; width and height of the upright file."""
+) -> tuple[Image.Image, tuple[int, int], float | None]:
+    """The image at working size in mode RGB (sRGB) or RGBA; width and height of the upright file; its focal length."""
     with open_picture(path) as image, decoding(path, image):
         width, height = image.size
         if image.format in ("JPEG", "MPO") and window is None:
@@ -121,6 +123,7 @@ def _read(
         image.load()
         profile = image.info.get("icc_profile")
         orientation = image.getexif().get(ExifTags.Base.Orientation)  # after load: PNGs may have it at the end
+        focal = focal_length(image, (width, height))
         upright = _to_known_mode(image)
         steps = [_TURN[orientation]] if orientation in _TURN else []
         steps += [_QUARTERS[turn]] if turn else []
@@ -132,7 +135,7 @@ def _read(
         for step in steps:
             upright = upright.transpose(step)
     swapped = orientation in (5, 6, 7, 8)
-    return upright, (height, width) if swapped else (width, height)
+    return upright, (height, width) if swapped else (width, height), focal
 
 
 def _to_known_mode(image: Image.Image) -> Image.Image:
