@@ -9,12 +9,14 @@ import torch
 from dinar.body.load import load_body
 from dinar.body.skeleton import BODY
 from dinar.data import pose as data
+from dinar.data import simulated
 from dinar.data.surface import Backgrounds
 from dinar.errors import DinarError
+from dinar.fit.view import LANDMARKS
 from dinar.nets.pose import INPUTS, PoseNet
 from dinar.nets.surface import SURFACE_PARTS, SurfaceNet, vertex_surface_parts
 from dinar.photo.blazepose import Pose, Region
-from dinar.photo.pose import BodyGuess, guess_body, part_moments
+from dinar.photo.pose import BodyGuess, extent, guess_body, part_moments
 from dinar.photo.surface import SurfaceMap, surface_map, towards
 from dinar.scene import interpolate, orbit, rasterize_mesh
 from dinar.synthetic.export import synthesize
@@ -183,3 +185,40 @@ def test_training_reads_once_and_refuses_weights(tmp_path, source, found, small,
     assert PoseNet.from_pretrained(tmp_path / "run/weights").config["width"] == c.width
     with pytest.raises(DinarError, match="expected no --weights"):
         stage.train([tmp_path / "people"], tmp_path / "run", c, weights=[1.0])
+
+
+def test_simulated_inputs_are_where_pictures_show_them(source):
+    """Keypoints of a generated person who is seen whole, and with the errors of a person that person's own inputs."""
+    v = source.views(0, [1])
+    alpha = v.alpha[0].numpy() / 255
+    x = {k: torch.from_numpy(a)[None] for k, a in data.truth(v, alpha).items()}
+    body = load_body()
+    poses = simulated.random_poses(body, np.random.default_rng(0), None, 6)
+    s = simulated.Simulator(body, poses)
+    ideal = s.inputs(x)
+    middle, size = extent(alpha)
+    known = [i for i in LANDMARKS if i not in (17, 18, 19, 20)]
+    xy = v.keypoints2d[0, [body.keypoint_index(LANDMARKS[i][0]) for i in known], :2].numpy()
+    assert np.abs(ideal["keypoints"][0, known, :2].numpy() - (xy - middle) / size).max() < 0.25  # clothes and hair
+    mass, mean = ideal["mass"][0], ideal["mean"][0, SURFACE_PARTS.index("torso")].numpy()
+    assert mass.argmax() == SURFACE_PARTS.index("torso") and 1.5 < float(mass.square().sum()) < 5
+    assert np.abs(mean - ideal["keypoints"][0, [11, 12, 23, 24], :2].numpy().mean(0)).max() < 0.2
+    read = random_people(3) | {k: a.expand(3, *a.shape[1:]) for k, a in x.items()}
+    read["keypoints"][..., 3] = torch.rand(3, 33) + 0.1
+    read["turn"] = torch.nn.functional.normalize(read["turn"], dim=-1)
+    read["mass"] = read["mass"].abs()
+    errors = simulated.Errors(s, read)
+    i = torch.tensor([1])
+    again = errors.add(ideal, i)
+    for k in INPUTS:
+        assert torch.allclose(again[k], read[k][i], atol=1e-4), k
+    assert len(errors.alike(ideal)[0]) == 6  # three people and their mirror images
+
+
+def test_simulated_people_are_reproducible_and_varied():
+    body = load_body()
+    read = random_people(4)
+    a, b = (simulated.simulate(body, read, 8, None, seed=1, chunk=5) for _ in range(2))
+    assert all(np.array_equal(a[k], b[k]) for k in a) and set(a) == {*data.TABLE, "alike"}
+    assert (np.ptp(a["true_pose"], 0).max(1) > 0.3).mean() > 0.7 and np.ptp(a["true_up"][:, 2]) > 0.1
+    assert np.allclose(np.linalg.norm(a["true_up"], axis=1), 1, atol=1e-5) and (a["true_distance"] > 1).all()

@@ -78,6 +78,10 @@ class TrainPose(TrainStage):
 
     backgrounds: Path | None = None
     """Folder of pictures to put behind the people. None: generated patterns."""
+    motions: Path | None = None
+    """Folder of clips, whose frames simulated people have as poses, too."""
+    start: Path | None = None
+    """Weights of a pose network to go on from. None: new ones."""
     options: Flat[PoseOptions] = field(default_factory=PoseOptions)
 
 
@@ -145,7 +149,8 @@ def command(words: Sequence[str]) -> type:
 
 def run(train: TrainCommand) -> None:
     c = train.what
-    check_output(c.run, given_files(*c.data, c.init, getattr(c, "backgrounds", None)), folder=True)
+    others = (getattr(c, name, None) for name in ("backgrounds", "motions", "start"))
+    check_output(c.run, given_files(*c.data, c.init, *others), folder=True)
     stage = next(name for name, kind in STAGES.items() if type(c) is kind)
     options = derived(c.options, PRESETS[stage][c.preset])  # type: ignore[attr-defined]
     start = partial(stages.train, stage, body_path=c.body_path)
@@ -154,7 +159,7 @@ def run(train: TrainCommand) -> None:
     elif isinstance(c, TrainSurface):
         start = partial(train_surface, backgrounds=c.backgrounds)
     elif isinstance(c, TrainPose):
-        start = partial(train_pose, backgrounds=c.backgrounds)
+        start = partial(train_pose, backgrounds=c.backgrounds, motions=c.motions, start=c.start)
     elif isinstance(c, TrainRegression):
         start = partial(train_regression, body_path=c.body_path)
     done = start(c.data, c.run, options, weights=c.weights, init=c.init, cpu=c.device == "cpu", dry_run=c.dry_run)

@@ -1,8 +1,10 @@
-"""Stage: the pose network, from generated people whose pictures were read as photos are.
+"""Stage: the pose network, from generated people whose pictures were read as photos are, and from simulated people,
+who have no pictures (:mod:`dinar.data.simulated`).
 
-    dinar train pose --data heldout people --backgrounds PICTURES --run runs/pose [--init SURFACE_WEIGHTS]
+    dinar train pose --data heldout people --backgrounds PICTURES --motions CLIPS --run runs/pose
 
-Reading the pictures costs .1 s a view on one core and is kept in the run's folder; the training itself takes minutes.
+Reading the pictures costs .1 s a view on one core, simulating a person a millisecond; both are kept in the run's
+folder. The training itself takes minutes.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ import torch
 from accelerate.state import PartialState
 from torch import Tensor, nn
 
-from ..arrays import read_npz
+from ..arrays import Array, read_npz
 from ..body import Body
 from ..body.load import load_body
 from ..body.rotation import axis_angle_to_matrix
 from ..body.skeleton import BODY
 from ..data.pose import TABLE, mirrored, read, rolled
+from ..data.simulated import Errors, Simulator, simulate
 from ..data.surface import Backgrounds
 from ..errors import DinarError
 from ..files import replacing, staging
@@ -141,27 +144,50 @@ class PoseStage:
         c: presets.PoseOptions,
         people: dict[str, np.ndarray],  # inputs and truth of N pictures
         validation: dict[str, np.ndarray],
+        simulated: dict[str, np.ndarray] | None = None,  # of dinar.data.simulated
+        start: Path | None = None,  # weights
     ) -> None:
-        self.c, self.skeleton = c, Skeleton(load_body())
-        self.people, self.validation = ({k: torch.from_numpy(v) for k, v in a.items()} for a in (people, validation))
+        body = load_body()
+        self.c, self.skeleton = c, Skeleton(body)
+        self.people, self.validation, self.simulated = (
+            {k: torch.from_numpy(v) for k, v in (a or {}).items()} for a in (people, validation, simulated)
+        )
+        if self.simulated:
+            self.errors = Errors(Simulator(body, torch.zeros(0)), self.people)
         torch.manual_seed(c.loop.seed)
-        net = PoseNet(c.width, c.blocks, c.hypotheses, self.people["true_betas"].shape[1], c.dropout)
-        net.standardise(self.people)
+        if start is None:
+            net = PoseNet(c.width, c.blocks, c.hypotheses, self.people["true_betas"].shape[1], c.dropout)
+            net.standardise(self.people)
+        else:
+            net = PoseNet.from_pretrained(start).train().requires_grad_(True)
         self.modules: dict[str, nn.Module] = {"pose": net}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "pose": torch.optim.AdamW(net.parameters(), c.lr, betas=(0.9, 0.99), weight_decay=c.weight_decay)
         }
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """A picture's index and what is changed."""
+        """The index of a picture or of somebody simulated, and what is changed."""
         moved = rng.normal(0, self.c.noise * rng.uniform(0, 2), (33, 2))
-        return {"index": np.array(rng.integers(len(self.people["turn"]))), "mirrored": np.array(rng.random() < 0.5),
+        simulated = bool(self.simulated) and bool(rng.random() < self.c.share)
+        index = rng.integers(len((self.simulated if simulated else self.people)["turn"]))
+        return {"index": np.array(index), "simulated": np.array(simulated), "alike": np.array(rng.random()),
+                "mirrored": np.array(rng.random() < 0.5),
                 "roll": np.array(np.deg2rad(rng.normal(0, self.c.roll)), np.float32), "moved": moved.astype(np.float32),
                 "lost": rng.random(33) < self.c.lost}  # fmt: skip
 
     def batch(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
         """Inputs and truth of the drawn samples."""
-        x = {k: v[drawn["index"].cpu()].to(drawn["index"].device) for k, v in self.people.items()}
+        device, made = drawn["index"].device, drawn["simulated"].cpu()
+        index = drawn["index"].cpu()
+        x = {k: v[index.where(~made, 0)] for k, v in self.people.items()}
+        if made.any():
+            i = index[made]
+            rows = self.simulated["alike"][i]
+            pick = (drawn["alike"].cpu()[made] * rows.shape[1]).long()
+            found = self.errors.add({k: self.simulated[k][i] for k in x}, rows.gather(1, pick[:, None])[:, 0].long())
+            for k, v in x.items():
+                v[made] = found[k]
+        x = {k: v.to(device) for k, v in x.items()}
         other = mirrored(x)
         x = {k: torch.where(drawn["mirrored"].view(-1, *[1] * (v.ndim - 1)), other[k], v) for k, v in x.items()}
         x["keypoints"][..., :2] += drawn["moved"]
@@ -245,6 +271,17 @@ def read_set(source: Source, people: range, file: Path, init: Path, backgrounds:
     return read_npz(file, TABLE, what="pictures read by dinar train pose")
 
 
+def simulated_set(read: dict[str, np.ndarray], count: int, motions: Path | None, seed: int, file: Path
+                  ) -> dict[str, np.ndarray]:  # fmt: skip
+    """:func:`dinar.data.simulated.simulate`, from ``file`` where it is there."""
+    if not file.exists():
+        found = simulate(load_body(), {k: torch.from_numpy(v) for k, v in read.items()}, count, motions, seed)
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **found)  # type: ignore[arg-type]
+    table = TABLE | {"alike": Array(np.int32, ("N", "A"), 0)}
+    return read_npz(file, table, what="people simulated by dinar train pose")
+
+
 def train(
     data: Sequence[Path],
     run: Path,
@@ -254,6 +291,8 @@ def train(
     cpu: bool = False,
     dry_run: bool = False,
     backgrounds: Path | None = None,
+    motions: Path | None = None,
+    start: Path | None = None,
 ) -> bool:
     """The ``dinar train pose`` command.
 
@@ -262,6 +301,8 @@ def train(
         weights: none can be given.
         init: weights of the surface network that reads the pictures; None: the shipped ones.
         backgrounds: a folder of pictures; None: patterns.
+        motions: a folder of clips whose frames are poses of simulated people, too.
+        start: weights of a pose network to go on from.
     """
     from .loop import train as loop
 
@@ -274,8 +315,13 @@ def train(
     with staging() if dry_run else nullcontext(run) as folder, PartialState(cpu=cpu).main_process_first():
         sets = [read_set(s, people, folder / f"read_{k}.npz", init or WEIGHTS, backgrounds, c.reads if k else 1,
                          max(1, c.loop.workers)) for k, (s, people) in enumerate([held, *sources])]  # fmt: skip
-    people = {k: np.concatenate([s[k] for s in sets[1:]]) for k in TABLE}
-    stage = PoseStage(c, people, {k: sets[0][k] for k in TABLE})
+        people = {k: np.concatenate([s[k] for s in sets[1:]]) for k in TABLE}
+        simulated = None
+        if c.simulated and c.share:
+            count = min(c.simulated, 64) if dry_run else c.simulated
+            simulated = simulated_set(people, count, motions, c.loop.seed, folder / "simulated.npz")
+    stage = PoseStage(c, people, {k: sets[0][k] for k in TABLE}, simulated, start)
     config = {"stage": "pose", "data": [str(f) for f in data], "init": str(init or ""),
-              "backgrounds": str(backgrounds or ""), **dataclasses.asdict(c)}  # fmt: skip
+              "backgrounds": str(backgrounds or ""), "motions": str(motions or ""), "start": str(start or ""),
+              **dataclasses.asdict(c)}  # fmt: skip
     return loop(stage, dataclasses.replace(c.loop, workers=0), run, config, cpu=cpu, dry_run=dry_run)

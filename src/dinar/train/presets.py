@@ -160,6 +160,10 @@ class PoseOptions:
     noise: float = 0.01
     # Share of keypoints that are left out.
     lost: float = 0.03
+    # Number of people whose inputs are simulated, without pictures.
+    simulated: int = 50_000
+    # Share of each batch that they are.
+    share: float = 0.6
     # Number of people kept for validation. With several sets, all people of the first one are kept.
     holdout: int = 40
 
@@ -285,8 +289,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "pose": {
         "nano": PoseOptions(Loop(steps=60, batch=32, micro_batch=32, warmup=10, show_every=30, save_every=30), width=64,
-                            blocks=1, reads=1, holdout=2),
-        "base": PoseOptions(Loop(steps=2400, batch=128, micro_batch=128, warmup=100, ema=0.998)),
+                            blocks=1, reads=1, simulated=64, holdout=2),
+        "base": PoseOptions(Loop(steps=4000, batch=256, micro_batch=256, warmup=100, ema=0.998)),
         "paper": PoseOptions(Loop(steps=30000, batch=256, micro_batch=256, warmup=500), width=512),
     },
     "regression": {
