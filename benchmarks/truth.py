@@ -5,7 +5,8 @@ python benchmarks/truth.py --assets DIR --motions DIR --count 300 --set out/trut
 The people are made once (into --set) and then fitted as photos are. Errors are in the camera's frame: MPJPE of the 22
 body joints with the pelvises together, PA-MPJPE after a similarity, millimetres; the angle between the pelvises'
 orientations; how much the torso and the legs lean towards or away from the camera more than they do (signed, degrees);
-the error of the camera's pitch, and the correlation of the legs' lean with the true pitch.
+the error of the camera's pitch, and the correlation of the legs' lean with the true pitch. --sheet shows people beyond
+standing: the picture; truth and fit from the camera and from its right; MPJPE and PA-MPJPE.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,12 +31,15 @@ from dinar.errors import DinarError
 from dinar.fit.fit_file import Fit
 from dinar.fit.smplify import fit_stages
 from dinar.fit.view import View
+from dinar.pictures import write_picture
+from dinar.scene import Camera, interpolate, rasterize_mesh, vertex_normals
 from dinar.subject import read_subject
 from dinar.synthetic.source import Synthetic
 from dinar.views import Views
 from surface import posture
 
 CHUNK = 16
+TILE, ACROSS, SHOWN = 150, 2, 20  # of the sheet: pixels, people side by side, people
 ANGLES = {"front": (0, 45), "side": (45, 135), "back": (135, 181)}
 COLUMNS = {"mpjpe": "MPJPE", "pa_mpjpe": "PA", "turn": "turn °", "torso": "torso °", "legs": "legs °",
            "pitch": "pitch °"}  # fmt: skip
@@ -106,14 +111,56 @@ def measure(body: Body, fit: Fit, v: Views) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fitted(body: Body, views: list[View], people: list[Views]) -> dict[str, list[dict[str, Any]]]:
-    """Rows of :func:`measure` for each stage."""
+def fitted(
+    body: Body, views: list[View], people: list[Views], last: list[Fit] | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of :func:`measure` for each stage; ``last`` receives the fits of the last one."""
     rows: dict[str, list[dict]] = {}
     for k in range(0, len(views), CHUNK):
+        fits: list[Fit] = []
         for stage, fits in fit_stages(body, views[k : k + CHUNK], shared_shape=False):
             found = [measure(body, f, v) for f, v in zip(fits, people[k : k + CHUNK], strict=True)]
             rows.setdefault(stage, []).extend(found)
+        if last is not None:
+            last.extend(fits)
     return rows
+
+
+def clay(body: Body, vertices: Tensor, side: bool) -> np.ndarray:  # [V, 3] in a camera's frame, about the pelvis
+    """[TILE, TILE, 3] uint8: the body from the camera, or from its right."""
+    turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]) if side else torch.eye(3)
+    K = torch.tensor([[4.3 * TILE, 0, TILE / 2], [0, 4.3 * TILE, TILE / 2], [0, 0, 1]])
+    camera = Camera(K, torch.eye(4), TILE, TILE)
+    v = vertices @ turn.T + torch.tensor([0.0, 0, 9])
+    f = rasterize_mesh(v, body.faces, camera)
+    light = -interpolate(f, vertex_normals(v[None], body.faces)[0], body.face_tensor)[0, ..., 2]
+    out = torch.where(f.mask[0], 70 + 150 * light.clamp(0, 1), torch.tensor(255.0))
+    return out[..., None].expand(-1, -1, 3).to(torch.uint8).numpy()
+
+
+def sheet(
+    body: Body, views: list[View], people: list[Views], fits: list[Fit], rows: list[dict[str, Any]]
+) -> np.ndarray:
+    """The first people who do not just stand, [H, W, 3] uint8."""
+    tiles = []
+    for view, v, fit, row in zip(views, people, fits, rows, strict=True):
+        if row["posture"] == "upright" or len(tiles) == SHOWN:
+            continue
+        T = v.T_cam_world[0]
+        truth = v.params.posed(body), T
+        found = body(fit.betas[None], fit.pose[None], fit.transl[None]), fit.camera.T_cam_world
+        about = [(p.vertices[0] - p.joints[0, 0]) @ M[:3, :3].T for p, M in (truth, found)]
+        ys, xs = np.nonzero(view.mask)
+        side = 1.1 * max(np.ptp(xs), np.ptp(ys))
+        corner = (xs.min() + xs.max() - side) / 2, (ys.min() + ys.max() - side) / 2
+        A = np.array([[TILE / side, 0, -corner[0] * TILE / side], [0, TILE / side, -corner[1] * TILE / side]])
+        picture = cv2.warpAffine(v.rgb[0].numpy(), A, (TILE, TILE), flags=cv2.INTER_AREA, borderValue=(255,) * 3)
+        bodies = [clay(body, a, turned) for turned in (False, True) for a in about]
+        tile = np.hstack([picture, *bodies])
+        text = f"{row['name'][-3:]}  {row['mpjpe']:.0f}  {row['pa_mpjpe']:.0f}"
+        tiles.append(cv2.putText(tile, text, (4 * TILE + 4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 160)))
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % ACROSS)
+    return np.vstack([np.hstack(tiles[i : i + ACROSS]) for i in range(0, len(tiles), ACROSS)])
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -156,7 +203,9 @@ def arguments(about: str | None) -> argparse.Namespace:
     p.add_argument("--count", type=int, default=300)
     p.add_argument("--set", type=Path, default=Path("out/truth"))
     p.add_argument("--out", type=Path)
+    p.add_argument("--first", type=int, default=0, help="people before this one are left out")
     p.add_argument("--varied", action="store_true", help="all postures, cameras from all sides and heights")
+    p.add_argument("--sheet", type=Path, help="picture of people beyond standing, their truth and their fits")
     return p.parse_args()
 
 
@@ -164,7 +213,7 @@ def read(a: argparse.Namespace) -> tuple[list[View], list[Views], dict[str, str]
     """The pictures of the set as photos are read, their people, and why others were refused."""
     people = make(a)
     views, known, refused = [], [], {}
-    for i in range(min(a.count, people.num_people)):
+    for i in range(a.first, min(a.count, people.num_people)):
         v = people.views(i)
         try:
             views.append(read_subject(next((a.set / v.name / "rgb").iterdir())).view)
@@ -180,10 +229,13 @@ def main() -> None:
     body = load_body()
     views, known, refused = read(a)
     start = time.process_time()
-    rows = fitted(body, views, known)
+    fits: list[Fit] = []
+    rows = fitted(body, views, known, fits)
     seconds = (time.process_time() - start) / max(len(views), 1)
     print(f"{len(views)} people fitted, {len(refused)} refused, {seconds:.2f} s each (CPU)")
     table = report(rows)
+    if a.sheet:
+        write_picture(a.sheet, sheet(body, views, known, fits, rows[list(rows)[-1]]))
     if a.out:
         a.out.parent.mkdir(parents=True, exist_ok=True)
         a.out.write_text(json.dumps({"table": table, "refused": refused, "seconds": seconds, "rows": rows}, indent=1))
