@@ -41,8 +41,9 @@ def test_focal_length_of_a_file(tags: dict[str, object], focal: float | None, tm
 
 
 def test_the_camera_of_a_part_is_the_whole_photos() -> None:
-    view = View(np.zeros((33, 4)), None, None, 150, 100, whole=Whole(-300, -20, 0.5, 200, 400))
-    whole = view.camera(pitch=0.2).crop(*view.whole)
+    part = Whole(-300, -20, 0.5, 200, 400)
+    view = View(np.zeros((33, 4)), None, None, 150, 100, whole=part)
+    whole = view.camera(pitch=0.2).crop(*part)
     assert torch.allclose(whole.K, photo_camera(200, 400, pitch=0.2).K) and (whole.height, whole.width) == (200, 400)
     assert view.camera().K[:2, 2].tolist() == [100, 180] and float(view.camera().K[0, 0]) == FOCAL * 800
     view.focal = 700.0

@@ -83,7 +83,7 @@ def test_mirror_and_roll(skeleton):
     again = data.mirrored(data.mirrored(x))
     assert all(torch.equal(again[k], x[k]) for k in x)
     joints = lambda x: skeleton(stage.true_rotation(x), x["true_betas"])  # noqa: E731
-    swap = [0, *(1 + j for j in data._JOINTS)]
+    swap = [0, *(1 + j for j in data.JOINTS)]
     assert torch.allclose(joints(data.mirrored(x)), joints(x)[:, swap] * torch.tensor([-1, 1, 1]), atol=1e-3)
     turned = data.rolled(x, torch.tensor([torch.pi / 2, 0.3, 0.0]))
     assert torch.allclose(joints(turned)[0], joints(x)[0][:, [1, 0, 2]] * torch.tensor([-1, 1, 1]), atol=1e-5)

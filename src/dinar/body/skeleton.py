@@ -28,3 +28,12 @@ HANDS = {s: tuple(f"{s}_{f}{k}" for f in _FINGERS for k in (1, 2, 3)) for s in (
 # Direction from hip to ankle in SMPL's T-pose (mean shapes of SMPL and SMPL-X: 3 degrees back, 1 outwards); arms
 # lie along x. Skeletons whose rest pose differs are turned into these directions before they share rotations.
 LEG = {"left": (0.015, -0.78, -0.042), "right": (-0.015, -0.78, -0.042)}
+
+
+def other_side(name: str) -> str:
+    """The name of the other side: left_hip -> right_hip, eyeBlinkLeft -> eyeBlinkRight; others are unchanged."""
+    for a, b in (("left", "right"), ("Left", "Right")):
+        for x, y in ((a, b), (b, a)):
+            if x in name:
+                return name.replace(x, y)
+    return name

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..body import Body
 from ..body.rotation import axis_angle_to_matrix
+from ..body.skeleton import other_side
 from ..views import Params, Views
 
 # Standard deviations of the colour shift, for the difference between two cameras.
@@ -70,15 +71,6 @@ def flip(views: Views, body: Body) -> Views:
     if views.keypoints3d is not None:
         changed["keypoints3d"] = views.keypoints3d[:, points] * M
     return dataclasses.replace(views, **changed)
-
-
-def other_side(name: str) -> str:
-    """The name of the other side: left_hip -> right_hip, eyeBlinkLeft -> eyeBlinkRight; others are unchanged."""
-    for a, b in (("left", "right"), ("Left", "Right")):
-        for x, y in ((a, b), (b, a)):
-            if x in name:
-                return name.replace(x, y)
-    return name
 
 
 @lru_cache(maxsize=4)

@@ -10,18 +10,17 @@ from torch import Tensor
 
 from ..arrays import Array
 from ..body.load import load_body
-from ..body.skeleton import BODY
+from ..body.skeleton import BODY, other_side
 from ..nets.pose import INPUTS
-from ..nets.surface import SURFACE_PARTS, SurfaceNet
+from ..nets.surface import SurfaceNet
 from ..photo import blazepose
-from ..photo.pose import extent, pose_inputs
+from ..photo.pose import extent, mirror_image, pose_inputs
 from ..photo.surface import surface_map, towards
 from ..views import Views
-from .augment import other_side
 from .parsing import _camera, _colours
-from .surface import _SWAPPED, Backgrounds, _bag, _shape
+from .surface import Backgrounds, _bag, _shape
 
-_PARTS, _JOINTS = ([names.index(other_side(n)) for n in names] for names in (SURFACE_PARTS, BODY[1:]))
+JOINTS = [BODY[1:].index(other_side(n)) for n in BODY[1:]]
 TRUTH: dict[str, tuple[int | str, ...]] = {
     "true_root": (3, 3),
     "true_pose": (len(BODY) - 1, 3),
@@ -98,14 +97,10 @@ def read(
 
 def mirrored(x: dict[str, Tensor]) -> dict[str, Tensor]:
     """Inputs and truth [B, ...] of the mirror image."""
-    points, parts, joints = (torch.tensor(i) for i in (_SWAPPED, _PARTS, _JOINTS))
-    sign = {"keypoints": [-1, 1, 1, 1], "spread": [[1, -1], [-1, 1]], "affine": [[1, -1, -1], [-1, 1, 1]],
-            "mean": [-1, 1], "true_root": [[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], "true_pose": [1, -1, -1]}  # fmt: skip
-    sign |= {k: [-1, 1, 1] for k in ("world", "turn", "rest", "true_up")}
-    order = {"keypoints": points, "world": points, "true_pose": joints}
-    order |= dict.fromkeys(("mass", "mean", "rest", "spread", "affine", "doubt"), parts)
-    out = {k: v[:, order[k]] if k in order else v for k, v in x.items()}
-    return {k: v * v.new_tensor(sign[k]) if k in sign else v for k, v in out.items()}
+    out = x | mirror_image({k: x[k] for k in INPUTS})
+    M = x["true_up"].new_tensor([-1, 1, 1])
+    out |= {"true_up": x["true_up"] * M, "true_root": x["true_root"] * M * M[:, None]}
+    return out | {"true_pose": (x["true_pose"] * -M)[:, JOINTS]}
 
 
 def rolled(x: dict[str, Tensor], angle: Tensor) -> dict[str, Tensor]:

@@ -21,14 +21,13 @@ from ..body.motion import Motion, retarget
 from ..body.postures import posture
 from ..body.readers import load_motion
 from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
-from ..body.skeleton import BODY
+from ..body.skeleton import BODY, other_side
 from ..body.varied_postures import varied_posture
 from ..errors import DinarError
 from ..fit.view import LANDMARKS
 from ..nets.pose import INPUTS
 from ..nets.surface import SURFACE_PARTS, vertex_surface_parts
 from ..photo.pose import LITTLE, SPREAD
-from .augment import other_side
 from .pose import mirrored
 
 POINTS = 1500  # on the body

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from ..body.load import load_body
+from ..body.skeleton import other_side
 from ..errors import DinarError
 from ..fit.view import LANDMARKS
 from ..labels import LABEL
@@ -24,7 +25,6 @@ from ..photo.blazepose import KEYPOINTS
 from ..photo.surface import OUTSIDE, box_affine, corners, hints, towards
 from ..pictures import read_array
 from ..views import SURFACE_CENTRE, SURFACE_UNIT, Source
-from .augment import other_side
 from .parsing import _camera, _colours
 
 IGNORE = 255  # in a map of parts: pixels that do not train
