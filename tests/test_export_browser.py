@@ -18,6 +18,8 @@ import torch
 
 from browser import CHROMIUM, HERE, NODE
 from dinar.body import Body, load_body
+from dinar.body.shells import Shell, wear
+from dinar.body.skirt import ROWS, grid_of
 from dinar.export import Clip, build_model, write_glb
 from dinar.texture.texels import texels
 
@@ -67,13 +69,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
                             program="vrm" if name == "person.vrm" else "three", unlit=name == "flat.glb",
                             expressions=name != "flat.glb")  # fmt: skip
         write_glb(folder / name, model)
+    dressed = wear(body, (Shell("skirt", -0.45),))
+    model = build_model(dressed, torch.zeros(1), None, position_texture(dressed), [lift_arm(dressed)], program="vrm",
+                        expressions=False)  # fmt: skip
+    write_glb(folder / "skirt.vrm", model)
     return folder
 
 
-@pytest.mark.parametrize("name", ["lit.glb", "flat.glb", "person.vrm"])
+@pytest.mark.parametrize("name", ["lit.glb", "flat.glb", "person.vrm", "skirt.vrm"])
 def test_khronos_validator(models: Path, name: str) -> None:
     report = node("validate.mjs", models / name)
-    messages = [m for m in report["issues"]["messages"] if "VRMC_vrm" not in m["message"]]  # it knows no VRM
+    messages = [m for m in report["issues"]["messages"] if "VRMC_" not in m["message"]]  # it knows no VRM
     assert not messages
     assert not report["issues"]["truncated"]
 
@@ -147,3 +153,20 @@ def test_three_vrm(models: Path) -> None:
     assert len(found["vrm"]["bones"]) == len(found["bones"])
     assert {"happy", "blink", "oh", "jawOpen"} <= set(found["vrm"]["expressions"])
     assert min(differ(neutral, f) for f in faces) > 0.003
+
+
+@needs_chromium
+def test_spring_bones(models: Path) -> None:
+    """A hem trails behind the leg that it covers, outside of it."""
+    body = wear(load_body(), (Shell("skirt", -0.45),))
+    grid = grid_of(body)
+    corner = lambda vertices: [int(np.flatnonzero(body.atlas.vertex == i)[0]) for i in vertices]  # noqa: E731
+    hem = corner(grid[ROWS, 1 : grid.shape[1] // 2])  # over the left leg, and over the right one, which is lifted
+    lifted = corner(grid[ROWS, grid.shape[1] // 2 + 1 :])
+    whole = {"size": [360, 480], "to": [0, 0.8, 0], "from": [2, 1, 4], "clip": "lift", "vertices": hem + lifted}
+    found, _ = view(models, "skirt.vrm", [{"name": "stiff", **whole, "time": 0.5},
+                                          {"name": "springs", **whole, "time": 0.5, "springs": True}])  # fmt: skip
+    assert found["vrm"]["springs"] == 12
+    stiff, swung = (np.array(p).reshape(2, -1, 3) for p in found["positions"])
+    moved = np.linalg.norm(swung - stiff, axis=2).mean(1)
+    assert 0.005 < moved[1] < 0.1 and moved[0] < moved[1]

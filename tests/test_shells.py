@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from dinar.body.readers import load_motion
 from dinar.body.shells import Shell, wear
 from dinar.body.skirt import ROWS, grid_of
 from dinar.errors import DinarError
+from dinar.export import Clip, build_model, write_glb
 from dinar.fit.offsets import Silhouette
 from dinar.fit.shells import fit_shells
 from dinar.labels import LABEL
 from dinar.scene import Camera, orbit, rasterize_mesh
 from dinar.scene.edges import unique_edges
 from dinar.texture.texels import texels
+from read_glb import Read
 
 HEM = -0.4
 
@@ -104,6 +107,47 @@ def test_cloth_swings_with_legs_but_does_not_turn_with_them(skirted: Body):
     moved = (skirted(torch.zeros(1, 1), pose).vertices[0] - v0).norm(dim=1)[grid[ROWS]]
     C = grid.shape[1]
     assert moved[C // 4] > 0.15 and moved[3 * C // 4] < 0.02 and 0.05 < moved[0] < moved[C // 4]
+
+
+@pytest.mark.parametrize("hem", [-0.25, -0.5, -0.75])
+@pytest.mark.parametrize("program", ["three", "mixamo", "unreal"])
+def test_chains_move_the_cloth_of_a_file_as_the_body_does(hem: float, program: str, tmp_path: Path):
+    body = wear(load_body(), (Shell("skirt", hem),))
+    pose, transl = (x[::12] for x in retarget(load_motion("walk"), body))
+    sit = pose[:1].clone()
+    for side in ("left", "right"):
+        sit[0, body.joint(f"{side}_hip"), 0], sit[0, body.joint(f"{side}_knee"), 0] = -1.4, 1.4
+    pose, transl = torch.cat([pose, sit]), torch.cat([transl, transl[:1]])
+    model = build_model(body, torch.zeros(1), None, np.zeros((8, 8, 3), np.uint8), [Clip("c", pose, transl, 30)],
+                        program=program)  # fmt: skip
+    write_glb(tmp_path / "a.glb", model)
+    assert sum(b.startswith(("skirt_", "hem_")) for b in model.bones) == 12
+    read, cloth = Read(tmp_path / "a.glb"), np.isin(body.atlas.vertex, grid_of(body))
+    for k in range(len(pose)):
+        v = body(torch.zeros(1, 1), pose[k][None], transl[k][None]).vertices[0].numpy()[body.atlas.vertex]
+        error = read.skinned(0, k / 30)[0] - v
+        error = np.linalg.norm(error - np.median(error, axis=0), axis=1)[cloth]
+        assert error.mean() < 0.003 and error.max() < 0.02  # metres: four weights of more
+
+
+def test_a_vrm_has_spring_bones(skirted: Body, tmp_path: Path):
+    for body, springs in ((skirted, 6), (wear(load_body(), (Shell("skirt", -0.75),)), 12)):
+        model = build_model(body, torch.zeros(1), None, np.zeros((8, 8, 3), np.uint8), program="vrm")
+        write_glb(tmp_path / "a.vrm", model)
+        read = Read(tmp_path / "a.vrm")
+        gltf = read.gltf
+        assert gltf is not None and gltf.extensions is not None and gltf.extensionsUsed is not None
+        found = gltf.extensions["VRMC_springBone"]
+        assert {"VRMC_vrm", "VRMC_springBone"} <= set(gltf.extensionsUsed) and len(found["springs"]) == springs
+        legs = [c["shape"]["capsule"] for c in found["colliders"]]
+        assert all(0.04 < c["radius"] < 0.15 for c in legs)
+        for s in found["springs"]:
+            nodes = [j["node"] for j in s["joints"]]
+            for parent, child in pairwise(nodes):
+                assert child in gltf.nodes[parent].children
+            assert nodes[-1] not in read.array(read.prim.attributes.JOINTS_0)  # the end of the last bone
+    plain = build_model(load_body(), torch.zeros(1), None, np.zeros((8, 8, 3), np.uint8), program="vrm")
+    assert not plain.springs
 
 
 def dressed_photo(body: Body, classes: dict[str, str], flare: float = 0.0) -> Silhouette:

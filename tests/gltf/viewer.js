@@ -29,24 +29,34 @@ window.load = async () => {
     vertices: mesh.geometry.attributes.position.count,
     vrm: vrm && {
       bones: Object.keys(vrm.humanoid.humanBones),
-      expressions: vrm.expressionManager.expressions.map((e) => e.expressionName),
+      springs: vrm.springBoneManager?.joints.size ?? 0,
+      expressions: (vrm.expressionManager?.expressions ?? []).map((e) => e.expressionName),
       meta: vrm.meta,
     },
   };
 };
 
-// { size: [w, h], from: [x, y, z], to: [x, y, z], clip, time, morphs: { name: weight }, expression,
-//   vertices: [index...] } -> the picture as a data URL, and world positions of the vertices
-window.shot = async ({ size, from, to, clip, time, morphs, expression, vertices }) => {
+// { size: [w, h], from: [x, y, z], to: [x, y, z], clip, time, springs: run VRM's spring bones
+//   up to this time, morphs: { name: weight }, expression, vertices: [index...] } -> the picture as a data URL, and world positions of the vertices
+window.shot = async ({ size, from, to, clip, time, springs, morphs, expression, vertices }) => {
   mixer.stopAllAction(); // back to the rest pose
   mesh.morphTargetInfluences?.fill(0);
   if (clip) {
     const action = mixer.clipAction(gltf.animations.find((a) => a.name === clip)).play();
     action.loop = THREE.LoopOnce;
     action.clampWhenFinished = true;
-    mixer.setTime(time);
+    mixer.setTime(springs ? 0 : time);
   }
   const vrm = gltf.userData.vrm;
+  if (springs) {
+    const step = 1 / 60;
+    vrm.springBoneManager.reset();
+    for (let t = -1; t < time; t += step) { // one second to settle
+      mixer.setTime(Math.max(t, 0));
+      gltf.scene.updateMatrixWorld(true);
+      vrm.springBoneManager.update(step);
+    }
+  }
   if (expression) {
     vrm.expressionManager.resetValues();
     vrm.expressionManager.setValue(expression, 1);

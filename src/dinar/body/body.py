@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import DinarError
 from .atlas import Atlas
+from .chains import Chain
 from .rotation import axis_angle_to_matrix
 from .swing import swing
 
@@ -63,6 +64,9 @@ class Body:
     cloth: Tensor | None = None  # [n] int64 vertices that hang around the legs
     parts: np.ndarray | None = None  # [V] uint8 index into PARTS; None: by the skin weights
     source: np.ndarray | None = None  # [V] number of each vertex before faces were left out: the body's, then shells'
+    chains: tuple[Chain, ...] = ()  # joints of shells in files
+    rig: Tensor | None = None  # [V, J + K] weights of the joints and those of the chains, in files
+    bare: Body | None = None  # without the shells
 
     @property
     def num_vertices(self) -> int:
@@ -114,6 +118,8 @@ class Body:
             keypoint_weights=kw / kw.sum(1, keepdim=True).clamp(min=1e-9),
             posedirs=None if self.posedirs is None else self.posedirs.reshape(-1, V, 3)[:, i].reshape(-1, 3 * len(i)),
             cloth=None,
+            chains=(),
+            rig=None,
         )
         if joints is None:
             return small
@@ -228,11 +234,26 @@ class Body:
             feature = (axis_angle_to_matrix(pose[:, 1:]) - torch.eye(3, dtype=v.dtype, device=v.device)).flatten(1)
             v = v + (feature @ self.posedirs).reshape(len(pose), -1, 3)
         A, P = self.skinning(j.expand(len(pose), -1, -1), pose, transl)
-        T = (self.weights @ A[:, :, :3].flatten(2)).unflatten(2, (3, 4))  # [B, V, 3, 4]
-        if self.cloth is not None:
-            hung = swing(self.joint_names, j.expand(len(pose), -1, -1), P, A)
-            T[:, self.cloth] = (self.weights[self.cloth] @ hung[:, :, :3].flatten(2)).unflatten(2, (3, 4))
-        return Posed((T[..., :3] * v[..., None, :]).sum(-1) + T[..., 3], P, A)
+        return Posed(self.place(v, j, A, P), P, A)
+
+    def place(
+        self,
+        v: Tensor,  # [..., V, 3] at rest
+        joints: Tensor,  # [..., J, 3] at rest
+        skinning: Tensor,  # [B, J, 4, 4]
+        posed: Tensor,  # [B, J, 3] joints
+        some: Tensor | None = None,  # [n] int64 vertices; None: all
+    ) -> Tensor:
+        """The mesh [B, n, 3] where skinning takes it; cloth swings."""
+        W, cloth = self.weights, self.cloth
+        if some is not None:
+            W, v = W[some], v[..., some, :]
+            cloth = None if cloth is None else torch.isin(some, cloth).nonzero()[:, 0]
+        T = (W @ skinning[:, :, :3].flatten(2)).unflatten(2, (3, 4))  # [B, n, 3, 4]
+        if cloth is not None:
+            hung = swing(self.joint_names, joints.expand(len(skinning), -1, -1), posed, skinning)
+            T[:, cloth] = (W[cloth] @ hung[:, :, :3].flatten(2)).unflatten(2, (3, 4))
+        return (T[..., :3] * v[..., None, :]).sum(-1) + T[..., 3]
 
     def keypoints(self, posed: Posed) -> Tensor:
         """Named 3D keypoints [B, K + J, 3]: ``keypoint_names`` from vertices, then all joints."""

@@ -116,6 +116,12 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         d = posedirs.reshape(len(posedirs), -1, 3)
         d = torch.cat([d, d.new_zeros(len(d), V - d.shape[1], 3)], 1)
         posedirs = d[:, used].reshape(len(posedirs), -1)
+    rig, chains = _rig(body, pieces), []
+    V = body.num_vertices
+    for p in pieces:
+        own = lambda x, v=V: place[np.where(x < body.num_vertices, x, x - body.num_vertices + v)]  # noqa: E731
+        chains += [dataclasses.replace(c, points=own(c.points)) for c in p.chains]
+        V += len(p.vertices)
     names = tuple(s.kind for s in shells)
     return dataclasses.replace(
         body,
@@ -141,4 +147,21 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         cloth=torch.from_numpy(np.flatnonzero(np.isin(used, hung))).to(body.v_template.device) if hung.size else None,
         parts=parts[used],
         source=used,
+        chains=tuple(chains),
+        rig=rig[used] if chains else None,
+        bare=body,
     )
+
+
+def _rig(body: Body, pieces: list[Piece]) -> torch.Tensor:
+    """[V, J + K] skin weights in files: of the body's vertices, then those of the pieces."""
+    K = [sum(len(c.joint_names) for c in p.chains) for p in pieces]
+    rows = [np.pad(body.weights.cpu().numpy(), ((0, 0), (0, sum(K))))]
+    for i, p in enumerate(pieces):
+        own = np.zeros((len(p.vertices), body.num_joints + sum(K)), np.float32)
+        own[:, : body.num_joints] = p.weights if p.rig is None else p.rig[:, : body.num_joints]
+        if p.rig is not None:
+            first = body.num_joints + sum(K[:i])
+            own[:, first : first + K[i]] = p.rig[:, body.num_joints :]
+        rows.append(own)
+    return torch.from_numpy(np.concatenate(rows)).to(body.weights)

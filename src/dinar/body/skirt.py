@@ -17,6 +17,8 @@ from scipy.spatial import KDTree
 
 from ..scene.edges import face_edges, unique_edges
 from .body import PARTS, Body
+from .chains import Chain
+from .skirt_chains import skirt_chains
 
 TOP = -0.06  # metres on the template: height of the loop, under the widest place of the hips
 ROWS, LINING = 18, 16  # rows below the loop, and those that have an inside, seen from below
@@ -59,6 +61,8 @@ class Piece:
     uv_faces: np.ndarray  # [f, 3] into uv
     under: np.ndarray  # [T] bool: of the inside, which has the outside's texels
     moved: tuple[np.ndarray, np.ndarray]  # indices [m] into the uv of the body's atlas, and their new places [m, 2]
+    chains: tuple[Chain, ...] = ()  # of joints in files
+    rig: np.ndarray | None = None  # [N, J + K] skin weights in files, if there are chains
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def build_skirt(body: Body, shell: _Hem) -> Piece:
     grid = hang(body, v, heights)
     grid[:, [0, C // 2], 0] = 0
     out = grid[1:].reshape(-1, 3)
-    dirs, weights = _from_legs(body, out, grid)
+    dirs, weights, left = _from_legs(body, out, grid)
     inside = slice(-1 - LINING, -1)  # rows of the lining, from the hem up
     turned = grid[inside][::-1].copy()
     axis = turned - [0, 0, h.centre]
@@ -148,6 +152,7 @@ def build_skirt(body: Body, shell: _Hem) -> Piece:
     number = np.concatenate([h.loop[None], V + np.arange((ROWS + LINING) * C).reshape(-1, C)])
     column = np.concatenate([[0], np.arange(C - 1, 0, -1)])  # on the other side
     uv, uv_vertex, uv_faces, under = _texels(body, shell.hem, number)
+    chains, rig = skirt_chains(body, grid, number[: ROWS + 1], left, weights)
     faces = _triangles(*_quads(number))
     top = min(shell.hem + INSIDE, KNEE if shell.hem < KNEE else CROTCH)
     hidden = h.below & ~(v[:, 1] < max(top, shell.hem + _under(shell.hem)))[body.faces].all(1)
@@ -157,7 +162,7 @@ def build_skirt(body: Body, shell: _Hem) -> Piece:
         hidden, np.concatenate([out, turned.reshape(-1, 3)]), np.concatenate([dirs, back(dirs)]),
         np.concatenate([weights, back(weights)]), number[1:][:, column].ravel(),
         np.concatenate([part, np.full((ROWS + LINING) * C, TORSO, np.uint8)]), faces, uv, uv_vertex, uv_faces, under,
-        _inside(body, shell.hem + _under(shell.hem) - MARGIN),
+        _inside(body, shell.hem + _under(shell.hem) - MARGIN), chains, np.concatenate([rig, back(rig)]),
     )  # fmt: skip
 
 
@@ -212,8 +217,9 @@ def _triangles(a: np.ndarray, b: np.ndarray, d: np.ndarray, e: np.ndarray) -> np
     return np.concatenate(halves)
 
 
-def _from_legs(body: Body, out: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shape directions [N, 3, K] and skin weights [N, J] of the rows below the loop, from the legs below them.
+def _from_legs(body: Body, out: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Shape directions [N, 3, K] and skin weights [N, J] of the rows below the loop, from the legs below them, and the
+    left leg's share of the movement with the legs [N].
 
     Weights are of both legs, by height and by the distance from the middle, so the cloth between them neither splits
     nor collapses.
@@ -243,8 +249,8 @@ def _from_legs(body: Body, out: np.ndarray, grid: np.ndarray) -> tuple[np.ndarra
     at_loop = np.tile(W[h.loop], (len(grid) - 1, 1))
     t = np.clip((grid[0, :, 1] - grid[1:, :, 1]).reshape(-1, 1) / TURN, 0, 1)
     t = t * t * (3 - 2 * t)
-    weights = (1 - t) * at_loop + t * weights
-    return dirs, weights / weights.sum(1, keepdims=True)
+    weights /= weights.sum(1, keepdims=True)
+    return dirs, (1 - t) * at_loop + t * weights, share[:, 0]
 
 
 def _texels(body: Body, hem: float, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -20,13 +20,18 @@ def swing(joint_names: tuple[str, ...], joints: Tensor, posed: Tensor, skinning:
     for side in ("left", "right"):
         for name, end in (("hip", "knee"), ("knee", "ankle")):
             j, k = joint_names.index(f"{side}_{name}"), joint_names.index(f"{side}_{end}")
-            a = F.normalize(joints[:, k] - joints[:, j], dim=1)
-            b = (pelvis.mT @ F.normalize(posed[:, k] - posed[:, j], dim=1)[..., None])[..., 0]
-            v, c = torch.linalg.cross(a, b), (a * b).sum(1).clamp(min=-0.9)
-            K = torch.zeros_like(pelvis)
-            K[:, 0, 1], K[:, 0, 2], K[:, 1, 2] = -v[:, 2], v[:, 1], -v[:, 0]
-            K = K - K.mT
-            R = pelvis @ (torch.eye(3).to(K) + K + K @ K / (1 + c[:, None, None]))
+            to = (pelvis.mT @ (posed[:, k] - posed[:, j])[..., None])[..., 0]
+            R = pelvis @ turn(joints[:, k] - joints[:, j], to)
             out[:, j, :3, :3] = R
             out[:, j, :3, 3] = posed[:, j] - (R @ joints[:, j, :, None])[..., 0]
     return out
+
+
+def turn(a: Tensor, b: Tensor) -> Tensor:
+    """The smallest rotations [B, 3, 3] that take directions a to b [B, 3]; at most 154 degrees."""
+    a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
+    v, c = torch.linalg.cross(a, b), (a * b).sum(1).clamp(min=-0.9)
+    K = a.new_zeros(len(a), 3, 3)
+    K[:, 0, 1], K[:, 0, 2], K[:, 1, 2] = -v[:, 2], v[:, 1], -v[:, 0]
+    K = K - K.mT
+    return torch.eye(3).to(K) + K + K @ K / (1 + c[:, None, None])

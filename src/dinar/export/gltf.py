@@ -16,6 +16,7 @@ from .model import STILL_BONE, Model, Track, moving_bones
 from .normals import normal_changes
 from .profiles import PROFILES
 from .rig import quaternions
+from .springs import spring_extension
 from .vrm import vrm_extension
 
 
@@ -83,7 +84,9 @@ def write_glb(
         glb.json["animations"] = [_animation(glb, model, t) for t in model.tracks]
     if model.profile is PROFILES["vrm"]:
         glb.json["extensions"] = {"VRMC_vrm": vrm_extension(model, B + 1, vrm_meta)}
-        glb.json["extensionsUsed"] = ["VRMC_vrm", *glb.json.get("extensionsUsed", [])]
+        if model.springs:
+            glb.json["extensions"]["VRMC_springBone"] = spring_extension(model.springs)
+        glb.json["extensionsUsed"] = [*glb.json["extensions"], *glb.json.get("extensionsUsed", [])]
     glb.write(path)
 
 

@@ -19,6 +19,7 @@ from ..errors import DinarError
 from .normals import vertex_normals
 from .profiles import Pose, Profile, profile
 from .rig import Rig, quaternions
+from .springs import Spring, springs_of
 
 STILL = 1e-5  # metres; smaller movements of vertices by expressions are left out
 STILL_BONE = 1e-6  # metres or quaternion components; smaller movements of bones are left out
@@ -67,6 +68,7 @@ class Model:
     rest: np.ndarray  # [B, 4, 4] of the bones in the rest pose
     local: np.ndarray  # [B, 4, 4] the same in the parents' axes
     tracks: list[Track]
+    springs: list[Spring]
     unlit: bool  # show the texture without the viewer's lights
     notes: dict[str, Any] = field(default_factory=dict)  # licence note and the caller's
 
@@ -102,8 +104,9 @@ def build_model(
     beta = floats(betas, "betas", ("n",))
     offset = None if offsets is None else floats(offsets, "offsets", (body.num_vertices, 3))
     v, joints = (x[0] for x in body.rest(beta[None], offsets=offset))
-    index, weight = top_weights(body.weights.numpy())
-    dense = np.zeros(body.weights.shape)
+    own = (body.weights if body.rig is None else body.rig).numpy()
+    index, weight = top_weights(own)
+    dense = np.zeros(own.shape)
     np.add.at(dense, (np.arange(len(dense))[:, None], index), weight)
     rig = Rig(body, v, joints, dense, how, pose or how.pose)
     placed = rig.moved(rig.stance).astype(np.float32)
@@ -114,7 +117,7 @@ def build_model(
         name, how, placed, vertex_normals(placed, body.faces), index, weight, targets,
         body.atlas.vertex, body.atlas.uv.astype(np.float32), body.atlas.faces, texture,
         list(names), list(parents), rig.rest, rig.local(rig.rest),
-        [_track(rig, c, order) for c in clips], unlit,
+        [_track(rig, c, order) for c in clips], springs_of(rig, beta), unlit,
         {"license": _licence(body), **(notes or {})},
     )  # fmt: skip
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from ..body import Body
 from ..body.motion import rotation_between, to_t_pose
 from ..body.rotation import matrix_to_axis_angle
-from .profiles import Pose, Profile, is_finger
+from .chains import follow, points_of
+from .profiles import PROFILES, Pose, Profile, is_finger
 
 GROUNDING_FRAMES = 240  # largest number of frames in which the lowest point of a clip is searched
 
@@ -34,16 +35,16 @@ class Rig:
     body: Body
     v: Tensor  # [V, 3] metres
     joints: Tensor  # [J, 3] metres
-    weights: np.ndarray  # [V, J] that the file will have
+    weights: np.ndarray  # [V, J + K] that the file will have: of the body's joints and those of its chains
     profile: Profile
     pose: Pose
 
     @cached_property
     def stance(self) -> np.ndarray:
-        """Transforms [J, 4, 4] of the joints from the body's rest pose to the file's, which stands on y = 0."""
+        """Transforms [J + K, 4, 4] of the joints from the body's rest pose to the file's, which stands on y = 0."""
         J = self.body.num_joints
         G = np.tile(np.eye(3), (J, 1, 1)) if self.pose == "rest" else self._straight_t_pose()
-        A, _ = self._skinning(matrix_to_axis_angle(_local(torch.from_numpy(G), self.body))[None], torch.zeros(1, 3))
+        A = self._skinning(matrix_to_axis_angle(_local(torch.from_numpy(G), self.body))[None], torch.zeros(1, 3))
         A = A[0].numpy()
         A[:, 1, 3] -= self.moved(A)[:, 1].min()
         return A
@@ -83,10 +84,18 @@ class Rig:
 
     @cached_property
     def bones(self) -> list[tuple[str, int, int]]:
-        """Name, parent and joint of each bone. The bones of the joints are first, in the body's order; parents of all
-        are bones of this list; the joint of the root is -1."""
+        """Name, parent and joint of each bone. The bones of the joints are first, in the body's order, then those of
+        the chains; parents of all are bones of this list; the joint of the root is -1."""
         J, names = self.body.num_joints, self.body.joint_names
         bones = [(self.profile.bone(n), p, j) for j, (n, p) in enumerate(zip(names, self.body.parents, strict=True))]
+        for chain in self.body.chains:
+            for k, n in enumerate(chain.joint_names):
+                bones.append((n, len(bones) - 1 if k else self.body.joint(chain.parent), len(bones)))
+        if self.profile is PROFILES["vrm"]:  # the end of the last spring bone
+            first = J
+            for chain in self.body.chains:
+                first += len(chain.joint_names)
+                bones.append((f"{chain.name}_end", first - 1, first - 1))
         if self.profile.ends:
             last = [j for j in range(J) if _part(names[j]) in _LAST]
             bones += [(self.profile.bone(f"{names[j]}_end"), j, j) for j in last]
@@ -98,13 +107,16 @@ class Rig:
     @cached_property
     def rest(self) -> np.ndarray:
         """[B, 4, 4] of the bones in the file's rest pose."""
-        J, A = self.body.num_joints, self.stance
-        at = np.einsum("jab,jb->ja", A[:, :3, :3], self.joints.double().numpy()) + A[:, :3, 3]
-        tip = np.einsum("jab,jb->ja", A[:, :3, :3], self.tips) + A[:, :3, 3]
+        A = self.stance
+        start, end = [self.joints.double().numpy()], [self.tips]
+        for chain in self.body.chains:
+            p = points_of(self.body, chain, self.v[None].double(), self.joints[None].double())[0].numpy()
+            start, end = [*start, p[:-1]], [*end, p[1:]]
+        at, tip = (np.einsum("jab,jb->ja", A[:, :3, :3], np.concatenate(p)) + A[:, :3, 3] for p in (start, end))
         rest = np.tile(np.eye(4), (len(self.bones), 1, 1))
         for b, (_, _, j) in enumerate(self.bones):
             if j >= 0:
-                rest[b, :3, 3] = at[j] if b < J else tip[j]
+                rest[b, :3, 3] = at[j] if b < len(A) else tip[j]
                 rest[b, :3, :3] = self._axes(j, tip[j] - at[j])
         return rest
 
@@ -112,6 +124,8 @@ class Rig:
         """Axes [3, 3] of the bone of a joint in the columns: y along the bone, as X Bot's are turned about it."""
         if self.profile.axes == "world":
             return np.eye(3)
+        if j >= self.body.num_joints:  # of a chain
+            return rotation_between(np.array([0, 1.0, 0]), direction)
         name, part = self.body.joint_names[j], _part(self.body.joint_names[j])
         sign = 1 if name.startswith("left") else -1
         xbot = self.profile.axes == "mixamo"
@@ -153,7 +167,7 @@ class Rig:
         """Transforms [T, B, 4, 4] of the bones in their parents' axes, and the metres by which the clip was lifted: its
         lowest point is on y = 0."""
         lift = -self._lowest(pose, transl)
-        A, _ = self._skinning(pose, transl + transl.new_tensor([0, lift, 0]))
+        A = self._skinning(pose, transl + transl.new_tensor([0, lift, 0]))
         follow = A.numpy() @ np.linalg.inv(self.stance)
         world = np.tile(self.rest, (len(pose), 1, 1, 1))
         for b, (_, _, j) in enumerate(self.bones):
@@ -161,15 +175,19 @@ class Rig:
                 world[:, b] = follow[:, j] @ self.rest[b]
         return self.local(world), lift
 
-    def _skinning(self, pose: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
-        return self.body.skinning(self.joints.double().expand(len(pose), -1, -1), pose.double(), transl.double())
+    def _skinning(self, pose: Tensor, transl: Tensor) -> Tensor:  # [T, J + K, 4, 4] from the body's rest pose
+        joints = self.joints.double()
+        A, P = self.body.skinning(joints.expand(len(pose), -1, -1), pose.double(), transl.double())
+        if not self.body.chains:
+            return A
+        return torch.cat([A, follow(self.body, self.v, self.joints, A.float(), P.float()).double()], 1)
 
     def _lowest(self, pose: Tensor, transl: Tensor) -> float:
         """Height of the lowest vertex over a sample of the frames."""
         step = -(-len(pose) // GROUNDING_FRAMES)
         low = float("inf")
         for p, t in zip(pose[::step].split(16), transl[::step].split(16), strict=True):
-            A, _ = self.body.skinning(self.joints.expand(len(p), -1, -1), p, t)
+            A = self._skinning(p, t).float()
             row = torch.as_tensor(self.weights, dtype=torch.float32) @ A[:, :, 1]  # [B, V, 4]: y alone
             low = min(low, float(((row[..., :3] * self.v).sum(-1) + row[..., 3]).min()))
         return low
