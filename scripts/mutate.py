@@ -113,6 +113,12 @@ CHANGES = [
         ("AGREE", "1.01", "test_the_fit_finds_hem_and_width"),
     ),
     *changes(
+        "fit.hair",
+        "test_hair.py",
+        ("AGREE", "1.01", "test_only_hair_below_the_chin_gets_a_shape_of_its_own"),
+        ("WIDE", "0.0", "test_only_hair_below_the_chin_gets_a_shape_of_its_own"),
+    ),
+    *changes(
         "texture.sample",
         "test_tuned_texture.py",
         ("ERODE", "0.0", "test_the_edge_of_the_mask_is_not_sampled"),

@@ -31,6 +31,7 @@ REST = 0.4  # height on the template of ends that are hidden behind the shoulder
 SHORT = 0.55  # ends higher than this are those of a bob, which is as long behind
 PRIOR = 0.05  # least fall of the cost, as a share of the hair's pixels, for a metre that ends are moved
 VOLUME = (0.003, 0.09)  # metres: bounds of the volume
+WIDE = 0.085  # metres beside the head from which it is a brim or a fur hat
 UNEVEN = 0.01  # metres that either side differs from the mean, at most: heads are fitted a little beside the true one
 LENGTHS = (0.05, 0.025)  # metres: steps of the search for ends
 ENDS = (0.04, 0.68)  # heights on the template: bounds of the ends
@@ -135,7 +136,7 @@ def find_style(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> 
         return None
     search = _Search(body, betas, views)
     style = best_style(search)
-    return style if agreement(search, style)[2] else None
+    return style if agreement(search, style)[2] and min(style.side) < WIDE else None
 
 
 def best_style(search: _Search) -> Style:
