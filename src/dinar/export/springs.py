@@ -63,7 +63,8 @@ def _capsule(rig: Rig, name: str, skin: np.ndarray, limb: np.ndarray) -> Capsule
     beside = (share > 0) & (share < 1)
     radius = float(np.quantile(far[beside] if beside.any() else far, GIRTH))
     A = np.linalg.inv(rig.rest[j]) @ rig.stance[j]
-    return Capsule(j, *(A[:3, :3] @ p + A[:3, 3] for p in (start, end)), radius)
+    start, end = (A[:3, :3] @ p + A[:3, 3] for p in (start, end))
+    return Capsule(j, start, end, radius)
 
 
 def spring_extension(springs: list[Spring]) -> dict[str, Any]:
