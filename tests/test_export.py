@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from dinar.body import Body, load_body
+from dinar.body.visemes import VISEMES
 from dinar.errors import DinarError
 from dinar.export import Clip, build_model, write_glb, write_video
 from dinar.export.model import top_weights
@@ -82,7 +83,7 @@ def test_structure(body: Body, written: dict) -> None:
     names = [g.nodes[j].name for j in read.skin.joints]
     assert set(names) <= HUMANOID and len(set(names)) == body.num_joints
     assert {"hips", "upperChest", "leftThumbMetacarpal", "rightLittleDistal", "leftToes", "rightEye"} <= set(names)
-    assert read.mesh.extras["targetNames"] == list(body.expression_names)
+    assert read.mesh.extras["targetNames"] == [*body.expression_names, *(f"viseme_{n}" for n in VISEMES)]
     assert [a.name for a in g.animations] == ["wild", "still"]
     weights = read.attribute("WEIGHTS_0")
     assert np.abs(weights.astype(float).sum(1) - 1).max() < 1e-7 and (weights >= 0).all()

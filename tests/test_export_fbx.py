@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dinar.body import Body, load_body
+from dinar.body.visemes import VISEMES
 from dinar.errors import DinarError
 from dinar.export import build_model, write_fbx
 from dinar.export.fbx import Z_UP, continuous
@@ -67,8 +68,9 @@ def test_ufbx_reads_it(body: Body, tmp_path: Path, program: str) -> None:
     jaw = np.linalg.norm(body.shapedirs[:, :, body.num_betas + body.expression_names.index("jawOpen")], axis=1)
     error = np.linalg.norm(found["vertices"] - vertices @ C.T, axis=1)[jaw < 1e-6] / how.scale
     assert error.mean() < 1e-3 and np.abs(found["total"] - 1).max() < 1e-6
-    assert list(found["channels"]) == list(body.expression_names) and list(found["stacks"]) == ["bow"]
-    assert np.allclose(found["blend"], 0.5 * (np.array(body.expression_names) == "jawOpen"))
+    shapes = [*body.expression_names, *(f"viseme_{n}" for n in VISEMES)]
+    assert list(found["channels"]) == shapes and list(found["stacks"]) == ["bow"]
+    assert np.allclose(found["blend"], 0.5 * (np.array(shapes) == "jawOpen"))
     assert np.isclose(found["ends"], 2 / 30)
     assert np.allclose(found["uv"][found["corners"]], (body.atlas.uv * [1, -1] + [0, 1])[body.atlas.faces.ravel()])
     assert np.array_equal(found["faces"], body.faces.ravel())
@@ -84,7 +86,7 @@ def test_blender_reads_it(body: Body, tmp_path: Path, program: str) -> None:
     own = [list(found["bones"]).index(PROFILES[program].bone(n)) for n in body.joint_names]
     assert np.abs(found["joints"][own] - joints @ Z_UP.T).max() < 1e-3
     assert np.linalg.norm(found["vertices"] - vertices @ Z_UP.T, axis=1).mean() < 1e-3
-    assert list(found["shapes"][1:]) == list(body.expression_names) and found["pictures"].tolist() == [[32, 32]]
+    assert list(found["shapes"][1:53]) == list(body.expression_names) and found["pictures"].tolist() == [[32, 32]]
     if program == "blender":
         assert np.abs(found["scale"] - 1).max() < 1e-6 and np.abs(found["turn"]).max() < 1e-6
 

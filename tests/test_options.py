@@ -88,7 +88,7 @@ def train(monkeypatch: pytest.MonkeyPatch, *argv: str) -> Any:
     """The options that a training would run with."""
     seen: list[Any] = []
     monkeypatch.setattr(stages, "train", lambda stage, data, run, options, **_: not seen.append(options))
-    for name in ("train_parser", "train_surface", "train_pose", "train_regression"):
+    for name in ("train_parser", "train_surface", "train_pose", "train_regression", "train_visemes"):
         monkeypatch.setattr(train_command, name, lambda data, run, options, **_: not seen.append(options))
     main(["train", argv[0], "--data", "people", "--run", "out/run", *argv[1:]])
     return seen[0]

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from .arrays import Array, check_arrays
 from .body import Body, load_body
-from .body.motion import Motion, retarget
+from .body.body import PARTS
+from .body.motion import Motion, expressions, retarget
 from .body.readers import load_motion
 from .body.shells import from_header, to_header, wear
 from .bounds import check_numbers, within
@@ -71,12 +72,15 @@ class Avatar:
 
     # ---- pictures ------------------------------------------------------------------------------------------------
 
-    def vertices(self, pose: Tensor | None = None, transl: Tensor | None = None) -> Tensor:
+    def vertices(
+        self, pose: Tensor | None = None, transl: Tensor | None = None, expression: Tensor | None = None
+    ) -> Tensor:
         """Mesh [V, 3] with the offsets of clothes; without arguments in the pose of the photo."""
         if pose is None:
             pose, transl = self.pose, self.transl if transl is None else transl
         t = None if transl is None else transl[None]
-        return self.body(self.betas[None], pose[None], t, offsets=self.offsets).vertices[0]
+        e = None if expression is None else expression[None]
+        return self.body(self.betas[None], pose[None], t, e, offsets=self.offsets).vertices[0]
 
     def render(
         self,
@@ -86,6 +90,7 @@ class Avatar:
         *,
         azimuth: float = 0.0,  # degrees around the person, when no camera is given
         transl: Tensor | None = None,  # [3]
+        expression: Tensor | None = None,  # [num_expression] weights of the body's expressions
     ) -> np.ndarray:
         """[H, W, 4] float32 in [0, 1], straight alpha."""
         if camera is None:
@@ -93,7 +98,7 @@ class Avatar:
         else:
             within("height of the camera", camera.height, 1, GUARD)
             within("width of the camera", camera.width, 1, GUARD)
-        v = self.vertices(pose, transl)
+        v = self.vertices(pose, transl, expression)
         if camera is None:
             h, w = (size, size) if isinstance(size, int) else size
             camera = orbit(v, azimuth, height=h, width=w)
@@ -118,18 +123,28 @@ class Avatar:
         azimuth: float = 20.0,
         turn: float = 0.0,  # degrees the camera goes round during the motion
         repeat: int = 1,  # how often a loop is shown
+        close: bool = False,  # head and shoulders instead of the whole person
     ) -> Iterator[np.ndarray]:
         """Frames [H, W, 4] of the motion at its own rate, from one camera that frames all of it."""
         check_numbers(size=size, azimuth=azimuth, turn=turn, repeat=repeat)
         pose, transl = retarget(motion, self.body, betas=self.betas)
+        face = expressions(motion, self.body)
         h, w = (size, size) if isinstance(size, int) else size
         sample = range(0, len(pose), max(1, len(pose) // 12))
-        extent = torch.cat([self.vertices(pose[i], transl[i])[::7] for i in sample])
+        shown = self._above_shoulders() if close else slice(None, None, 7)
+        extent = torch.cat([self.vertices(pose[i], transl[i])[shown] for i in sample])
         n = repeat * len(pose)
         for k in range(n):
             i = k % len(pose)
             camera = orbit(extent, azimuth + turn * k / max(n - 1, 1), height=h, width=w)
-            yield self.render(pose[i], camera, transl=transl[i])
+            yield self.render(pose[i], camera, transl=transl[i], expression=None if face is None else face[i])
+
+    def _above_shoulders(self) -> Tensor:
+        """[n] vertices from the shoulders up, in the rest pose, without the arms."""
+        v, joints = self.body.rest(self.betas[None])
+        low = joints[0, [self.body.joint(f"{s}_shoulder") for s in ("left", "right")], 1].mean()
+        arms = np.char.find(np.array(PARTS), "arm")[self.body.vertex_part] >= 0
+        return torch.nonzero((v[0, :, 1] > low) & ~torch.from_numpy(arms)).flatten()
 
     def export(
         self,
@@ -158,9 +173,11 @@ class Avatar:
                 continue
             motion = m if isinstance(m, Motion) else load_motion(m)
             turns, transl = retarget(motion, self.body, betas=self.betas)
+            face = expressions(motion, self.body)
             if motion.loop:  # end on the first frame, or players jump
                 turns, transl = torch.cat([turns, turns[:1]]), torch.cat([transl, transl[:1]])
-            clips.append(Clip(motion.name, turns, transl, motion.fps))
+                face = None if face is None else torch.cat([face, face[:1]])
+            clips.append(Clip(motion.name, turns, transl, motion.fps, face))
         model = build_model(
             self.body, self.betas, self.offsets, self.rgb, clips,
             program=program or DEFAULTS[Path(path).suffix.lower()], pose=pose, expressions=expressions, unlit=unlit,

@@ -41,6 +41,7 @@ from .scene.crop import crop_box, warp_crop
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
 from .texture.agreement import evidence_of, in_crop
+from .texture.mouth import with_mouth
 from .texture.occlusion import occlusion_outlines
 from .version import __version__
 
@@ -219,6 +220,7 @@ def create(
             whole = restore(body, texture, seen, classes, lambda *_: inpainted)
             lap("restore")
 
+    whole = with_mouth(body, whole)
     first = fits[0]
     meta = {
         "dinar": __version__, "photos": [s.name for s in subjects], "renderer": "neural" if neural else "mesh",

@@ -1,7 +1,7 @@
 """Motion files -> :class:`~dinar.body.motion.Motion`. The content decides how a file is read, not its name.
 
-Arrays of SMPL parameters (:mod:`.layouts`), BVH (:mod:`.bvh`) and DeepMimic clips. Whatever cannot be a motion is
-refused with the reason; pickles are read by :mod:`dinar.pickles` only.
+Arrays of SMPL parameters (:mod:`.layouts`), BVH (:mod:`.bvh`), DeepMimic clips and faces (:mod:`.face_motion`).
+Whatever cannot be a motion is refused with the reason; pickles are read by :mod:`dinar.pickles` only.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
-from ..arrays import read_npy, read_npz
+from ..arrays import read_json, read_npy, read_npz
 from ..errors import DinarError
 from ..pickles import read_pickle
 from .bvh import read_bvh
 from .deepmimic import read_deepmimic
+from .face_motion import is_face, read_face_csv, read_face_json
 from .layouts import parameters
 from .motion import MAX_FPS, MIN_FPS, Motion
 from .rotation import axis_angle_to_matrix
@@ -58,13 +59,21 @@ def load_motion(
     text = text.lstrip("\xef\xbb\xbf\ufeff \t\r\n")
     if text[:9].upper() == "HIERARCHY":
         m = _facing_front(read_bvh(path, up))
-    elif text[:1] == "{":
-        m = _facing_front(read_deepmimic(path))
+    elif text[:1] in ("{", "["):
+        m = _read_json(path, fps)
+    elif "," in text.split("\n")[0] and "eyeblinkleft" in text.split("\n")[0].lower():
+        m = read_face_csv(path, fps)
     else:
         m = _read_arrays(path, head, up, fps, None if track is None else str(track))
     m = m if fps is None else dataclasses.replace(m, fps=fps)
     _log.info("%s: %s, %d frames, %.5g per second", path.name, m.layout, len(m), m.fps)
     return m
+
+
+def _read_json(path: Path, fps: float | None) -> Motion:
+    if is_face(read_json(path, name=path.name, what="a motion as json")):
+        return read_face_json(path, fps)
+    return _facing_front(read_deepmimic(path))
 
 
 def _read_arrays(path: Path, head: bytes, up: str, fps: float | None, track: str | None) -> Motion:

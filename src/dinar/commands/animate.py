@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..body.readers import load_motion
 from ..export.video import check_video
+from ..speech.sound import read_sound
+from ..speech.talk import talking
 from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, write_frames
 
 
@@ -18,8 +20,13 @@ class Animate(Common):
     """Avatar file of `dinar create`."""
     out: Output = Path("animation.mp4")
     """Video file (mp4, gif); or for transparent pictures of all frames, a folder or a pattern such as x_%04d.png."""
-    motion: str = "walk"
-    """walk, wave, turn, look_around, dance or idle; or a file (BVH, AMASS npz, SMPLify-X pkl, DeepMimic txt)."""
+    motion: str | None = None
+    """walk, wave, turn, look_around, dance or idle; or a file (BVH, AMASS npz, SMPLify-X pkl, DeepMimic txt; of a face
+    a csv or json of ARKit actions). None: walk; with --speech: idle."""
+    speech: Path | None = None
+    """Sound file (wav, mp3, ogg, m4a, flac, or a video) that the avatar says; mp4 and webm contain the sound."""
+    close: bool = False
+    """Show head and shoulders instead of the whole person."""
     motion_fps: MotionRate = None
     track: Track = None
     fps: int = 30
@@ -36,9 +43,13 @@ class Animate(Common):
 
 def run(c: Animate) -> None:
 
-    check_video(c.out, [c.avatar, *given_files(c.motion)])
+    name = c.motion or ("walk" if c.speech is None else "idle")
+    check_video(c.out, [c.avatar, *given_files(name, c.speech)])
+    samples = None if c.speech is None else read_sound(c.speech)
     avatar = open_avatar(c, c.avatar)
-    motion = load_motion(c.motion, fps=c.motion_fps, track=c.track).resampled(c.fps)
+    motion = load_motion(name, fps=c.motion_fps, track=c.track).resampled(c.fps)
+    if samples is not None:
+        motion = talking(samples, avatar.body, motion)
     repeat = c.repeat if motion.loop else 1
-    frames = avatar.animate(motion, c.size, azimuth=c.azimuth, turn=c.turn, repeat=repeat)
-    write_frames(c.out, frames, c.fps, repeat * len(motion))
+    frames = avatar.animate(motion, c.size, azimuth=c.azimuth, turn=c.turn, repeat=repeat, close=c.close)
+    write_frames(c.out, frames, c.fps, repeat * len(motion), sound=c.speech)

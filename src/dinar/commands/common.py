@@ -103,8 +103,8 @@ def progress_bar(what: str, lines: bool = False) -> Iterator[Callable[[int, int]
         yield show
 
 
-def write_frames(out: Path, frames: Iterable, fps: float, total: int) -> None:
+def write_frames(out: Path, frames: Iterable, fps: float, total: int, sound: Path | None = None) -> None:
 
     opaque = out.suffix.lower() == ".mp4"
     pictures = (to_uint8(over(f) if opaque else f) for f in frames)
-    write_video(out, pictures, fps, total, progress=sys.stderr.isatty())
+    write_video(out, pictures, fps, total, progress=sys.stderr.isatty(), sound=sound)

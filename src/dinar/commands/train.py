@@ -24,10 +24,12 @@ from ..train.presets import (
     PoseOptions,
     RegressionOptions,
     SurfaceOptions,
+    VisemeOptions,
     derived,
 )
 from ..train.regression import train as train_regression
 from ..train.surface import train as train_surface
+from ..train.visemes import train as train_visemes
 from .common import Flat, Process, given_files
 
 Preset = Literal["nano", "base", "paper"]
@@ -93,6 +95,13 @@ class TrainRegression(TrainStage):
 
 
 @dataclass
+class TrainVisemes(TrainStage):
+    """Train the viseme network, which hears the mouth's shapes. --data: text files to be spoken, or folders of them."""
+
+    options: Flat[VisemeOptions] = field(default_factory=VisemeOptions)
+
+
+@dataclass
 class TrainAvatar(TrainStage):
     """Train encoder, generator and neural renderer end to end (DINAR paper, §3.1)."""
 
@@ -116,7 +125,7 @@ class TrainInpainting(TrainAvatar):
 
 STAGES: dict[str, type[TrainStage]] = {
     "parser": TrainParser, "surface": TrainSurface, "pose": TrainPose, "regression": TrainRegression,
-    "avatar": TrainAvatar,
+    "visemes": TrainVisemes, "avatar": TrainAvatar,
     "compression": TrainCompression, "finetune": TrainFinetune, "inpainting": TrainInpainting,
 }  # fmt: skip
 
@@ -162,6 +171,8 @@ def run(train: TrainCommand) -> None:
         start = partial(train_pose, backgrounds=c.backgrounds, motions=c.motions, start=c.start)
     elif isinstance(c, TrainRegression):
         start = partial(train_regression, body_path=c.body_path)
+    elif isinstance(c, TrainVisemes):
+        start = train_visemes
     done = start(c.data, c.run, options, weights=c.weights, init=c.init, cpu=c.device == "cpu", dry_run=c.dry_run)
     if not done:
         sys.exit(130)  # stopped by a signal: the same command goes on

@@ -47,8 +47,9 @@ class Glb:
     def sparse_accessor(self, a: np.ndarray, bounds: bool = False) -> int:
         """Like :meth:`accessor`, but stores only non-zero rows if that is smaller."""
         rows = np.flatnonzero(a.any(tuple(range(1, a.ndim))))
+        rows = rows if len(rows) else np.zeros(1, int)  # an entry that sets nothing: a format needs one or more
         index = _smallest(rows, len(a))
-        if index.nbytes + a[rows].nbytes >= a.nbytes or not len(rows):
+        if index.nbytes + a[rows].nbytes >= a.nbytes:
             return self.accessor(a, ARRAY_BUFFER, bounds)
         sparse = {
             "count": len(rows),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..body import Body
+from ..body.visemes import VISEMES, viseme_weights
 from ..errors import DinarError
 from .normals import vertex_normals
 from .profiles import Pose, Profile, profile
@@ -111,7 +112,7 @@ def build_model(
     rig = Rig(body, v, joints, dense, how, pose or how.pose)
     placed = rig.moved(rig.stance).astype(np.float32)
     targets = _targets(body, rig) if expressions else {}
-    order = [body.expression_names.index(t) for t in targets]
+    order = [body.expression_names.index(t) if t in body.expression_names else -1 for t in targets]
     names, parents, _ = zip(*rig.bones, strict=True)
     return Model(
         name, how, placed, vertex_normals(placed, body.faces), index, weight, targets,
@@ -122,7 +123,11 @@ def build_model(
     )  # fmt: skip
 
 
-def _track(rig: Rig, clip: Clip, targets: list[int]) -> Track:
+def _track(
+    rig: Rig,
+    clip: Clip,
+    targets: list[int],  # the body's expression of every target, -1: none
+) -> Track:
     body, where = rig.body, f"of clip {clip.name!r}"
     pose = floats(clip.pose, f"a pose {where}", ("T", body.num_joints, 3))
     T = len(pose)
@@ -135,7 +140,7 @@ def _track(rig: Rig, clip: Clip, targets: list[int]) -> Track:
         given = floats(clip.expression, f"an expression {where}", (T, "E")).numpy()
         if given.shape[1] > body.num_expression:
             raise DinarError(f"expected at most {body.num_expression} expression values {where}, got {given.shape[1]}")
-        weights = np.pad(given, ((0, 0), (0, body.num_expression - given.shape[1])))[:, targets]
+        weights = np.pad(given, ((0, 0), (0, body.num_expression + 1 - given.shape[1])))[:, targets]
     seconds = (np.arange(T) / clip.fps).astype(np.float32)
     return Track(
         clip.name, seconds, quaternions(local[..., :3, :3]), local[..., :3, 3].astype(np.float32), weights, lift
@@ -162,7 +167,8 @@ def top_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _targets(body: Body, rig: Rig) -> dict[str, np.ndarray]:
-    """Displacements [V, 3] float32 by the expressions that move the mesh, in the file's rest pose, by name."""
+    """Displacements [V, 3] float32 by the expressions that move the mesh, and by visemes, in the file's rest pose, by
+    name."""
     d = body.shapedirs[:, :, body.num_betas :].numpy()
     length = np.linalg.norm(d, axis=1)
     back = (rig.weights @ np.linalg.inv(rig.stance)[:, :3, :3].reshape(-1, 9)).reshape(-1, 3, 3)
@@ -172,7 +178,18 @@ def _targets(body: Body, rig: Rig) -> dict[str, np.ndarray]:
         if moves.any():
             targets[n] = np.zeros_like(d[:, :, e])
             targets[n][moves] = np.linalg.solve(back[moves], d[moves, :, e, None])[..., 0]
-    return targets
+    return targets | _visemes(body, targets)
+
+
+def _visemes(body: Body, actions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The mouth's shapes of speech by the names that talking avatars are driven with."""
+    weights = viseme_weights(body)
+    if weights is None or not actions:
+        return {}
+    moved = {body.expression_names.index(n): d for n, d in actions.items()}
+    zero = np.zeros_like(next(iter(actions.values())))
+    return {f"viseme_{n}": sum((float(w[e]) * d for e, d in moved.items() if w[e]), zero)
+            for n, w in zip(VISEMES, weights, strict=True)}  # fmt: skip
 
 
 def _licence(body: Body) -> str:

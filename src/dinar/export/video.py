@@ -30,6 +30,7 @@ _WEBM = (
     "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libvpx-vp9", "-crf", "30", "-b:v", "0",
     "-deadline", "good", "-cpu-used", "4",
 )  # fmt: skip
+_SOUND = {".mp4": ("-c:a", "aac", "-b:a", "160k"), ".webm": ("-c:a", "libopus", "-b:a", "96k")}
 _OPTIONS = {".mp4": _MP4, ".webm": _WEBM, ".gif": _GIF}  # of ffmpeg, by suffix
 
 
@@ -40,12 +41,13 @@ def write_video(
     total: int | None = None,
     *,
     progress: bool = False,
+    sound: str | Path | None = None,
 ) -> int:
     """Write frames as they come and return their number; a failure or Ctrl-C leaves no part of a file.
 
     The suffix chooses: ``.mp4``, ``.webm``, ``.gif``, a pattern such as ``shot_%04d.png``, or none for a folder of
     ``0000.png, 0001.png, ...``. PNG keeps transparency; in the others the background is white. ``total`` is for the
-    progress bar only.
+    progress bar only. ``sound``: a file whose sound goes into an .mp4 or .webm file.
     """
     path = Path(path)
     check_numbers(fps=fps)
@@ -57,7 +59,7 @@ def write_video(
         folder, pattern = path, "%04d.png"
     if path.suffix.lower() in _OPTIONS:
         with replacing(path) as temp:
-            return _encode(temp, checked, fps, _OPTIONS[path.suffix.lower()])
+            return _encode(temp, checked, fps, _OPTIONS[path.suffix.lower()], _heard(path, sound))
     with replacing(folder, folder=True) as temp:
         n = 0
         for frame in checked:
@@ -101,7 +103,22 @@ def _opaque(frame: np.ndarray) -> np.ndarray:
     return np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), mode="edge") if H % 2 or W % 2 else frame
 
 
-def _encode(path: Path, frames: Iterator[np.ndarray], fps: float, options: tuple[str, ...]) -> int:
+def _heard(path: Path, sound: str | Path | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Options of ffmpeg before and after the video's own: the sound's file, and its codec."""
+    if sound is None or path.suffix.lower() not in _SOUND:
+        return (), ()
+    codec = _SOUND[path.suffix.lower()]
+    before = ("-protocol_whitelist", "file,pipe", "-i", f"file:{sound}")
+    return before, ("-map", "0:v", "-map", "1:a", *codec, "-shortest")
+
+
+def _encode(
+    path: Path,
+    frames: Iterator[np.ndarray],
+    fps: float,
+    options: tuple[str, ...],
+    sound: tuple[tuple[str, ...], tuple[str, ...]],  # of _heard
+) -> int:
     """Pipe frames to ffmpeg and return their number.
 
     Raises:
@@ -113,7 +130,8 @@ def _encode(path: Path, frames: Iterator[np.ndarray], fps: float, options: tuple
     first = _opaque(first)
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
-        "-s", f"{first.shape[1]}x{first.shape[0]}", "-r", f"{fps:.6g}", "-i", "pipe:", *options, str(path),
+        "-s", f"{first.shape[1]}x{first.shape[0]}", "-r", f"{fps:.6g}", "-i", "pipe:", *sound[0], *options, *sound[1],
+        str(path),
     ]  # fmt: skip
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C reaches this process only, which then stops ffmpeg and removes the file.

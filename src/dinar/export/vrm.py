@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..body.visemes import both_sides
 from ..errors import DinarError
 from .model import Model
 from .profiles import HUMANOID
@@ -56,7 +57,7 @@ def vrm_extension(model: Model, mesh_node: int, meta: dict[str, Any] | None) -> 
     targets = list(model.targets)
 
     def expression(weights: dict[str, float]) -> dict[str, Any] | None:
-        sides = {n[:-1] + s if n.endswith("x") else n: w for n, w in weights.items() for s in ("Left", "Right")}
+        sides = both_sides(weights)
         if not sides.keys() <= set(targets):
             return None
         binds = [{"node": mesh_node, "index": targets.index(n), "weight": w} for n, w in sides.items()]

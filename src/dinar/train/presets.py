@@ -136,6 +136,23 @@ class RegressionOptions:
 
 
 @dataclass
+class VisemeOptions:
+    """The viseme network (``train/visemes.py``)."""
+
+    loop: Loop = field(default_factory=Loop)
+    # Channels of the hidden layers.
+    width: int = 64
+    # Share of hidden values that are set to 0 in training.
+    dropout: float = 0.1
+    # Peak learning rate.
+    lr: float = 3e-3
+    # Weight decay of AdamW.
+    weight_decay: float = 0.05
+    # Number of sentences that are spoken.
+    sentences: int = 3000
+
+
+@dataclass
 class PoseOptions:
     """The pose network (``train/pose.py``)."""
 
@@ -293,6 +310,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "base": PoseOptions(Loop(steps=4000, batch=256, micro_batch=256, warmup=100, ema=0.998)),
         "paper": PoseOptions(Loop(steps=30000, batch=256, micro_batch=256, warmup=500), width=512),
     },
+    "visemes": {
+        "nano": VisemeOptions(Loop(steps=60, batch=8, micro_batch=8, warmup=10, show_every=30, save_every=30), width=32,
+                              sentences=60),
+        "base": VisemeOptions(Loop(steps=4000, batch=32, micro_batch=32, warmup=100, ema=0.998, save_every=500)),
+        # Not in the paper: the same network, wider.
+        "paper": VisemeOptions(Loop(steps=20000, batch=64, micro_batch=64, warmup=500), width=128, sentences=20000),
+    },
     "regression": {
         "nano": RegressionOptions(Loop(steps=200, batch=4, micro_batch=4, warmup=20, ema=0.98, show_every=100,
                                        save_every=100), nets="nano", texture=64, holdout=4),
@@ -314,7 +338,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-O = TypeVar("O", ParserOptions, SurfaceOptions, PoseOptions, RegressionOptions, AvatarOptions)
+O = TypeVar("O", ParserOptions, SurfaceOptions, PoseOptions, RegressionOptions, VisemeOptions, AvatarOptions)
 
 
 def derived(options: O, preset: O) -> O:

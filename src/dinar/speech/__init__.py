@@ -1,0 +1,1 @@
+"""Speech: from a sound to the movements of a face that says it."""
