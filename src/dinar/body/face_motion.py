@@ -99,7 +99,7 @@ def _frames(content: Any) -> tuple[list[str], np.ndarray, float | None] | None:
     if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
         return None
     inner = next((k for k in ("blendShapes", "blendshapes", "weights") if isinstance(rows[0].get(k), dict)), None)
-    rows = [r.get(inner) if inner else r for r in rows if isinstance(r, dict)]
+    rows = [r.get(inner, {}) if inner else r for r in rows if isinstance(r, dict)]
     names = [k for k, v in rows[0].items() if isinstance(v, int | float)] if isinstance(rows[0], dict) else []
     if sum(n[:1].lower() + n[1:] in _actions() for n in names) < FEW:
         return None

@@ -162,4 +162,4 @@ def spoken(texts: list[str], count: int, seed: int) -> Iterator[dict[str, np.nda
             x = np.interp(np.arange(int(len(x) / scale)) * scale, np.arange(len(x)), x).astype(np.float32)
             times = [(t / scale, v) for t, v in times]
         m = mel(x)
-        yield {"mel": m.astype(np.float16), "viseme": labels(times, len(m)), "held": np.uint8(voice == HELD)}
+        yield {"mel": m.astype(np.float16), "viseme": labels(times, len(m)), "held": np.array(voice == HELD, np.uint8)}
