@@ -14,7 +14,7 @@ import torch
 
 from dinar.avatar import Avatar
 from dinar.body import Body, load_body
-from dinar.body.motion import expressions
+from dinar.body.motion import expression_of
 from dinar.body.readers import load_motion
 from dinar.body.visemes import ACTIONS, VISEMES, viseme_weights
 from dinar.data.spoken import labels, sentences, viseme_of
@@ -84,7 +84,7 @@ def test_talking_lasts_as_long_as_the_sound_and_blinks(body: Body) -> None:
     for name in ("idle", "walk"):
         m = talking(np.tile(x, 3), body, load_motion(name).resampled(12))
         assert abs(len(m) / 12 - 3 * len(x) / RATE) < 0.2
-        face = expressions(m, body)
+        face = expression_of(m, body)
         assert face is not None and float(face[:, body.expression_names.index("eyeBlinkLeft")].max()) > 0.3
         assert float(face[:, body.expression_names.index("jawOpen")].max()) > 0.15
     same = talking(x, body, load_motion("idle").resampled(12))
@@ -116,7 +116,7 @@ def test_recorded_faces(tmp_path: Path, body: Body) -> None:
             + ",0.3,0,0" for k in range(90)]  # fmt: skip
     (tmp_path / "live.csv").write_text("\n".join([head, *rows]))
     m = load_motion(tmp_path / "live.csv")
-    face = expressions(m, body)
+    face = expression_of(m, body)
     assert face is not None and len(m) == 90 and m.fps == pytest.approx(30)
     assert torch.allclose(face[:, body.expression_names.index("jawOpen")], torch.tensor(0.5))
     turned = m.rotations[0, m.joint_names.index("head")]
@@ -128,7 +128,7 @@ def test_recorded_faces(tmp_path: Path, body: Body) -> None:
         (tmp_path / name).write_text(json.dumps(content))
         with pytest.warns(UserWarning) if name == "b.json" else _nothing():
             m = load_motion(tmp_path / name)
-        face = expressions(m, body)
+        face = expression_of(m, body)
         assert m.fps == fps and face is not None and face.unique().tolist() == [0.25]
     (tmp_path / "bad.csv").write_text("\n".join([head, rows[0].replace("0.5", "50")]))
     with pytest.raises(DinarError, match="between 0 and 1"):

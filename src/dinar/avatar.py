@@ -20,7 +20,7 @@ from torch import Tensor
 from .arrays import Array, check_arrays
 from .body import Body, load_body
 from .body.body import PARTS
-from .body.motion import Motion, expressions, retarget
+from .body.motion import Motion, expression_of, retarget
 from .body.readers import load_motion
 from .body.shells import from_header, to_header, wear
 from .bounds import check_numbers, within
@@ -128,7 +128,7 @@ class Avatar:
         """Frames [H, W, 4] of the motion at its own rate, from one camera that frames all of it."""
         check_numbers(size=size, azimuth=azimuth, turn=turn, repeat=repeat)
         pose, transl = retarget(motion, self.body, betas=self.betas)
-        face = expressions(motion, self.body)
+        face = expression_of(motion, self.body)
         h, w = (size, size) if isinstance(size, int) else size
         sample = range(0, len(pose), max(1, len(pose) // 12))
         shown = self._above_shoulders() if close else slice(None, None, 7)
@@ -173,7 +173,7 @@ class Avatar:
                 continue
             motion = m if isinstance(m, Motion) else load_motion(m)
             turns, transl = retarget(motion, self.body, betas=self.betas)
-            face = expressions(motion, self.body)
+            face = expression_of(motion, self.body)
             if motion.loop:  # end on the first frame, or players jump
                 turns, transl = torch.cat([turns, turns[:1]]), torch.cat([transl, transl[:1]])
                 face = None if face is None else torch.cat([face, face[:1]])

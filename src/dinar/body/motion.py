@@ -116,7 +116,7 @@ class Motion:
         return {n: g.expand(len(self), 3, 3) for n, g in G.items()}
 
 
-def expressions(motion: Motion, body: Body) -> Tensor | None:
+def expression_of(motion: Motion, body: Body) -> Tensor | None:
     """[T, num_expression] of the body's expressions that the motion has by name; None: it has none of them."""
     have = {n: i for i, n in enumerate(motion.expression_names)}
     if motion.expression is None or not any(n in have for n in body.expression_names):
