@@ -143,7 +143,7 @@ class Avatar:
         """[n] vertices from the shoulders up, in the rest pose, without the arms."""
         v, joints = self.body.rest(self.betas[None])
         low = joints[0, [self.body.joint(f"{s}_shoulder") for s in ("left", "right")], 1].mean()
-        arms = np.char.find(np.array(PARTS), "arm")[self.body.vertex_part] >= 0
+        arms = np.isin(self.body.vertex_part, [i for i, part in enumerate(PARTS) if "arm" in part])
         return torch.nonzero((v[0, :, 1] > low) & ~torch.from_numpy(arms)).flatten()
 
     def export(
