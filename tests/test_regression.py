@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,15 @@ def test_regressors_of_other_bodies_are_refused(body: Body, tmp_path: Path) -> N
     assert CreateOptions(regressor=tmp_path).unseen == "regression"
     with pytest.raises(DinarError, match="is for unseen regression, got unseen restoration"):
         CreateOptions(regressor=tmp_path, unseen="restoration")
+
+
+def test_a_regressor_of_no_size_is_refused(body: Body, tmp_path: Path) -> None:
+    build("nano", "regressor", size=S, atlas=body.atlas.hash).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for size in ("", "../x", 0, 60_000):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "size": size}))
+        with pytest.raises(DinarError, match="texels a side"):
+            open_regressor(tmp_path, body)
 
 
 def test_the_command_trains(body: Body, tmp_path: Path) -> None:

@@ -212,3 +212,8 @@ def test_an_avatar_keeps_its_skirt(avatar: Avatar, skirted: Body, tmp_path: Path
     save_file(tensors, path, {"dinar": json.dumps(header | {"shells": [{"kind": "skirt", "hem": -0.3}]})})
     with pytest.raises(DinarError, match=r"vertices|atlas"):
         Avatar.load(path)
+
+
+def test_a_hem_above_the_legs_is_refused(body: Body) -> None:
+    with pytest.raises(DinarError, match="hem"):
+        wear(body, (Shell("skirt", 0.9),))

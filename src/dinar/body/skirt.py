@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.spatial import KDTree
 
+from ..errors import DinarError
 from ..scene.edges import face_edges, unique_edges
 from .body import PARTS, Body
 from .chains import Chain
@@ -298,6 +299,8 @@ def _across(body: Body, y: float, share: np.ndarray) -> np.ndarray:
     edges = face_edges(island).reshape(-1, 2)
     height = body.v_template.numpy()[a.vertex, 1][edges] - y
     edges, height = edges[height.prod(1) < 0], height[height.prod(1) < 0]
+    if not len(edges):
+        raise DinarError(f"expected a skirt whose hem is at the height of the legs, got one that reaches {y:.3g} m")
     t = (height[:, 0] / (height[:, 0] - height[:, 1]))[:, None]
     line = a.uv[edges[:, 0]] * (1 - t) + a.uv[edges[:, 1]] * t
     line = line[np.argsort(line[:, 0])]

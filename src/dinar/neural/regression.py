@@ -18,6 +18,7 @@ from ..texture.texels import texels
 from .condition import geometry, surface_condition
 
 ENOUGH = 40  # texels of a class that tell its colour
+MOST_TEXELS = 4096  # a side
 MOST_GAIN = 2.0  # of a channel
 SEEN = 0.5  # share of a network's texel from which it counts as seen
 
@@ -38,6 +39,9 @@ def open_regressor(folder: Path | None, body: Body) -> TextureRegressor:
         raise DinarError("this dinar ships no regressor: train one (dinar train regression, docs/training.md) and give "
                          "its folder with --regressor, or take --unseen restoration")  # fmt: skip
     net = TextureRegressor.from_pretrained(folder)
+    if type(net.config["size"]) is not int or not 1 <= net.config["size"] <= MOST_TEXELS:
+        raise DinarError(f"{folder}: expected a regressor of textures of 1 to {MOST_TEXELS} texels a side, got "
+                         f"{net.config['size']!r:.40}")  # fmt: skip
     if net.config["atlas"] not in ("", body.atlas.hash):
         raise DinarError(f"{folder}: this regressor was trained with another body, whose texture is laid out in "
                          "another way: train one with this body, or take --unseen restoration")  # fmt: skip

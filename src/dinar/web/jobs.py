@@ -213,10 +213,13 @@ def _is_possible(job: Job) -> bool:
     def number(x: object) -> bool:  # and not NaN
         return type(x) in (int, float) and -1e12 < x < 1e12  # type: ignore[operator]
 
+    def index(x: object) -> bool:
+        return type(x) is int and number(x)
+
     people = job.people if isinstance(job.people, list) else [None]
-    boxes = [p.get("box") if isinstance(p, dict) and type(p.get("person")) is int else None for p in people]
+    boxes = [p.get("box") if isinstance(p, dict) and index(p.get("person")) else None for p in people]
     return (
         isinstance(job.name, str) and isinstance(job.error, str) and job.state in get_args(State)
-        and number(job.created) and number(job.photos) and (job.person is None or type(job.person) is int)
+        and number(job.created) and number(job.photos) and (job.person is None or index(job.person))
         and all(isinstance(b, list) and len(b) == 4 and all(map(number, b)) for b in boxes)
     )  # fmt: skip
