@@ -130,6 +130,9 @@ def test_recorded_faces(tmp_path: Path, body: Body) -> None:
             m = load_motion(tmp_path / name)
         face = expression_of(m, body)
         assert m.fps == fps and face is not None and face.unique().tolist() == [0.25]
+    (tmp_path / "long.csv").write_text(head + '\n"' + "1" * 200_000)
+    with pytest.raises(DinarError, match="damaged"):
+        load_motion(tmp_path / "long.csv", fps=30)
     (tmp_path / "bad.csv").write_text("\n".join([head, rows[0].replace("0.5", "50")]))
     with pytest.raises(DinarError, match="between 0 and 1"):
         load_motion(tmp_path / "bad.csv", fps=30)

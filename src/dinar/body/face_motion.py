@@ -37,7 +37,10 @@ def is_face(content: Any) -> bool:
 def read_face_csv(path: Path, fps: float | None) -> Motion:
     """A csv table whose header names the actions."""
     what = "a csv table of ARKit actions"
-    rows = list(csv.reader(io.StringIO(read_text(path, name=path.name, what=what))))
+    try:
+        rows = list(csv.reader(io.StringIO(read_text(path, name=path.name, what=what))))
+    except csv.Error:  # a cell of more than 128 KiB
+        raise DinarError(f"{path.name}: expected {what}, got another or a damaged file") from None
     head = [n.strip() for n in rows[0]] if rows else []
     body = [r for r in rows[1:] if any(c.strip() for c in r)]
     columns = [i for i, n in enumerate(head) if n not in ("Timecode", "BlendShapeCount") and n]
