@@ -20,6 +20,7 @@ from browser import CHROMIUM, HERE, NODE
 from dinar.body import Body, load_body
 from dinar.body.shells import Shell, wear
 from dinar.body.skirt import ROWS, grid_of
+from dinar.body.visemes import VISEMES
 from dinar.export import Clip, build_model, write_glb
 from dinar.texture.texels import texels
 
@@ -122,7 +123,7 @@ def test_three_js(models: Path) -> None:
     front, back, side, lift, neutral, smile, jaw, blink, again = shots
     assert [c["name"] for c in found["clips"]] == ["lift"] and abs(found["clips"][0]["duration"] - 1) < 1e-5
     assert found["bones"][0] == "hips" and len(found["bones"]) == body.num_joints
-    assert found["morphs"] == list(body.expression_names)
+    assert found["morphs"] == [*body.expression_names, *(f"viseme_{name}" for name in VISEMES)]
     assert np.array_equal(front, again)  # a clip and morphs leave nothing behind
     for a, b, least in ((front, lift, 0.03), (front, back, 0.03), (front, side, 0.05),
                         (neutral, smile, 0.005), (neutral, jaw, 0.01), (neutral, blink, 0.003)):  # fmt: skip

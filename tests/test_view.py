@@ -15,6 +15,7 @@ import torch
 
 from browser import browse, needs_browser
 from dinar.avatar import Avatar
+from dinar.body.visemes import VISEMES
 from dinar.cli import main
 from dinar.errors import DinarError
 from dinar.photo.image import read_photo
@@ -92,7 +93,7 @@ def test_html_is_not_written_over_other_files(avatar: Avatar, tmp_path: Path, ca
 
 
 @needs_browser
-def test_page_in_chromium(page: str, tmp_path: Path) -> None:
+def test_page_in_chromium(page: str, avatar: Avatar, tmp_path: Path) -> None:
     (tmp_path / "me.html").write_text(page, "utf-8")
     found = browse(tmp_path, (tmp_path / "me.html").as_uri(), [
         {"wait": "window.dinar"},
@@ -107,5 +108,5 @@ def test_page_in_chromium(page: str, tmp_path: Path) -> None:
     ], width=900, height=500)  # fmt: skip
     assert not found["messages"]
     assert all(r.split(":")[0] in ("file", "data", "blob") for r in found["requests"])
-    assert found["results"] == [["idle", 52], "walk", ["photo", True]]
+    assert found["results"] == [["idle", len(avatar.body.expression_names) + len(VISEMES)], "walk", ["photo", True]]
     assert (tmp_path / "me.glb").read_bytes()[:4] == b"glTF"
