@@ -1,6 +1,6 @@
 """Make an avatar of each photo in a folder. Run: python examples/09_batch.py [photo.jpg or folder ...]
 
-If it is stopped, the same command continues. failed.json lists the photos without an avatar and the reasons.
+If it is stopped, the same command continues. manifest.sqlite lists the photos that failed and the reasons.
 """
 
 import sys

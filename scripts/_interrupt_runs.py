@@ -21,7 +21,7 @@ from typing import Any
 
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink")
 TORN = 64  # bytes of a file that are there when a write is broken off
-LOGS = ("log.jsonl", "events.out.")  # grow in place, and hold times
+LOGS = ("log.jsonl", "events.out.", "manifest.sqlite")  # grow in place, and hold times
 
 
 @dataclass(frozen=True)

@@ -104,66 +104,6 @@ def test_textured_render_against_opencv(avatar: Avatar) -> None:
     np.testing.assert_allclose(got[..., :3], np.where(count > 0, expected, 0), atol=0.02)
 
 
-def test_batch_goes_on_and_reports(avatar: Avatar, tmp_path: Path, monkeypatch) -> None:
-    from dinar import batch as module
-    from dinar.errors import DinarError
-
-    made = []
-
-    def fake(photo: Path) -> Avatar:
-        made.append(photo.stem)
-        if photo.stem == "bad":
-            raise DinarError("no person found")
-        return avatar
-
-    monkeypatch.setattr(module, "create", fake)
-    monkeypatch.setattr(module, "preview", lambda *_: np.zeros((4, 4, 3), np.uint8))
-    (tmp_path / "in").mkdir()
-    for name in ("a.jpg", "bad.jpg", "c.png", "notes.md"):
-        (tmp_path / "in" / name).write_text("x")
-    said: list[str] = []
-    assert list(module.batch([tmp_path / "in"], tmp_path / "out", 1, said.append).values()) == ["no person found"]
-    assert made == ["a", "bad", "c"]
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "a.avatar", "a.preview.png", "c.avatar", "c.preview.png", "failed.json"}  # fmt: skip
-    module.batch([tmp_path / "in"], tmp_path / "out", 1, said.append)
-    assert made == ["a", "bad", "c", "bad"]  # only the failure is tried again
-    assert "left out 1 that dinar does not read: notes.md" in said
-
-
-def test_batch_into_its_own_folder(avatar: Avatar, tmp_path: Path, monkeypatch) -> None:
-    """Previews do not become photos, and no photo is replaced by a preview."""
-    from dinar import batch as module
-    from dinar.errors import DinarError
-
-    monkeypatch.setattr(module, "create", lambda photo: avatar)
-    monkeypatch.setattr(module, "preview", lambda *_: np.zeros((4, 4, 3), np.uint8))
-    (tmp_path / "a.jpg").write_text("x")
-    for _ in range(2):
-        assert not module.batch([tmp_path], tmp_path, 1, lambda _: None)
-        (tmp_path / "a.avatar").unlink()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "a.preview.png", "failed.json"]
-    (tmp_path / "a.preview.png").write_text("a photo of the user's")
-    with pytest.raises(DinarError, match="is an input"):
-        module.batch([tmp_path], tmp_path, 1, lambda _: None)
-    assert (tmp_path / "a.preview.png").read_text() == "a photo of the user's"
-
-
-def test_any_failure_of_a_photo_is_that_photos(avatar: Avatar, tmp_path: Path, monkeypatch) -> None:
-    from dinar import batch as module
-
-    def fake(photo: Path) -> Avatar:
-        if photo.stem != "d":
-            raise {"a": MemoryError(), "b": RuntimeError("avif"), "c": OSError(5, "Input/output error")}[photo.stem]
-        return avatar
-
-    monkeypatch.setattr(module, "create", fake)
-    monkeypatch.setattr(module, "preview", lambda *_: np.zeros((4, 4, 3), np.uint8))
-    photos = [tmp_path / f"{n}.jpg" for n in "abcd"]
-    failed = module.batch(photos, tmp_path / "out", 1, lambda _: None)
-    assert [Path(p).stem for p in failed] == ["a", "b", "c"] and (tmp_path / "out" / "d.avatar").is_file()
-
-
 @pytest.mark.slow
 def test_a_saved_fit_and_a_mask_of_ones_own(avatar: Avatar, demo_photo: Path, tmp_path: Path) -> None:
     from PIL import Image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,11 +14,12 @@ from dinar.body import Body
 from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY
 from dinar.errors import DinarError
+from dinar.fit import smplify
 from dinar.fit.face import CORNERS, EYES, LIPS, NEUTRAL, UPRIGHT, fit_expression
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.offsets import Silhouette, fit_offsets
 from dinar.fit.pockets import FARTHEST, _shows, hide_hands
-from dinar.fit.smplify import fit_body
+from dinar.fit.smplify import fit_body, fit_people
 from dinar.fit.view import is_standing, photo_camera
 from dinar.labels import LABEL
 from dinar.photo.landmarks import Landmarks
@@ -58,6 +60,19 @@ def test_fit_is_deterministic(body: Body) -> None:
     view.mask = None
     a, b = fit_body(body, [view])[0], fit_body(body, [view])[0]
     assert torch.equal(a.pose, b.pose) and torch.equal(a.betas, b.betas)
+
+
+def test_the_fit_of_one_person_does_not_depend_on_the_others(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a bit: in any order, among any number, alone."""
+    monkeypatch.setattr(smplify, "STAGES", tuple(replace(s, steps=3) for s in smplify.STAGES))
+    views = [subject(body, yaw, noise=1.0)[0] for yaw in (0, 90, 180)]
+    many = fit_people(body, views * 6)  # more than one batch
+    for k, f in enumerate([*fit_people(body, [*views[::-1], *views]), *fit_people(body, views[:1])]):
+        expected = many[(2, 1, 0, 0, 1, 2, 0)[k]]
+        for name in ("pose", "betas", "transl"):
+            assert torch.equal(getattr(f, name), getattr(expected, name))
+    alone = fit_body(body, views[:1])[0]
+    assert (alone.pose - many[0].pose).abs().max() < 1e-3
 
 
 def test_the_best_guess_is_fitted_along_gravity(body: Body) -> None:

@@ -156,11 +156,11 @@ def test_a_folder_gives_every_format_that_is_read(tmp_path):
             for suffix in suffixes:
                 picture(tmp_path / f"{suffix[1:]}{suffix}", kind)
     (tmp_path / "big.JPG").write_bytes((tmp_path / "jpg.jpg").read_bytes())
-    for name in ("._jpg.jpg", ".hidden.png", "notes.md", "d.HEIC", "done.avatar", "failed.json"):
+    for name in ("._jpg.jpg", ".hidden.png", "notes.md", "d.HEIC", "done.avatar", "manifest.sqlite"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.png").mkdir()
     told = []
-    found = photos_of([tmp_path], told.append)
+    found = [Path(p) for p in photos_of([tmp_path], told.append)]
     assert {p.suffix for p in found} >= {s for k, v in FORMATS.items() for s in v if k in Image.SAVE} | {".JPG"}
     assert all(read_photo(p).rgb.shape == RGB.shape for p in found)
     assert told == ["left out 3 that dinar does not read: d.HEIC, folder.png, notes.md"]
@@ -172,7 +172,7 @@ def test_our_own_previews_are_no_photos(tmp_path):
     picture(tmp_path / "old.preview.png", "PNG")
     (tmp_path / "old.avatar").write_bytes(b"x")
     write_picture(tmp_path / "a.preview.png", RGB)
-    assert [p.name for p in photos_of([tmp_path])] == ["a.png", "theirs.preview.png"]
+    assert [Path(p).name for p in photos_of([tmp_path])] == ["a.png", "theirs.preview.png"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
@@ -180,7 +180,7 @@ def test_lists_of_any_bytes(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfcaf\xe9.jpg\r\n\n two words.png \r\n")
     assert [os.fsencode(p) for p in photos_of([tmp_path / "list.txt"])] == [b"caf\xe9.jpg", b"two words.png"]
     (tmp_path / "powershell.txt").write_text("café.jpg\r\n\r\nb.png\r\n", "utf-16", newline="")
-    assert photos_of([tmp_path / "powershell.txt"]) == [Path("café.jpg"), Path("b.png")]
+    assert photos_of([tmp_path / "powershell.txt"]) == ["café.jpg", "b.png"]
     (tmp_path / "binary.txt").write_bytes(b"a.jpg\n\0b.jpg")
     with pytest.raises(DinarError, match="binary"):
         photos_of([tmp_path / "binary.txt"])
@@ -190,7 +190,7 @@ def test_lists_of_any_bytes(tmp_path):
 @needs_avif
 def test_the_reported_folder():
     told = []
-    assert [p.name for p in photos_of([CASES / "folder"], told.append)] == [
+    assert [Path(p).name for p in photos_of([CASES / "folder"], told.append)] == [
         "b.jfif", "c.avif", "e.gif", "f.mpo", "g.JPG"]  # fmt: skip
     assert len(told) == 1 and "d.HEIC" in told[0]
 

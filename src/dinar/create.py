@@ -6,18 +6,16 @@ fit the body -> judge the fit -> dress the body -> sample the texture -> merge v
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 
 from .avatar import Avatar
-from .body import Body, load_body
-from .bounds import check_options
+from .body import Body
 from .errors import DinarError
 from .fit.face import fit_expression
 from .fit.fingers import fit_fingers
@@ -26,18 +24,16 @@ from .fit.judgement import Judgement, judge
 from .fit.offsets import Silhouette, fit_offsets
 from .fit.pockets import hide_hands
 from .fit.shells import finish, fit_shells
-from .fit.smplify import fit_body
-from .labels import Convention
+from .fit.smplify import fit_body, fit_people
 from .nets.channels import SAMPLED
 from .nets.perceptual import LPIPS
 from .neural.avatar import fine_layer
-from .neural.encode import FILLED, NeuralOptions, make_neural
-from .neural.regression import open_regressor, predictor
-from .neural.weights import Renderer, open_networks
-from .options import changed, check_choices
-from .photo.surface import SURFACE_BODY, has_surface
+from .neural.encode import FILLED, make_neural
+from .neural.regression import predictor
+from .options import changed
 from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
+from .studio import Clock, CreateOptions, Studio, open_studio
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
 from .texture.agreement import evidence_of, in_crop
@@ -45,73 +41,7 @@ from .texture.mouth import with_mouth
 from .texture.occlusion import occlusion_outlines
 from .version import __version__
 
-TEXTURE = 1024  # texels a side of the RGB layer; a head is 65-95 px in a 512 crop, so 256 would blur faces
 CROP = 1024  # pixels a side of the crop that is sampled
-
-
-@dataclass(frozen=True)
-class CreateOptions(NeuralOptions):
-    """What can be chosen about an avatar. `dinar create` has a flag for every field."""
-
-    person: int | None = None
-    """Which person, counted from the left: 1, 2, ... None: the largest and most central one."""
-    masks: Annotated[tuple[Path, ...], tyro.conf.arg(name="mask")] = ()
-    """A mask file for each photo (the person white or opaque); with --mask-convention, a class map for each."""
-    # The --mask files are class maps from a human parser (segmentation network), used instead of ours. This names the
-    # data set whose class numbers they use; for the parser SCHP: lip or atr.
-    mask_convention: Convention | None = None
-    keep_accessories: bool = False
-    """Count bags and things in the hands as part of the person. Black-and-white masks of --mask stay as they are."""
-    keypoints: tuple[Path, ...] = ()
-    """A keypoint file for each photo: OpenPose json, or npz of 33 BlazePose or 17 COCO points."""
-    fits: Annotated[tuple[Path, ...], tyro.conf.arg(name="fit")] = ()
-    """A body fit for each photo, from --save-fit or `dinar fit --each`. With --body smplx also a SMPLify-X pkl."""
-    # Focal length of the camera in millimetres of 35 mm film (24 to 28: a phone's main camera). None: what the photo's
-    # EXIF data say, else about 47.
-    focal: float | None = None
-    offsets: bool = True
-    """Widen the body mesh to the outline of clothes and hair in the photo. Not with weights trained without it."""
-    shells: bool = True
-    """Skirts, dresses, long coats and long hair as surfaces of their own, where the parse shows them."""
-    occlusion: bool = True
-    """Take no colours along the outlines of limbs in front of the body, where the fit is uncertain (paper, §3.5)."""
-    # Ask the surface network which colours are the body's own. Those of forearms and hands in front of it are not
-    # taken, which would stay printed on it; those along outlines are, where it is sure of them. Only with --body anny.
-    evidence: bool = True
-    refuse: bool = True
-    """Make no avatar of a photo whose fitted body is certainly wrong. Not judged where you give the --fit."""
-    blend: Literal["softmax", "poisson"] = "softmax"
-    """How several photos are merged: weighted mean of colours (softmax; paper, eq. 5), or of gradients (poisson)."""
-    size: int = TEXTURE
-    """Width and height of the colour texture in texels (texture pixels)."""
-    # What draws pictures of the avatar: its textured mesh, or the neural renderer (paper, §3.1). auto: neural if
-    # there are --weights or the shipped weights are marked as better than the mesh, else mesh. Exports have the mesh.
-    renderer: Renderer = "auto"
-    weights: Path | None = None
-    """Folder of weights of the neural renderer, as RUN/weights of `dinar train`. None: the shipped ones."""
-    regressor: Path | None = None
-    """Folder of weights for --unseen regression, as RUN/weights of `dinar train regression`. None: the shipped ones."""
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        check_options(self)
-        for name in ("masks", "keypoints", "fits"):
-            given = getattr(self, name)
-            files = [given] if isinstance(given, str | Path) else given
-            object.__setattr__(self, name, tuple(Path(f) for f in files))
-        if self.weights is not None:
-            object.__setattr__(self, "weights", Path(self.weights))
-            if self.renderer == "mesh":
-                raise DinarError("weights are of the neural renderer: expected renderer neural or no weights")
-            object.__setattr__(self, "renderer", "neural")
-        if self.regressor is not None:
-            object.__setattr__(self, "regressor", Path(self.regressor))
-            if self.unseen not in (None, "regression"):
-                raise DinarError(f"a regressor is for unseen regression, got unseen {self.unseen}")
-            object.__setattr__(self, "unseen", "regression")
-        if self.mask_convention and not self.masks:
-            raise DinarError("expected the label map of each photo as its mask, got "
-                             f"{self.mask_convention} labels and no mask")  # fmt: skip
 
 
 def create(
@@ -139,49 +69,91 @@ def create(
             raise DinarError(f"expected one of the {what} for each photo: {len(paths)} photos, {len(given)} {what}")
     if not paths:
         raise DinarError("expected at least one photo")
-    body = body or load_body()
-    evidence = o.evidence and body.name == SURFACE_BODY and has_surface()
-    networks = open_networks(o.weights, o.renderer, body.atlas.hash)
-    o = o.resolved(networks)
-    regressor = open_regressor(o.regressor, body) if o.unseen == "regression" else None
-    clock = {}
-    start = time.perf_counter()
-
-    def lap(name: str) -> None:
-        nonlocal start
-        now = time.perf_counter()
-        clock[name], start = round(now - start, 3), now
+    s = open_studio(o, body)
+    o, body, clock = s.options, s.body, Clock()
 
     subjects = []
     for i, path in enumerate(paths):
         progress(f"reading {path.name}")
         mask = o.masks[i] if o.masks else None
         points = o.keypoints[i] if o.keypoints else None
-        s = read_subject(path, o.person, mask, points, o.keep_accessories, o.mask_convention, focal=o.focal)
-        subjects.append(s)
-        for note in s.notes:
-            progress(f"{s.name}: {note}")
-    lap("photo")
+        subjects.append(read_subject(path, o.person, mask, points, o.keep_accessories, o.mask_convention,
+                                     focal=o.focal))  # fmt: skip
+        for note in subjects[-1].notes:
+            progress(f"{subjects[-1].name}: {note}")
+    clock.lap("photo")
     found(subjects, [])
 
     progress("fitting the body")
     if o.fits:
-        fits = [load_fit(f, body, s.view, s.turn) for f, s in zip(o.fits, subjects, strict=True)]
+        fits = [load_fit(f, body, x.view, x.turn) for f, x in zip(o.fits, subjects, strict=True)]
     else:
-        fits = fit_body(body, [s.view for s in subjects])
-        fits = [fit_fingers(body, f, s.hands) for f, s in zip(fits, subjects, strict=True)]
+        fits = fit_body(body, [x.view for x in subjects])
+        fits = [fit_fingers(body, f, x.hands) for f, x in zip(fits, subjects, strict=True)]
+    clock.lap("fit")
+    return make_avatar(s, paths, subjects, fits, clock, progress, found)
+
+
+def create_each(photos: Sequence[Path], studio: Studio) -> Iterator[tuple[Path, Avatar | Exception]]:
+    """An avatar of each photo, or why there is none. The photos show different people, whose fits are one batch: they
+    differ from those of :func:`create` by rounding, and do not depend on the other photos (:func:`fit_people`)."""
+    o, body = studio.options, studio.body
+    read: list[tuple[Path, Subject, Clock]] = []
+    for path in photos:
+        clock = Clock()
+        try:
+            subject = read_subject(path, o.person, keep_accessories=o.keep_accessories, focal=o.focal)
+        except Exception as e:
+            yield path, e
+            continue
+        clock.lap("photo")
+        read.append((path, subject, clock))
+    start = time.perf_counter()
+    try:
+        fits: list[Fit | Exception] = [*fit_people(body, [x.view for _, x, _ in read])]
+    except Exception:  # by one of them
+        fits = [_alone(body, x) for _, x, _ in read]
+    share = round((time.perf_counter() - start) / max(len(read), 1), 3)
+    for (path, subject, clock), fit in zip(read, fits, strict=True):
+        clock.restart()
+        clock.seconds["fit"] = share
+        try:
+            if isinstance(fit, Exception):
+                raise fit
+            yield path, make_avatar(studio, [path], [subject], [fit_fingers(body, fit, subject.hands)], clock)
+        except Exception as e:
+            yield path, e
+
+
+def _alone(body: Body, subject: Subject) -> Fit | Exception:
+    try:
+        return fit_people(body, [subject.view])[0]
+    except Exception as e:
+        return e
+
+
+def make_avatar(
+    s: Studio,
+    paths: Sequence[Path],
+    subjects: list[Subject],
+    fits: list[Fit],
+    clock: Clock,
+    progress: Callable[[str], None] = lambda _: None,
+    found: Callable[[list[Subject], list[Fit]], None] = lambda subjects, fits: None,
+) -> Avatar:
+    """The second half of :func:`create`: from the fitted body on."""
+    o, body, networks, lap = s.options, s.body, s.networks, clock.lap
     betas = fits[0].betas
-    lap("fit")
-    judged = [judgement(body, s, f, o.refuse and not o.fits) for s, f in zip(subjects, fits, strict=True)]
-    for s, j in zip(subjects, judged, strict=True):
-        progress(f"{s.name}: {j}")
+    judged = [judgement(body, x, f, o.refuse and not o.fits) for x, f in zip(subjects, fits, strict=True)]
+    for x, j in zip(subjects, judged, strict=True):
+        progress(f"{x.name}: {j}")
     lap("judgement")
     found(subjects, fits)
 
     progress("fitting the clothes")
     silhouettes = [
-        Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front, s.labels)
-        for s, f in zip(subjects, fits, strict=True)
+        Silhouette(x.alpha > 0.5, f.pose, f.transl, f.camera, x.view.front, x.labels)
+        for x, f in zip(subjects, fits, strict=True)
     ]
     widened = o.offsets and (networks is None or networks.offsets)
     plain = body
@@ -190,28 +162,28 @@ def create(
     lap("shells")
     if widened:
         D = torch.from_numpy(finish(body, plain, betas, form, fit_offsets(body, betas, silhouettes, start=form)))
-        fits = [hide_hands(body, f, own, D, s.view.surface, (k for k, h in s.hands.items() if h is not None))
-                for s, f, own in zip(subjects, fits, silhouettes, strict=True)]  # fmt: skip
+        fits = [hide_hands(body, f, own, D, x.view.surface, (k for k, h in x.hands.items() if h is not None))
+                for x, f, own in zip(subjects, fits, silhouettes, strict=True)]  # fmt: skip
     lap("offsets")
 
     progress("sampling the texture")
-    faces = [fit_expression(body, s.face) for s in subjects]
-    shots = [take_shot(body, s, f, D, o.occlusion, evidence, expression=e)
-             for s, f, e in zip(subjects, fits, faces, strict=True)]  # fmt: skip
+    faces = [fit_expression(body, x.face) for x in subjects]
+    shots = [take_shot(body, x, f, D, o.occlusion, s.evidence, expression=e)
+             for x, f, e in zip(subjects, fits, faces, strict=True)]  # fmt: skip
     texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)
     lap("sample")
 
     whole = texture
     if o.unseen != "diffusion":
         progress("restoring what the photo does not show")
-        whole = restore(body, texture, seen, classes, None if regressor is None else predictor(regressor, body))
+        whole = restore(body, texture, seen, classes, None if s.regressor is None else predictor(s.regressor, body))
         lap("restore")
 
     neural, used = None, []
     if networks is not None:
         progress("making the neural texture")
         fine = fine_layer(whole, np.ones_like(seen)) if o.unseen in FILLED else fine_layer(texture, seen)
-        pictures = [(s.rgb, s.alpha) for s in subjects]
+        pictures = [(x.rgb, x.alpha) for x in subjects]
         critic = perceptual(progress) if o.refine and o.rgb else None
         neural, used = make_neural(body, networks, pictures, fits, D, fine, o, o.occlusion, critic,
                                    progress=progress, lap=lap)  # fmt: skip
@@ -223,9 +195,9 @@ def create(
     whole = with_mouth(body, whole)
     first = fits[0]
     meta = {
-        "dinar": __version__, "photos": [s.name for s in subjects], "renderer": "neural" if neural else "mesh",
-        "people": [[s.index, s.count] for s in subjects],
-        "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": evidence, "unseen": o.unseen},
+        "dinar": __version__, "photos": [x.name for x in subjects], "renderer": "neural" if neural else "mesh",
+        "people": [[x.index, x.count] for x in subjects],
+        "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": s.evidence, "unseen": o.unseen},
         "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in fits],
         "judgement": [j.summary() for j in judged],
         "expression": [{n: round(x, 2) for n, x in zip(body.expression_names, e.tolist(), strict=True) if x > 0.005}
@@ -236,7 +208,7 @@ def create(
     avatar = Avatar(body, betas, D, (whole * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
                     first.pose, first.transl, first.whole_camera, meta, neural,
                     tuple(Path(p).absolute() for p in (*paths, *o.masks, *o.keypoints, *o.fits)))  # fmt: skip
-    avatar.work = Work(subjects, fits, shots, clock)
+    avatar.work = Work(subjects, fits, shots, clock.seconds)
     return avatar
 
 

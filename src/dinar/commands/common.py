@@ -31,6 +31,7 @@ Track = Annotated[
 Required = tyro.conf.arg(help_behavior_hint="(required)")
 Path1 = Annotated[Path, tyro.conf.Positional, Required]
 Paths = Annotated[list[Path], tyro.conf.Positional, Required]
+Names = Annotated[list[str], tyro.conf.Positional, Required]  # paths and addresses
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 T = TypeVar("T")
 Flat = Annotated[T, tyro.conf.arg(name="")]  # a nested dataclass whose flags have no prefix

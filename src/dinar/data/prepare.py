@@ -24,7 +24,7 @@ from ..files import remove_stale, replaced_input, replacing
 from ..fit.fingers import fit_fingers
 from ..fit.fit_file import Fit
 from ..fit.offsets import Silhouette, fit_offsets
-from ..fit.smplify import fit_body
+from ..fit.smplify import PEOPLE, fit_people
 from ..photo.image import photos_of
 from ..pictures import write_array
 from ..pool import Failure, run_pool
@@ -35,7 +35,7 @@ from .photos import VERSION, PhotoFits, merge_fits, read_fits
 
 _EXTRAS = {"masks": ".png", "offsets": ".npy", "each": ".npz"}  # folders of the set, and what they hold
 _PART = re.compile(r"[0-9a-f]{16}(\.\d+)?\.npz")  # rows of some photos, until the run ends
-CHUNK = 16  # photos; larger batches are hardly faster
+CHUNK = PEOPLE  # photos
 
 Chunk = tuple[Sequence[Path], Path]
 """Photos that are fitted as one batch, and the file for their rows."""
@@ -53,7 +53,7 @@ def prepare(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict:
     """Fit all photos that the set lacks; returns the report, also written as json and text."""
-    photos = sorted(photos_of(sources), key=lambda p: p.name)
+    photos = sorted(map(Path, photos_of(sources)), key=lambda p: p.name)
     if absent := [p for p in photos if not p.is_file()]:
         raise DinarError(f"no photo at {absent[0]}: expected image files, folders of them or .txt lists")
     outputs = [out / "fits.npz", out / "report.json", out / "report.txt"]
@@ -185,7 +185,7 @@ def fit_chunk(
         except Exception as e:
             left_out[p.name] = explain(e).replace(str(p), p.name)
     rows = []
-    found = fit_body(model, [s.view for _, s in subjects], shared_shape=False) if subjects else []
+    found = fit_people(model, [s.view for _, s in subjects])
     for (p, s), f in zip(subjects, found, strict=True):
         f = fit_fingers(model, f, s.hands)
         if not all(t.isfinite().all() for t in (f.betas, f.pose, f.transl)):

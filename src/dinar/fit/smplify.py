@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -34,7 +35,11 @@ LEAST_SCALE = 0.7  # of the first guess: pixels per metre, over those at which t
 FLOOR = 0.1  # of the learning rate, at the end of its cosine decay
 LIKELY = 0.15  # of the likeliest hypothesis: how likely another has to be, to be tried
 DOUBT = 2.0  # weight of the log likelihood of a hypothesis against the objective after the trial (docs/fit.md)
+PEOPLE = 16  # photos in a batch of different people: larger batches are hardly faster (docs/speed.md)
 TRIAL = (10, 25)  # steps of the trial in the first two stages
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,21 @@ def fit_body(
     return fits
 
 
+def fit_people(body: Body, views: list[View]) -> list[Fit]:
+    """Fit the body to photos of different people, in batches of PEOPLE that are filled up with copies: how a sum is
+    rounded depends on the size of the batch, so the fit of a photo is the same bits whatever the others are."""
+    fits: list[Fit] = []
+    for k in range(0, len(views), PEOPLE):
+        some = views[k : k + PEOPLE]
+        fits += fit_body(body, _filled(some), shared_shape=False)[: len(some)]
+    return fits
+
+
+def _filled(rows: list[T]) -> list[T]:
+    """PEOPLE rows: at most so many, and copies of the last."""
+    return rows + rows[-1:] * (PEOPLE - len(rows))
+
+
 def fit_stages(
     body: Body,
     views: list[View],
@@ -95,7 +115,7 @@ def fit_stages(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the tensors are small: a second thread only waits
     try:
-        starts = first_guesses(body, views, focal)
+        starts = first_guesses(body, views, focal, not shared_shape and len(views) == PEOPLE)
         problem = Objective(body, views, betas, shared_shape, focal, starts)
         with torch.no_grad():
             _place(problem)
@@ -108,8 +128,8 @@ def fit_stages(
         torch.set_num_threads(threads)
 
 
-def first_guesses(body: Body, views: list[View], focal: float | None = None) -> list[Start]:
-    """Of each photo the guess that explains it best after some steps."""
+def first_guesses(body: Body, views: list[View], focal: float | None = None, filled: bool = False) -> list[Start]:
+    """Of each photo the guess that explains it best after some steps, in batches of PEOPLE with ``filled``."""
     guesses: list[dict[int, Start]] = []
     for v in views:
         if v.guess is None or body.name != SURFACE_BODY:
@@ -117,22 +137,32 @@ def first_guesses(body: Body, views: list[View], focal: float | None = None) -> 
         else:
             likely = np.flatnonzero(v.guess.weight >= LIKELY * v.guess.weight.max()).tolist()
             guesses.append({m: from_guess(body, v, m, focal) for m in likely})
-    if all(len(g) == 1 for g in guesses):
-        return [s for g in guesses for s in g.values()]
-    repeated = [v for v, g in zip(views, guesses, strict=True) for _ in g]
-    p = Objective(body, repeated, None, False, focal, [s for g in guesses for s in g.values()])
+    tried = [(v, s) for v, g in zip(views, guesses, strict=True) if len(g) > 1 for s in g.values()]
+    if filled:
+        chunks = [tried[k : k + PEOPLE] for k in range(0, len(tried), PEOPLE)]
+        losses = iter([x for c in chunks for x in _trial(body, _filled(c), focal)[: len(c)]])
+    else:
+        losses = iter(_trial(body, tried, focal) if tried else [])
+    out = []
+    for v, g in zip(views, guesses, strict=True):
+        best = next(iter(g))
+        if len(g) > 1:
+            assert v.guess is not None
+            cost = {m: next(losses) - DOUBT * math.log(v.guess.weight[m]) for m in g}
+            best = min(cost, key=lambda m: cost[m])
+        out.append(g[best])
+    return out
+
+
+def _trial(body: Body, tried: list[tuple[View, Start]], focal: float | None) -> list[float]:
+    """The objective of each hypothesis after some steps."""
+    p = Objective(body, [v for v, _ in tried], None, False, focal, [s for _, s in tried])
     with torch.no_grad():
         _place(p)
     for stage, steps in zip(STAGES, TRIAL, strict=False):
         optimise(p, stage, steps)
     with torch.no_grad():
-        losses = iter(p.loss(STAGES[len(TRIAL) - 1].weights).tolist())
-    out = []
-    for v, g in zip(views, guesses, strict=True):
-        prior = np.ones(1) if v.guess is None else v.guess.weight
-        cost = {m: next(losses) - DOUBT * math.log(prior[m]) for m in g}
-        out.append(g[min(cost, key=lambda m: cost[m])])
-    return out
+        return p.loss(STAGES[len(TRIAL) - 1].weights).tolist()
 
 
 def _place(p: Objective) -> None:

@@ -9,7 +9,7 @@ import codecs
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,10 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from ..errors import DinarError
+from ..manifest import NAME as MANIFEST
 from ..pictures import SOFTWARE, SUFFIXES, decoding, open_picture
 from ..scene.crop import Whole
+from ..stores import is_address, listed, local, name_of
 from .exif import focal_length
 
 MAX_SIDE = 2048  # working size: the person is cropped to 1,024 px at most later
@@ -211,23 +213,29 @@ def _is_rectangle(mask: np.ndarray) -> bool:  # [H, W] bool
     return bool(mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1].mean() > 0.97)
 
 
-def photos_of(sources: Sequence[Path], tell: Callable[[str], None] = lambda _: None) -> list[Path]:
-    """Files as they are, the pictures of folders, and the lines of ``.txt`` lists; duplicate names are refused.
+def photos_of(sources: Sequence[str | Path], tell: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Files as they are, the pictures of folders, and the lines of ``.txt`` lists; duplicate names are refused. All of
+    them may be addresses (:mod:`..stores`).
 
     ``tell`` is told which files of the folders are left out. Hidden files, and what `dinar batch` wrote, are not named.
     """
-    out: list[Path] = []
+    out: list[str] = []
     left_out: list[str] = []
-    for s in sources:
-        if s.is_dir():
-            files = sorted(p for p in s.iterdir() if not p.name.startswith(".") and not is_ours(p))
-            out += [p for p in files if _may_be_photo(p)]
-            left_out += [p.name for p in files if not _may_be_photo(p)]
-        elif s.suffix.lower() == ".txt" and s.is_file():
-            out += _listed(s)
-        else:
-            out.append(s)
-    names = Counter(p.stem for p in out)
+    for source in sources:
+        s, path = local(source), Path(local(source))
+        files = None
+        if is_address(s):
+            names = listed(s) or []
+            previews = {f"{Path(n).stem}{PREVIEW}" for n in map(name_of, names) if n.endswith(".avatar")}
+            files = None if not names else [n for n in names if not _is_named_ours(name_of(n), previews)]
+        elif path.is_dir():
+            files = [str(p) for p in sorted(path.iterdir()) if not p.name.startswith(".") and not is_ours(p)]
+        elif path.suffix.lower() == ".txt" and path.is_file():
+            out += _listed(path)
+            continue
+        out += [s] if files is None else [f for f in files if _may_be_photo(f)]
+        left_out += [name_of(f) for f in files or [] if not _may_be_photo(f)]
+    names = Counter(Path(name_of(p)).stem for p in out)
     if twice := sorted(n for n, count in names.items() if count > 1):
         raise DinarError(f"two photos are called {twice[0]}: avatars are named after their photos; rename one")
     if left_out:
@@ -238,23 +246,24 @@ def photos_of(sources: Sequence[Path], tell: Callable[[str], None] = lambda _: N
     return out
 
 
-def _listed(path: Path) -> list[Path]:
+def _listed(path: Path) -> list[str]:
     """The lines of a list: names of files in the system's encoding, or in UTF-16, as PowerShell writes them."""
     data = path.read_bytes()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = os.fsencode(data.decode("utf-16", "replace"))
     if b"\0" in data:
         raise DinarError(f"{path}: expected a text file with a path on each line, got a binary file")
-    return [Path(os.fsdecode(line.strip())) for line in data.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
+    lines = (line.strip() for line in data.removeprefix(codecs.BOM_UTF8).splitlines())
+    return [local(os.fsdecode(line)) for line in lines if line]
 
 
-def _may_be_photo(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+def _may_be_photo(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and (is_address(name) or not Path(name).is_dir())
 
 
 def is_ours(path: Path) -> bool:
     """Whether `dinar batch` or `dinar create` wrote the file, and no user."""
-    if path.suffix == ".avatar" or path.name == "failed.json":
+    if _is_named_ours(path.name, ()):
         return True
     if not path.name.endswith(PREVIEW):
         return False
@@ -264,3 +273,7 @@ def is_ours(path: Path) -> bool:
         return open_picture(path).info.get("Software") == SOFTWARE
     except DinarError:
         return False
+
+
+def _is_named_ours(name: str, previews: Collection[str]) -> bool:
+    return name.endswith(".avatar") or name.startswith(MANIFEST) or name in previews  # sqlite has a journal beside it
