@@ -12,6 +12,7 @@ standing: the picture; truth and fit from the camera and from its right; MPJPE a
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import time
@@ -40,6 +41,7 @@ from surface import posture
 
 CHUNK = 16
 TILE, ACROSS, SHOWN = 150, 2, 20  # of the sheet: pixels, people side by side, people
+PIXELS = ("labels", "normals", "depth", "surface", "keypoints2d")  # of views, which are not compared
 ANGLES = {"front": (0, 45), "side": (45, 135), "back": (135, 181)}
 COLUMNS = {"mpjpe": "MPJPE", "pa_mpjpe": "PA", "turn": "turn °", "torso": "torso °", "legs": "legs °",
            "pitch": "pitch °"}  # fmt: skip
@@ -55,6 +57,14 @@ def make(a: argparse.Namespace) -> Folder:
         if f"{seed}-{i:06d}" not in there:
             write_views(a.set, source.views(i, [1]))
     return Folder(a.set)
+
+
+def as_read(v: Views, turn: int) -> Views:
+    """The people of a picture that was turned to the left by quarters before it was fitted."""
+    camera = v.camera(0).turned(turn)
+    rgb, alpha = (torch.rot90(a, turn, (1, 2)) for a in (v.rgb, v.alpha))
+    return dataclasses.replace(v, rgb=rgb, alpha=alpha, K=camera.K[None], T_cam_world=camera.T_cam_world[None],
+                               **dict.fromkeys(PIXELS))  # fmt: skip
 
 
 def leans(body: Body, joints: np.ndarray) -> tuple[float, float]:
@@ -216,8 +226,9 @@ def read(a: argparse.Namespace) -> tuple[list[View], list[Views], dict[str, str]
     for i in range(a.first, min(a.count, people.num_people)):
         v = people.views(i)
         try:
-            views.append(read_subject(next((a.set / v.name / "rgb").iterdir())).view)
-            known.append(v)
+            s = read_subject(next((a.set / v.name / "rgb").iterdir()))
+            views.append(s.view)
+            known.append(as_read(v, s.turn))
         except DinarError as e:
             refused[v.name] = str(e)
     return views, known, refused
