@@ -1,8 +1,8 @@
 """Restore the unseen side of torso, arms and legs: as cylinders, folded onto the seen side at the same height.
 
 Next to the seen border an unseen texel takes the colour of its neighbours. Farther round, if the photo has a parse, the
-seen texels of each height vote for the class worn behind, and only texels of that class are copied: from the outer part
-of the seen side, walked to and fro, without most of their light and shade and without single details.
+seen texels of each height vote for the class worn behind. It has the colour of the seen texels of this class at that
+height, without light, shade and single details, and the pattern of the cloth (:mod:`.weave`), if it has one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import KDTree
 
 from ..labels import LABEL
 from .surface import Surface, of_kind, parts_of
+from .weave import weave_of, woven
 
 CONFIDENT = 0.35  # λ from which a texel may be a source for others
 ENOUGH, FEW = 200, 64  # least texels at 512²: seen of a kind of part or a class, and of one class to copy from
@@ -36,10 +37,11 @@ INNER = 0.2  # weight of votes from texels too far inside to be sources
 OTHER = 0.5  # weight of votes from the other limb of a pair
 BIN, HEM, FAR = 0.01, 0.015, 0.15  # metres: height of a row, smoothing of votes, and smoothing where few are seen
 WIDE, WIDE_WEIGHT, FAR_WEIGHT, TRUNCATE = 4, 0.2, 1e-3, 12.0  # sums along heights: wider kernel, weights, cut in sigmas
-CLOSE = 0.03  # metres from the nearest source over which the mean colour of the height takes over
 PURE = 0.01  # of a texture's side, around a source, within which no other class may be seen
-SHADE, KEPT = 0.05, 0.3  # metres over which light changes on a cloth, and the share of it that is copied
-ODD = 1.5  # bound of details, times the mean detail of the height
+SHADE = 0.05  # metres over which the colour of a cloth changes with height
+OTHER_LIMB = 0.05  # weight of the other limb's colours at a height; it is 1 where
+ALIKE = 0.06  # both have the same hue: colours of sum 1 differ less
+UNLIKE = 2.0  # times the median deviation from a plain cloth's colour: such texels are shaded, or are things on it
 
 
 def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray | None,
@@ -62,9 +64,9 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     g = _folded(s, kind, lam)
     away = np.zeros(len(lam)) if worn is None else np.clip(g.beyond / ROUND, 0, 1)
     near = own_all & (away < 1)
-    out[near] = nearest(g.chart[source], colour[source], g.here[near])[0]
+    out[near] = nearest(g.chart[source], colour[source], g.here[near])
     if (both := near & (g.share > 0)).any():
-        other = nearest(g.chart[source], colour[source], g.there[both])[0]
+        other = nearest(g.chart[source], colour[source], g.there[both])
         out[both] += g.share[both, None] * (other - out[both])
     done |= own_all
     if worn is None:
@@ -83,21 +85,42 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         row[hips], weight[hips], voters = height[hips] // BIN, lam[hips], voters | hips
         g.chart[hips] = 0  # far from all texels of the torso: only the mean colour of a height is used of them
     cloth = _class_behind(s, kind, row, weight, worn, voters)
+    rows, limb = row[own_all].max() + 1, (s.part == parts_of(kind)[-1]).astype(int)
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c) & (away > 0)
         palette = source & (worn == c) if c else source
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
-        rows = row[own_all].max() + 1
-        flat, level = _without_shade(colour[palette], g.chart[palette], row[palette], weight[palette], rows)
-        # far from sources on this half: those on the other half; far from both: the mean colour of the height
-        first, close = nearest(g.chart[palette], flat, g.here[own])
-        first, rest = level[row[own]] + close * (first - level[row[own]]), 1 - (1 - g.share[own, None]) * close
-        more = rest[:, 0] > 1e-3
-        second, close = nearest(g.chart[palette], flat, g.there[own][more])
-        first[more] += close * rest[more] * (second - first[more])
-        out[own] += away[own, None] * (first - out[own])
+        weave = weave_of(colour[palette], g.chart[palette])
+        level = _levels(colour[palette], row[palette], limb[palette], weight[palette], rows, weave.pattern)
+        made = level[limb[own], row[own]] + woven(s, kind, palette, weave.detail, own)
+        out[own] += away[own, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]
+
+
+def _levels(
+    colour: np.ndarray, row: np.ndarray, limb: np.ndarray, weight: np.ndarray, rows: int, pattern: float
+) -> np.ndarray:
+    """[2, rows, 3] colour of each height of each limb, of texels [M, ...] of one class: their mean where the cloth has
+    a ``pattern`` (1); where it is plain (0), that of the texels that are like most, the bright ones above the dark."""
+
+    hue = [(weight * colour.T)[:, limb == k].sum(1) for k in (0, 1)]
+    hue = [h / max(h.sum(), 1e-9) for h in hue]
+    other = 1.0 if np.abs(hue[0] - hue[1]).max() < ALIKE else OTHER_LIMB
+
+    def mean(w: np.ndarray, width: float) -> np.ndarray:
+        sums = np.zeros((2, 4, rows))
+        for k in (0, 1):
+            sums[k] = [np.bincount(row[limb == k], x[limb == k], rows) for x in (*(w * colour.T), w)]
+        sums = np.stack([_along(x, width) for x in sums + other * sums[::-1]])
+        return np.moveaxis(sums[:, :3] / np.maximum(sums[:, 3:], 1e-30), 1, 2)
+
+    w = weight * np.sqrt(colour.sum(1))
+    for width in (3 * SHADE, SHADE):
+        plain = mean(w, width)
+        away = np.linalg.norm(colour - plain[limb, row], axis=1)
+        w = w * np.exp(-np.square(away / (UNLIKE * np.median(away) + 1e-6)))
+    return (plain + pattern * (mean(weight, SHADE) - plain)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -148,13 +171,11 @@ def least(s: Surface, texels: int) -> float:
     return max(3, texels * (s.texels.size / 512) ** 2)
 
 
-def nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Mean colours [Q, 3] of the k nearest sources, weighted by 1 / distance²; and their closeness [Q, 1] in [0, 1],
-    exp(-(distance / CLOSE)²)."""
+def nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> np.ndarray:
+    """Mean colours [Q, 3] of the k nearest sources, weighted by 1 / distance²."""
     d, i = KDTree(source).query(query, k=k, workers=2)
     w = 1 / (d + 1e-4) ** 2
-    close = np.exp(-np.square(d[:, :1] / CLOSE)).astype(np.float32)
-    return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1), close
+    return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
 
 
 def _pure(s: Surface, worn: np.ndarray) -> np.ndarray:
@@ -166,27 +187,6 @@ def _pure(s: Surface, worn: np.ndarray) -> np.ndarray:
     k = np.ones((3 + 2 * round(PURE * size),) * 2, np.uint8)
     most, least = (cv2.dilate(g.reshape(size, size), k).reshape(-1)[s.texels.index] for g in grid)
     return (worn > 0) & (most == worn) & (least == 255 - worn)
-
-
-def _without_shade(
-    colour: np.ndarray, place: np.ndarray, row: np.ndarray, weight: np.ndarray, rows: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Colours [M, 3] of one class at places [M, 3], without most of their light and shade and with bounded details
-    (deep folds, things on the cloth; checks and small prints stay). And the mean colour of each height, [rows, 3]."""
-    _, column, twin = ((place - place.min(0)) / [1, BIN, TWIN]).round().astype(int).T
-    shape = (twin.max() + 1, rows, column.max() + 1)
-    cell = np.ravel_multi_index((twin, row, column), shape)
-    sums = np.stack([np.bincount(cell, w, np.prod(shape)).reshape(shape) for w in (*colour.T, np.ones(len(row)))])
-    around = gaussian_filter(sums, (0, 0, SHADE / BIN, SHADE / BIN))  # within a twin
-    here = (around[:3] / np.maximum(around[3], 1e-9)).reshape(3, -1)[:, cell].T
-    detail = colour - here
-    size = np.linalg.norm(detail, axis=1)
-    # means of each height, over both limbs of a pair
-    heights = _along([np.bincount(row, weight * w, rows) for w in (*colour.T, size, np.ones(len(row)))], SHADE)
-    heights = (heights[:4] / np.maximum(heights[4], 1e-30)).T
-    level, usual = heights[:, :3], heights[:, 3]
-    detail *= np.minimum(1, ODD * usual[row] / np.maximum(size, 1e-6))[:, None]
-    return (level[row] + KEPT * (here - level[row]) + detail).astype(np.float32), level.astype(np.float32)
 
 
 def _along(x: Any, width: float) -> np.ndarray:

@@ -156,7 +156,7 @@ def _restored(
         target = target & ~done
         if source.sum() < SOURCES or not target.any():
             return
-        out[target] = nearest(q[source], colour[source], q[target])[0]
+        out[target] = nearest(q[source], colour[source], q[target])
         done[target] = True
 
     head = s.part == PARTS.index("head")

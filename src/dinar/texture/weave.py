@@ -1,0 +1,198 @@
+"""The pattern of a cloth, carried to the side that no photo shows: patches of what is seen, laid side by side.
+
+Image quilting (Efros and Freeman, SIGGRAPH 2001) on a grid of true lengths, so that a pattern keeps its size: every
+patch continues its neighbours as well as one can, and is cut along the line where both differ least. A plain cloth has
+no pattern: what varies on it are wrinkles, seams and shade, of which little is carried.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
+
+from .surface import Surface, of_kind, parts_of
+
+CELL = 0.004  # metres of the grid
+PATCH, OVERLAP = 20, 7  # cells a side of a patch, and those that it shares with the one before
+WHOLE = 0.95  # share of a patch that has to be seen
+PLAIN, STRONG = 0.25, 1.5  # patches are taken up to STRONG times the strength at this quantile
+FEWEST = 60  # places for patches, below which nothing is carried
+HEIGHTS, HIGHER = 2, 0.02  # patches up or down from where one may come, and its cost per square of them
+REACH = 0.08  # metres beyond the ends of a cloth from where its pattern is taken, too
+LEVELLED = 12  # cells over which the girth of a limb is smoothed
+# What tells a pattern from wrinkles, each from 0 to 1 between two values: how even its strength is (10 % to 90 %
+# quantile), and the share of the detail that is not light and shade, if there is that much of it.
+EVEN, COLOURED, MUCH = (0.5, 0.75), (0.3, 0.45), (0.01, 0.02)
+WRINKLES = 0.2  # share of the detail of a plain cloth that is carried
+SQUARE = 0.01  # metres of the squares in which shade and strength are measured
+SHADE, AROUND = 0.025, 0.03  # metres over which shade varies, and over which strength is measured
+USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bound of details, in usual strengths
+
+
+class Weave(NamedTuple):
+    detail: np.ndarray  # [M, 3] float32, of the cloth's seen texels
+    pattern: float  # 0: plain, 1: patterned
+
+
+def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
+    """What varies on a cloth, from the colours [M, 3] of its seen texels at places [M, 3] (height and arc in metres,
+    limb)."""
+    at = ((place - place.min(0)) / [SQUARE, SQUARE, 1e-6 + np.ptp(place[:, 2])]).round().astype(int)
+    shape = tuple(at[:, (2, 0, 1)].max(0) + 1)
+    cell = np.ravel_multi_index(tuple(at[:, (2, 0, 1)].T), shape)
+
+    def means(x: np.ndarray, width: float) -> np.ndarray:  # [M, C], each around its own place
+        sums = np.stack([np.bincount(cell, w, np.prod(shape)).reshape(shape) for w in (*x.T, np.ones(len(x)))])
+        around = gaussian_filter(sums, (0, 0, width / SQUARE, width / SQUARE))
+        return (around[:-1] / np.maximum(around[-1], 1e-9)).reshape(x.shape[1], -1)[:, cell].T
+
+    base = means(colour, SHADE)
+    detail = colour - base
+    size = np.linalg.norm(detail, axis=1)
+    low, usual, high = np.quantile(np.sqrt(means(size[:, None] ** 2, AROUND)), (0.1, USUAL, 0.9))
+    lit = (detail * base).sum(1, keepdims=True) / np.square(base).sum(1, keepdims=True).clip(1e-6) * base
+    hue, usually = float(np.median(np.linalg.norm(detail - lit, axis=1))), float(np.median(size))
+    pattern = max(_ramp(low, high, EVEN), _ramp(hue, usually, COLOURED) * _ramp(hue, 1.0, MUCH))
+    detail *= max(pattern, WRINKLES) * np.minimum(1, ODD * usual / np.maximum(size, 1e-6))[:, None]
+    return Weave(detail.astype(np.float32), pattern)
+
+
+def _ramp(x: float, of: float, ends: tuple[float, float]) -> float:
+    """0 where x / of is at the first end or below, 1 at the second or above."""
+    return float(np.clip((x / max(of, 1e-9) - ends[0]) / (ends[1] - ends[0]), 0, 1))
+
+
+def woven(s: Surface, kind: str, source: np.ndarray, detail: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Carry the detail of a cloth to its unseen texels.
+
+    Args:
+        kind: "torso", "arm" or "leg".
+        source: [N] bool, seen texels of the cloth; those of another kind of part are not used.
+        detail: [M, 3] float32, of the source texels.
+        own: [N] bool, texels of the kind to carry it to.
+
+    Returns:
+        [n, 3] float32 of the texels ``own``; 0 where too little is seen for a patch.
+    """
+    t, phi, radius = s.chart.T
+    row = (t - t[own].min() + REACH) / CELL
+    rows = int(row[own].max() + REACH / CELL) + 1
+    near = of_kind(s, kind) & (row >= 0) & (row < rows)
+    level = row.astype(int)
+    sums = [np.bincount(level[near], w, rows) for w in (radius[near], np.ones(near.sum()))]
+    sums = gaussian_filter1d(np.stack(sums), LEVELLED, axis=1, mode="nearest")
+    girth = (sums[0] / np.maximum(sums[1], 1e-9)).clip(CELL) / CELL  # radius in cells
+    half = int(np.pi * girth.max()) + 2
+    column = lambda i, angle: angle * girth[level[i]] + half  # noqa: E731
+
+    parts = parts_of(kind)
+    use = near[source]
+    at, detail = np.flatnonzero(source)[use], detail[use]
+    seen = np.zeros((rows, 2 * half * len(parts), 4), np.float32)
+    c = column(at, phi[at]).round().astype(int) + 2 * half * (s.part[at] == parts[-1]) * (len(parts) > 1)
+    np.add.at(seen, (level[at], c), np.c_[detail, np.ones(len(at))])
+    around = cv2.blur(seen, (3, 3))  # the grid is finer than the texels
+    mean = np.where(seen[..., 3:] > 0, seen, around)
+    mean = mean[..., :3] / np.maximum(mean[..., 3:], 1e-9)
+    known = around[..., 3] > 0
+    some = known.any(0)
+
+    out, of = np.zeros((int(own.sum()), 3), np.float32), np.flatnonzero(own)
+    for part in parts:
+        mine = s.part[of] == part
+        i = of[mine]
+        c = column(i, phi[i] % (2 * np.pi) - np.pi)  # from the line behind
+        wanted = np.zeros((rows, 2 * half), bool)
+        wanted[level[i], c.round().astype(int)] = True
+        made = quilt(mean[:, some], known[:, some], wanted)
+        here = np.stack([row[i] - 0.5, c])
+        out[mine] = np.stack([map_coordinates(x, here, order=1, mode="nearest") for x in made.transpose(2, 0, 1)], 1)
+    return out
+
+
+def quilt(seen: np.ndarray, valid: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Lay patches of a detail over a region of the same heights.
+
+    Args:
+        seen: [R, C, 3] float32.
+        valid: [R, C] bool, where it is known.
+        wanted: [R, D] bool.
+
+    Returns:
+        [R, D, 3] float32; 0 outside of the patches that cover ``wanted``, and everywhere if too few can be taken.
+    """
+    usable = _usable(seen, valid)
+    room = np.zeros((wanted.shape[0] + PATCH, wanted.shape[1] + PATCH, 3), np.float32)
+    if usable.sum() >= FEWEST:
+        filled = np.zeros(room.shape[:2], bool)
+        source = np.where(valid[..., None], seen, 0).astype(np.float32)
+        spread = 3 * float(np.square(source[valid]).mean()) + 1e-12
+        for r in range(0, wanted.shape[0], PATCH - OVERLAP):
+            band = _band(usable, r)
+            height = HIGHER * np.square((np.arange(band.start, band.stop) - r) / PATCH)[:, None]
+            cost = np.where(usable[band], height, np.inf)
+            near = source[band.start : band.stop + PATCH - 1]
+            for c in range(0, wanted.shape[1], PATCH - OVERLAP):
+                there = slice(r, r + PATCH), slice(c, c + PATCH)
+                if wanted[there].any():
+                    _lay(room[there], filled[there], near, cost, spread)
+    return room[: wanted.shape[0], : wanted.shape[1]]
+
+
+def _lay(here: np.ndarray, known: np.ndarray, source: np.ndarray, cost: np.ndarray, spread: float) -> None:
+    """Fill a patch ``here`` [P, P, 3], in part ``known`` [P, P] bool, with the one of the source that fits it best."""
+    if known.any():
+        mask = np.repeat(known[..., None], 3, 2).astype(np.float32)
+        cost = cost + cv2.matchTemplate(source, here, cv2.TM_SQDIFF, mask=mask) / (known.sum() * spread)
+    i, j = np.unravel_index(int(cost.argmin()), cost.shape)
+    patch = source[i : i + PATCH, j : j + PATCH]
+    take = _beyond_cut(np.square(here - patch).sum(2), known)
+    here[take] = patch[take]
+    known[...] = True
+
+
+def _band(usable: np.ndarray, row: int) -> slice:
+    """Rows where a patch for this row may begin: near it, or anywhere if there are none."""
+    low = max(0, min(row, len(usable) - 1) - HEIGHTS * PATCH)
+    near = slice(low, min(len(usable), row + HEIGHTS * PATCH + 1))
+    return near if usable[near].any() else slice(0, len(usable))
+
+
+def _usable(seen: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """[R - P + 1, C - P + 1] bool: corners of patches that are seen and not much stronger than the plainer ones."""
+    if min(valid.shape) < PATCH:
+        return np.zeros((1, 1), bool)
+    mean = lambda x: cv2.boxFilter(x, -1, (PATCH, PATCH), anchor=(0, 0))[: 1 - PATCH, : 1 - PATCH]  # noqa: E731
+    whole = mean(valid.astype(np.float32)) >= WHOLE
+    strength = mean((np.square(seen).sum(2) * valid).astype(np.float32))
+    if not whole.any():
+        return whole
+    return whole & (strength <= STRONG * np.quantile(strength[whole], PLAIN))
+
+
+def _beyond_cut(error: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[P, P] bool: cells of a new patch beyond the cuts through what is ``known`` to the left of it and above."""
+    take = np.ones(known.shape, bool)
+    if known[-1, 0]:
+        width = int(known[-1].sum())
+        take[:, :width] &= np.arange(width) >= _cut(error[:, :width])[:, None]
+    if known[0, -1]:
+        depth = int(known[:, -1].sum())
+        take[:depth] &= np.arange(depth)[:, None] >= _cut(error[:depth].T)
+    return take | ~known
+
+
+def _cut(error: np.ndarray) -> np.ndarray:
+    """[R] int column of the path from top to bottom of least error [R, C], that moves by a column a row at most."""
+    best = error.astype(np.float64)
+    for i in range(1, len(best)):
+        above = np.pad(best[i - 1], 1, constant_values=np.inf)
+        best[i] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
+    path = [int(best[-1].argmin())]
+    for i in range(len(best) - 2, -1, -1):
+        low = max(path[-1] - 1, 0)
+        path.append(low + int(best[i, low : path[-1] + 2].argmin()))
+    return np.array(path[::-1])

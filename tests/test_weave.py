@@ -1,0 +1,85 @@
+"""Patterns carried to the unseen side: what a pattern is, what a wrinkle is, and how patches are laid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dinar.body import Body
+from dinar.labels import LABEL
+from dinar.texture import restore
+from dinar.texture.surface import of_kind, surface
+from dinar.texture.weave import CELL, PATCH, quilt, weave_of
+
+SIZE = 256
+
+
+def cloth(rows: int, columns: int, period: float) -> np.ndarray:  # [rows, columns, 3]
+    """Diagonal stripes."""
+    i, j = np.mgrid[:rows, :columns]
+    return np.repeat(0.2 * np.sin(2 * np.pi * (i + j) / period)[..., None], 3, 2).astype(np.float32)
+
+
+def test_stripes_go_on_across_the_patches() -> None:
+    seen = cloth(80, 50, 10)
+    made = quilt(seen, np.ones(seen.shape[:2], bool), np.ones((80, 130), bool))
+    spectrum = np.abs(np.fft.rfft(made[..., 0] - made[..., 0].mean(), axis=1)).mean(0)
+    assert spectrum.argmax() == 130 / 10 and made.std() == pytest.approx(seen.std(), rel=0.05)
+    assert np.abs(np.diff(made[..., 0], axis=1)).max() < 2 * np.abs(np.diff(seen[..., 0], axis=1)).max()
+
+
+def test_a_button_is_not_carried() -> None:
+    seen = cloth(80, 80, 10)
+    seen[5:9, 5:9] += 2
+    made = quilt(seen, np.ones(seen.shape[:2], bool), np.ones((80, 130), bool))
+    assert made.max() < 0.25 and np.abs(made).mean() > 0.1
+
+
+def test_stripes_that_change_with_height_stay_at_their_height() -> None:
+    seen = np.where(np.arange(160)[:, None, None] < 80, cloth(160, 50, 10), cloth(160, 50, 10)[::-1])
+    seen[80:] *= [1, -1, 1]
+    made = quilt(seen, np.ones(seen.shape[:2], bool), np.ones((160, 130), bool))
+    opposed = made[..., 0] * made[..., 1]
+    assert (opposed[: 80 - PATCH] >= 0).all() and (opposed[80 + PATCH :] <= 0).all()
+
+
+@pytest.mark.parametrize("seen", [np.zeros((5, 50), bool), np.zeros((80, 50), bool), np.eye(80, 50, dtype=bool)])
+def test_too_little_seen_gives_no_pattern(seen: np.ndarray) -> None:
+    made = quilt(np.ones((*seen.shape, 3), np.float32), seen, np.ones((len(seen), 40), bool))
+    assert made.shape == (len(seen), 40, 3) and not made.any()
+
+
+def places(columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    i, j = np.mgrid[:100, :columns]
+    return i.ravel(), j.ravel(), np.stack([i.ravel() * CELL, j.ravel() * CELL, 0 * i.ravel()], 1)
+
+
+def test_even_or_coloured_detail_is_a_pattern_and_wrinkles_are_not() -> None:
+    i, j, place = places(100)
+    stripes = np.repeat(0.4 + 0.2 * np.sign(np.sin(j))[:, None], 3, 1)
+    ridge = np.exp(-np.square((i - j) / 30))[:, None]
+    wrinkle = (0.6 - 0.3 * ridge * np.sin(j / 3)[:, None]) * [1, 0.9, 0.8]
+    strength = (1 + np.sin(i / 30))[:, None] ** 2
+    flowers = 0.6 - 0.1 * strength * np.sin(j[:, None] + np.array([0, 1, 2]))
+    assert weave_of(stripes, place).pattern == 1
+    assert weave_of(flowers, place).pattern > 0.9
+    plain = weave_of(wrinkle, place)
+    assert plain.pattern == 0 and 0.002 < np.abs(plain.detail).max() < 0.02
+
+
+def test_a_chequered_back_and_a_plain_one(body: Body) -> None:
+    s = surface(body, SIZE)
+    torso = of_kind(s, "torso")
+    front = torso & (np.abs(s.chart[:, 1]) < np.deg2rad(75))
+    back = torso & (np.abs(s.chart[:, 1]) > np.deg2rad(120))
+    spread = []
+    for contrast in (0.25, 0.0):
+        rgb, lam, worn = (np.zeros((SIZE * SIZE, *shape), np.float32) for shape in ((3,), (), ()))
+        checks = np.sign(np.sin(s.x[:, 0] * 2 * np.pi / 0.05) * np.sin(s.x[:, 1] * 2 * np.pi / 0.05))
+        rgb[s.texels.index[front]] = 0.5 + contrast * checks[front, None]
+        lam[s.texels.index[front]] = np.cos(s.chart[front, 1])
+        worn[s.texels.index[front]] = LABEL["upper"]
+        out = restore(body, rgb.reshape(SIZE, SIZE, 3), lam.reshape(SIZE, SIZE),
+                      worn.reshape(SIZE, SIZE).astype(np.uint8))  # fmt: skip
+        spread.append(out.reshape(-1, 3)[s.texels.index[back], 0].std())
+    assert spread[0] > 0.1 and spread[1] < 0.01
