@@ -71,8 +71,12 @@ browser:
 	cd tests/gltf && npm ci --no-audit --no-fund
 	command -v chromium || (apt-get update -qq && apt-get install -y -qq chromium)
 
-# Bundles three.js for the pages of `dinar view` and `dinar serve` again; its result is committed, so only a new release
-# of three.js needs npm.
+# Bundles three.js and ONNX Runtime for the pages of `dinar view` and `dinar serve` again; the result is committed, so
+# only a new release of these needs npm.
+PAGE = src/dinar/web/page
+ORT = scripts/web/node_modules/onnxruntime-web
 web:
 	cd scripts/web && npm ci --no-audit --no-fund && npm run -s build
-	cp scripts/web/node_modules/three/LICENSE src/dinar/web/page/LICENSE-three.txt
+	cp scripts/web/node_modules/three/LICENSE $(PAGE)/LICENSE-three.txt
+	grep -v sourceMappingURL $(ORT)/dist/ort.webgpu.bundle.min.mjs > $(PAGE)/ort.min.js
+	gzip -9nc $(ORT)/dist/ort-wasm-simd-threaded.jsep.wasm > $(PAGE)/ort.wasm.gz

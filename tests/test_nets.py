@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from dinar.errors import DinarError
+from dinar.export.graph import INPUTS, renderer_graph
 from dinar.nets.costs import example
 from dinar.nets.discriminator import discriminator_loss, r1
 from dinar.nets.encoder import Encoder
@@ -251,3 +252,25 @@ def test_lpips_weight_and_gradient(lpips) -> None:
     x = sharp.clone().requires_grad_()
     (net(x, sharp) + net(torch.zeros_like(x) * x, sharp)).sum().backward()
     assert x.grad is not None and x.grad.isfinite().all()
+
+
+def test_the_graph_without_packages_is_the_renderer() -> None:
+    """What the viewer runs: the convolutions, with weights of half precision, at two sizes of one graph."""
+    ort = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    net = folded(FastRenderer((8, 12, 16, 16), (1, 1, 2, 1)))
+    session = ort.InferenceSession(renderer_graph(net), providers=["CPUExecutionProvider"])
+    for size in (32, 64):
+        inputs = {name: torch.rand(1, c, size, size) for name, c in INPUTS.items()}
+        with torch.no_grad():
+            y, skips = F.relu(net.features(inputs["generated"]) + net.picture(inputs["picture"])), []
+            for down in net.down:
+                y = down(y)
+                skips.append(y)
+            skips.pop()
+            for lift, up in zip(net.lift, net.up, strict=True):
+                y = up(F.interpolate(lift(y), scale_factor=2, mode="nearest") + skips.pop())
+            y = net.head(y) + net.detail(inputs["picture"])
+        found = session.run(["y"], {name: x.numpy() for name, x in inputs.items()})[0]
+        assert found.shape == y.shape == (1, 80, size // 4, size // 4)
+        assert np.abs(found - y.numpy()).max() < 2e-3 * float(y.abs().max())

@@ -233,12 +233,12 @@ def test_killed_worker_costs_one_job_and_stays_no_process():
         server.stop()
 
 
-def test_make_writes_all_files(avatar: Avatar, demo_photo: Path, tmp_path, monkeypatch):
-    def create(photos, person, progress, found):
-        found(avatar.work.subjects, [])
+def test_make_writes_all_files(neural_avatar: Avatar, demo_photo: Path, tmp_path, monkeypatch):
+    def create(photos, person, renderer, progress, found):
+        found(neural_avatar.work.subjects, [])
         progress("fitting the body")
-        found(avatar.work.subjects, avatar.work.fits)
-        return avatar
+        found(neural_avatar.work.subjects, neural_avatar.work.fits)
+        return neural_avatar
 
     monkeypatch.setattr(work, "create", create)
     monkeypatch.setattr(work, "WALK", 64)
@@ -248,6 +248,7 @@ def test_make_writes_all_files(avatar: Avatar, demo_photo: Path, tmp_path, monke
     assert work.make(tmp_path) == {"state": "done"}
     assert {p.name for p in tmp_path.iterdir()} == {*work.FILES, "photo-1", "job.json", work.PROGRESS}
     assert all((tmp_path / n).stat().st_size > 100 for n in work.FILES)
+    assert Avatar.load(tmp_path / "me.avatar").neural is None
 
 
 def test_people_of_a_photo_are_offered(demo_photo: Path, pose_network, tmp_path):
@@ -289,6 +290,8 @@ def test_photo_to_avatar_in_chromium(demo_photo: Path, pose_network, tmp_path):
             {"evaluate": "dinar.viewer.playing"},
             {"wait": "document.querySelectorAll('a.file').length == 6"},
             {"save": "a.file", "to": str(tmp_path / "me.glb")},
+            {"click": "text=Neural"},
+            {"wait": "dinar.viewer.neuralFrames > 1"},
             {"evaluate": "location.hash.slice(1)"},
         ], width=900, height=500, timeout=300_000)  # fmt: skip
         assert not found["messages"] and found["results"][0] == "wave"

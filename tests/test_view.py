@@ -18,9 +18,12 @@ from dinar.avatar import Avatar
 from dinar.body.visemes import VISEMES
 from dinar.cli import main
 from dinar.errors import DinarError
+from dinar.export import Clip, build_model
 from dinar.photo.image import read_photo
-from dinar.web.local import is_local, page_server
-from dinar.web.page import MODULES, PAGE, fill, photo_view, viewer_page
+from dinar.scene import Camera
+from dinar.web.local import Served, is_local, page_server
+from dinar.web.neural import neural_file
+from dinar.web.page import MODULES, PAGE, fill, photo_view, viewer_page, worker_files
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,50 @@ def test_html_is_not_written_over_other_files(avatar: Avatar, tmp_path: Path, ca
         main(["view", str(tmp_path / "me.avatar"), "--html", str(tmp_path / name)])
     assert "cannot write" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["me.avatar"]
+
+
+PICTURE = """(async () => {
+  const v = dinar.viewer;
+  v.setPaused(true);
+  v.play('photo', 0);
+  await new Promise((later) => setTimeout(later, 500));
+  await v.setNeural('/me.neural', 'wasm');
+  const { x, y, width, height, rgba } = await v.neuralPicture(128, 128);
+  return { x, y, width, height, rgba: [...rgba], ...v.camera };
+})()"""
+
+
+@needs_browser
+def test_neural_picture_in_chromium_is_that_of_python(neural_avatar: Avatar, tmp_path: Path) -> None:
+    """128² pixels, twice the network's: its layers are enlarged. The camera is that of the page."""
+    a, n = neural_avatar, 128
+    file = neural_file(a)
+    assert file is not None and neural_file(a.replace(neural=None)) is None
+    server = page_server(viewer_page(a, "me", None, "/me.neural"), 0,
+                         {"/me.neural": Served("", file), **worker_files("/page/")})  # fmt: skip
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        steps = [{"wait": "window.dinar"}, {"evaluate": PICTURE}]
+        found = browse(tmp_path, f"http://127.0.0.1:{server.server_address[1]}/", steps, width=600, height=600)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not found["messages"]
+    seen = found["results"][0]
+    P, T = (np.array(seen[k]).reshape(4, 4).T for k in ("K", "T"))
+    K = np.array([[P[0, 0] * n / 2, 0, (1 - P[0, 2]) * n / 2], [0, P[1, 1] * n / 2, (1 + P[1, 2]) * n / 2], [0, 0, 1]])
+    camera = Camera(torch.tensor(K).float(), torch.tensor(np.diag([1, -1, -1, 1]) @ T).float(), n, n)
+    hips, height = a.body.rest(a.betas[None], offsets=a.offsets)[1][0, 0], a.transl[1]
+    middle = height * hips.new_tensor([0, 1, 0]) - hips * hips.new_tensor([1, 0, 1])
+    clip = Clip("photo", a.pose[None], middle[None], 30)
+    lift = build_model(a.body, a.betas, a.offsets, a.rgb, [clip]).tracks[0].lift
+    expected = a.render(a.pose, camera, transl=middle + hips.new_tensor([0, lift, 0]))
+    got = np.zeros((n, n, 4))
+    x, y, w, h = (seen[k] for k in ("x", "y", "width", "height"))
+    got[y : y + h, x : x + w] = np.array(seen["rgba"]).reshape(h, w, 4) / 255
+    assert 0.04 < (expected[..., 3] > 0.5).mean() < 0.9
+    over = lambda p: np.dstack([p[..., :3] * p[..., 3:], p[..., 3:]])  # noqa: E731
+    assert np.abs(over(got) - over(expected)).max() <= 4 / 255
 
 
 @needs_browser

@@ -155,11 +155,11 @@ def moving_bones(model: Model, track: Track) -> tuple[list[int], list[int]]:
     return [*map(int, np.flatnonzero(apart > STILL_BONE))], [*map(int, np.flatnonzero(shift > STILL_BONE))]
 
 
-def top_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The four largest of skin weights [V, J]: joints [V, 4] uint8 (0 if unused) and weights [V, 4] with sum 1."""
+def top_weights(weights: np.ndarray, count: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of skin weights [V, J]: joints [V, count] uint8 (0 if unused) and weights [V, count] with sum 1."""
     if weights.shape[1] > 256:
         raise DinarError(f"expected at most 256 joints, got {weights.shape[1]}")
-    index = np.argsort(-weights, axis=1, kind="stable")[:, :4]
+    index = np.argsort(-weights, axis=1, kind="stable")[:, :count]
     w = np.take_along_axis(weights, index, 1).astype(np.float64)
     w = (w / w.sum(1, keepdims=True)).astype(np.float32)
     w[:, 0] = 1 - w[:, 1:].astype(np.float64).sum(1)

@@ -24,7 +24,8 @@ from ..errors import DinarError
 from ..version import __version__
 from .guard import Guard
 from .jobs import Full, Jobs
-from .page import MODULES, PAGE, expression_presets, fill
+from .neural import shipped_graph
+from .page import GRAPH, MODULES, PAGE, WASM, WASM_FILE, WORKER, expression_presets, fill
 from .work import FILES
 
 MAX_PHOTO = 30 << 20  # bytes
@@ -33,7 +34,8 @@ MAX_BODY = MAX_PHOTOS * MAX_PHOTO + (1 << 20)
 UPLOADS = 8  # that are received at once; others wait
 UPLOAD_SECONDS = 300
 TYPES = {".glb": "model/gltf-binary", ".vrm": "model/gltf-binary", ".avatar": "application/octet-stream"}
-STATIC = {*MODULES.values(), "style.css", "serve.css", "serve.js", "api.js", "LICENSE-three.txt"}
+LICENCES = {"LICENSE-three.txt", "LICENSE-onnxruntime.txt"}
+STATIC = {*MODULES.values(), *WORKER, *LICENCES, "style.css", "serve.css", "serve.js", "api.js"}
 
 
 class JobState(BaseModel):
@@ -133,6 +135,11 @@ def web_app(jobs: Jobs, token: str | None = None) -> ASGIApp:
 
     @api.get("/page/{name}", include_in_schema=False)
     def static(name: str) -> Response:
+        if name == WASM:
+            headers = {"Content-Encoding": "gzip", "Cache-Control": "no-cache"}
+            return FileResponse(PAGE / WASM_FILE, media_type="application/wasm", headers=headers)
+        if name == GRAPH and (graph := shipped_graph()) is not None:
+            return Response(graph, media_type="application/octet-stream")
         if name not in STATIC:
             raise HTTPException(404, "there is no such page")
         return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
@@ -173,7 +180,8 @@ def _page(template: str, script: str) -> HTMLResponse:
     limits = {"max_photo": MAX_PHOTO, "max_photos": MAX_PHOTOS}
     about = json.dumps({"presets": expression_presets(), "files": FILES, **limits})
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
-    policy = (f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data: blob:; "
+    policy = (f"default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'sha256-{digest}'; style-src 'self'; "
+              "img-src 'self' data: blob:; "
               "media-src 'self'; connect-src 'self' data: blob:; base-uri 'none'; form-action 'none'; "
               "frame-ancestors 'none'")  # fmt: skip
     html = fill(PAGE / template, {"imports": imports, "about": about.replace("<", "\\u003c"), "script": script})

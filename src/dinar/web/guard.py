@@ -10,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .local import is_local
+from .local import ISOLATED, is_local
 
 COOKIE = "dinar-token"
 HEADERS = {  # of every answer
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store",
+    **ISOLATED,
 }  # fmt: skip
 
 

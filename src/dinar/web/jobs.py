@@ -27,7 +27,7 @@ from .work import FILES, PROGRESS
 
 MAX_WAITING = 100  # jobs in the queue: half an hour of work
 LONGEST = 900  # seconds: a job that takes longer is ended; the slowest of 100 photos took 60
-MIN_FREE = 200 << 20  # bytes: below, uploads are refused; a job takes about 12 MB
+MIN_FREE = 200 << 20  # bytes: below, uploads are refused; a job takes about 18 MB
 MAX_JOB = 1 << 20  # bytes of job.json
 ID = re.compile(r"[0-9a-f]{32}")
 State = Literal["waiting", "running", "choose", "done", "failed"]

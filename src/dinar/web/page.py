@@ -20,30 +20,47 @@ from ..export.vrm import PRESETS
 from ..files import staging
 from ..photo.image import read_photo
 from ..version import __version__
+from .local import Served
 
 PAGE = Path(__file__).parent / "page"  # sources of the pages; three.min.js is made by `make web`
-MODULES = {"three": "three.min.js", **{f"dinar/{n}": n for n in ("dom.js", "viewer.js", "panel.js")}}
+MODULES = {"three": "three.min.js", **{f"dinar/{n}": n for n in ("dom.js", "layer.js", "viewer.js", "panel.js")}}
+# What the neural viewer's worker takes; the WebAssembly is compressed.
+WORKER = {n: "text/javascript" for n in ("neural.js", "picture.js", "raster.js", "resample.js", "ort.min.js")}
+WASM, WASM_FILE, GRAPH = "ort.wasm", "ort.wasm.gz", "renderer.onnx"
 MOTIONS = ("idle", "walk", "wave", "dance", "turn", "look_around")  # clips of the viewer's GLB
 AROUND = 0.12  # of the person's height: border of the picture that is compared
 HEIGHT = 1280  # largest height of that picture, pixels
 ASPECT = 0.02  # how far a photo's may be from the avatar's camera's
 POLICY = ("default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data: blob:; "
           "connect-src data: blob:; base-uri 'none'; form-action 'none'")  # fmt: skip
+WORKER_POLICY = {"script-src": "script-src 'self' 'wasm-unsafe-eval'", "connect-src": "connect-src 'self'"}
 
 
-def viewer_page(avatar: Avatar, name: str, photo: str | Path | None = None) -> str:
-    """The HTML of a page that shows an avatar; with ``photo``, the one that it was made from, also compares them."""
-    about = {"name": name, "presets": expression_presets()}
+def viewer_page(avatar: Avatar, name: str, photo: str | Path | None = None, neural: str | None = None) -> str:
+    """The HTML of a page that shows an avatar; with ``photo``, the one that it was made from, also compares them.
+
+    ``neural``: address of the file of :mod:`.neural` on the server of the page; a page without a server has the mesh.
+    """
+    about: dict[str, Any] = {"name": name, "presets": expression_presets(), "neural": neural}
+    policy = POLICY
+    for directive, own in WORKER_POLICY.items() if neural else ():
+        policy = policy.replace(directive, own)
     if photo is not None:
         seen, picture = photo_view(avatar, read_photo(photo).rgb, str(photo))
         about["photo"] = {**seen, "src": _data_url("image/jpeg", jpeg(picture))}
     modules = {n: _data_url("text/javascript", (PAGE / f).read_bytes()) for n, f in MODULES.items()}
     return fill(PAGE / "view.html", {
-        "policy": POLICY, "generator": f"dinar {__version__}", "title": html.escape(name),
+        "policy": policy, "generator": f"dinar {__version__}", "title": html.escape(name),
         "style": (PAGE / "style.css").read_text("utf-8"), "imports": json.dumps({"imports": modules}),
         "about": json.dumps(about).replace("<", "\\u003c"), "glb": base64.b64encode(viewer_glb(avatar)).decode(),
         "script": (PAGE / "view.js").read_text("utf-8"),
     })  # fmt: skip
+
+
+def worker_files(prefix: str) -> dict[str, Served]:
+    """The files that the neural viewer's worker takes, by address."""
+    files = {prefix + n: Served(kind, (PAGE / n).read_bytes()) for n, kind in WORKER.items()}
+    return files | {prefix + WASM: Served("application/wasm", (PAGE / WASM_FILE).read_bytes(), "gzip")}
 
 
 def viewer_glb(avatar: Avatar) -> bytes:

@@ -26,6 +26,7 @@ from ..scene import interpolate, rasterize_mesh, vertex_normals
 from ..scene.crop import crop_box, warp_crop
 from ..scene.textured import over, to_uint8
 from ..subject import Subject
+from .neural import neural_file
 from .page import HEIGHT, jpeg, photo_view, viewer_glb
 
 PROGRESS = "progress.json"  # {"step": text, "share": in [0, 1]}: written here, read by the server
@@ -34,7 +35,8 @@ FILES = {
     "me.glb": "for Blender, engines and the web", "me.vrm": "for VTuber programs and VRChat",
     "me.mp4": "a video of the avatar walking", "alive.mp4": "the photo comes alive",
     "me.preview.png": "a sheet of pictures from all sides",
-    "me.avatar": "for dinar itself", "photo.json": "the camera of the photo", "photo.jpg": "the photo",
+    "me.avatar": "for dinar itself", "me.neural": "the networks' texture, for the viewer",
+    "photo.json": "the camera of the photo", "photo.jpg": "the photo",
     "cutout.png": "the person, cut out", "body.jpg": "the body over the photo",
 }  # fmt: skip
 # Messages of `create` as steps, with the share of the time before each: mean of six street photos on one core.
@@ -65,13 +67,17 @@ def make(folder: Path) -> dict[str, Any]:
         else:
             write_image(folder / "cutout.png", cutout(subjects[0]))
 
-    avatar = create(photos, person=person, progress=step, found=found)
+    drawn = create(photos, person=person, renderer="neural", progress=step, found=found)
     step("writing")
+    avatar = without_networks(drawn)
     first = avatar.replace(camera=avatar.work.fits[0].camera)  # of the working picture, as the subject's pixels
     seen, picture = photo_view(first, avatar.work.subjects[0].rgb)
     _write(folder / "photo.jpg", jpeg(picture))
     _write(folder / "photo.json", json.dumps(seen).encode())
     avatar.save(folder / "me.avatar")
+    neural = neural_file(drawn, graph=False)
+    if neural is not None:
+        _write(folder / "me.neural", neural)
     _write(folder / "me.glb", viewer_glb(avatar))
     step("more")
     write_image(folder / "me.preview.png", preview(avatar, avatar.work))
@@ -79,6 +85,12 @@ def make(folder: Path) -> dict[str, Any]:
     write_walk(folder / "me.mp4", avatar)
     write_alive(folder / "alive.mp4", avatar)
     return {"state": "done"}
+
+
+def without_networks(avatar: Avatar) -> Avatar:
+    """The textured mesh alone, as `create` makes it by default."""
+    meta = {k: v for k, v in avatar.meta.items() if k != "neural"} | {"renderer": "mesh"}
+    return avatar.replace(neural=None, meta=meta)
 
 
 def progress_of(folder: Path) -> Callable[[str], None]:

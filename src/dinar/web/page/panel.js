@@ -12,17 +12,19 @@ const SPEEDS = [0.25, 2]; // least and most
 /**
  * Fill `root` with the viewer of an avatar.
  * glb: ArrayBuffer; name: text; photo: the photo's camera and `src`, or null; presets: { name: { morph: weight } };
+ * neural: address of the file with its networks, or null;
  * files: [{ label, note, href, name }] to download; leading, trailing: elements before and after the name.
  */
-export async function mountViewer(root, { glb, name, photo = null, presets = {}, files = [], leading = [], trailing = [] }) {
+export async function mountViewer(root, { glb, name, photo = null, presets = {}, neural = null, files = [], leading = [], trailing = [] }) {
   const canvas = el('canvas', { ariaLabel: `Avatar of ${name}. Drag to turn, pinch or scroll to come closer.`, role: 'img' });
   const compared = comparison(photo);
-  const stage = el('div.stage', {}, canvas, ...compared.nodes);
-  const viewer = await createViewer(canvas, glb, photo);
+  const layer = el('canvas.layer', { ariaHidden: true });
+  const stage = el('div.stage', {}, canvas, layer, ...compared.nodes);
+  const viewer = await createViewer(canvas, glb, photo, layer);
 
   const saves = saving(viewer, name, files);
   const sections = [
-    motions(viewer), expressions(viewer, presets), photo && compared.controls, scene(viewer, stage), saves,
+    motions(viewer), expressions(viewer, presets), photo && compared.controls, scene(viewer, stage, neural), saves,
   ].filter(Boolean);
   const panel = el('aside.panel', {}, el('header.title', {}, ...leading, el('h1', {}, name), ...trailing), ...sections.map((s) => s.node));
   const tabs = el('nav.tabs', { ariaLabel: 'Controls' }, ...sections.map((s) => tab(s, () => show(s))));
@@ -149,7 +151,24 @@ function comparison(photo) {
   return state;
 }
 
-function scene(viewer, stage) {
+/** Mesh or networks; what the networks' start says is shown. */
+function drawing(viewer, neural) {
+  if (!neural) return [];
+  const said = el('p.hint', { role: 'status' }, 'As a mesh, with the light below.');
+  const chips = choice([['mesh', 'Mesh'], ['neural', 'Neural']], 'mesh', async (how) => {
+    said.textContent = how === 'neural' ? 'Loading the networks …' : 'As a mesh, with the light below.';
+    try {
+      await viewer.setNeural(how === 'neural' ? neural : null);
+      if (how === 'neural') said.textContent = `Drawn by the networks, with the light of the photo (${viewer.provider === 'webgpu' ? 'WebGPU' : 'WebAssembly'}).`;
+    } catch (error) {
+      chips.set('mesh');
+      said.textContent = `This browser cannot run the networks: ${error.message}`;
+    }
+  });
+  return [el('h3', {}, 'Drawn'), chips.node, said];
+}
+
+function scene(viewer, stage, neural) {
   const light = choice(Object.entries(LIGHTS), 'photo', viewer.setLight);
   const swatches = Object.entries(BACKGROUNDS).map(([name, colour]) => el('button.swatch', {
     type: 'button', title: name, ariaLabel: `Background: ${name}`, ariaPressed: !colour, style: colour && `background:${colour}`,
@@ -160,7 +179,7 @@ function scene(viewer, stage) {
     },
   }));
   const turning = choice([[false, 'Stand still'], [true, 'Turn slowly']], false, viewer.setTurning);
-  return section('scene', 'Scene', el('h3', {}, 'Light'), light.node, el('h3', {}, 'Background'),
+  return section('scene', 'Scene', ...drawing(viewer, neural), el('h3', {}, 'Light'), light.node, el('h3', {}, 'Background'),
     el('div.swatches', {}, ...swatches), el('h3', {}, 'Camera'), turning.node);
 }
 

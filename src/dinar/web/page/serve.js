@@ -149,6 +149,7 @@ async function show(job) {
   const back = el('a.icon', { href: '#', title: 'Back', ariaLabel: 'Back' }, icon('back'));
   try {
     shown = await mountViewer(root, { glb, name: job.name, presets: about.presets, files: saved(job),
+      neural: job.files.includes('me.neural') ? fileOf(job, 'me.neural') : null,
       photo: { ...photo, src: fileOf(job, 'photo.jpg') }, leading: [back], trailing: [remove(job, '')] });
     window.dinar = shown; // for the console
   } catch (error) {

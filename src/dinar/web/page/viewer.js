@@ -1,4 +1,5 @@
 // The stage: one avatar (a GLB of `dinar export`) with three.js. No controls here; panel.js has them.
+import { openNeural } from 'dinar/layer.js';
 import {
   AnimationMixer, Box3, DirectionalLight, GLTFLoader, HemisphereLight, Matrix4, Mesh, MeshStandardMaterial,
   OrbitControls, PCFShadowMap, PerspectiveCamera, PlaneGeometry, Scene, ShadowMaterial, Vector3, WebGLRenderer,
@@ -12,8 +13,11 @@ const BLINK = [2.5, 6]; // seconds between blinks: least and most
 const CALM = matchMedia('(prefers-reduced-motion: reduce)').matches;
 const FLIP = new Matrix4().makeScale(1, -1, -1); // photo cameras: y down, z forward; three.js: y up, z backward
 
-/** The viewer of the GLB `bytes` (ArrayBuffer) on a canvas. `photo`: the camera of the photo, see web/photo.py. */
-export async function createViewer(canvas, bytes, photo = null) {
+/**
+ * The viewer of the GLB `bytes` (ArrayBuffer) on a canvas. `photo`: the camera of the photo, see web/page.py; `layer`: a
+ * canvas over the first one, for the neural picture.
+ */
+export async function createViewer(canvas, bytes, photo = null, layer = null) {
   const renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, preserveDrawingBuffer: true });
   renderer.shadowMap.enabled = true;
   renderer.shadowMap.type = PCFShadowMap;
@@ -158,8 +162,35 @@ export async function createViewer(canvas, bytes, photo = null) {
     if (lid && !CALM && !paused && !comparing) for (const name of blinks) w[morphs[name]] = Math.max(w[morphs[name]], lid);
   }
 
+  // ---- the neural picture --------------------------------------------------------------------------------------
+  let neural = null, neuralFrames = 0;
+
+  /** Draw with the networks of a file, by its address; null: the mesh. */
+  async function setNeural(file, provider = null) {
+    neural?.close();
+    neural = null;
+    if (file) neural = await openNeural(layer, mesh, file, provider);
+    for (const material of [flat, lit]) material.colorWrite = material.depthWrite = !neural; // the shadow stays
+    dirty = true;
+  }
+
+  async function drawNeural() {
+    const before = neural;
+    try {
+      if (await neural.draw(camera, canvas.width, canvas.height)) neuralFrames += 1;
+    } catch (error) { if (neural === before) { setNeural(null); console.error(error); } }
+  }
+
+  async function picture() {
+    renderer.render(scene, camera);
+    const both = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height }), pen = both.getContext('2d');
+    pen.drawImage(canvas, 0, 0);
+    if (neural) pen.drawImage(layer, 0, 0, canvas.width, canvas.height);
+    return new Promise((done) => { both.toBlob(done, 'image/png'); });
+  }
+
   // ---- the loop ------------------------------------------------------------------------------------------------
-  let then = performance.now(), frames = 0;
+  let then = performance.now(), frames = 0, late = false; // late: the neural picture is older than the stage
   function tick(now) {
     const dt = Math.min(0.1, (now - then) / 1000);
     then = now;
@@ -169,7 +200,10 @@ export async function createViewer(canvas, bytes, photo = null) {
     else if (dirty) mixer.update(0);
     if (comparing) mesh.morphTargetInfluences.fill(0);
     else express(dt);
+    const waits = neural && !neural.busy && (moving || dirty || late);
+    late = (late || dirty) && neural && !waits;
     if (moving || dirty) { renderer.render(scene, camera); frames += 1; }
+    if (waits) drawNeural();
     dirty = false;
   }
   renderer.setAnimationLoop(tick);
@@ -185,7 +219,11 @@ export async function createViewer(canvas, bytes, photo = null) {
     setPaused(value) { paused = value; dirty = true; },
     setTurning(value) { orbit.autoRotate = value; dirty = true; },
     setShadow(opacity) { ground.material.opacity = opacity; dirty = true; },
-    picture: () => new Promise((done) => { renderer.render(scene, camera); canvas.toBlob(done, 'image/png'); }),
-    dispose() { renderer.setAnimationLoop(null); orbit.dispose(); renderer.dispose(); },
+    get neuralFrames() { return neuralFrames; },
+    get provider() { return neural?.provider ?? null; },
+    neuralPicture: (...at) => neural.picture(camera, ...at), // as numbers, for tests
+    get camera() { return { K: camera.projectionMatrix.toArray(), T: camera.matrixWorldInverse.toArray() }; },
+    picture, setNeural,
+    dispose() { neural?.close(); renderer.setAnimationLoop(null); orbit.dispose(); renderer.dispose(); },
   };
 }
