@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dinar.alive import scene as scene_module
-from dinar.alive.background import without
+from dinar.alive.background import _blended, without
 from dinar.alive.poses import from_photo, mirrored, moving_arms, with_free_arm
 from dinar.alive.scene import Scene, compose, frames, take_apart
 from dinar.avatar import Avatar
@@ -30,6 +30,22 @@ def test_background_continues_stripes() -> None:
     error = np.abs(filled[hole].astype(int) - photo[hole])
     assert error.mean() < 12  # of stripes 200 high
     assert np.array_equal(without(photo, np.zeros_like(hole)), photo)
+
+
+@pytest.mark.parametrize(("step", "left"), [(0.1, 0.0), (0.5, 0.5)])
+def test_copies_that_are_lighter_are_joined_and_other_things_stay(step: float, left: float) -> None:
+    """The hole has the texture 40 columns beside it, lighter by a step; a large one is an edge."""
+    image = (0.4 + 0.02 * np.random.default_rng(0).normal(size=(60, 120, 1))).astype(np.float32)
+    hole = np.zeros((60, 120), bool)
+    hole[20:40, 60:80] = True
+    image[20:40, 60:80] = image[20:40, 20:40] + step
+    offsets = np.zeros((60, 120, 2), int)
+    offsets[hole] = [0, -40]
+    joined = _blended(image, hole, offsets)
+    assert np.array_equal(joined[~hole], image[~hole])
+    assert abs(joined[20:40, 60].mean() - 0.4 - left) < 0.02  # at the border
+    inner = np.diff(joined[25:35, 65:75], axis=0) - np.diff(image[25:35, 65:75], axis=0)
+    assert np.abs(inner).max() < 0.01  # the texture is the copies'
 
 
 def test_background_of_a_hole_to_the_border_is_filled() -> None:

@@ -2,20 +2,26 @@
 
 On a coarse picture the unknown is peeled from its border inwards, each pixel copied from where the known part looks
 like its surroundings (Criminisi et al. 2004). On finer ones the same copies are made, and the best patches near them
-found and averaged (Wexler et al. 2007, with the propagation of PatchMatch).
+found and averaged (Wexler et al. 2007, with the propagation of PatchMatch). At last the copies' differences of
+neighbours are joined, not their colours (Pérez et al. 2003).
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
+
+from ..scene.laplacian import factorise
 
 PATCH = 7  # pixels a side
 COARSE = 88  # pixels of the longer side at which all patches are compared
 CLOSE = 0.02  # squared difference of colours that a patch on the picture's other side is worse by
 CHUNK = 8192  # patches that are compared at once
+FAITH = 0.002  # pull towards the copies' own colours: steps die out over its inverse square root, 22 pixels
+TEAR = 0.3  # steps of a colour channel from here on are edges of things: they stay
 SHARP = 1.3  # a pixel's trust falls by this with each pixel into the hole
 
 
@@ -33,6 +39,8 @@ def without(
     for known, hole_ in reversed(levels[:-1]):
         up = cv2.resize(image, known.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         image, offsets = _refined(np.where(hole_[..., None], up, known), hole_, offsets)
+    if len(levels) > 1:
+        image = _blended(image, hole, offsets.numpy())
     return np.where(hole[..., None], (image * 255 + 0.5).clip(0, 255), rgb).astype(np.uint8)
 
 
@@ -105,6 +113,51 @@ def _refined(
     image = _voted(pixels, hole, targets, found, cost, trust)
     field[targets[:, 0], targets[:, 1]] = found - targets
     return image, field
+
+
+def _blended(
+    image: np.ndarray,  # [H, W, C] float32, filled
+    hole: np.ndarray,  # [H, W] bool
+    offsets: np.ndarray,  # [H, W, 2] from each pixel to where it was copied from
+) -> np.ndarray:
+    """The copies without steps of brightness between them and at the hole's border: what has the differences of
+    neighbours that the copies have at their sources, and else is near the fill (screened Poisson equation)."""
+    h, w = hole.shape
+    index = np.full((h, w), -1)
+    index[hole] = np.arange(hole.sum())
+    flat = image.reshape(-1, image.shape[2])
+    L, b = sp.diags(np.full(len(flat[hole.ravel()]), FAITH)), FAITH * flat[hole.ravel()]
+    rows = np.indices((h, w))
+    for axis in (0, 1):
+        step = np.array([1 - axis, axis])
+        p = np.argwhere((hole | np.roll(hole, -1, axis)) & (rows[axis] < hole.shape[axis] - 1))
+        q = p + step
+        wanted, count = np.zeros((len(p), image.shape[2])), np.zeros((len(p), 1))
+        for end in (p, q):  # both ends' copies: where they differ, the mean
+            shift = offsets[end[:, 0], end[:, 1]]
+            at, beside = p + shift, q + shift
+            ok = hole[end[:, 0], end[:, 1]] & (at >= 0).all(1) & (beside < [h, w]).all(1)
+            at, beside = at[ok], beside[ok]
+            known = ~hole[at[:, 0], at[:, 1]] & ~hole[beside[:, 0], beside[:, 1]]
+            ok[ok.copy()] = known
+            at, beside = at[known], beside[known]
+            wanted[ok] += image[beside[:, 0], beside[:, 1]] - image[at[:, 0], at[:, 1]]
+            count[ok] += 1
+        own = image[q[:, 0], q[:, 1]] - image[p[:, 0], p[:, 1]]
+        wanted = np.where(count > 0, wanted / count.clip(1), own)
+        weight = 1 - (np.abs(own - wanted).max(1) / TEAR).clip(0, 1) ** 2
+        i, j = index[p[:, 0], p[:, 1]], index[q[:, 0], q[:, 1]]
+        both = (i >= 0) & (j >= 0)
+        cross = np.r_[-weight[both], -weight[both]], (np.r_[i[both], j[both]], np.r_[j[both], i[both]])
+        L = L + sp.coo_matrix(cross, (len(b), len(b)))
+        for here, other, sign in ((i, q, -1), (j, p, 1)):
+            inside, border = here >= 0, (here >= 0) & ~both
+            L = L + sp.diags(np.bincount(here[inside], weight[inside], len(b)))
+            np.add.at(b, here[inside], sign * (weight[:, None] * wanted)[inside])
+            np.add.at(b, here[border], (weight[:, None] * image[other[:, 0], other[:, 1]])[border])
+    out = image.copy()
+    out[hole] = factorise(sp.csc_matrix(L)).solve(np.ascontiguousarray(b))
+    return out
 
 
 def _patches(pixels: Tensor, at: Tensor) -> Tensor:
