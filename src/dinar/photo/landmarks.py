@@ -90,18 +90,22 @@ def face_landmarks(rgb: np.ndarray, pose: Pose) -> Landmarks | None:  # [H, W, 3
                     float(np.arctan2(across[1], across[0])))  # fmt: skip
     if pose.visibility[[_N["nose"], _N["right_eye"], _N["left_eye"]]].min() < MIN_WRIST or region.size < MIN_FACE:
         return None
-    face = None
-    for _ in range(2):
-        face = _face_once(rgb, region)
-        if face.presence < MIN_PRESENCE:
-            return None
-        xy = face.points[:, :2]
-        lo, hi = xy.min(0), xy.max(0)
-        across = xy[_EYE_CORNERS[1]] - xy[_EYE_CORNERS[0]]
-        x, y = (lo + hi) / 2
-        region = Region(float(x), float(y), 1.5 * float((hi - lo).max()), float(np.arctan2(across[1], across[0])))
-    assert face is not None
-    return face if np.ptp(face.points[:, 1]) >= MIN_FACE else None
+    face = _face_once(rgb, region)
+    if face.presence < MIN_PRESENCE:
+        return None
+    face = face_near(rgb, face)
+    return face if face is not None and np.ptp(face.points[:, 1]) >= MIN_FACE else None
+
+
+def face_near(rgb: np.ndarray, face: Landmarks) -> Landmarks | None:  # [H, W, 3] uint8 sRGB
+    """The 468 points of the face where another one was found, in this picture or in one like it."""
+    xy = face.points[:, :2]
+    lo, hi = xy.min(0), xy.max(0)
+    across = xy[_EYE_CORNERS[1]] - xy[_EYE_CORNERS[0]]
+    x, y = (lo + hi) / 2
+    found = _face_once(rgb, Region(float(x), float(y), 1.5 * float((hi - lo).max()),
+                                   float(np.arctan2(across[1], across[0]))))  # fmt: skip
+    return found if found.presence >= MIN_PRESENCE else None
 
 
 def _face_once(rgb: np.ndarray, region: Region) -> Landmarks:
