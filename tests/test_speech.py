@@ -16,12 +16,17 @@ from dinar.avatar import Avatar
 from dinar.body import Body, load_body
 from dinar.body.motion import expression_of
 from dinar.body.readers import load_motion
+from dinar.body.shells import Shell, wear
+from dinar.body.teeth import offsets_with_teeth, with_teeth
 from dinar.body.visemes import ACTIONS, VISEMES, viseme_weights
 from dinar.data.spoken import labels, sentences, viseme_of
 from dinar.errors import DinarError
 from dinar.export.video import write_video
+from dinar.scene import orbit, rasterize_mesh
 from dinar.speech.sound import BANDS, FPS, RATE, mel, read_sound
 from dinar.speech.talk import heard, mouth, talking
+from dinar.texture.mouth import with_teeth_colours
+from dinar.texture.texels import texels
 from dinar.train.presets import PRESETS
 from dinar.train.visemes import VisemeStage
 
@@ -181,3 +186,34 @@ def test_a_wav_file_is_read_at_our_rate(tmp_path: Path) -> None:
         f.setframerate(44100)
         f.writeframes((np.sin(np.arange(88200) * 0.05) * 20000).astype("<i2").repeat(2).tobytes())
     assert abs(len(read_sound(tmp_path / "x.wav")) - 2 * RATE) < 100
+
+
+def test_teeth_show_in_open_mouths_only(body: Body) -> None:
+    toothed = with_teeth(body)
+    tooth = np.arange(len(toothed.faces)) >= len(body.faces)
+    shown = {}
+    for action, weight in (("jawOpen", 0.0), ("jawOpen", 0.8), ("mouthUpperUpLeft", 1.0)):
+        e = torch.zeros(1, body.num_expression)
+        e[0, body.expression_names.index(action)] = weight
+        v = toothed.rest(torch.zeros(1, 1), e)[0][0]
+        eyes = v[np.unique(body.faces[body.segment == body.segment_names.index("eye_front")])].mean(0)
+        mouth = eyes + torch.tensor([[x, y, 0.0] for x in (-0.05, 0.05) for y in (-0.12, -0.02)])
+        face = rasterize_mesh(v, toothed.faces, orbit(mouth, 0, height=128, width=128)).face[0].numpy()
+        shown[action, weight] = int(tooth[face[face >= 0]].sum())
+    assert shown["jawOpen", 0.0] < 5
+    assert shown["jawOpen", 0.8] > 60 and shown["mouthUpperUpLeft", 1.0] > 10
+
+
+def test_lower_teeth_move_with_the_jaw_and_all_with_the_offsets(body: Body) -> None:
+    V = body.num_vertices
+    moved = with_teeth(body).shapedirs[V:, :, body.num_betas + body.expression_names.index("jawOpen")]
+    assert (moved[:, 1] < -0.005).sum() == (moved[:, 1] == 0).sum() == len(moved) / 2
+    shift = torch.tensor([0.01, 0.02, 0.03]).expand(V, 3)
+    assert torch.allclose(offsets_with_teeth(body, shift)[V:], shift[:1], atol=1e-4)
+
+
+def test_colours_of_teeth_lie_where_nothing_else_is(body: Body) -> None:
+    for b in (body, wear(body, (Shell("hair", 0.3), Shell("skirt", -0.45)))):
+        plain = np.zeros((256, 256, 3), np.uint8)
+        painted = with_teeth_colours(b, plain).any(2)
+        assert painted.sum() > 50 and not (painted & texels(b.atlas, 256).inside).any()

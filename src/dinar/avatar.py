@@ -23,6 +23,7 @@ from .body.body import PARTS
 from .body.motion import Motion, expression_of, retarget
 from .body.readers import load_motion
 from .body.shells import from_header, to_header, wear
+from .body.teeth import offsets_with_teeth, with_teeth
 from .bounds import check_numbers, within
 from .errors import DinarError
 from .export import Clip, build_model, write_model
@@ -36,6 +37,7 @@ from .scene.camera import check_cameras
 from .scene.fragments import GUARD
 from .scene.textured import render_textured
 from .tensors import read_metadata, read_tensors
+from .texture.mouth import with_teeth_colours
 
 FORMAT, VERSION = "dinar-avatar", 1
 SUFFIXES = (".avatar",)
@@ -104,8 +106,18 @@ class Avatar:
             camera = orbit(v, azimuth, height=h, width=w)
         if self.neural is not None:
             return render_neural(self.neural, self.body, v, camera)
-        a = self.body.atlas
-        return render_textured(v, self.body.faces, a.uv, a.faces, self.rgb, camera)
+        whole = self._with_teeth()
+        a = whole.body.atlas
+        shown = whole.vertices(pose, transl, expression)
+        return render_textured(shown, whole.body.faces, a.uv, a.faces, whole.rgb, camera)
+
+    def _with_teeth(self) -> Avatar:
+        """What pictures and files show: the body has teeth."""
+        body = with_teeth(self.body)
+        if body is self.body:
+            return self
+        return self.replace(body=body, offsets=offsets_with_teeth(self.body, self.offsets),
+                            rgb=with_teeth_colours(self.body, self.rgb))  # fmt: skip
 
     def turntable(
         self, frames: int = 90, size: int | tuple[int, int] = 512, pose: Tensor | None = None
@@ -178,8 +190,9 @@ class Avatar:
                 turns, transl = torch.cat([turns, turns[:1]]), torch.cat([transl, transl[:1]])
                 face = None if face is None else torch.cat([face, face[:1]])
             clips.append(Clip(motion.name, turns, transl, motion.fps, face))
+        whole = self._with_teeth()
         model = build_model(
-            self.body, self.betas, self.offsets, self.rgb, clips,
+            whole.body, self.betas, whole.offsets, whole.rgb, clips,
             program=program or DEFAULTS[Path(path).suffix.lower()], pose=pose, expressions=expressions, unlit=unlit,
             notes={"dinar": self.meta},
         )  # fmt: skip

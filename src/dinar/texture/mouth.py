@@ -1,15 +1,21 @@
-"""The inside of the mouth, which photos do not show: dark red towards the throat, and a tongue."""
+"""The inside of the mouth, which photos do not show: dark red towards the throat, a tongue, and teeth."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..body import Body
+from ..body.teeth import TEXELS, has_teeth
 from .texels import texels
 
-CAVITY, THROAT = (0.36, 0.13, 0.12), (0.05, 0.015, 0.015)  # sRGB behind the lips, and deepest
+CAVITY, THROAT = (0.3, 0.1, 0.1), (0.05, 0.015, 0.015)  # sRGB behind the lips, and deepest
 TONGUE = (0.48, 0.2, 0.19)
 DEPTH = 0.05  # metres from the lips to where it is deepest dark
+ENAMEL, GUM = (0.84, 0.8, 0.72), (0.62, 0.33, 0.32)  # sRGB of the front teeth
+GUM_ROWS = 0.1  # of the rows from the roots over the edge to the inside
+BACK = 0.3  # brightness of the last molars
+TEETH = 14  # in a row
+GAP, GAP_SHADE = 0.12, 0.8  # width of the line between two teeth, in teeth, and its brightness
 
 
 def with_mouth(body: Body, rgb: np.ndarray) -> np.ndarray:
@@ -28,3 +34,19 @@ def with_mouth(body: Body, rgb: np.ndarray) -> np.ndarray:
         near = np.clip(1 - (z[on].max() - z[on]) / DEPTH, 0, 1)[:, None]
         out[t.index[on]] = near * np.array(colour) + (1 - near) * np.array(THROAT)
     return out.reshape(rgb.shape).astype(rgb.dtype)
+
+
+def with_teeth_colours(body: Body, rgb: np.ndarray) -> np.ndarray:
+    """The texture [S, S, 3] uint8 with the colours of the teeth in their place."""
+    if not has_teeth(body):
+        return rgb
+    S = rgb.shape[0]
+    x0, y0, x1, y1 = (round(S * t) for t in TEXELS)
+    along = np.abs(np.linspace(-1, 1, x1 - x0))[None, :, None]  # 0 at the middle of the arch, 1 at its ends
+    down = np.linspace(0, 1, y1 - y0)[:, None, None]
+    line = 1 - (1 - GAP_SHADE) * np.clip(1 - np.abs((along * TEETH / 2 + 0.5) % 1 - 0.5) / GAP, 0, 1)
+    gum = np.clip((GUM_ROWS - down) / GUM_ROWS, 0, 1)
+    colour = (gum * np.array(GUM) + (1 - gum) * np.array(ENAMEL) * line) * (1 - (1 - BACK) * along)
+    out = rgb.copy()
+    out[y0:y1, x0:x1] = (colour * 255 + 0.5).astype(np.uint8)
+    return out
