@@ -21,6 +21,7 @@ from .fit.face import fit_expression
 from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit
 from .fit.judgement import Judgement, judge
+from .fit.likeness import fit_likeness, turn_head
 from .fit.offsets import Silhouette, fit_offsets
 from .fit.pockets import hide_hands
 from .fit.shells import finish, fit_shells
@@ -150,14 +151,21 @@ def make_avatar(
     lap("judgement")
     found(subjects, fits)
 
+    faces = [fit_expression(body, x.face) for x in subjects]
+    widened = o.offsets and (networks is None or networks.offsets)
+    if widened and not o.fits:
+        bare = torch.zeros(body.num_vertices, 3)
+        fits = [turn_head(body, f, x.face, e, bare) for x, f, e in zip(subjects, fits, faces, strict=True)]
+
     progress("fitting the clothes")
     silhouettes = [
         Silhouette(x.alpha > 0.5, f.pose, f.transl, f.camera, x.view.front, x.labels)
         for x, f in zip(subjects, fits, strict=True)
     ]
-    widened = o.offsets and (networks is None or networks.offsets)
     plain = body
     body, form = fit_shells(body, betas, silhouettes if o.shells and widened else [])
+    if widened:
+        form = form + fit_likeness(body, fits, [x.face for x in subjects], faces, torch.from_numpy(form))
     D = torch.from_numpy(form)
     lap("shells")
     if widened:
@@ -167,7 +175,6 @@ def make_avatar(
     lap("offsets")
 
     progress("sampling the texture")
-    faces = [fit_expression(body, x.face) for x in subjects]
     shots = [take_shot(body, x, f, D, o.occlusion, s.evidence, expression=e)
              for x, f, e in zip(subjects, fits, faces, strict=True)]  # fmt: skip
     texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)

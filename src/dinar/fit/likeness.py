@@ -1,0 +1,195 @@
+"""The head's pose and the shape of the face from the 468 landmarks of the face mesh.
+
+The table ``body/data/face.npz`` (``scripts/build_face.py``) says where the landmarks lie on the body. First the head
+turns so that they are met up to a shift; then a smooth field moves the head's vertices. The field is the mean of a
+Gaussian process given the landmarks' places in the picture: a wide kernel for the place and size of the face, a narrow
+one for its features, most of their variance symmetric. So the depth, and the side that is turned away, follow from what
+is seen, and eyes, mouth and hair move with the skin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..body import Body
+from ..photo.landmarks import Landmarks
+from ..scene import vertex_normals
+from .fit_file import Fit
+
+LOOSE = 0.2  # radians: standard deviation of the head's turn
+AGREE = (
+    0.2  # of the face's width over the root of the landmarks' number: their standard deviation, as they err together
+)
+STEPS = 4  # of Gauss and Newton, for the turns
+# Of the kernels: length, standard deviation (metres), share of the variance that is the same on both sides.
+KERNELS = ((0.12, 0.012, 0.5), (0.03, 0.004, 0.85))
+NOISE = 0.0012  # metres: standard deviation of a landmark, beside its spread on the body
+SPREAD = 0.3  # of the table's spread that counts as noise: most of it is the same for all pictures of a person
+FACING = 0.1  # least cosine between the surface and the camera of a landmark that is used
+FEWEST = 100  # landmarks
+APART = 0.35  # of the face's width, mean distance of the landmarks from the body's: more is not this face
+SIDES = (234, 454)  # landmarks at both ends of the face's width
+TURNED = np.deg2rad(1.0)  # step of numerical derivatives
+
+
+@dataclass(frozen=True)
+class _Table:
+    vertices: np.ndarray  # [L, 3] corners of the triangle of each landmark
+    weights: np.ndarray  # [L, 3] barycentrics
+    spread: np.ndarray  # [L] metres
+    rows: np.ndarray  # [L] numbers of the landmarks
+
+
+@lru_cache(maxsize=4)
+def _table(body: Body) -> _Table:
+    """The landmarks that lie on the body's mesh."""
+    with resources.as_file(resources.files("dinar.body") / "data" / "face.npz") as file:
+        z = np.load(file, allow_pickle=False)
+        v, w, spread = z["vertices"].astype(int), z["barycentrics"].astype(float), z["spread"].astype(float)
+    at = np.searchsorted(body.numbers, v).clip(max=body.num_vertices - 1)
+    rows = np.flatnonzero((body.numbers[at] == v).all(1))
+    return _Table(at[rows], w[rows], spread[rows], rows)
+
+
+def has_landmarks(body: Body) -> bool:
+    """Whether it is known where the landmarks lie on the body."""
+    return body.name == "anny"
+
+
+def turn_head(body: Body, fit: Fit, face: Landmarks | None, expression: Tensor, offsets: Tensor) -> Fit:
+    """The fit with neck and head turned to meet the landmarks up to a shift."""
+    if not has_landmarks(body) or face is None:
+        return fit
+    t, head = _table(body), body.joint("head")
+    target, pose = face.points[t.rows, :2].astype(float), fit.pose.clone()
+    small = body.reduced(np.unique(t.vertices))
+    corner = np.searchsorted(np.unique(t.vertices), t.vertices)
+    D = offsets[np.unique(t.vertices)]
+    span = _width(face)
+
+    def seen(poses: Tensor) -> np.ndarray:  # [B, J, 3] -> [B, L, 2]
+        n = len(poses)
+        posed = small(fit.betas.expand(n, -1), poses, fit.transl.expand(n, -1), expression.expand(n, -1), D)
+        points = (posed.vertices[:, corner] * torch.from_numpy(t.weights).float()[:, :, None]).sum(2)
+        return np.stack([fit.camera.project(p)[0].numpy() for p in points]).astype(float)
+
+    used = _facing(body, fit, expression, offsets)
+    if used.sum() < FEWEST or np.hypot(*(seen(pose[None])[0] - target)[used].T).mean() > APART * span:
+        return fit
+    x = start = pose[head].double().numpy()
+    scale = AGREE * span / np.sqrt(used.sum())
+    for _ in range(STEPS):
+        poses = pose.repeat(4, 1, 1)
+        poses[:, head] = torch.from_numpy(np.vstack([x, x + TURNED * np.eye(3)])).float()
+        at = seen(poses)[:, used]
+        away = at[0] - target[used]
+        J = (at[1:] - at[0]) / TURNED
+        # a shift is the field's matter
+        J, r = (J - J.mean(1, keepdims=True)).reshape(3, -1).T / scale, (away - away.mean(0)).ravel() / scale
+        x = x + np.linalg.solve(J.T @ J + np.eye(3) / LOOSE**2, -J.T @ r - (x - start) / LOOSE**2)
+    pose[head] = torch.from_numpy(x).float()
+    return dataclasses.replace(fit, pose=pose)
+
+
+def fit_likeness(
+    body: Body,
+    fits: list[Fit],
+    faces: list[Landmarks | None],
+    expressions: list[Tensor],
+    offsets: Tensor,  # [V, 3] metres
+) -> np.ndarray:
+    """Offsets [V, 3] float32 metres, to be added to the given ones, by which the head has the face's shape."""
+    out = np.zeros((body.num_vertices, 3), np.float32)
+    if not has_landmarks(body):
+        return out
+    t = _table(body)
+    rest = body.rest(fits[0].betas[None], offsets=offsets)[0][0].double().numpy()
+    places = (rest[t.vertices] * t.weights[:, :, None]).sum(1)
+    rows, jacobians, gaps, noises = [], [], [], []
+    for fit, face, expression in zip(fits, faces, expressions, strict=True):
+        if face is None:
+            continue
+        used = _facing(body, fit, expression, offsets)
+        J, at = _projected(body, fit, expression, offsets)
+        gap = face.points[t.rows, :2] - at
+        if used.sum() < FEWEST or np.hypot(*gap[used].T).mean() > APART * _width(face):
+            continue
+        metre = np.sqrt((J**2).sum((1, 2)) / 2)  # pixels a metre
+        rows.append(np.flatnonzero(used))
+        jacobians.append(J[used])
+        gaps.append(gap[used])
+        noises.append((metre * np.hypot(NOISE, SPREAD * t.spread))[used])
+    if not rows:
+        return out
+    row, J, gap, noise = (np.concatenate(x) for x in (rows, jacobians, gaps, noises))
+    at = places[row]
+    K = _covariance(at, at)  # [n, n, 3, 3]
+    A = np.einsum("iab,ijbc,jdc->iajd", J, K, J, optimize=True).reshape(2 * len(row), -1)
+    A += np.diag(np.repeat(noise**2, 2))
+    solved = np.linalg.solve(A, gap.ravel()).reshape(-1, 2)
+    pull = np.einsum("jdc,jd->jc", J, solved)  # [n, 3]
+    window = body.weights[:, body.joint("head")].double().numpy()
+    moved = np.flatnonzero(window > 1e-3)
+    field = np.einsum("ijbc,jc->ib", _covariance(rest[moved], at), pull, optimize=True)
+    out[moved] = field * window[moved, None]
+    for ball in _eyeballs(body):  # they stay round
+        out[ball] = out[ball].mean(0)
+    return out
+
+
+def _covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """[n, m, 3, 3] of the field at two sets of places: the same there and, mirrored, at the places' mirror images."""
+    M = np.array([-1.0, 1, 1])
+    squared = lambda x, y: ((x[:, None] - y[None]) ** 2).sum(2)  # noqa: E731
+    near, far = squared(a, b), squared(a, b * M)
+    own, mirrored = np.zeros_like(near), np.zeros_like(near)
+    for length, deviation, alike in KERNELS:
+        k, km = (deviation**2 * np.exp(-d / (2 * length**2)) for d in (near, far))
+        own += k
+        mirrored += (2 * alike - 1) * km
+    return own[..., None, None] * np.eye(3) + mirrored[..., None, None] * np.diag(M)
+
+
+def _projected(body: Body, fit: Fit, expression: Tensor, offsets: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives [L, 2, 3] of the landmarks' pixels by their offsets, and the pixels [L, 2]."""
+    t = _table(body)
+    posed = body(fit.betas[None], fit.pose[None], fit.transl[None], expression[None], offsets)
+    points = (posed.vertices[0].double().numpy()[t.vertices] * t.weights[:, :, None]).sum(1)
+    T = fit.camera.T_cam_world.double().numpy()
+    turn = (body.weights[t.vertices[:, 0]] @ posed.skinning[0, :, :3, :3].flatten(1)).reshape(-1, 3, 3).double().numpy()
+    c = points @ T[:3, :3].T + T[:3, 3]
+    K = fit.camera.K.double().numpy()
+    z = np.zeros(len(c))
+    P = np.stack([np.stack([K[0, 0] / c[:, 2], z, -K[0, 0] * c[:, 0] / c[:, 2] ** 2], 1),
+                  np.stack([z, K[1, 1] / c[:, 2], -K[1, 1] * c[:, 1] / c[:, 2] ** 2], 1)], 1)  # fmt: skip
+    at = c[:, :2] / c[:, 2:] * [K[0, 0], K[1, 1]] + K[:2, 2]
+    return P @ T[:3, :3] @ turn, at
+
+
+def _facing(body: Body, fit: Fit, expression: Tensor, offsets: Tensor) -> np.ndarray:
+    """[L] bool: landmarks on the side of the head that the camera sees."""
+    t = _table(body)
+    v = body(fit.betas[None], fit.pose[None], fit.transl[None], expression[None], offsets).vertices[0]
+    normals = vertex_normals(v[None], body.faces)[0]
+    cosine = torch.nn.functional.cosine_similarity(normals, fit.camera.position - v, dim=1).numpy()
+    return cosine[t.vertices].mean(1) > FACING
+
+
+def _eyeballs(body: Body) -> list[np.ndarray]:
+    """Vertices of the left and the right eyeball."""
+    names = body.segment_names
+    eye = np.unique(body.faces[np.isin(body.segment, [names.index(n) for n in ("eye_front", "eye_back")])])
+    x = body.v_template[eye, 0].numpy()
+    return [eye[x > 0], eye[x < 0]]
+
+
+def _width(face: Landmarks) -> float:
+    """Pixels across the face, however it is turned."""
+    return float(np.linalg.norm(face.points[SIDES[1]] - face.points[SIDES[0]]))

@@ -1,0 +1,81 @@
+"""The head's shape and turn from the landmarks of the face mesh, on bodies whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from dinar.body import Body, load_body
+from dinar.body.regions import regions
+from dinar.fit.fit_file import Fit
+from dinar.fit.likeness import _table, fit_likeness, turn_head
+from dinar.photo.landmarks import Landmarks
+from dinar.scene import look_at
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return load_body()
+
+
+def person(body: Body, seed: int, turned: float) -> tuple[Fit, Landmarks, torch.Tensor]:
+    """A person with another head than the mean one: the fit without it, the landmarks, and the head's offsets."""
+    rng = np.random.default_rng(seed)
+    shapes = torch.from_numpy(rng.normal(0, 1, (1, body.num_betas))).float()
+    head = body.weights[:, body.joint("head")][:, None]
+    truth = head * (body.rest(shapes)[0][0] - body.v_template)
+    truth = truth - head * truth[regions(body).face].mean(0)  # a head higher up is the fit's matter
+    eyes = body.v_template[regions(body).face].mean(0)
+    camera = look_at(eyes + torch.tensor([0.0, 0, 4]), eyes, 600, 400, 1600)
+    pose = torch.zeros(body.num_joints, 3)
+    pose[body.joint("neck"), 1] = turned
+    fit = Fit(torch.zeros(body.num_betas), pose, torch.zeros(3), camera, 0.0)
+    t = _table(body)
+    v = body(fit.betas[None], pose[None], fit.transl[None], None, truth).vertices[0].numpy()
+    points = np.zeros((468, 3), np.float32)
+    at = torch.from_numpy((v[t.vertices] * t.weights[:, :, None]).sum(1)).float()
+    points[t.rows, :2] = camera.project(at)[0].numpy() + rng.normal(0, 0.3, (len(t.rows), 2))
+    return fit, Landmarks(points, None, 1.0, None), truth
+
+
+def test_face_has_the_shape_of_the_landmarks(body: Body) -> None:
+    none, face = torch.zeros(body.num_expression), regions(body).face
+    for turned in (0.0, 0.5):
+        before, after, aside = [], [], []
+        for seed in range(3):
+            fit, landmarks, truth = person(body, seed, turned)
+            found = torch.from_numpy(fit_likeness(body, [fit], [landmarks], [none], torch.zeros(body.num_vertices, 3)))
+            seen = [0, 1]  # across and up: nothing is known of the depth of a face from in front
+            before.append(float(truth[face][:, seen].norm(dim=1).mean()))
+            after.append(float((found - truth)[face][:, seen].norm(dim=1).mean()))
+            aside.append(float(found[body.weights[:, body.joint("head")] < 1e-4].abs().max()))
+        assert np.mean(after) < 0.5 * np.mean(before) and max(aside) < 1e-5
+
+
+def test_head_turns_to_the_landmarks(body: Body) -> None:
+    none, zero = torch.zeros(body.num_expression), torch.zeros(body.num_vertices, 3)
+    fit, landmarks, _ = person(body, 0, 0.3)
+    pose = fit.pose.clone()
+    pose[body.joint("head")] = torch.tensor([0.1, -0.2, 0.05])
+    found = turn_head(body, dataclasses.replace(fit, pose=pose), landmarks, none, zero).pose[body.joint("head")]
+    assert float(found.norm()) < 0.5 * float(pose[body.joint("head")].norm())
+
+
+def test_landmarks_of_another_face_are_not_followed(body: Body) -> None:
+    none, zero = torch.zeros(body.num_expression), torch.zeros(body.num_vertices, 3)
+    fit, landmarks, _ = person(body, 0, 0.0)
+    far = dataclasses.replace(landmarks, points=landmarks.points + np.float32(200))
+    assert not fit_likeness(body, [fit], [far], [none], zero).any()
+    assert turn_head(body, fit, far, none, zero) is fit
+
+
+def test_eyeballs_stay_round(body: Body) -> None:
+    fit, landmarks, _ = person(body, 1, 0.0)
+    none, zero = torch.zeros(body.num_expression), torch.zeros(body.num_vertices, 3)
+    moved = fit_likeness(body, [fit], [landmarks], [none], zero)
+    eye = np.unique(body.faces[body.segment == body.segment_names.index("eye_front")])
+    left = moved[eye[body.v_template[eye, 0].numpy() > 0]]
+    assert np.ptp(left, axis=0).max() < 1e-6 < np.abs(left).max()
