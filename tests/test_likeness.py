@@ -14,6 +14,8 @@ from dinar.fit.fit_file import Fit
 from dinar.fit.likeness import _table, fit_likeness, turn_head
 from dinar.photo.landmarks import Landmarks
 from dinar.scene import look_at
+from dinar.texture.eyes import IRIS, STRETCHED, lid_growth, with_eyes
+from dinar.texture.texels import texels
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def person(body: Body, seed: int, turned: float) -> tuple[Fit, Landmarks, torch.
 
 def test_face_has_the_shape_of_the_landmarks(body: Body) -> None:
     none, face = torch.zeros(body.num_expression), regions(body).face
-    for turned in (0.0, 0.5):
+    for turned, left in ((0.0, 0.5), (0.5, 0.7)):
         before, after, aside = [], [], []
         for seed in range(3):
             fit, landmarks, truth = person(body, seed, turned)
@@ -52,7 +54,35 @@ def test_face_has_the_shape_of_the_landmarks(body: Body) -> None:
             before.append(float(truth[face][:, seen].norm(dim=1).mean()))
             after.append(float((found - truth)[face][:, seen].norm(dim=1).mean()))
             aside.append(float(found[body.weights[:, body.joint("head")] < 1e-4].abs().max()))
-        assert np.mean(after) < 0.5 * np.mean(before) and max(aside) < 1e-5
+        assert np.mean(after) < left * np.mean(before) and max(aside) < 1e-5
+
+
+def test_closing_lids_have_the_colour_of_skin(body: Body) -> None:
+    t = texels(body.atlas, 256)
+    place, growth = t.sample(body.v_template.numpy(), body.faces), lid_growth(body, t)
+    rgb = np.full((256 * 256, 3), 0.6, np.float32)
+    lid = (growth > STRETCHED[1]) & (body.segment[t.face] == body.segment_names.index("skin"))
+    assert 4 < lid.sum() < 200 and (place[lid, 2] > 0.08).all()
+    rgb[t.index[lid]] = 0.1
+    painted = with_eyes(body, rgb.reshape(256, 256, 3), np.ones((256, 256), np.float32)).reshape(-1, 3)
+    assert (painted[t.index[lid]] > 0.5).all()
+
+
+def test_unseen_eyeballs_have_the_colours_of_the_seen_part(body: Body) -> None:
+    t = texels(body.atlas, 256)
+    ball = body.segment[t.face] == body.segment_names.index("eye_front")
+    place = t.sample(body.v_template.numpy(), body.faces)[ball]
+    off = np.hypot(
+        np.abs(place[:, 0]) - np.abs(place[place[:, 2].argmax(), 0]), place[:, 1] - place[place[:, 2].argmax(), 1]
+    )
+    rgb, seen = np.zeros((256 * 256, 3), np.float32), np.zeros(256 * 256, np.float32)
+    rgb[t.index[ball]] = np.where((off < IRIS)[:, None], (0.2, 0.3, 0.6), (0.8, 0.8, 0.8))
+    true, half = rgb.copy(), t.index[ball][place[:, 1] > np.median(place[:, 1])]
+    seen[half] = 1
+    rgb[t.index[ball][place[:, 1] <= np.median(place[:, 1])]] = (0.9, 0.5, 0.4)
+    painted = with_eyes(body, rgb.reshape(256, 256, 3), seen.reshape(256, 256)).reshape(-1, 3)
+    away = np.abs(painted - true)[t.index[ball]].max(1)
+    assert (away < 0.05).mean() > 0.9  # but the pupil
 
 
 def test_head_turns_to_the_landmarks(body: Body) -> None:

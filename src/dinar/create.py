@@ -38,6 +38,7 @@ from .studio import Clock, CreateOptions, Studio, open_studio
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
 from .texture.agreement import evidence_of, in_crop
+from .texture.eyes import with_eyes
 from .texture.mouth import with_mouth
 from .texture.occlusion import occlusion_outlines
 from .version import __version__
@@ -199,7 +200,7 @@ def make_avatar(
             whole = restore(body, texture, seen, classes, lambda *_: inpainted)
             lap("restore")
 
-    whole = with_mouth(body, whole)
+    whole = with_eyes(body, with_mouth(body, whole), seen)
     first = fits[0]
     meta = {
         "dinar": __version__, "photos": [x.name for x in subjects], "renderer": "neural" if neural else "mesh",

@@ -1,0 +1,85 @@
+"""Eyes: what lids cover of the eyeballs, in the colours of the person's white and iris; lids that close as skin.
+
+The photo shows a part of the eyeball, and of an open eye's upper lid a strip a few texels high, dark with lashes. A
+closing lid stretches this strip over the eye.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..body import Body
+from .texels import Texels, texels
+
+IRIS, PUPIL = 0.0059, 0.002  # metres from the axis of the eye
+WHITE, BROWN = (0.72, 0.68, 0.66), (0.24, 0.16, 0.12)  # sRGB where the photo shows too little
+FEW = 6  # texels of the eye that the photo shows, from which their colours are used
+BRIGHT = 0.7  # quantile of the luma of the eye's white: lashes and lids darken it
+STRETCHED = (1.2, 2.2)  # growth of a lid's faces in a blink from which they are skin, in part and wholly
+FOLD = (0.007, 0.02)  # metres above the eye's middle: skin between lid and brow, whose colour closed lids take
+NEAR = 0.006  # metres: standard deviation of the weight of that skin by its distance across
+LID = 0.93  # brightness of closed lids against that skin
+
+
+def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The texture [S, S, 3] float32 in [0, 1] with unseen eyeballs and closing lids painted. A body without blinks
+    (SMPL-X): as it is.
+
+    Args:
+        seen: [S, S] float32, 0 where the photos do not show a texel.
+    """
+    if not {"eyeBlinkLeft", "eyeBlinkRight"} <= set(body.expression_names):
+        return rgb
+    t = texels(body.atlas, rgb.shape[0])
+    colour, shown = rgb.reshape(-1, 3)[t.index].astype(np.float64), seen.reshape(-1)[t.index] > 0
+    place = t.sample(body.v_template.numpy(), body.faces)
+    name = {n: body.segment_names.index(n) for n in ("eye_front", "skin")}
+    segment, growth = body.segment[t.face], lid_growth(body, t)
+    for side in (1, -1):
+        ball = np.flatnonzero((segment == name["eye_front"]) & (side * place[:, 0] > 0))
+        if not len(ball):
+            continue
+        pupil = place[ball[place[ball, 2].argmax()]]
+        colour[ball] = _ball(colour[ball], shown[ball], np.linalg.norm((place[ball] - pupil)[:, :2], axis=1))
+        above = place[:, 1] - pupil[1]
+        skin = (segment == name["skin"]) & (side * place[:, 0] > 0) & (place[:, 2] > pupil[2] - 0.03)
+        fold = np.flatnonzero(skin & (above > FOLD[0]) & (above < FOLD[1]) & (growth < STRETCHED[0]))
+        lid = np.flatnonzero(skin & (growth > STRETCHED[0]) & (np.abs(above) < FOLD[1]))
+        if len(fold) and len(lid):
+            w = np.exp(-(((place[lid, None, 0] - place[None, fold, 0]) / NEAR) ** 2) / 2) + 1e-9
+            share = np.clip((growth[lid] - STRETCHED[0]) / (STRETCHED[1] - STRETCHED[0]), 0, 1)[:, None]
+            colour[lid] += share * (LID * (w @ colour[fold]) / w.sum(1, keepdims=True) - colour[lid])
+    out = rgb.copy().reshape(-1, 3)
+    out[t.index] = colour
+    return out.reshape(rgb.shape)
+
+
+def _ball(colour: np.ndarray, shown: np.ndarray, off: np.ndarray) -> np.ndarray:
+    """Colours [n, 3] of an eyeball's front, painted where not shown; ``off`` [n] metres from its axis."""
+    white, iris = np.array(WHITE), np.array(BROWN)
+    inner, outer = colour[shown & (off < IRIS)], colour[shown & (off >= IRIS)]
+    if len(inner) >= FEW:
+        iris = np.median(inner, 0)
+    if len(outer) >= FEW:
+        luma = outer.mean(1)
+        white = np.median(outer[luma >= np.quantile(luma, BRIGHT)], 0)
+    painted = np.where((off < IRIS)[:, None], np.where((off < PUPIL)[:, None], 0.3 * iris, iris), white)
+    return np.where(shown[:, None], colour, painted)
+
+
+def lid_growth(body: Body, t: Texels) -> np.ndarray:
+    """[N] by how many times the area of the skin at each texel grows when both eyes close."""
+    v = body.v_template.numpy()
+    moved = v.copy()
+    for n in ("eyeBlinkLeft", "eyeBlinkRight"):
+        moved += body.shapedirs[:, :, body.num_betas + body.expression_names.index(n)].numpy()
+    area = lambda p: np.linalg.norm(  # noqa: E731
+        np.cross(p[body.faces[:, 1]] - p[body.faces[:, 0]], p[body.faces[:, 2]] - p[body.faces[:, 0]]), axis=1
+    )
+    ratio = area(moved) / np.maximum(area(v), 1e-12)
+    skin = body.segment == body.segment_names.index("skin")
+    total, count = np.zeros(len(v)), np.zeros(len(v))
+    for k in range(3):  # smooth over the faces around a vertex
+        np.add.at(total, body.faces[skin, k], ratio[skin])
+        np.add.at(count, body.faces[skin, k], 1)
+    return t.sample((total / np.maximum(count, 1))[:, None], body.faces)[:, 0]
