@@ -105,12 +105,18 @@ CHANGES = [
         ("STIFFNESS", 'STIFFNESS | {"cavity": 1.0}', "test_hands_and_faces_keep_their_shape"),
     ),
     *changes(
-        "fit.shells",
+        "fit.skirts",
         "test_shells.py",
         ("DEEPER", "0.0", "test_the_fit_finds_hem_and_width"),
         ("LEAST", "1.0", "test_the_fit_finds_hem_and_width"),
         ("SINGLE", "-1.0", "test_only_a_parse_of_loose_cloth_gives_a_skirt"),
         ("AGREE", "1.01", "test_the_fit_finds_hem_and_width"),
+    ),
+    *changes(
+        "fit.coats",
+        "test_shells.py",
+        ("OUTER", "0.0", "test_the_fit_finds_an_open_coat"),
+        ("AGREE", "1.01", "test_the_fit_finds_an_open_coat"),
     ),
     *changes(
         "fit.hair",

@@ -217,3 +217,66 @@ def test_an_avatar_keeps_its_skirt(avatar: Avatar, skirted: Body, tmp_path: Path
 def test_a_hem_above_the_legs_is_refused(body: Body) -> None:
     with pytest.raises(DinarError, match="hem"):
         wear(body, (Shell("skirt", 0.9),))
+
+
+@pytest.fixture(scope="module")
+def coated() -> Body:
+    return wear(load_body(), (Shell("coat", -0.6),))
+
+
+def test_an_open_coat_leaves_the_legs_visible_in_front(coated: Body):
+    body, v = load_body(), coated.v_template.numpy()
+    coat = coated.segment == coated.segment_names.index("coat")
+    legs = np.isin(coated.vertex_part, [6, 7])[coated.faces].all(1) & ~coat
+    assert len(coated.faces) < 1.1 * len(body.faces)
+    assert (coated.mirror[coated.mirror] == np.arange(len(v))).all()
+    assert np.abs(v[coated.mirror] * [-1, 1, 1] - v).max() < 1e-3
+    for azimuth, least, most in ((0, 0.3, 0.8), (180, 0.9, 1.0)):  # of the thighs' and knees' pixels
+        f = rasterize_mesh(coated.v_template, coated.faces, orbit(coated.v_template, azimuth, height=300, width=300))
+        face = f.face[0].numpy()
+        seen = face[(face >= 0) & (coat | legs)[face.clip(0)]]
+        high = v[coated.faces[seen], 1].max(1) > -0.5
+        assert least < coat[seen][high].mean() <= most
+    t = texels(coated.atlas, 256)
+    assert len(t.index) > 0.72 * 256**2 and coat[t.face].sum() > 700
+
+
+def test_no_leg_pokes_through_the_back_of_a_coat(coated: Body):
+    pose, transl = retarget(load_motion("walk"), coated)
+    bad = person = 0
+    grid, high = grid_of(coated), coated.v_template.numpy()[coated.faces][:, :, 1].max(1)
+    behind = np.isin(coated.faces, grid[: ROWS + 1, 8:-8]).all(1)  # the middle of the back
+    coat = coated.segment == coated.segment_names.index("coat")
+    for k in range(0, len(pose), len(pose) // 4):
+        v = coated(torch.zeros(1, 1), pose[k][None], transl[k][None]).vertices[0]
+        camera = orbit(v, 180, height=256, width=256)
+        face = rasterize_mesh(v, coated.faces, camera).face[0].numpy()
+        under = rasterize_mesh(v, coated.faces[behind], camera).mask[0].numpy()
+        legs = ~coat & (high > -0.6) & (high < -0.08)
+        bad += ((face >= 0) & legs[face.clip(0)] & under).sum()
+        person += (face >= 0).sum()
+    assert bad < 0.0015 * person
+
+
+def test_the_fit_finds_an_open_coat():
+    body = load_body()
+    worn = wear(body, (Shell("coat", -0.55),))
+    pose = torch.zeros(body.num_joints, 3)
+    v = worn(torch.zeros(1, 1), pose[None]).vertices[0]
+    camera = orbit(v, 0, height=400, width=400)
+    face = rasterize_mesh(v, worn.faces, camera).face[0].numpy()
+    legs = np.isin(worn.vertex_part, [6, 7, 8, 9])[worn.faces].any(1)
+    coat = worn.segment == worn.segment_names.index("coat")
+    label = np.where(coat, LABEL["outer"], np.where(legs, LABEL["lower"], LABEL["upper"]))
+    labels = np.where(face >= 0, label[face.clip(0)], 0).astype(np.uint8)
+    s = Silhouette(face >= 0, pose, torch.zeros(3), camera, labels=labels)
+    found, form = fit_shells(body, torch.zeros(1), [s])
+    assert [x.kind for x in found.shells] == ["coat"] and abs(found.shells[0].hem + 0.55) < 0.03
+    v = found(torch.zeros(1, 1), pose[None], offsets=torch.from_numpy(form)).vertices[0]
+    again = rasterize_mesh(v, found.faces, camera).face[0].numpy()
+    shown = (again >= 0) & (found.segment == found.segment_names.index("coat"))[again.clip(0)]
+    true = labels == LABEL["outer"]
+    assert (shown & true).sum() / (shown | true).sum() > 0.8
+    for other in ("upper", "lower"):  # no outerwear: a jumper over wide trousers
+        plain = replace(s, labels=np.where(true, LABEL[other], labels))
+        assert not fit_shells(body, torch.zeros(1), [plain])[0].shells

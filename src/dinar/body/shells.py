@@ -22,11 +22,12 @@ import torch
 from ..errors import DinarError
 from .atlas import Atlas
 from .body import Body
+from .coat import build_coat
 from .hair import build_hair
-from .skirt import Piece, build_skirt
+from .skirt import AROUND_LEGS, Piece, build_skirt
 
-Kind = Literal["skirt", "hair"]
-BUILD: dict[Kind, Callable[[Body, Any], Piece]] = {"skirt": build_skirt, "hair": build_hair}
+Kind = Literal["skirt", "coat", "hair"]
+BUILD: dict[Kind, Callable[[Body, Any], Piece]] = {"skirt": build_skirt, "coat": build_coat, "hair": build_hair}
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         mirror.append(place(p.mirror))
         segment.append(np.full(len(p.faces), len(body.segment_names) + i))
         island.append(np.full(len(p.faces), len(body.atlas.island_names) + i))
-        if shells[i].kind == "skirt":
+        if shells[i].kind in AROUND_LEGS:
             hung = np.arange(V, V + len(p.vertices))
         V, T = V + len(p.vertices), T + len(p.uv)
     parts = body.vertex_part
@@ -99,9 +100,9 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         own, more = p.parts[: body.num_vertices], p.parts[body.num_vertices :]
         changed = np.where(own != body.vertex_part, own, parts[: body.num_vertices])
         parts = np.concatenate([changed, parts[body.num_vertices :], more])
-    own_uv = body.atlas.uv.copy()
+    own_uv, behind = body.atlas.uv.copy(), np.zeros(len(body.atlas.uv), bool)
     for p in pieces:
-        own_uv[p.moved[0]] = p.moved[1]
+        own_uv[p.moved[0]], behind[p.moved[0]] = p.moved[1], True
     used, new_faces = np.unique(np.concatenate(faces), return_inverse=True)
     uv_used, new_uv_faces = np.unique(np.concatenate(uv_faces), return_inverse=True)
     place = np.full(V, -1)
@@ -139,7 +140,7 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
             vertex=place[np.concatenate(uv_vertex)[uv_used]],
             island=np.concatenate(island).astype(np.uint8),
             island_names=(*body.atlas.island_names, *names),
-            under=np.concatenate([np.zeros(len(own_uv), bool), *(p.under for p in pieces)])[uv_used],
+            under=np.concatenate([behind, *(p.under for p in pieces)])[uv_used],
             name=hashlib.sha256(f"{body.atlas.hash} {to_header(shells)}".encode()).hexdigest()[:12],
         ),
         mirror=place[np.concatenate(mirror)[used]],

@@ -37,6 +37,7 @@ TEXELS_TOP = -0.085  # metres: height of the legs from where their texels are wh
 SPREAD = 0.04  # metres: distance over which a row is shaped and weighted as the legs nearby
 TURN = 0.12  # metres below the loop over which weights change from those of the hips to those of the legs
 TORSO = PARTS.index("torso")
+AROUND_LEGS = ("skirt", "coat")  # kinds of shells
 NEAREST = 16  # vertices of the legs that shape a vertex
 MIDDLE = 0.75  # share of the way from the middle to a leg's centre over which weights go from one leg to both
 
@@ -135,11 +136,31 @@ def _hull(points: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 def build_skirt(body: Body, shell: _Hem) -> Piece:
     """The skirt with this hem."""
+    h, v, under = hips(body), body.v_template.numpy(), under_hem(shell.hem)
+    grid = hang(body, v, rows_of(body, shell.hem))
+    grid[:, [0, len(h.loop) // 2], 0] = 0
+    hidden = h.below & ~(v[:, 1] < legs_end(shell.hem))[body.faces].all(1)
+    return piece_of(body, shell.hem, grid, hidden, _inside(body, shell.hem + under - MARGIN))
+
+
+def piece_of(
+    body: Body,
+    hem: float,
+    grid: np.ndarray,  # [ROWS + 1, C, 3] on the template: the loop and the rows
+    hidden: np.ndarray,  # [F] bool
+    moved: tuple[np.ndarray, np.ndarray],
+    first: int = 0,
+    shares: tuple[float, float] = (0.0, 1.0),
+) -> Piece:
+    """A grid around the legs as a shell: with an inside, weights and texels.
+
+    Args:
+        hidden, moved: as of :class:`Piece`.
+        first: columns on either side of the front middle that are left out, with it.
+        shares: of the legs' width around that its texels have.
+    """
     h, v, V = hips(body), body.v_template.numpy(), body.num_vertices
     C = len(h.loop)
-    heights = rows_of(body, shell.hem)
-    grid = hang(body, v, heights)
-    grid[:, [0, C // 2], 0] = 0
     out = grid[1:].reshape(-1, 3)
     dirs, weights, left = _from_legs(body, out, grid)
     inside = slice(-1 - LINING, -1)  # rows of the lining, from the hem up
@@ -152,27 +173,34 @@ def build_skirt(body: Body, shell: _Hem) -> Piece:
 
     number = np.concatenate([h.loop[None], V + np.arange((ROWS + LINING) * C).reshape(-1, C)])
     column = np.concatenate([[0], np.arange(C - 1, 0, -1)])  # on the other side
-    uv, uv_vertex, uv_faces, under = _texels(body, shell.hem, number)
-    chains, rig = skirt_chains(body, grid, number[: ROWS + 1], left, weights)
-    faces = _triangles(*_quads(number))
-    top = min(shell.hem + INSIDE, KNEE if shell.hem < KNEE else CROTCH)
-    hidden = h.below & ~(v[:, 1] < max(top, shell.hem + _under(shell.hem)))[body.faces].all(1)
+    uv, uv_vertex, uv_faces, under = _texels(body, hem, number, first, shares)
+    chains, rig = skirt_chains(body, grid, number[: ROWS + 1], left, weights, first)
+    faces = _triangles(*(x[:, first : C - first] for x in _quads(number)))
     part = body.vertex_part.copy()  # hips and skirt are one cylinder with the torso
     part[(v[:, 1] > TOP) & np.isin(part, [i for i, p in enumerate(PARTS) if p.endswith("leg")])] = TORSO
     return Piece(
         hidden, np.concatenate([out, turned.reshape(-1, 3)]), np.concatenate([dirs, back(dirs)]),
         np.concatenate([weights, back(weights)]), number[1:][:, column].ravel(),
         np.concatenate([part, np.full((ROWS + LINING) * C, TORSO, np.uint8)]), faces, uv, uv_vertex, uv_faces, under,
-        _inside(body, shell.hem + _under(shell.hem) - MARGIN), chains, np.concatenate([rig, back(rig)]),
+        moved, chains, np.concatenate([rig, back(rig)]),
     )  # fmt: skip
 
 
+def kind_around_legs(body: Body) -> str | None:
+    """Which of its shells is around the legs."""
+    return next((k for k in AROUND_LEGS if k in body.segment_names), None)
+
+
 def grid_of(body: Body) -> np.ndarray:
-    """[ROWS + LINING + 1, C] vertices of a body's skirt: from the loop to the hem, and up on the inside."""
-    own = body.faces[body.segment == body.segment_names.index("skirt")]
+    """[ROWS + LINING + 1, C] vertices of a body's skirt or coat: from the loop to the hem, and up on the inside."""
+    kind = kind_around_legs(body)
+    own = body.faces[body.segment == body.segment_names.index(kind)]
     C = len(own) // (2 * (ROWS + LINING))
-    first = np.concatenate([own[: ROWS * C], own[2 * ROWS * C :][: LINING * C]]).reshape(ROWS + LINING, C, 3)
-    return np.concatenate([first[..., 0], first[-1:, :, 1]])
+    upper, lower = np.concatenate([x.reshape(2, -1, C, 3) for x in np.split(own, [2 * ROWS * C])], 1)
+    grid = np.concatenate([upper[..., 0], upper[-1:, :, 1]])
+    if kind == "coat":
+        grid = np.concatenate([grid, np.append(lower[:, -1, 2], lower[-1, -1, 1])[:, None]], 1)
+    return grid
 
 
 def with_lining(body: Body, offsets: np.ndarray) -> np.ndarray:  # [V, 3]
@@ -188,19 +216,25 @@ def clear_legs(body: Body, naked: np.ndarray, offsets: np.ndarray) -> np.ndarray
     Args:
         naked: [V, 3] the shaped body at rest without offsets.
     """
-    out, v = offsets.copy(), naked + offsets
+    out, v, closed = offsets.copy(), naked + offsets, kind_around_legs(body) == "skirt"
     legs = v[np.isin(body.vertex_part, [i for i, p in enumerate(PARTS) if p.endswith("leg")])]
     for row in grid_of(body)[1 : ROWS + 1]:
-        centre = v[row][:, [0, 2]].mean(0)
-        way = v[row][:, [0, 2]] - centre
+        near = legs[np.abs(legs[:, 1] - v[row, 1].mean()) < SLICE][:, [0, 2]]
+        centre = v[row][:, [0, 2]].mean(0) if closed else (near.min(0) + near.max(0)) / 2
+        way, near = v[row][:, [0, 2]] - centre, near - centre
         radius = np.linalg.norm(way, axis=1)
-        near = legs[np.abs(legs[:, 1] - v[row, 1].mean()) < SLICE][:, [0, 2]] - centre
         least = _hull(near, np.arctan2(*way.T)) + CLEAR
         out[row[:, None], [0, 2]] += way * (np.maximum(least / radius, 1) - 1)[:, None]
     return with_lining(body, out)
 
 
-def _under(hem: float) -> float:
+def legs_end(hem: float) -> float:
+    """Height above which legs under this hem are left out."""
+    return max(min(hem + INSIDE, KNEE if hem < KNEE else CROTCH), hem + under_hem(hem))
+
+
+def under_hem(hem: float) -> float:
+    """Metres above a hem up to which legs keep their texels."""
     return UNDER * min(1.0, max(0.0, (TOP - hem) / SHORT))
 
 
@@ -254,22 +288,26 @@ def _from_legs(body: Body, out: np.ndarray, grid: np.ndarray) -> tuple[np.ndarra
     return dirs, (1 - t) * at_loop + t * weights, share[:, 0]
 
 
-def _texels(body: Body, hem: float, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """UV [T, 2], their vertices [T] of ``number`` [R, C], the faces in them, and whether they are of the inside [T]."""
+def _texels(
+    body: Body, hem: float, number: np.ndarray, begin: int, shares: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """UV [T, 2], their vertices [T] of ``number`` [R, C] less ``begin`` columns on either side of the front middle, the
+    faces in them, and whether they are of the inside [T]."""
     C = number.shape[1]
     half = C // 2 + 1
-    loop = body.v_template.numpy()[hips(body).loop]
-    walk = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(loop[:half, [0, 2]], axis=0), axis=1))])
-    heights = np.linspace(TEXELS_TOP, hem + _under(hem), ROWS + 1)
+    loop, n = body.v_template.numpy()[hips(body).loop][begin:], half - begin
+    walk = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(loop[:n, [0, 2]], axis=0), axis=1))])
+    walk = shares[0] + (shares[1] - shares[0]) * walk / walk[-1]
+    heights = np.linspace(TEXELS_TOP, hem + under_hem(hem), ROWS + 1)
     heights = np.concatenate([heights, heights[-2 : -2 - LINING : -1]])
-    left = np.stack([_across(body, y, walk / walk[-1]) for y in heights])  # [R, half, 2]
-    uv = np.concatenate([left, left * [-1, 1] + [1, 0]], 1)  # [R, 2 half, 2]: left and right half
+    left = np.stack([across(body, y, walk) for y in heights])  # [R, n, 2]
+    uv = np.concatenate([left, left * [-1, 1] + [1, 0]], 1)  # [R, 2 n, 2]: left and right half
     mirrored = np.concatenate([[0], np.arange(C - 1, C // 2 - 1, -1)])
-    vertex = np.concatenate([number[:, :half], number[:, mirrored]], 1)
+    vertex = np.concatenate([number[:, begin:half], number[:, mirrored[begin:]]], 1)
     index = np.arange(uv.shape[0] * uv.shape[1]).reshape(uv.shape[:2])
     # the corners of each quad: columns of the left half go forwards, those of the right half backwards
-    this = np.concatenate([np.arange(half - 1), half + np.arange(half - 1, 0, -1)])
-    following = np.concatenate([np.arange(1, half), half + np.arange(half - 2, -1, -1)])
+    this = np.concatenate([np.arange(n - 1), n + np.arange(n - 1, 0, -1)])
+    following = np.concatenate([np.arange(1, n), n + np.arange(n - 2, -1, -1)])
     faces = _triangles(*(index[rows][:, c] for rows in (slice(None, -1), slice(1, None)) for c in (this, following)))
     under = np.repeat(np.arange(len(uv)) > ROWS, uv.shape[1])
     return uv.reshape(-1, 2), vertex.ravel(), faces, under
@@ -280,19 +318,19 @@ def _inside(body: Body, top: float) -> tuple[np.ndarray, np.ndarray]:
     a, places, index = body.atlas, [], []
     height = body.v_template.numpy()[a.vertex, 1]
     level = np.linspace(top, TEXELS_TOP, ROWS)
-    left, right = np.stack([_across(body, y, np.array([0.0, 1])) for y in level])[..., 0].T
+    left, right = np.stack([across(body, y, np.array([0.0, 1])) for y in level])[..., 0].T
     for name, side in (("leg_left", 0), ("leg_right", 1)):
         own = np.unique(a.faces[a.island == a.island_names.index(name)])
         own = own[(height[own] > top) & (height[own] < TEXELS_TOP)]
         low, high = (np.interp(height[own], level, x) for x in (left, right))
         share = (np.abs(a.uv[own, 0] - side) - low) / (high - low)
-        place = _across(body, top, share.clip(0, 1))
+        place = across(body, top, share.clip(0, 1))
         places.append(np.stack([np.abs(side - place[:, 0]), place[:, 1]], 1))
         index.append(own)
     return np.concatenate(index), np.concatenate(places)
 
 
-def _across(body: Body, y: float, share: np.ndarray) -> np.ndarray:
+def across(body: Body, y: float, share: np.ndarray) -> np.ndarray:
     """UV [n, 2] on the left leg's island where the leg is at height y, at shares of its width."""
     a = body.atlas
     island = a.faces[a.island == a.island_names.index("leg_left")]

@@ -23,6 +23,7 @@ def skirt_chains(
     number: np.ndarray,  # [R + 1, C] vertices
     left: np.ndarray,  # [R C] share of the left leg in the movement of the rows below the loop
     weights: np.ndarray,  # [R C, J] their skin weights
+    first: int = 0,  # column from which there is cloth
 ) -> tuple[tuple[Chain, ...], np.ndarray]:
     """The chains, and the skin weights [R C, J + K] of the rows below the loop."""
     hip, knee = (body.j_template[body.joint(f"left_{n}")].numpy() for n in ("hip", "knee"))
@@ -30,6 +31,7 @@ def skirt_chains(
     heights, side = grid[..., 1].mean(1), int(grid[0, :, 0].argmax())
     # those in front and at the back are at the middle of the legs
     column = np.array([np.abs(x[:side] - hip[0]).argmin(), side, side + np.abs(x[side:half] - hip[0]).argmin()])
+    column = np.maximum(column, first)
     long = heights[-1] < knee[1] - SHIN
     levels = [knee[1]] if long else [(hip[1] + heights[-1]) / 2, heights[-1]]
     rows = [int(np.abs(heights - y).argmin()) for y in levels]

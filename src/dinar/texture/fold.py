@@ -78,7 +78,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     pure = _pure(s, worn)
     source = source & pure if (source & pure).sum() >= least(s, ENOUGH) else source
     voters = source.copy()
-    if kind == "torso":  # the hips, which are parts of the legs, vote for the seat at their height
+    if kind == "torso" and not s.coat.any():  # the hips, which are parts of the legs, vote for the seat at their height
         level = own_all & (np.abs(g.chart[:, 0]) < 0.05)
         height = s.x[:, 1] - np.median(s.x[level, 1] - g.chart[level, 0]) - g.chart[own_all, 0].min()
         hips = of_kind(s, "leg") & (lam > CONFIDENT) & pure & (height >= 0)

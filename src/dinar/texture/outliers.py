@@ -21,6 +21,7 @@ SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which 
 FACE_TEXELS = 30  # a face with no more seen texels does not tell the colour of skin
 
 _SKIN = [LABEL["skin"], LABEL["face"]]
+_ON_LEGS = [LABEL[n] for n in ("skin", "lower", "legwear", "shoes")]
 
 
 def not_skin(
@@ -51,6 +52,19 @@ def beside_hair(
     below = np.flatnonzero(seen & hair & trunk & ~s.face & ~s.skull)
     out[below] = KDTree(s.x[s.shell][::EVERY]).query(s.x[below])[0] < NEAR_HAIR
     return out
+
+
+def beside_coat(
+    s: Surface,
+    seen: np.ndarray,  # [N] bool
+    worn: np.ndarray | None,  # [N] uint8 classes; None: no parse
+) -> np.ndarray:
+    """[N] bool: where an open coat has a shape of its own, its seen texels that show the legs, and those of the legs
+    that show outerwear."""
+    if worn is None or not s.coat.any():
+        return np.zeros(len(seen), bool)
+    legs = np.isin(s.part, [i for i, p in enumerate(PARTS) if p.endswith("leg")]) & ~s.coat
+    return seen & (s.coat & np.isin(worn, _ON_LEGS) | legs & (worn == LABEL["outer"]))
 
 
 def stray(

@@ -25,7 +25,7 @@ from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest
 from .hair import blend, hair_texels, hat_over_hair, strands
 from .membrane import membrane
-from .outliers import beside_hair, not_skin, skin_colour, stray, unlike
+from .outliers import beside_coat, beside_hair, not_skin, skin_colour, stray, unlike
 from .surface import Surface, of_kind, surface
 from .texels import texels
 
@@ -110,7 +110,8 @@ def _texels(
     worn = None
     if classes is not None:
         worn = cv2.resize(classes, (n, n), interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
-    wrong = seen & (not_skin(s, colour, seen, worn) | beside_hair(s, seen, worn) | stray(s, colour, seen, lam))
+    wrong = not_skin(s, colour, seen, worn) | beside_hair(s, seen, worn) | beside_coat(s, seen, worn)
+    wrong = seen & (wrong | stray(s, colour, seen, lam))
     return colour, np.where(seen & ~wrong, lam, 0).astype(np.float32), worn, wrong
 
 

@@ -31,6 +31,7 @@ class Surface:
     skull: np.ndarray  # [N] bool
     cavity: np.ndarray  # [N] bool
     shell: np.ndarray  # [N] bool: hair with a shape of its own
+    coat: np.ndarray  # [N] bool: an open coat with a shape of its own
     chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders
     vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
 
@@ -45,19 +46,19 @@ def surface(body: Body, size: int) -> Surface:
     corner = t.barycentrics.argmax(1)
     vertex = body.faces[t.face, corner]
     part = body.vertex_part[vertex]
-    chart, shell = _cylinders(body, x, part), is_hair(body)[t.face]
+    chart, shell = _cylinders(body, x, part), of_shell(body, "hair")[t.face]
     if shell.any():  # along its columns
         chart[shell, :2] = t.sample(combed(body), body.faces)[shell] * [-1, 1]
     return Surface(
         t, x, part, r.face[vertex], r.face_centre[vertex], r.crown[vertex], r.skull[vertex], r.cavity[vertex],
-        shell, chart, _vertex_texels(body, t, x),
+        shell, of_shell(body, "coat")[t.face], chart, _vertex_texels(body, t, x),
     )  # fmt: skip
 
 
-def is_hair(body: Body) -> np.ndarray:
-    """[F] bool: faces of hair with a shape of its own."""
+def of_shell(body: Body, kind: str) -> np.ndarray:
+    """[F] bool: faces of a kind of shell."""
     names = body.segment_names
-    return body.segment == names.index("hair") if "hair" in names else np.zeros(len(body.faces), bool)
+    return body.segment == names.index(kind) if kind in names else np.zeros(len(body.faces), bool)
 
 
 def opposite(s: Surface) -> np.ndarray:

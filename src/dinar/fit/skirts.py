@@ -1,0 +1,255 @@
+"""Decide from a parse whether a skirt is worn, and fit it: hem, width and depth.
+
+Heights are those of the body's template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from ..body import Body
+from ..body.shells import Shell, wear
+from ..body.skirt import ROWS, TOP, TORSO, grid_of, hang, hips, rows_of, with_lining
+from ..labels import CLASSES, LABEL
+from ..scene import interpolate, rasterize_mesh
+from .offsets import Silhouette
+
+CLOTH = tuple(LABEL[n] for n in ("skirt", "outer", "upper"))  # what a skirt may be the lower part of
+LEGS = tuple(LABEL[n] for n in ("skin", "lower", "legwear", "shoes"))  # what is seen where no skirt is
+BIN = 0.01  # metres: height of a bin of votes
+LEAST = 0.14  # metres below the loop that a skirt reaches, at least
+LOWEST = -0.88  # metres: height of a hem on the ankles
+SINGLE = -0.34  # metres: "upper" that reaches farther down covers legs singly: jumpsuits
+LEAST_PIXELS = 200  # of cloth on the legs
+AGREE, AGREE_MIDDLE = 0.6, 0.5  # least share of cloth on the pixels of the skirt, and on those of its middle third
+WIDTHS = 2  # rounds of the fit of widths
+HEMS, SHORTER = 3, 0.85  # rounds of the fit of the hem; share of the length to which it is cut without another one
+WIDEST, NARROWEST = 0.6, -0.01  # metres, bounds of the widening of a side
+AT_HIPS, FLARE = 0.06, 1.2  # metres that the loop is widened at most, and metres a metre farther down
+UNEVEN = 0.12  # metres that a side may be wider than the other: bags are taken for cloth
+ABOVE = 0.15  # metres above the loop up to which the body is widened with it
+STEP = 0.005  # metres between samples across and along
+BREAK = 0.03  # metres of other classes across which cloth goes on: belts, folds, bracelets
+COVERED = 0.5  # least share of cloth between axis and side for a row to tell its width
+DEEPER, FLATTER = 1.0, 0.3  # metres of depth for a metre of width, of a skirt wider or narrower than the legs
+BEND, WIDTH_ERROR = 30.0, 0.03  # smoothness of widths down a skirt; metres at which a width counts half
+WAVES, HEM_ERROR = (0.0, 1.0, 3.0), 0.08  # priors of the hem's mean and waves; share of the length that counts half
+ROBUST_STEPS = 5
+INNER = 0.92  # share of the way to a column at which the hem is looked for: outlines are background by a pixel or two
+BEYOND = 0.15  # metres below the hem where it is looked for
+FACING = 0.35  # least cosine between a column and the camera for it to be seen
+
+
+def fit_skirt(body: Body, betas: Tensor, views: Sequence[Silhouette]) -> tuple[Body, np.ndarray] | None:
+    """The body with the skirt that the parses show, if any, and the offsets [V, 3] of its form."""
+    naked = body.rest(betas[None])[0][0].numpy()
+    hems = [h for s in views if (h := find_hem(body, betas, s)) is not None]
+    if 2 * len(hems) <= len(views):
+        return None
+    hem = float(np.median(hems))
+    for _ in range(HEMS):
+        dressed = wear(body, (Shell("skirt", round(hem, 3)),))
+        skirt = Skirt(body, dressed, betas, naked, hem)
+        agree = [skirt.agreement(s) for s in views]
+        if np.mean([a for a, _ in agree]) < AGREE or np.mean([m for _, m in agree]) < AGREE_MIDDLE:
+            return None
+        for _ in range(WIDTHS):
+            skirt.widen(views)
+        length = skirt.cut(views)
+        if length > SHORTER:
+            return dressed, skirt.offsets()
+        hem = TOP + length * (hem - TOP)  # the legs under a hem so much higher must be there
+        if TOP - hem < LEAST:
+            break
+    return None
+
+
+def find_hem(body: Body, betas: Tensor, s: Silhouette) -> float | None:
+    """Height of the hem in a photo; None: no cloth of a skirt on the legs."""
+    labels = np.asarray(s.labels)
+    vertices = body(betas[None], s.pose[None], s.transl[None]).vertices[0]
+    f = rasterize_mesh(vertices, body.faces, s.camera)
+    height = interpolate(f, body.v_template[:, 1:2], body.faces)[0, ..., 0].numpy()
+    face = f.face[0].numpy()
+    legs = (face >= 0) & hips(body).below[face.clip(0)] & (height < TOP)
+    seen, at = labels[legs], ((TOP - height[legs]) / BIN).astype(int)
+    kinds = [c for c in CLOTH if (seen == c).sum() > 0]
+    vote = np.isin(seen, CLOTH).astype(float) - np.isin(seen, LEGS)
+    if np.isin(seen, CLOTH).sum() < LEAST_PIXELS:
+        return None
+    depth = last(np.bincount(at, vote)) * BIN
+    mostly = max(kinds, key=lambda c: int((seen == c).sum()))
+    hem = max(TOP - depth, LOWEST)
+    if depth < LEAST or (CLASSES[mostly] == "upper" and hem < SINGLE):
+        return None
+    return hem
+
+
+def last(votes: np.ndarray) -> int:
+    """How many of the first votes have the largest sum."""
+    total = np.concatenate([[0], np.cumsum(votes)])
+    return int(total.argmax())
+
+
+def robust(A: np.ndarray, y: np.ndarray, prior: np.ndarray, scale: float) -> np.ndarray:
+    """Least squares of A x = y where y is finite, with weights 1 / (1 + (error / scale)²) and a prior x' P x."""
+    known = np.isfinite(y)
+    A, y, w = A[known], y[known], np.ones(known.sum())
+    x = np.zeros(A.shape[1])
+    for _ in range(ROBUST_STEPS):
+        x = np.linalg.solve((A.T * w) @ A + prior + 1e-9 * np.eye(len(x)), (A.T * w) @ y)
+        w = 1 / (1 + ((A @ x - y) / scale) ** 2)
+    return x
+
+
+def smooth(found: np.ndarray) -> np.ndarray:
+    """[R] a curve with little bend through values [views, R], of which those that are not told are NaN."""
+    R = found.shape[1]
+    bend = np.diff(np.eye(R), 2, axis=0)
+    return robust(np.tile(np.eye(R), (len(found), 1)), found.ravel(), BEND * bend.T @ bend, WIDTH_ERROR)
+
+
+def both_sides(found: np.ndarray) -> np.ndarray:
+    """Values [views, R, 2 sides, ...] with those of the other side where one is not told (NaN)."""
+    return np.where(np.isfinite(found), found, found[:, :, ::-1])
+
+
+class Skirt:
+    """A skirt while it is fitted: its grid [ROWS + 1, C, 3] on the shaped body at rest."""
+
+    def __init__(self, body: Body, dressed: Body, betas: Tensor, naked: np.ndarray, hem: float) -> None:
+        self.body, self.dressed, self.betas = body, dressed, betas
+        self.C = len(hips(body).loop)
+        self.angle = 2 * np.pi * np.arange(self.C) / self.C  # of the columns of the grid
+        self.rest = dressed.rest(betas[None])[0][0].numpy()  # without offsets
+        self.number = grid_of(dressed)[: ROWS + 1]
+        self.own = np.isin(np.arange(dressed.num_vertices), grid_of(dressed))  # the loop too
+        legs = naked[np.unique(body.faces[hips(body).below]), 1]
+        template = body.v_template.numpy()[np.unique(body.faces[hips(body).below]), 1]
+        # heights of the template on the shape: linear between the loop and the soles
+        scale = (np.median(naked[hips(body).loop, 1]) - legs.min()) / (
+            np.median(body.v_template.numpy()[hips(body).loop, 1]) - template.min()
+        )
+        heights = rows_of(body, hem)
+        self.grid = hang(body, naked, naked[hips(body).loop, 1] + (heights - heights[0]) * scale)
+
+    def offsets(self) -> np.ndarray:
+        """[V, 3] that put the body's skirt where the grid is."""
+        D = np.zeros_like(self.rest)
+        D[self.number] = self.grid - self.rest[self.number]
+        # the hips above the loop are widened with it
+        loop, y = self.number[0], self.rest[:, 1]
+        hips = np.flatnonzero((self.dressed.vertex_part == TORSO) & (y < y[loop].mean() + ABOVE) & ~self.own)
+        near = KDTree(self.rest[loop][:, [0, 2]]).query(self.rest[hips][:, [0, 2]])[1]
+        fade = 1 - ((y[hips] - y[loop][near]) / ABOVE).clip(0, 1)
+        D[hips] = D[loop][near] * fade[:, None]
+        return with_lining(self.dressed, D)
+
+    def posed(self, s: Silhouette) -> Tensor:
+        """[V, 3] in a photo."""
+        D = torch.from_numpy(self.offsets())
+        return self.dressed(self.betas[None], s.pose[None], s.transl[None], offsets=D).vertices[0]
+
+    def agreement(self, s: Silhouette) -> tuple[float, float]:
+        """Share of cloth on the pixels of the skirt that show it or legs or background; and in its middle third."""
+        f = rasterize_mesh(self.posed(s), self.dressed.faces, s.camera)
+        face = f.face[0].numpy()
+        on = (face >= 0) & (self.dressed.segment[face.clip(0)] == len(self.dressed.segment_names) - 1)
+        seen = np.asarray(s.labels)[on]
+        x = np.abs(interpolate(f, self.dressed.v_template[:, :1], self.dressed.faces)[0, ..., 0].numpy()[on])
+        told = np.isin(seen, (0, *CLOTH, *LEGS))
+        middle = told & (x < np.abs(self.grid[..., 0]).max() / 3)
+        if not told.any() or not middle.any():
+            return 0.0, 0.0
+        return float(np.isin(seen[told], CLOTH).mean()), float(np.isin(seen[middle], CLOTH).mean())
+
+    def widen(self, views: Sequence[Silhouette]) -> None:
+        """Move either side of each row to where the cloth ends in the photos."""
+        found = np.stack([self._sides(s) for s in views])  # [views, ROWS + 1, 2] metres, NaN where not told
+        found = both_sides(found)
+        add = np.stack([smooth(found[..., side]) for side in (0, 1)], 1)
+        add = np.minimum(add, add[:, ::-1] + UNEVEN)
+        add = add.clip(NARROWEST, WIDEST)
+        down = self.grid[0, :, 1].mean() - self.grid[..., 1].mean(1)
+        add = np.minimum(add, AT_HIPS + FLARE * down[:, None])
+        way = self.grid - self.grid.mean(1, keepdims=True)
+        half = np.abs(way).max(1, keepdims=True)
+        across = np.where(way[..., 0] > 0, add[:, :1], add[:, 1:])
+        deep = add.mean(1, keepdims=True)
+        self.grid[..., 0] += way[..., 0] / half[..., 0] * across
+        self.grid[..., 2] += way[..., 2] / half[..., 2] * deep * np.where(deep > 0, DEEPER, FLATTER)
+
+    def _sides(self, s: Silhouette) -> np.ndarray:
+        """[ROWS + 1, 2] metres from the person's left and right side of each row outwards to the end of the cloth."""
+        labels = np.asarray(s.labels)
+        xy, z = s.camera.project(self.posed(s)[self.number].reshape(-1, 3))
+        xy, z = xy.numpy().reshape(ROWS + 1, self.C, 2), z.numpy().reshape(ROWS + 1, self.C)
+        metre = float(s.camera.K[0, 0]) / z.mean(1)  # pixels
+        out = np.full((ROWS + 1, 2), np.nan)
+        quarter = self.C // 4
+        left, right = xy[:, quarter], xy[:, self.C - quarter]
+        for r in range(ROWS + 1):
+            centre, axis = xy[r].mean(0), left[r] - right[r]
+            if np.linalg.norm(axis) < 0.1 * metre[r]:  # seen from the side: across is along the picture's rows
+                continue
+            axis = axis / np.linalg.norm(axis)
+            along = (xy[r] - centre) @ axis
+            for side, sign in ((0, 1), (1, -1)):
+                own = (sign * along).max() / metre[r]
+                t = np.arange(0, own + WIDEST, STEP)
+                p = centre + sign * axis * t[:, None] * metre[r]
+                i = np.rint(p).astype(int).clip(0, [labels.shape[1] - 1, labels.shape[0] - 1])
+                cloth = np.isin(labels[i[:, 1], i[:, 0]], CLOTH)
+                if cloth[t < own].mean() < COVERED:
+                    continue
+                first = int(cloth.argmax())
+                other = np.convolve(~cloth[first:], np.ones(round(BREAK / STEP)), "valid") >= round(BREAK / STEP)
+                end = first + (int(other.argmax()) if other.any() else len(cloth) - first - 1)
+                ends = labels[i[min(end, len(i) - 1), 1], i[min(end, len(i) - 1), 0]]
+                if ends == LABEL["background"] or t[end] > own:  # not behind a hand or a bag
+                    out[r, side] = t[end] - own
+        return out
+
+    def cut(self, views: Sequence[Silhouette]) -> float:
+        """Give the columns the lengths at which the cloth ends in the photos; returns their mean relative to before."""
+        found = np.stack([self._hems(s) for s in views])
+        if not np.isfinite(found).any():
+            return 1.0
+        # a hem is a low wave around the skirt; the back of one that is seen from the front is as high as its front
+        waves = np.stack([np.ones(len(self.angle)), np.sin(self.angle), np.cos(2 * self.angle)], 1)
+        length = waves @ robust(np.tile(waves, (len(found), 1)), found.ravel(), np.diag(WAVES), HEM_ERROR)
+        row = np.arange(ROWS + 1)
+        for c in range(len(self.angle)):
+            at = row * length[c]
+            inside = np.minimum(at, ROWS)
+            g = np.stack([np.interp(inside, row, self.grid[:, c, k]) for k in range(3)], 1)
+            self.grid[:, c] = g + np.maximum(at - ROWS, 0)[:, None] * (self.grid[-1, c] - self.grid[-2, c])
+        return float(length.mean())
+
+    def _hems(self, s: Silhouette) -> np.ndarray:
+        """[C] length of each column relative to now, at which the cloth ends in the photo; NaN where not seen."""
+        labels = np.asarray(s.labels)
+        p = self.posed(s)[self.number]
+        p = torch.cat([p, p[-1:] + (p[-1:] - p[-2:-1])])  # one more row
+        step = float((p[1] - p[0]).norm(dim=1).mean())
+        beyond = BEYOND / step
+        at = np.arange(0, ROWS + beyond, STEP / step)
+        low = np.minimum(at.astype(int), ROWS - 1)
+        part = torch.from_numpy(at - low)[:, None, None].float()
+        q = p[low] * (1 - part) + p[low + 1] * part  # [n, C, 3]
+        normal = torch.linalg.cross(*torch.gradient(p[:-1], dim=(0, 1)))
+        view = torch.nn.functional.normalize(s.camera.position - p[:-1], dim=-1)
+        faces = (torch.nn.functional.normalize(normal, dim=-1) * view).sum(-1).mean(0).numpy() > FACING
+        q = q.mean(1, keepdim=True) + INNER * (q - q.mean(1, keepdim=True))
+        xy = np.rint(s.camera.project(q.reshape(-1, 3))[0].numpy()).astype(int)
+        inside = ((xy >= 0) & (xy < [labels.shape[1], labels.shape[0]])).all(1)
+        xy = xy.clip(0, [labels.shape[1] - 1, labels.shape[0] - 1])
+        seen = np.where(inside, labels[xy[:, 1], xy[:, 0]], LABEL["bag"]).reshape(len(at), -1)
+        vote = np.isin(seen, CLOTH).astype(float) - np.isin(seen, (LABEL["background"], *LEGS))
+        out = np.array([at[min(last(v), len(at) - 1)] / ROWS for v in vote.T])
+        return np.where(faces & (np.abs(vote[-1 - round(beyond) :]).max(0) > 0), out, np.nan)
