@@ -116,6 +116,7 @@ def poke(plain: Body) -> None:
     print("hem, m | walk: body | walk: file | sitting: body | sitting: file")
     for hem in HEMS:
         body, betas = wear(plain, (Shell("skirt", hem),)), torch.zeros(1)
+        assert body.rig is not None
         rest, joints = (x[0] for x in body.rest(betas[None]))
         D = clear_legs(body, rest.numpy(), np.zeros((body.num_vertices, 3), np.float32))
         rest, D = rest + torch.from_numpy(D), torch.from_numpy(D)

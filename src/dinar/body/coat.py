@@ -71,8 +71,8 @@ def _legs(body: Body, hem: float) -> tuple[np.ndarray, tuple[np.ndarray, np.ndar
         inner &= height[own] < TEXELS_TOP
         own, share = own[inner], share[inner]
         front = share < (low + high) / 2
-        beside = [[np.interp(height[own], level, x) for x in ends[:, k].T] for k in (1, 2)]
-        beside = np.where(front[:, None], *(np.stack(x, 1) for x in beside))
+        before, behind = (np.stack([np.interp(height[own], level, x) for x in ends[:, k].T], 1) for k in (1, 2))
+        beside = np.where(front[:, None], before, behind)
         place = np.where((height[own] > top + ROW)[:, None], beside, across(body, top, share))
         places.append(np.stack([np.abs(side - place[:, 0]), place[:, 1]], 1))
         index.append(own)
