@@ -18,10 +18,12 @@ from dinar.errors import DinarError
 from dinar.labels import LABEL
 from dinar.nets.presets import build
 from dinar.nets.regressor import INPUTS, WORN, TextureRegressor
+from dinar.neural import regression
 from dinar.neural.condition import geometry, surface_condition
-from dinar.neural.regression import as_lit_in_front, open_regressor, predictor
+from dinar.neural.regression import as_lit_in_front, has_regressor, open_regressor, predictor
+from dinar.studio import open_studio
 from dinar.texture import restore
-from dinar.texture.restore import _with_detail, rules
+from dinar.texture.restore import _in_light, _with_detail, rules
 from dinar.texture.surface import opposite, surface
 from dinar.texture.texels import texels
 from dinar.train.presets import PRESETS
@@ -161,6 +163,27 @@ def test_detail_counts_where_both_agree(body: Body) -> None:
         out = _with_detail(s, np.full((32, 32, 3), predicted, np.float32), 0.5 + weave)
         assert np.abs(out.mean() - predicted) < 0.02
         assert out.std() / weave.std() == pytest.approx(kept, abs=0.15)
+
+
+def test_restored_colours_take_the_light_of_predicted_ones(body: Body) -> None:
+    """If both are of the same cloth, and not beyond a bound."""
+    s = surface(body, 128)
+    for colour, predicted, lit in ((0.5, 0.6, 0.574), (0.5, 0.95, 0.5), (0.05, 0.2, 0.05 * np.exp(0.4))):
+        guess = np.full((len(s.x), 3), colour, np.float32)
+        out = _in_light(s, np.full((32, 32, 3), predicted, np.float32), guess)
+        assert np.median(out) == pytest.approx(lit, abs=0.005)
+    half = np.where(np.arange(32)[:, None, None] < 16, 0.6, 0.5) * np.ones((32, 32, 3))
+    out = _in_light(s, half, np.full((len(s.x), 3), 0.5, np.float32)).mean(1)
+    row = s.texels.index // 128
+    assert 0.51 < out[np.abs(row - 63) < 6].mean() < 0.565  # light has no edges
+
+
+def test_the_shipped_regressor_is_for_the_shipped_body(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert has_regressor(body) and open_studio(CreateOptions(renderer="mesh"), body).regressor is not None
+    plain = open_studio(CreateOptions(renderer="mesh", unseen="restoration"), body)
+    assert plain.regressor is None and plain.options.unseen == "restoration"
+    monkeypatch.setattr(regression, "shipped_regressor", lambda: None)
+    assert not has_regressor(body)
 
 
 def test_a_texel_is_seen_if_half_of_it_is(body: Body) -> None:

@@ -184,7 +184,8 @@ def make_avatar(
     whole = texture
     if o.unseen != "diffusion":
         progress("restoring what the photo does not show")
-        whole = restore(body, texture, seen, classes, None if s.regressor is None else predictor(s.regressor, body))
+        light = None if s.regressor is None else predictor(s.regressor, body)
+        whole = restore(body, texture, seen, classes, light=light)
         lap("restore")
 
     neural, used = None, []

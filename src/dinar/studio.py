@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from .errors import DinarError
 from .labels import Convention
 from .nets.regressor import TextureRegressor
 from .neural.encode import NeuralOptions
-from .neural.regression import open_regressor
+from .neural.regression import has_regressor, open_regressor
 from .neural.weights import Networks, Renderer, open_networks
 from .options import check_choices
 from .photo.surface import SURFACE_BODY, has_surface
@@ -103,6 +103,8 @@ def open_studio(options: CreateOptions, body: Body | None = None) -> Studio:
     body = body or load_body()
     evidence = options.evidence and body.name == SURFACE_BODY and has_surface()
     networks = open_networks(options.weights, options.renderer, body.atlas.hash)
+    if options.unseen is None and networks is None and has_regressor(body):
+        options = replace(options, unseen="regression")
     o = options.resolved(networks)
     regressor = open_regressor(o.regressor, body) if o.unseen == "regression" else None
     return Studio(o, body, networks, regressor, evidence)

@@ -4,7 +4,8 @@ Every unseen texel takes the colour of seen ones of the same kind: torso, arms a
 :mod:`.hair`, faces from faces, hands from hands or skin. The colour step between seen and restored texels at their
 border is then spread over the unseen surface by :mod:`.membrane`, so that there is no seam and the light continues.
 
-Where a network predicts the colours, these rules still give what it cannot: the cloth's weave and the hair's strands.
+Where a network predicts the colours, these rules still give what it cannot: the cloth's pattern and the hair's strands.
+A regressor gives the light (:mod:`dinar.neural.regression`): on photos, its colours stain hems and darken fair hair.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ SOFT = 0.008  # of the texture's side: width of the soft border of the seen
 SOURCES = 64  # least texels to take colours from
 FLAT = {"neck": (1, 1, 0.15), "head": (1, 1, 0.3)}  # distances from front to back count less there: front to nape
 HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
+GLOW = 2.0  # texels of the network, over which light is smooth
+SAME_CLOTH = 0.2  # difference of predicted and restored colour at which the predicted light counts 1/e
+DARK, MOST_LIGHT = 0.1, 0.4  # added to both brightnesses (sums of RGB); bound of the logarithm of their ratio
 ALIKE = 0.12  # difference of predicted and restored colour at which the restored detail counts 1/e
 WRIST, WRIST_TEXELS = 0.85, 100  # share of an arm down to its wrist; least bare texels there to tell skin
 
@@ -52,6 +56,7 @@ def restore(
     lam: np.ndarray,  # [S, S] float32 in [0, 1], 0 = not seen
     classes: np.ndarray | None = None,  # [S, S] uint8 of labels.CLASSES where seen; None: guessed from colours
     predict: Predict | None = None,  # what the unseen looks like at large; None: by the rules of this module
+    light: Predict | None = None,  # in whose light the restored colours are shown; None: as in front
 ) -> np.ndarray:
     """The complete texture [S, S, 3] float32 in [0, 1]: seen texels as they are, others restored, gutters filled.
 
@@ -63,10 +68,10 @@ def restore(
     colour, lam_small, worn, rejected = _texels(s, rgb, lam, classes)
     seen = lam_small > 0
     guess, behind = _restored(s, colour, seen, lam_small, worn)
-    if predict is not None:
-        kinds = None if worn is None else _grid(s, worn * seen)
-        large = predict(_grid(s, colour * seen[:, None]), _grid(s, lam_small), kinds)
-        guess = _with_detail(s, large, guess)
+    for network, use in ((predict, _with_detail), (light, _in_light)):
+        if network is not None:
+            kinds = None if worn is None else _grid(s, worn * seen)
+            guess = use(s, network(_grid(s, colour * seen[:, None]), _grid(s, lam_small), kinds), guess)
     alike = seen if worn is None else seen & ((behind == 0) | (behind == worn))  # class is the same on both sides
     cloth = behind if worn is None else np.where(seen, worn, behind)
     guess = np.clip(guess + _membrane(body, s, colour, seen, alike, cloth, guess), 0, 1)
@@ -124,15 +129,40 @@ def _grid(s: Surface, values: np.ndarray) -> np.ndarray:  # [N, ...] -> [size, s
 def _with_detail(s: Surface, large: np.ndarray, guess: np.ndarray) -> np.ndarray:
     """Colours [N, 3]: those predicted at large [p, p, 3], with the detail of the restored ones [N, 3] that is finer
     than they are; less of it where both disagree at large."""
-    size, p = s.texels.size, large.shape[0]
-    k = size // p
-    blocks = lambda x: x.reshape(p, k, p, k, -1).mean((1, 3))  # noqa: E731
-    share = blocks(s.texels.inside.astype(np.float32))
-    mean = push_pull((blocks(_grid(s, guess)) / np.maximum(share, 1e-6)).astype(np.float32), share[..., 0] > 0)
-    finer = lambda x: cv2.resize(x, (size, size), interpolation=cv2.INTER_CUBIC).reshape(-1, 3)[s.texels.index]  # noqa: E731
-    new, old = finer(large.astype(np.float32)), finer(mean)
+    old, share = _reduced(s, guess, large.shape[0])
+    mean = push_pull(old, share[..., 0] > 0)
+    new, old = (_enlarged(s, x) for x in (large, mean))
     agree = np.exp(-np.square(np.abs(new - old).max(1, keepdims=True) / ALIKE))
     return np.clip(new + agree * (guess - old), 0, 1).astype(np.float32)
+
+
+def _in_light(s: Surface, large: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    """Restored colours [N, 3] as bright as those predicted at large [p, p, 3]; less so where both disagree on what is
+    worn, because their colours differ much."""
+    old, share = _reduced(s, guess, large.shape[0])
+
+    def soft(x: np.ndarray, texels: float) -> np.ndarray:  # within the islands
+        blurred = [cv2.GaussianBlur(y.astype(np.float32), (0, 0), texels) for y in (x * share, share)]
+        return blurred[0].reshape(*x.shape[:2], -1) / np.maximum(blurred[1], 1e-3)[..., None]
+
+    new, old = soft(large, GLOW), soft(old, GLOW)
+    alike = np.exp(-np.square(np.abs(new - old).max(2, keepdims=True) / SAME_CLOTH))
+    gain = np.log((new.sum(2, keepdims=True) + DARK) / (old.sum(2, keepdims=True) + DARK))
+    return np.clip(guess * np.exp(_enlarged(s, soft(alike * gain, GLOW).clip(-MOST_LIGHT, MOST_LIGHT))), 0, 1)
+
+
+def _reduced(s: Surface, values: np.ndarray, p: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means [p, p, 3] of values [N, 3], and the share [p, p, 1] of each that lies in the islands."""
+    k = s.texels.size // p
+    blocks = lambda x: x.reshape(p, k, p, k, -1).mean((1, 3))  # noqa: E731
+    share = blocks(s.texels.inside.astype(np.float32))
+    return (blocks(_grid(s, values)) / np.maximum(share, 1e-6)).astype(np.float32), share
+
+
+def _enlarged(s: Surface, grid: np.ndarray) -> np.ndarray:  # [p, p, C] -> [N, C]
+    size = s.texels.size
+    fine = cv2.resize(grid.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    return fine.reshape(size * size, -1)[s.texels.index]
 
 
 def _soft_border(seen: np.ndarray, inside: np.ndarray) -> np.ndarray:
