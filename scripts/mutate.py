@@ -168,9 +168,8 @@ CHANGES = [
         "test_weave.py",
         ("STRONG", "100.0", "test_a_button_is_not_carried"),
         ("HIGHER", "0.0", "test_stripes_that_change_with_height_stay_at_their_height"),
-        ("EVEN", "(0.0, 0.1)", "test_even_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),
-        ("COLOURED", "(0.9, 1.0)", "test_even_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),
-        ("WRINKLES", "1.0", "test_even_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),
+        ("FINE", "(0.0, 0.1)", "test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),
+        ("COLOURED", "(0.9, 1.0)", "test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),
         ("FEWEST", "10**6", "test_a_chequered_back_and_a_plain_one"),
     ),
     *changes(

@@ -92,7 +92,9 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
         weave = weave_of(colour[palette], g.chart[palette])
         level = _levels(colour[palette], row[palette], limb[palette], weight[palette], rows, weave.pattern)
-        made = level[limb[own], row[own]] + woven(s, kind, palette, weave.detail, own)
+        made = level[limb[own], row[own]]
+        if weave.pattern:
+            made = made + woven(s, kind, palette, weave.detail, own)
         out[own] += away[own, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]

@@ -2,11 +2,12 @@
 
 Image quilting (Efros and Freeman, SIGGRAPH 2001) on a grid of true lengths, so that a pattern keeps its size: every
 patch continues its neighbours as well as one can, and is cut along the line where both differ least. A plain cloth has
-no pattern: what varies on it are wrinkles, seams and shade, of which little is carried.
+no pattern: what varies on it are wrinkles, seams and shade, and nothing of them is carried.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -23,18 +24,17 @@ FEWEST = 60  # places for patches, below which nothing is carried
 HEIGHTS, HIGHER = 2, 0.02  # patches up or down from where one may come, and its cost per square of them
 REACH = 0.08  # metres beyond the ends of a cloth from where its pattern is taken, too
 LEVELLED = 12  # cells over which the girth of a limb is smoothed
-# What tells a pattern from wrinkles, each from 0 to 1 between two values: how even its strength is (10 % to 90 %
-# quantile), and the share of the detail that is not light and shade, if there is that much of it.
-EVEN, COLOURED, MUCH = (0.5, 0.75), (0.3, 0.45), (0.01, 0.02)
-WRINKLES = 0.2  # share of the detail of a plain cloth that is carried
-SQUARE = 0.01  # metres of the squares in which shade and strength are measured
+# What tells a pattern from wrinkles, each from 0 to 1 between two values: the share of the detail that is finer than
+# FINEST metres, and the share that is not light and shade, if there is MUCH of it.
+FINEST, FINE, COLOURED, MUCH = 0.008, (0.6, 0.75), (0.3, 0.45), (0.01, 0.02)
+SQUARE = 0.005  # metres of the squares in which shade and strength are measured
 SHADE, AROUND = 0.025, 0.03  # metres over which shade varies, and over which strength is measured
 USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bound of details, in usual strengths
 
 
 class Weave(NamedTuple):
     detail: np.ndarray  # [M, 3] float32, of the cloth's seen texels
-    pattern: float  # 0: plain, 1: patterned
+    pattern: float  # 0: plain, detail 0; 1: patterned
 
 
 def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
@@ -52,11 +52,12 @@ def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
     base = means(colour, SHADE)
     detail = colour - base
     size = np.linalg.norm(detail, axis=1)
-    low, usual, high = np.quantile(np.sqrt(means(size[:, None] ** 2, AROUND)), (0.1, USUAL, 0.9))
+    usual = np.quantile(np.sqrt(means(size[:, None] ** 2, AROUND)), USUAL)
     lit = (detail * base).sum(1, keepdims=True) / np.square(base).sum(1, keepdims=True).clip(1e-6) * base
-    hue, usually = float(np.median(np.linalg.norm(detail - lit, axis=1))), float(np.median(size))
-    pattern = max(_ramp(low, high, EVEN), _ramp(hue, usually, COLOURED) * _ramp(hue, 1.0, MUCH))
-    detail *= max(pattern, WRINKLES) * np.minimum(1, ODD * usual / np.maximum(size, 1e-6))[:, None]
+    middle = lambda x: float(np.median(np.linalg.norm(x, axis=1)))  # noqa: E731
+    all_, fine, hue = middle(detail), middle(colour - means(colour, FINEST)), middle(detail - lit)
+    pattern = max(_ramp(fine, all_, FINE), _ramp(hue, all_, COLOURED) * _ramp(hue, 1.0, MUCH))
+    detail *= pattern * np.minimum(1, ODD * usual / np.maximum(size, 1e-6))[:, None]
     return Weave(detail.astype(np.float32), pattern)
 
 
@@ -187,10 +188,11 @@ def _beyond_cut(error: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def _cut(error: np.ndarray) -> np.ndarray:
     """[R] int column of the path from top to bottom of least error [R, C], that moves by a column a row at most."""
-    best = error.astype(np.float64)
-    for i in range(1, len(best)):
-        above = np.pad(best[i - 1], 1, constant_values=np.inf)
-        best[i] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
+    best = np.full((error.shape[0], error.shape[1] + 2), np.inf)
+    best[:, 1:-1] = error
+    for above, here in pairwise(best):
+        here[1:-1] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
+    best = best[:, 1:-1]
     path = [int(best[-1].argmin())]
     for i in range(len(best) - 2, -1, -1):
         low = max(path[-1] - 1, 0)
