@@ -103,9 +103,9 @@ def open_studio(options: CreateOptions, body: Body | None = None) -> Studio:
     body = body or load_body()
     evidence = options.evidence and body.name == SURFACE_BODY and has_surface()
     networks = open_networks(options.weights, options.renderer, body.atlas.hash)
-    if options.unseen is None and networks is None and has_regressor(body):
-        options = replace(options, unseen="regression")
     o = options.resolved(networks)
+    if options.unseen is None and o.unseen == "restoration" and has_regressor(body):
+        o = replace(o, unseen="regression")
     regressor = open_regressor(o.regressor, body) if o.unseen == "regression" else None
     return Studio(o, body, networks, regressor, evidence)
 
