@@ -64,7 +64,11 @@ def last_line(path):
 def place(model, name):
     """Import the file and select the avatar's armature."""
     before = set(bpy.data.objects)
-    bpy.ops.import_scene.gltf(filepath=model, bone_heuristic="BLENDER")
+    options = {"disable_bone_shape": True}  # else Blender adds a sphere as the shape of all bones
+    known = bpy.ops.import_scene.gltf.get_rna_type().properties.keys()
+    bpy.ops.import_scene.gltf(
+        filepath=model, bone_heuristic="BLENDER", **{k: v for k, v in options.items() if k in known}
+    )
     new = [o for o in bpy.data.objects if o not in before]
     armature = next(o for o in new if o.type == "ARMATURE")
     armature.name = armature.data.name = name

@@ -8,7 +8,9 @@ import numpy as np
 
 path, clip, frame, out = sys.argv[1:]
 bpy.ops.wm.read_factory_settings(use_empty=True)
-read = {".fbx": bpy.ops.import_scene.fbx, ".glb": bpy.ops.import_scene.gltf, ".usdz": bpy.ops.wm.usd_import}
+bpy.context.scene.render.fps = 30  # of the clips: a frame of the file is one of the scene
+gltf = bpy.ops.import_scene.gltf
+read = {".fbx": bpy.ops.import_scene.fbx, ".glb": gltf, ".vrm": gltf, ".usdz": bpy.ops.wm.usd_import}
 read[os.path.splitext(path)[1]](filepath=path)
 armature = next(o for o in bpy.data.objects if o.type == "ARMATURE")
 mesh = next(o for o in bpy.data.objects if o.type == "MESH" and o.find_armature() == armature)

@@ -28,6 +28,7 @@ if not found["failure"]:
         "name": armature.name,
         "bones": [b.name for b in armature.data.bones],
         "along": [list(b.tail_local - b.head_local) for b in armature.data.bones],
+        "meshes": [o.name for o in bpy.data.objects if o.type == "MESH"],
         "faces": len(mesh.data.polygons),
         "actions": [a.name for a in bpy.data.actions],
         "packed": all(i.packed_file for i in bpy.data.images if i.size[0]),

@@ -48,6 +48,7 @@ def test_a_photo_becomes_a_rigged_avatar(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     found = dict(np.load(tmp_path / "Ann.jpg.npz"))
     assert str(found["failure"]) == "" and str(found["name"]) == "Ann" and 4800 < int(found["faces"]) <= 5000
+    assert list(found["meshes"]) == ["Ann mesh"]  # and no sphere as a shape of bones
     bones = list(found["bones"])
     assert {"hips", "upper_arm.L", "f_index.01.R", "shin.L"} <= set(bones) and len(bones) == 54
     arm, shin = (found["along"][bones.index(n)] for n in ("upper_arm.L", "shin.L"))

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from dinar.body import Body, load_body
 from dinar.body.visemes import VISEMES
 from dinar.errors import DinarError
-from dinar.export import build_model, write_fbx
+from dinar.export import build_model, write_fbx, write_model
 from dinar.export.fbx import Z_UP, continuous
 from dinar.export.profiles import PROFILES
 from known_body import bow
@@ -89,6 +89,18 @@ def test_blender_reads_it(body: Body, tmp_path: Path, program: str) -> None:
     assert list(found["shapes"][1:53]) == list(body.expression_names) and found["pictures"].tolist() == [[32, 32]]
     if program == "blender":
         assert np.abs(found["scale"] - 1).max() < 1e-6 and np.abs(found["turn"]).max() < 1e-6
+
+
+@pytest.mark.skipif(BLENDER is None, reason="no Python with bpy: DINAR_BPY can name one")
+@pytest.mark.parametrize(("suffix", "program"), [(".glb", "blender"), (".glb", "three"), (".vrm", "vrm")])
+def test_blender_reads_gltf(body: Body, tmp_path: Path, suffix: str, program: str) -> None:
+    clip = bow(body, {"left_collar": [0, 0.1, 0.3], "pelvis": [0, 3.5, 0]})
+    model = build_model(body, torch.zeros(1), None, TEXTURE, [clip], program=program)
+    write_model(tmp_path / f"me{suffix}", model)
+    joints = body(torch.zeros(1, 1), *(torch.from_numpy(x[1:2]) for x in (clip.pose, clip.transl))).joints[0].numpy()
+    found = read(str(BLENDER), "blender.py", tmp_path / f"me{suffix}", "bow", 1)  # the first frame is 0
+    own = [list(found["bones"]).index(PROFILES[program].bone(n)) for n in body.joint_names]
+    assert np.abs(found["joints"][own] - (joints + [0, model.tracks[0].lift, 0]) @ Z_UP.T).max() < 1e-3
 
 
 def test_same_input_same_bytes_and_other_suffixes_are_refused(body: Body, tmp_path: Path) -> None:
