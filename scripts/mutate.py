@@ -62,6 +62,32 @@ CHANGES = [
         ("USUAL", "USUAL / 100", "test_a_smile_is_read_and_a_face_turned_away_is_not"),
     ),
     *changes(
+        "fit.likeness",
+        "test_likeness.py",
+        ("LOOSE", "1e-4", "test_head_turns_to_the_landmarks"),
+        ("APART", "1e9", "test_landmarks_of_another_face_are_not_followed"),
+        ("KERNELS", "((0.12, 1e-5, 0.5),)", "test_face_has_the_shape_of_the_landmarks"),
+    ),
+    *changes(
+        "texture.eyes",
+        "test_likeness.py",
+        ("LID", "0.3", "test_closing_lids_have_the_colour_of_skin"),
+        ("FEW", "10**6", "test_unseen_eyeballs_have_the_colours_of_the_seen_part"),
+    ),
+    *changes(
+        "body.teeth",
+        "test_speech.py",
+        ("LIPS", "0.0", "test_teeth_show_in_open_mouths_only"),
+        ("TEXELS", "(0.4, 0.322, 0.45, 0.35)", "test_colours_of_teeth_lie_where_nothing_else_is"),
+    ),
+    *changes(
+        "speech.talk",
+        "test_speech.py",
+        ("FULL", "0.2", "test_a_mouth_with_closed_lips_is_not_open_at_all"),
+        ("QUIET", "9.0", "test_lips_close_where_they_close_in_what_is_said"),
+        ("BLINK", "0.001", "test_talking_lasts_as_long_as_the_sound_and_blinks"),
+    ),
+    *changes(
         "texture.agreement",
         "test_surface.py",
         ("SURE", "0.4", "test_pixels_of_a_limb_before_the_trunk_are_not_sampled"),
