@@ -43,7 +43,8 @@ def slow(item: tuple[int, Path]) -> None:
     i, folder = item
     with replacing(folder / f"{i}.txt") as temporary:
         with replacing(folder / f"{i}.pid") as pid:
-            pid.write_text(str(os.getpid()))
+            blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            pid.write_text(f"{os.getpid()} {blocked}")
         time.sleep(600)
         temporary.touch()
 
@@ -103,7 +104,8 @@ if __name__ == "__main__":
 @needs_signals
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_ends_the_run_and_its_workers(number: signal.Signals, tmp_path: Path) -> None:
-    """Ctrl-C of a terminal goes to all processes, SIGKILL to the parent alone. Temporary files go, too."""
+    """Ctrl-C of a terminal goes to all processes, which do not notice it, SIGKILL to the parent alone. Temporary files
+    go, too."""
     script, out = tmp_path / "run.py", tmp_path / "out"
     script.write_text(SCRIPT)
     out.mkdir()
@@ -111,7 +113,9 @@ def test_a_signal_ends_the_run_and_its_workers(number: signal.Signals, tmp_path:
     run = subprocess.Popen([sys.executable, str(script), str(out)], env=env, start_new_session=True,
                            stderr=subprocess.PIPE)  # fmt: skip
     wait_for(lambda: len(list(out.glob("*.pid"))) == 2, 300)
-    workers = [psutil.Process(int(p.read_text())) for p in out.glob("*.pid")]
+    said = [p.read_text().split() for p in out.glob("*.pid")]
+    assert [blocked for _, blocked in said] == ["True"] * 2  # from their start on, while they import
+    workers = [psutil.Process(int(pid)) for pid, _ in said]
     if number == signal.SIGINT:
         os.killpg(run.pid, number)
     else:
