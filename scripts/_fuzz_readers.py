@@ -188,6 +188,27 @@ def deepmimic(folder: Path) -> Path:
     return path
 
 
+def face_csv(folder: Path) -> Path:
+    """Of Live Link Face."""
+    path = folder / "face.csv"
+    names = [n[:1].upper() + n[1:] for n in load_body().expression_names]
+    rows = [f"00:00:0{i}:00.000,{len(names)}," + ",".join(f"{x:.3f}" for x in row) for i, row in enumerate(_face())]
+    path.write_text(",".join(("Timecode", "BlendShapeCount", *names)) + "\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def face_json(folder: Path) -> Path:
+    """Of Audio2Face."""
+    path = folder / "face.json"
+    names = list(load_body().expression_names)
+    path.write_text(json.dumps({"exportFps": 30.0, "facsNames": names, "weightMat": _face()}))
+    return path
+
+
+def _face() -> list[list[float]]:
+    return rng().uniform(0, 1, (4, len(load_body().expression_names))).round(3).tolist()
+
+
 def motion(path: Path) -> Values:
     m = load_motion(path)
     for f in dataclasses.fields(m):
@@ -519,6 +540,8 @@ READERS: dict[str, Reader] = {
     "motion pkl": Reader(motion_pickle, motion),
     "motion bvh": Reader(bvh, motion),
     "motion txt": Reader(deepmimic, motion),
+    "face csv": Reader(face_csv, motion),
+    "face json": Reader(face_json, motion),
     "SMPL-X": Reader(smplx, smplx_body),
     "fit": Reader(fit, one_fit),
     "photo set": Reader(photo_set, many_fits),

@@ -141,6 +141,9 @@ def test_recorded_faces(tmp_path: Path, body: Body) -> None:
     (tmp_path / "bad.csv").write_text("\n".join([head, rows[0].replace("0.5", "50")]))
     with pytest.raises(DinarError, match="between 0 and 1"):
         load_motion(tmp_path / "bad.csv", fps=30)
+    (tmp_path / "rate.json").write_text(json.dumps(audio2face | {"exportFps": 10**400}))
+    with pytest.raises(DinarError, match="got another json"):
+        load_motion(tmp_path / "rate.json")
 
 
 def _nothing() -> contextlib.nullcontext[None]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..arrays import Array, check_arrays, read_json
+from ..arrays import Array, check_arrays
 from ..errors import DinarError
 from .motion import MAX_FRAMES, Motion, from_orientations, rotation_between
 from .rotation import axis_angle_to_matrix, matrix_to_quaternion, quaternion_to_matrix, slerp
@@ -22,12 +23,11 @@ _FRAMES = Array(np.float64, ("frames", 44), -1e4, 1e4)  # the numbers of its hum
 _CLIP_HIP_HEIGHT = 0.89  # of that skeleton: thigh 0.42, shin 0.41, foot
 
 
-def read_deepmimic(path: Path) -> Motion:
+def read_deepmimic(path: Path, clip: Any) -> Motion:  # the content of a json
     """A DeepMimic clip: faces +x, y up, arms down at zero; hinges of knees and elbows about z."""
-    what = "a DeepMimic clip, json with Frames"
-    clip = read_json(path, name=path.name, what=what)
     if not isinstance(clip, dict) or "Frames" not in clip:
-        raise DinarError(f"{path.name}: expected {what}, got another json; motions are read as npz, pkl, BVH too")
+        raise DinarError(f"{path.name}: expected a DeepMimic clip (json with Frames) or a face (json of ARKit "
+                         "actions), got another json; motions are read as npz, pkl, BVH too")  # fmt: skip
     rows = check_arrays(path.name, clip, {"Frames": _FRAMES})["Frames"]
     if not 0 < len(rows) <= MAX_FRAMES:
         raise DinarError(f"{path.name}: expected 1 to {MAX_FRAMES} Frames, got {len(rows)}")

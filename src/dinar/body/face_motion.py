@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..arrays import read_json, read_text
+from ..arrays import read_text
 from ..errors import DinarError
 from .motion import MAX_FRAMES, Motion
 from .procedural import motion as built_in
@@ -27,11 +27,6 @@ FEW = 10  # actions; a table with fewer is not of a face
 HEAD = ("HeadPitch", "HeadYaw", "HeadRoll")  # radians about x, y, z
 _LEAST, _MOST = -0.5, 2.0  # weights beyond are not weights
 _FRAME_LIST = ("frames", "blendShapes", "data")  # keys under which lists of frames are found
-
-
-def is_face(content: Any) -> bool:
-    """Whether a json is a recorded face."""
-    return _frames(content) is not None
 
 
 def read_face_csv(path: Path, fps: float | None) -> Motion:
@@ -57,12 +52,11 @@ def read_face_csv(path: Path, fps: float | None) -> Motion:
     return _motion(path, [head[i] for i in columns], values, fps)
 
 
-def read_face_json(path: Path, fps: float | None) -> Motion:
-    """A json of actions by name."""
-    found = _frames(read_json(path, name=path.name, what="a json of ARKit actions"))
+def read_face_json(path: Path, content: Any, fps: float | None) -> Motion | None:
+    """A json of actions by name; None: another json."""
+    found = _frames(content)
     if found is None:
-        raise DinarError(f"{path.name}: expected a json of ARKit actions (facsNames and weightMat, or a list of frames "
-                         "with weights by name), got another")  # fmt: skip
+        return None
     names, values, rate = found
     return _motion(path, names, values, fps or rate or _assumed(path))
 
@@ -91,7 +85,7 @@ def _frames(content: Any) -> tuple[list[str], np.ndarray, float | None] | None:
     """Names, weights [T, n] and frames per second."""
     rate = None
     if isinstance(content, dict):
-        rate = next((float(content[k]) for k in ("exportFps", "fps") if isinstance(content.get(k), int | float)), None)
+        rate = next((content[k] for k in ("exportFps", "fps") if isinstance(content.get(k), int | float)), None)
         names, weights = content.get("facsNames"), content.get("weightMat")
         if isinstance(names, list) and isinstance(weights, list):
             rows = [dict(zip(map(str, names), row, strict=False)) for row in weights if isinstance(row, list)]
@@ -107,7 +101,8 @@ def _frames(content: Any) -> tuple[list[str], np.ndarray, float | None] | None:
     if sum(n[:1].lower() + n[1:] in _actions() for n in names) < FEW:
         return None
     try:
-        return names, np.array([[float(r.get(n, 0)) for n in names] for r in rows], np.float64), rate
+        values = np.array([[float(r.get(n, 0)) for n in names] for r in rows], np.float64)
+        return names, values, None if rate is None else float(rate)
     except (AttributeError, TypeError, ValueError, OverflowError):
         return None
 

@@ -19,7 +19,7 @@ from ..errors import DinarError
 from ..pickles import read_pickle
 from .bvh import read_bvh
 from .deepmimic import read_deepmimic
-from .face_motion import is_face, read_face_csv, read_face_json
+from .face_motion import read_face_csv, read_face_json
 from .layouts import parameters
 from .motion import MAX_FPS, MIN_FPS, Motion
 from .rotation import axis_angle_to_matrix
@@ -71,9 +71,8 @@ def load_motion(
 
 
 def _read_json(path: Path, fps: float | None) -> Motion:
-    if is_face(read_json(path, name=path.name, what="a motion as json")):
-        return read_face_json(path, fps)
-    return _facing_front(read_deepmimic(path))
+    content = read_json(path, name=path.name, what="a motion as json")
+    return read_face_json(path, content, fps) or _facing_front(read_deepmimic(path, content))
 
 
 def _read_arrays(path: Path, head: bytes, up: str, fps: float | None, track: str | None) -> Motion:
