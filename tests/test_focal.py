@@ -42,12 +42,20 @@ def test_focal_length_of_a_file(tags: dict[str, object], focal: float | None, tm
 
 def test_the_camera_of_a_part_is_the_whole_photos() -> None:
     part = Whole(-300, -20, 0.5, 200, 400)
-    view = View(np.zeros((33, 4)), None, None, 150, 100, whole=part)
+    view = View(np.zeros((33, 4)), None, None, 150, 100, whole=part, focal=700.0)
     whole = view.camera(pitch=0.2).crop(*part)
-    assert torch.allclose(whole.K, photo_camera(200, 400, pitch=0.2).K) and (whole.height, whole.width) == (200, 400)
-    assert view.camera().K[:2, 2].tolist() == [100, 180] and float(view.camera().K[0, 0]) == FOCAL * 800
-    view.focal = 700.0
+    assert torch.allclose(whole.K, photo_camera(200, 400, 350.0, pitch=0.2).K) and (whole.height, whole.width) == (
+        200,
+        400,
+    )
+    assert view.camera().K[:2, 2].tolist() == [100, 180]
     assert view.camera().K[0, 0] == 700 and view.camera(300.0).K[0, 0] == 300
+
+
+def test_an_unknown_camera_does_not_depend_on_what_lies_around() -> None:
+    view = View(np.zeros((33, 4)), None, None, 150, 100, whole=Whole(-300, -20, 0.5, 200, 400))
+    assert view.camera().K[:2, 2].tolist() == [50, 75] and view.camera().K[0, 0] == FOCAL * 150
+    assert view.camera(300.0).K[:2].tolist() == [[300, 0, 50], [0, 300, 75]]
 
 
 def test_a_known_focal_length_tells_the_distance(body: Body) -> None:

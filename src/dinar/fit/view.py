@@ -47,12 +47,12 @@ class View:
     focal: float | None = None  # pixels; None: unknown
 
     def camera(self, focal: float | None = None, pitch: float = 0.0) -> Camera:
-        """:func:`photo_camera` of the whole photo, cut to this part: its axis goes through the middle of the whole."""
-        focal = focal or self.focal
-        if self.whole is None:
-            return photo_camera(self.height, self.width, focal, pitch)
+        """:func:`photo_camera`; of the whole photo, cut to this part, where the focal length is known: its axis goes
+        through the middle of the whole. Else it does not depend on what lies around the person."""
+        if self.whole is None or self.focal is None:
+            return photo_camera(self.height, self.width, focal or self.focal, pitch)
         k = self.whole.scale
-        camera = photo_camera(self.whole.height, self.whole.width, focal and focal * k, pitch)
+        camera = photo_camera(self.whole.height, self.whole.width, (focal or self.focal) * k, pitch)
         return self.whole.cut(camera, self.height, self.width)
 
 
