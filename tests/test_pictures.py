@@ -115,6 +115,15 @@ def test_the_reported_pictures(name):
         read_photo(CASES / "hostile" / name)
 
 
+@pytest.mark.skipif(not CASES.is_dir(), reason="no cases here: ../shared/cases is absent")
+@needs_avif
+def test_the_reported_orientation_and_format():
+    photo = read_photo(CASES / "photo" / "exif6.avif")
+    assert photo.rgb.shape[0] > photo.rgb.shape[1] and photo.original_size[1] > photo.original_size[0]
+    with pytest.raises(DinarError, match=r"HEIC.*JPEG"):
+        read_photo(CASES / "photo" / "photo.HEIC")
+
+
 def test_cameras_own_files_are_within_the_bounds(tmp_path):
     """Progressive scans, a thumbnail, restart markers, a preview and a film behind the picture."""
     exif = Image.Exif()
