@@ -1,4 +1,4 @@
-"""Shells (fit/shells.py) against truth: generated people in skirts or with long hair, avatar from their frontal view.
+"""Shells (fit/shells.py) against truth: generated people in skirts, open coats or with long hair, from one view.
 
     dinar synthesize -o people --plain --people 100 --seed 911 --views 6 --size 256 --assets DIR --motions DIR
     python benchmarks/shells.py people --kind skirt --lpips [--count 12] [--sheet skirts.png]
@@ -45,7 +45,7 @@ from dinar.views import Views
 
 CROP, TEXTURE = 512, 512  # pixels of the crop that is sampled, and texels
 AROUND = 4  # pixels around the true hair
-CLASS = {"hair": "hair", "skirt": "skirt"}  # class of the pixels that the kind shows
+CLASS = {"hair": "hair", "skirt": "skirt", "coat": "outer"}  # class of the pixels that the kind shows
 HEMS = (-0.3, -0.45, -0.6, -0.8)  # metres, of --poke
 AZIMUTHS, FRAMES = (0, 60, 180, 270), 8
 SEAT = 1.45  # radians that hips and knees are bent in sitting

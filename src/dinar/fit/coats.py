@@ -101,7 +101,9 @@ def _beside_legs(body: Body, betas: Tensor, s: Silhouette) -> tuple[np.ndarray, 
     face = f.face[0].numpy()
     legs = (face >= 0) & hips(body).below[face.clip(0)]
     metre = float(s.camera.to_camera(v)[:, 2].mean() / s.camera.K[0, 0])
-    far, near = distance_transform_edt(face < 0, return_indices=True)
+    nearest = distance_transform_edt(face < 0, return_indices=True)
+    assert nearest is not None
+    far, near = nearest
     height = np.array([np.median(y[on]) if on.any() else np.nan for y, on in zip(at[..., 1], legs, strict=True)])[
         :, None
     ]
