@@ -252,6 +252,13 @@ CHANGES = [
         ("BAND", "BAND / 10", "test_grabcut_moves_the_outline_to_the_edge"),
     ),
     *changes(
+        "photo.framing",
+        "test_framing.py",
+        ("ROOM", "0.2", "test_what_lies_around_changes_nothing"),
+        ("FAR_AROUND", "FAR_AROUND / 3", "test_somebody_far_away_is_found"),
+    ),
+    *changes("photo.blazepose", "test_framing.py", ("FAR_TILE", "FAR_TILE * 4", "test_somebody_far_away_is_found")),
+    *changes(
         "photo.parser_input",
         "test_tuned_photo.py",
         ("ABOVE", "0.05", "test_the_whole_person_is_in_the_parsers_crop"),

@@ -135,7 +135,7 @@ def test_what_lies_around_changes_nothing(small, far, tmp_path):
     a, b = (np.array(f.photo.window).reshape(2, 2) for f in (one, two))
     assert np.abs(a - b - shift).max() <= 6
     a, b = (f.pose.keypoints[:, :2] + f.photo.window[:2] for f in (one, two))
-    assert np.linalg.norm(a - b - shift, axis=1).mean() < 0.002 * one.pose.height
+    assert np.linalg.norm(a - b - shift, axis=1).mean() < 0.001 * one.pose.height
 
 
 def test_somebody_far_away_is_found(small, tmp_path):

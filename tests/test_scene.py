@@ -29,6 +29,7 @@ from dinar.scene import (
     soft_silhouette,
     vertex_normals,
 )
+from dinar.scene.crop import warp_affine
 from dinar.scene.edges import face_edges, neighbour_pairs, unique_edges
 
 BACKENDS: tuple[Any, ...] = ("numba", "torch")
@@ -96,6 +97,21 @@ def test_coverage_is_the_share_of_a_pixel() -> None:
     want[1:3, 1], want[3, 1], want[1:3, 2:4], want[3, 2:4] = 0.5, 0.25, 1, 0.5
     got = [coverage(xy, torch.ones(1, 4), f, 5, 6)[0] for f in (faces, np.ascontiguousarray(faces[:, ::-1]))]
     assert any(torch.equal(g, want) for g in got)  # one of the two is seen from behind
+
+
+@pytest.mark.parametrize("scale", [0.6, 0.3, 0.21, 0.1])
+def test_a_shrunk_crop_is_averaged_whatever_lies_around(scale: float):
+    """The same from a part of the image, and near the mean over each pixel's area."""
+    rough = np.random.default_rng(0).integers(0, 255, (300, 300), np.uint8)
+    image = cv2.resize(rough, (1500, 1500), interpolation=cv2.INTER_LINEAR)
+    A = scale * np.array([[np.cos(0.2), np.sin(0.2)], [-np.sin(0.2), np.cos(0.2)]])
+    crop, part = (warp_affine(image[y:, x:], np.c_[A, 32 - A @ (700.3 - x, 800.4 - y)], (64, 64)).astype(int)
+                  for x, y in ((0, 0), (7, 13)))  # fmt: skip
+    assert np.abs(crop - part).max() <= 1
+    M = np.c_[A, 32 - A @ (700.3, 800.4)]
+    fine = cv2.warpAffine(image, np.c_[24 * A, 24 * M[:, 2] + 11.5], (64 * 24, 64 * 24))
+    mean = cv2.resize(fine, (64, 64), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(crop - mean).mean() < 6
 
 
 def test_crop_and_resize():
@@ -253,9 +269,7 @@ def test_interpolated_positions_project_to_pixel_centres(backend, orthographic):
     v, f = sphere()
     camera = orbit(v, 30, 20, 64, 64)
     if orthographic:
-        camera = dataclasses.replace(
-            camera, orthographic=True, K=torch.tensor([[25.0, 0, 32], [0, 25, 32], [0, 0, 1]])
-        )
+        camera = dataclasses.replace(camera, orthographic=True, K=torch.tensor([[25.0, 0, 32], [0, 25, 32], [0, 0, 1]]))
     r = render(camera, v, f, backend)
     where = interpolate(r, v, f)
     xy, depth = camera.project(where)

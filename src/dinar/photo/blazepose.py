@@ -18,6 +18,7 @@ from ..assets import asset
 from ..cores import physical_cores
 from ..errors import DinarError
 from ..pictures import quiet
+from ..scene.crop import warp_affine
 
 KEYPOINTS = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
@@ -35,8 +36,8 @@ WIDE = 1.3  # so are squares along a photo wider than this aspect: a row of peop
 BESIDE = 0.5  # heights from a person to where the next ones are searched
 MIN_TILE = 128  # pixels
 FAR_TILE = 320  # pixels: people of 96 px are found in it, in one of 512 only those of 150
-SETTLED = 0.01  # of the region's size: by less it moves in the end
-# Shift across, size and turn (radians) of the views that the final keypoints are the mean of, relative to the region.
+ROUNDS = 3  # of views about the region that the round before gave: it has settled to .1 % of its size
+# Shift across, size and turn (radians) of the views whose mean the final keypoints are, relative to the region.
 VIEWS = ((0.02, 0.97, 0.03), (-0.02, 0.97, -0.03), (0.02, 1.03, -0.03), (-0.02, 1.03, 0.03))
 # Of the region's size: hips that are nearer are one person's. People in a row stand .1 to .2 apart.
 NEAR = 0.08
@@ -150,13 +151,7 @@ def region_around(keypoints: np.ndarray) -> Region:  # [33, 4]
 
 def cut(rgb: np.ndarray, M: np.ndarray, size: int) -> np.ndarray:
     """The ``size`` px square that the affine ``M`` [2, 3] makes of an image; black outside."""
-    step = int(1 / np.sqrt(abs(np.linalg.det(M[:, :2]))))
-    if step > 1:  # area-average first: a bilinear warp alone would alias
-        small = max(1, rgb.shape[1] // step), max(1, rgb.shape[0] // step)
-        k = np.array([rgb.shape[1] / small[0], rgb.shape[0] / small[1]])
-        M = np.c_[M[:, :2] * k, M[:, 2] + M[:, :2] @ ((k - 1) / 2)]  # pixel centres are at integers
-        rgb = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA)
-    return cv2.warpAffine(rgb, M, (size, size), flags=cv2.INTER_LINEAR)
+    return warp_affine(rgb, M, (size, size))
 
 
 def _region(hips: np.ndarray, top: np.ndarray) -> Region:  # [2] pixels each
@@ -302,37 +297,41 @@ def _inside(keypoints: np.ndarray, on: np.ndarray) -> float:  # [33, 4], [H, W] 
     return float(((x >= 0) & (x < w) & (y >= 0) & (y < h) & on[y.clip(0, h - 1), x.clip(0, w - 1)]).mean())
 
 
-def _close(a: Region, b: Region, within: float = 0.05) -> bool:
-    """Within a share of the size, and twice as many radians."""
+def _close(a: Region, b: Region) -> bool:
+    """Within 5 % of the size, and .1 radians."""
     moved = max(np.hypot(a.x - b.x, a.y - b.y), abs(a.size - b.size))
-    turned = abs((a.angle - b.angle + np.pi) % (2 * np.pi) - np.pi)
-    return bool(moved < within * a.size and turned < 2 * within)
+    return bool(moved < 0.05 * a.size and abs(_turned(b.angle - a.angle)) < 0.1)
 
 
 def settled(
     rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
     pose: Pose,
-    rounds: int = 5,  # at most
 ) -> Pose:
-    """The pose with keypoints that hardly depend on the first region, and so on what surrounds the person: the region
-    is refined until it stays where it is, and the points are means of views near it."""
-    region = pose.region
-    for _ in range(rounds):
-        found = _landmarks_once(rgb, region)
-        if found.score < pose.score - 0.05:
+    """The pose with keypoints that hardly depend on the first region, and so on what surrounds the person: points and
+    region are means of views about the region."""
+    views, region = [pose], pose.region
+    for _ in range(ROUNDS):
+        views = [_landmarks_once(rgb, _near(region, *view)) for view in VIEWS]
+        if min(v.score for v in views) < pose.score - 0.05:
             return pose
-        before, region = region, found.region
-        if _close(before, region, SETTLED):
-            break
-    views = [_landmarks_once(rgb, _near(region, *view)) for view in VIEWS]
-    if min(v.score for v in views) < pose.score - 0.05:
-        return pose
+        region = _mean([v.region for v in views])
     mean = lambda name: np.mean([getattr(v, name) for v in views], 0)  # noqa: E731
     return replace(pose, keypoints=mean("keypoints"), presence=mean("presence"), world=mean("world"), region=region)
 
 
 def _near(r: Region, across: float, size: float, turn: float) -> Region:
     return Region(r.x + across * r.size, r.y, size * r.size, r.angle + turn)
+
+
+def _mean(regions: list[Region]) -> Region:
+    first = regions[0].angle
+    x, y, size, turn = np.mean([(r.x, r.y, r.size, _turned(r.angle - first)) for r in regions], 0)
+    return Region(float(x), float(y), float(size), float(first + turn))
+
+
+def _turned(angle: float) -> float:
+    """The same angle in [-π, π)."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def segment(

@@ -23,7 +23,7 @@ from .person import UPRIGHT, Person, checked, choose, find_people, find_person, 
 MARGIN = 0.1  # of the person's extent, around them: they fill .83 of the working picture's height, as of most photos
 ENOUGH = 1024  # pixels: a person this high fills the crop that the texture is sampled from
 GAIN = 1.25  # how much larger the person must become, for the file to be read again
-ROOM = 0.7  # of the photo's longer side: a shorter part around the person is read alone, at the same resolution too
+ROOM = 0.8  # of the photo's longer side: a shorter part around the person is read alone, at the same resolution too
 ALIGNED = 25  # degrees: the torso of somebody on their side in a turned photo lies along its border
 SURE = 0.75  # score of a detection in a turned photo, where nobody was found as it lies: blobs reach .56
 FAR_SIDE = 8192  # pixels: the longer side at which a photo without people is searched for small ones

@@ -7,6 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from ..scene.crop import warp_affine
 from .blazepose import KEYPOINTS
 
 _N = {name: i for i, name in enumerate(KEYPOINTS)}
@@ -53,14 +54,9 @@ def warp(
     border: int = 0,
 ) -> np.ndarray:
     """The crop of ``size`` (rows, columns) that ``M`` makes; colours are area-averaged where it shrinks them."""
-    flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-    step = int(1 / np.sqrt(abs(np.linalg.det(M[:, :2]))))
-    if step > 1 and not nearest:  # a bilinear warp alone would alias
-        small = max(1, image.shape[1] // step), max(1, image.shape[0] // step)
-        k = np.array([image.shape[1] / small[0], image.shape[0] / small[1]])
-        M = np.c_[M[:, :2] * k, M[:, 2] + M[:, :2] @ ((k - 1) / 2)]  # pixel centres are at integers
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-    return cv2.warpAffine(image, M, size[::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(border,) * 4)
+    if nearest:
+        return cv2.warpAffine(image, M, size[::-1], flags=cv2.INTER_NEAREST, borderValue=(border,) * 4)
+    return warp_affine(image, M, size, border)
 
 
 def heatmaps(

@@ -57,3 +57,17 @@ def warp_crop(image: np.ndarray, box: tuple[float, float, float], size: int, bor
         image = cv2.GaussianBlur(image, (0, 0), max(0.4 / k, 0.3))
     flags = cv2.INTER_CUBIC if k > 1 else cv2.INTER_LINEAR
     return cv2.warpAffine(image, A, (size, size), flags=flags, borderValue=(border,) * 4)
+
+
+def warp_affine(
+    image: np.ndarray,  # [H, W] or [H, W, C]
+    M: np.ndarray,  # [2, 3] image to crop, pixel centres at integers
+    size: tuple[int, int],  # rows and columns of the crop
+    border: int = 0,  # outside of the image, in all channels
+) -> np.ndarray:
+    """A crop whose pixels are area-averaged where it shrinks: a bilinear warp alone would alias. It depends on nothing
+    else of the image: one that is reduced first depends on where it begins."""
+    n = max(1, int(1 / np.sqrt(abs(np.linalg.det(M[:, :2])))))
+    M = np.c_[M[:, :2] * n, M[:, 2] * n + (n - 1) / 2]
+    crop = cv2.warpAffine(image, M, (n * size[1], n * size[0]), flags=cv2.INTER_LINEAR, borderValue=(border,) * 4)
+    return crop if n == 1 else cv2.resize(crop, size[::-1], interpolation=cv2.INTER_AREA)
