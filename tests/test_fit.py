@@ -75,22 +75,28 @@ def test_the_fit_of_one_person_does_not_depend_on_the_others(body: Body, monkeyp
     assert (alone.pose - many[0].pose).abs().max() < 1e-3
 
 
-def test_the_best_guess_is_fitted_along_gravity(body: Body) -> None:
-    """A camera looks down on somebody who stands; of two guesses the second is theirs, the first turns them round."""
-    pitch = 12.0
-    view, pose, truth = subject(body, 30, pitch, noise=1.0)
-    view.mask, view.world = None, None
+def guess_of(body: Body, pose: torch.Tensor, pitch: float) -> BodyGuess:
+    """Two hypotheses about a person of :func:`subject` before a camera that looks down by ``pitch`` degrees: the likelier
+    one turns them round, the other is theirs."""
     K = photo_camera(H, W).K.numpy()
     middle = np.array([W / 2, H / 2], np.float32)
     turn = towards(K, middle) @ np.diag([1.0, -1, -1])
     R = axis_angle_to_matrix(pose[0]).numpy()
     s, c = np.sin(np.deg2rad(pitch)), np.cos(np.deg2rad(pitch))
     own = pose[[body.joint(n) for n in BODY[1:]]].numpy()
-    view.guess = BodyGuess(
+    return BodyGuess(
         weight=np.array([0.6, 0.4]), root=np.stack([turn @ R @ np.diag([-1.0, 1, -1]), turn @ R]),
         pose=np.stack([own, own]), betas=np.zeros((2, body.num_betas), np.float32), up=np.stack([turn @ [0, c, s]] * 2),
         sigma=np.full((2, 22), 0.05), distance=np.array([3.0, 3.0]), middle=middle,
     )  # fmt: skip
+
+
+def test_the_best_guess_is_fitted_along_gravity(body: Body) -> None:
+    """A camera looks down on somebody who stands; of two guesses the second is theirs, the first turns them round."""
+    pitch = 12.0
+    view, pose, truth = subject(body, 30, pitch, noise=1.0)
+    view.mask, view.world = None, None
+    view.guess = guess_of(body, pose, pitch)
     fit = fit_body(body, [view])[0]
     assert abs(np.rad2deg(np.arcsin(-float(fit.camera.T_cam_world[2, 1]))) - pitch) < 2
     joints = body(fit.betas[None], fit.pose[None], fit.transl[None]).joints[0]
@@ -255,3 +261,18 @@ def test_a_smile_is_read_and_a_face_turned_away_is_not(body: Body) -> None:
     assert value(face(1.0, 0.07, 0.1, yaw=0.6), "mouthSmileLeft") == pytest.approx(value(smile, "mouthSmileLeft"))
     for nothing in (face(1.0, 0.07, 0.1, yaw=1.0), None):
         assert not fit_expression(body, nothing).any()
+
+
+def test_keypoints_that_are_off_do_not_turn_limbs_in_depth(body: Body) -> None:
+    """A forearm that looks too short in the picture does not point at the camera where the guess knows better."""
+    view, pose, truth = subject(body, 30)
+    view.mask, view.world = None, None
+    view.guess = guess_of(body, pose, 0)
+    view.keypoints[15, :2] += 0.4 * (view.keypoints[13, :2] - view.keypoints[15, :2])
+    fit = fit_body(body, [view])[0]
+    depth = []
+    for joints in (body(fit.betas[None], fit.pose[None], fit.transl[None]).joints[0], truth.joints[0]):
+        arm = fit.camera.to_camera(joints)
+        forearm = arm[body.joint("left_wrist")] - arm[body.joint("left_elbow")]
+        depth.append(float(forearm[2] / forearm.norm()))
+    assert abs(depth[0] - depth[1]) < 0.2

@@ -35,7 +35,7 @@ SIGMA = {"spine": 0.15, "neck": 0.2, "head": 0.3, "collar": 0.15, "shoulder": 0.
 RIGID = 0.01
 HINGE = 1.0  # the same, of knees and elbows about their hinge
 KNEE_LIMITS, ELBOW_LIMITS = (-0.05, 2.4), (-0.5, 2.2)  # radians of flexion
-KEYPOINTS = 400.0  # weight of the 2D errors, in squared person heights, against the limbs' directions
+KEYPOINTS = 600.0  # weight of the 2D errors, in squared person heights, against the limbs' directions
 LIMIT = 10.0  # weight of knees and elbows beyond their limits
 UPRIGHT = 8.0  # weight of the upright and knee priors of standing people (docs/fit.md)
 KNEES = 0.15  # share of it for bent knees: squared radians, where the upright prior has squared slopes
@@ -60,6 +60,7 @@ class Weights:
     limbs: float  # directions of the limbs in space
     pose: float  # pose prior
     shape: float  # shape prior
+    depth: float = 0  # the same along the camera's axis alone, towards a guess of the pose network
     upright: float = 1  # times UPRIGHT
     silhouette: float = 0  # times the weights of MaskTerm
 
@@ -167,8 +168,9 @@ class Objective:
         J = self._points(posed)
         r2 = (self.project(J) - self.x2).square().sum(-1) / self.height[:, None] ** 2
         total = KEYPOINTS * (self.weight * geman_mcclure(r2, w.sigma)).sum(1)
-        limbs = F.normalize(J[:, self.end] - J[:, self.start], dim=-1)
-        total = total + w.limbs * (self.limb_weight * (1 - (limbs * self.limb_target).sum(-1))).sum(1)
+        off = F.normalize(J[:, self.end] - J[:, self.start], dim=-1) - self.limb_target
+        depth = w.depth * self.guessed[:, None] * off[..., 2].square()
+        total = total + (self.limb_weight * (w.limbs * off.square().sum(-1) + depth)).sum(1) / 2
         prior, limit, knees = self._pose_terms()
         upright = UPRIGHT * w.upright
         total = total + w.pose * prior + LIMIT * limit + upright * KNEES * knees

@@ -58,9 +58,9 @@ STAGES = (
     Stage("pose", 80, 0.058, {"root": 1, "transl": 1, "pose": 1, "pitch": 1},
           Weights(sigma=0.3, limbs=2, pose=0.02, shape=1)),
     Stage("shape", 65, 0.035, {"root": 0.5, "transl": 1, "pose": 0.6, "pitch": 1, "betas": 3},
-          Weights(sigma=0.1, limbs=0.5, pose=0.01, shape=0.03)),
+          Weights(sigma=0.1, limbs=0.5, depth=1.5, pose=0.01, shape=0.03)),
     Stage("silhouette", 80, 0.023, {"root": 0.5, "transl": 1, "pose": 0.5, "pitch": 1, "betas": 3},
-          Weights(sigma=0.1, limbs=0.3, pose=0.012, shape=0.03, silhouette=1)),
+          Weights(sigma=0.1, limbs=0.3, depth=1.7, pose=0.012, shape=0.03, silhouette=1)),
 )  # fmt: skip
 
 
