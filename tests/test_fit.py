@@ -76,8 +76,8 @@ def test_the_fit_of_one_person_does_not_depend_on_the_others(body: Body, monkeyp
 
 
 def guess_of(body: Body, pose: torch.Tensor, pitch: float) -> BodyGuess:
-    """Two hypotheses about a person of :func:`subject` before a camera that looks down by ``pitch`` degrees: the likelier
-    one turns them round, the other is theirs."""
+    """Two hypotheses about a person of :func:`subject` before a camera that looks down by ``pitch`` degrees: the first,
+    which is likelier, turns them round, the other is theirs."""
     K = photo_camera(H, W).K.numpy()
     middle = np.array([W / 2, H / 2], np.float32)
     turn = towards(K, middle) @ np.diag([1.0, -1, -1])
@@ -275,4 +275,4 @@ def test_keypoints_that_are_off_do_not_turn_limbs_in_depth(body: Body) -> None:
         arm = fit.camera.to_camera(joints)
         forearm = arm[body.joint("left_wrist")] - arm[body.joint("left_elbow")]
         depth.append(float(forearm[2] / forearm.norm()))
-    assert abs(depth[0] - depth[1]) < 0.2
+    assert abs(depth[0] - depth[1]) < 0.13

@@ -35,7 +35,8 @@ SIGMA = {"spine": 0.15, "neck": 0.2, "head": 0.3, "collar": 0.15, "shoulder": 0.
 RIGID = 0.01
 HINGE = 1.0  # the same, of knees and elbows about their hinge
 KNEE_LIMITS, ELBOW_LIMITS = (-0.05, 2.4), (-0.5, 2.2)  # radians of flexion
-KEYPOINTS = 600.0  # weight of the 2D errors, in squared person heights, against the limbs' directions
+KEYPOINTS = 400.0  # weight of the 2D errors, in squared person heights, against the limbs' directions
+CLOSER = 1.5  # times KEYPOINTS where a guess holds the limbs' depth (docs/fit.md)
 LIMIT = 10.0  # weight of knees and elbows beyond their limits
 UPRIGHT = 8.0  # weight of the upright and knee priors of standing people (docs/fit.md)
 KNEES = 0.15  # share of it for bent knees: squared radians, where the upright prior has squared slopes
@@ -167,7 +168,8 @@ class Objective:
         posed = self.posed()
         J = self._points(posed)
         r2 = (self.project(J) - self.x2).square().sum(-1) / self.height[:, None] ** 2
-        total = KEYPOINTS * (self.weight * geman_mcclure(r2, w.sigma)).sum(1)
+        close = KEYPOINTS * torch.where(self.guessed > 0, CLOSER, 1.0)
+        total = close * (self.weight * geman_mcclure(r2, w.sigma)).sum(1)
         off = F.normalize(J[:, self.end] - J[:, self.start], dim=-1) - self.limb_target
         depth = w.depth * self.guessed[:, None] * off[..., 2].square()
         total = total + (self.limb_weight * (w.limbs * off.square().sum(-1) + depth)).sum(1) / 2
