@@ -2,6 +2,7 @@
 # make test                  the whole test suite
 # make nano                  the neural avatar from nothing: data, four small stages, an avatar, figures
 # make quality               how good avatars are, on generated people and photos, into out/quality
+# make gpu                   the tables of docs/speed.md on this machine, with its GPU, into out/speed
 # make addon                 the Blender add-on, into out/dinar-blender.zip
 # They make a virtual environment in .venv first; nothing else has to be installed by hand.
 #
@@ -14,7 +15,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PHOTO ?=
 
-.PHONY: demo test lint test-web nano quality setup clean browser addon web
+.PHONY: demo test lint test-web nano quality gpu setup clean browser addon web
 
 setup: .venv/.done
 
@@ -57,6 +58,10 @@ nano: .venv/.done
 
 quality: .venv/.done
 	$(BIN)/python benchmarks/quality.py --out out/quality
+
+# Seconds and rates of everything, on the CPU and on the GPU; without one a few calls of each, to see that all runs.
+gpu: .venv/.done
+	$(BIN)/python benchmarks/speed.py --out out/speed
 
 clean:
 	rm -rf .venv build dist out

@@ -4,7 +4,8 @@ import sys
 
 import dinar
 from dinar.demo import PHOTO
-from dinar.preview import preview, write_image
+from dinar.pictures import write_image
+from dinar.preview import preview
 
 photo = sys.argv[1] if len(sys.argv) > 1 else PHOTO
 avatar = dinar.create(photo, progress=print)

@@ -6,7 +6,7 @@ Without photos, a generated person is used.
 import sys
 
 import dinar
-from dinar.preview import write_image
+from dinar.pictures import write_image
 from dinar.synthetic.source import Synthetic
 
 photos = sys.argv[1:]

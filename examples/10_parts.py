@@ -6,7 +6,7 @@ import numpy as np
 
 import dinar
 from dinar.demo import PHOTO
-from dinar.preview import write_image
+from dinar.pictures import write_image
 
 path = sys.argv[1] if len(sys.argv) > 1 else str(PHOTO)
 avatar = dinar.load(path) if path.endswith(".avatar") else dinar.create(path)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dinar.preview import write_image
+from dinar.pictures import write_image
 from dinar.synthetic.source import Synthetic
 
 people = Synthetic(seed=1, size=256, views_per_person=4)  # endless: person i follows from the seed and i

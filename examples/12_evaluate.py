@@ -7,7 +7,7 @@ import numpy as np
 
 import dinar
 from dinar.evaluate import iou, psnr
-from dinar.preview import write_image
+from dinar.pictures import write_image
 from dinar.scene.textured import over
 from dinar.synthetic.source import Synthetic
 

@@ -304,7 +304,9 @@ def main() -> int:
     import torch
 
     torch.set_num_threads(1)
-    import dinar.commands.main  # noqa: F401  # once, for all forks
+    from dinar.commands.main import commands
+
+    commands([])  # import all once, for all forks
 
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dinar-interrupt-") as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+import dinar.commands
 from dinar.avatar import Avatar
 from dinar.cli import main
 from dinar.commands.common import say
+from dinar.commands.main import NAMES
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> tuple[int, str]:
@@ -252,6 +255,19 @@ def test_a_full_disk_leaves_nothing(avatar, tmp_path) -> None:
         assert [p.name for p in tmp_path.iterdir()] == ["a.avatar"]
 
 
+def test_help_imports_nothing_that_takes_long_and_knows_every_command() -> None:
+    code = (
+        "import sys, dinar.cli; dinar.cli.main(['--help']); from dinar.commands import main;"
+        "assert not {'torch', 'numpy', 'tyro'} & set(sys.modules), sys.modules;"
+        "assert main.commands(['render', 'x']).keys() == {sys.modules['dinar.commands.render'].Render};"
+        "assert 'dinar.create' not in sys.modules; assert len(main.commands([])) == len(main.NAMES)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    folder = Path(dinar.commands.__file__).parent
+    assert {p.stem for p in folder.glob("*.py")} - {"__init__", "main", "common"} == set(NAMES)
+    assert all(re.search(rf"^  {name} +[A-Z].+\.", said, re.M) for name in NAMES)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_modules_are_imported(number: signal.Signals) -> None:
@@ -264,7 +280,7 @@ class Sends:
         if name == "torch":
             os.kill(os.getpid(), {int(number)})
 sys.meta_path.insert(0, Sends)
-sys.argv = ["dinar", "--help"]
+sys.argv = ["dinar", "render", "--help"]
 dinar.cli.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -395,4 +411,3 @@ def test_commands_make_their_files(avatar: Avatar, tmp_path, capsys) -> None:
         assert status == 0, line
         assert (tmp_path / name).stat().st_size > 500
     assert np.asarray(Image.open(tmp_path / "x.png")).shape == (128, 128, 4)
-

@@ -11,10 +11,11 @@ ROOT = Path(dinar.__file__).parent
 
 # Contracts first, commands last. A room is a package or a module of the top level.
 ORDER = (
-    "errors", "options", "bounds", "version", "cores", "pool", "files", "stores", "manifest", "pictures", "arrays",
-    "tensors", "pickle_machine", "pickles", "assets", "labels", "scene", "body", "views", "nets", "speech", "photo",
-    "fit", "subject", "texture", "neural", "data", "synthetic", "sources", "export", "avatar", "studio", "create",
-    "preview", "batch", "demo", "alive", "web", "train", "evaluate", "__init__", "commands", "cli",
+    "errors", "options", "bounds", "device", "version", "cores", "pool", "cluster", "files", "stores", "manifest",
+    "pictures", "arrays", "tensors", "pickle_machine", "pickles", "assets", "labels", "scene", "body", "views",
+    "nets", "speech", "photo", "fit", "subject", "texture", "neural", "data", "synthetic", "sources", "export",
+    "avatar", "studio", "create", "preview", "batch", "demo", "alive", "web", "train", "evaluate", "__init__",
+    "commands", "cli",
 )  # fmt: skip
 
 

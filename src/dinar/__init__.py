@@ -16,15 +16,18 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from .avatar import Avatar as Avatar
     from .create import create as create
+    from .device import use as use
 
     load = Avatar.load
 
 
 def __getattr__(name: str) -> Any:
     """Import what takes seconds when it is first used."""
-    if name not in ("Avatar", "create", "load"):
+    if name not in ("Avatar", "create", "load", "use"):
         raise AttributeError(f"module 'dinar' has no attribute {name!r}")
     try:
+        if name == "use":
+            return import_module(".device", __name__).use
         if name == "create":
             return import_module(".create", __name__).create
         avatar = import_module(".avatar", __name__).Avatar

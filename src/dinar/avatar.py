@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .body.readers import load_motion
 from .body.shells import from_header, to_header, wear
 from .body.teeth import offsets_with_teeth, with_teeth
 from .bounds import check_numbers, within
+from .device import current
 from .errors import DinarError
 from .export import Clip, build_model, write_model
 from .export.profiles import DEFAULTS, Pose, Program, suffixes_for
@@ -78,11 +80,15 @@ class Avatar:
         self, pose: Tensor | None = None, transl: Tensor | None = None, expression: Tensor | None = None
     ) -> Tensor:
         """Mesh [V, 3] with the offsets of clothes; without arguments in the pose of the photo."""
+        return self._posed(self.body, pose, transl, expression)
+
+    def _posed(self, body: Body, pose: Tensor | None, transl: Tensor | None, expression: Tensor | None) -> Tensor:
+        device = body.v_template.device
         if pose is None:
-            pose, transl = self.pose, self.transl if transl is None else transl
+            pose, transl = self.pose.to(device), self.transl.to(device) if transl is None else transl
         t = None if transl is None else transl[None]
         e = None if expression is None else expression[None]
-        return self.body(self.betas[None], pose[None], t, e, offsets=self.offsets).vertices[0]
+        return body(self.betas[None].to(device), pose[None], t, e, offsets=self.offsets.to(device)).vertices[0]
 
     def render(
         self,
@@ -100,16 +106,24 @@ class Avatar:
         else:
             within("height of the camera", camera.height, 1, GUARD)
             within("width of the camera", camera.width, 1, GUARD)
-        v = self.vertices(pose, transl, expression)
+        device = current()
+        whole = self if self.neural is not None else self._with_teeth()
+        a, on_gpu = whole.body.atlas, self.neural is None and device.type == "cuda"
+        if on_gpu:
+            body, faces, uv, uv_faces = _on_gpu(whole.body, device)
+            move = lambda x: None if x is None else x.to(device)  # noqa: E731
+            v = shown = whole._posed(body, move(pose), move(transl), move(expression))
+        else:
+            faces, uv, uv_faces = whole.body.faces, a.uv, a.faces
+            v = self.vertices(pose, transl, expression)
+            shown = v if whole is self else whole.vertices(pose, transl, expression)
         if camera is None:
             h, w = (size, size) if isinstance(size, int) else size
             camera = orbit(v, azimuth, height=h, width=w)
         if self.neural is not None:
+            self.neural = self.neural.to(device)
             return render_neural(self.neural, self.body, v, camera)
-        whole = self._with_teeth()
-        a = whole.body.atlas
-        shown = whole.vertices(pose, transl, expression)
-        return render_textured(shown, whole.body.faces, a.uv, a.faces, whole.rgb, camera)
+        return render_textured(shown, faces, uv, uv_faces, whole.rgb, camera)
 
     def _with_teeth(self) -> Avatar:
         """What pictures and files show: the body has teeth."""
@@ -268,6 +282,13 @@ class Avatar:
     def replace(self, **changes: Any) -> Avatar:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+
+@lru_cache(maxsize=2)
+def _on_gpu(body: Body, device: torch.device) -> tuple[Body, Tensor, Tensor, Tensor]:
+    """Body, faces, texture coordinates and their faces, which frames share."""
+    faces, uv, uv_faces = (torch.as_tensor(x).to(device) for x in (body.faces, body.atlas.uv, body.atlas.faces))
+    return body.to(device), faces, uv, uv_faces
 
 
 def _with_current_words(meta: dict[str, Any]) -> dict[str, Any]:

@@ -14,15 +14,17 @@ from itertools import pairwise
 from pathlib import Path
 
 from .bounds import check_numbers
+from .cluster import run_items, workers
 from .create import create_each
 from .errors import DinarError, explain
 from .files import replaced_input, staging
 from .fit.smplify import PEOPLE
 from .manifest import NAME, finished, open_manifest, record
 from .photo.image import PREVIEW, photos_of
-from .pool import Failure, run_pool
-from .preview import preview, write_image
-from .stores import Store, fetch, is_address, name_of
+from .pictures import write_image
+from .pool import Failure
+from .preview import preview
+from .stores import Store, absolute, fetch, is_address, name_of
 from .studio import CreateOptions, Studio, open_studio
 
 UPLOAD = 60.0  # seconds between copies of the manifest into a folder elsewhere
@@ -38,10 +40,14 @@ def batch(
     jobs: int,
     say: Callable[[str], None],
     threads: int = 1,
+    cluster: str | None = None,  # address of a Ray cluster: its processes do the work
 ) -> dict[str, str]:
     """Make all avatars that are missing; returns {photo: reason} of the failures, as the manifest has them."""
     check_numbers(jobs=jobs, threads=threads)
     photos = {Path(name_of(p)).stem: p for p in photos_of(sources, say)}
+    if cluster is not None:  # whose processes have other working directories
+        photos = {stem: absolute(p) for stem, p in photos.items()}
+        folder = absolute(folder)
     store = Store(folder)
     if not store.elsewhere:
         made = [Path(store.at(f"{stem}{suffix}")) for stem in photos for suffix in (".avatar", PREVIEW)]
@@ -74,7 +80,7 @@ def batch(
                     copied = time.monotonic()
 
             try:
-                _run(list(left.values()), store, jobs, threads, end)
+                _run(list(left.values()), store, jobs, threads, cluster, end)
             finally:
                 if store.elsewhere:
                     store.put(table, NAME)
@@ -82,7 +88,12 @@ def batch(
 
 
 def _run(
-    photos: list[str], store: Store, jobs: int, threads: int, end: Callable[[str, str, float | None], None]
+    photos: list[str],
+    store: Store,
+    jobs: int,
+    threads: int,
+    cluster: str | None,
+    end: Callable[[str, str, float | None], None],
 ) -> None:
     """Work on groups, and then alone on those photos whose group failed as a whole."""
     alone: list[list[str]] = []
@@ -96,8 +107,8 @@ def _run(
                 end(photo, reason, seconds)
 
     work = partial(make_group, folder=str(store))
-    run_pool(work, groups(photos, jobs), jobs=jobs, threads=threads, done=finish)
-    run_pool(work, alone, jobs=jobs, threads=threads, done=finish)
+    for part in (groups(photos, workers(cluster, jobs, threads)) if photos else [], alone):
+        run_items(work, part, jobs=jobs, threads=threads, cluster=cluster, done=finish)
 
 
 def groups(photos: list[str], jobs: int) -> list[list[str]]:

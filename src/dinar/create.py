@@ -16,6 +16,7 @@ import torch
 
 from .avatar import Avatar
 from .body import Body
+from .device import current, use
 from .errors import DinarError
 from .fit.face import fit_expression
 from .fit.fingers import fit_fingers
@@ -53,6 +54,7 @@ def create(
     body: Body | None = None,  # None: the default body
     progress: Callable[[str], None] = lambda _: None,
     found: Callable[[list[Subject], list[Fit]], None] = lambda subjects, fits: None,  # called when there is more
+    device: str | None = None,  # auto, cpu, cuda, cuda:N, mps; None: as `dinar.use` said
     **changes: Any,  # fields of CreateOptions
 ) -> Avatar:
     """Make an avatar from one photo, or from several of the same person (front first).
@@ -64,6 +66,8 @@ def create(
     Raises:
         DinarError: no whole person in a photo, an unreadable file, a wrong size; says what to do.
     """
+    if device is not None:
+        use(device)
     o = changed(options or CreateOptions(), changes)
     paths = [Path(photos)] if isinstance(photos, str | Path) else [Path(p) for p in photos]
     for given, what in ((o.masks, "masks"), (o.keypoints, "keypoints"), (o.fits, "fits")):
@@ -194,6 +198,7 @@ def make_avatar(
         fine = fine_layer(whole, np.ones_like(seen)) if o.unseen in FILLED else fine_layer(texture, seen)
         pictures = [(x.rgb, x.alpha) for x in subjects]
         critic = perceptual(progress) if o.refine and o.rgb else None
+        critic = None if critic is None else critic.to(current())
         neural, used = make_neural(body, networks, pictures, fits, D, fine, o, o.occlusion, critic,
                                    progress=progress, lap=lap)  # fmt: skip
         if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too

@@ -10,7 +10,8 @@ from .body.readers import load_motion
 from .create import create
 from .errors import DinarError
 from .export import write_video
-from .preview import preview, write_image
+from .pictures import write_image
+from .preview import preview
 from .scene.textured import over, to_uint8
 
 PHOTO = Path(__file__).parent / "data" / "demo.jpg"  # a rendered person

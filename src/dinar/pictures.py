@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from .errors import DinarError
+from .files import PICTURES, check_output, replacing
 
 # Pillow's names, and their suffixes. Not EPS, PDF and the like, which Pillow hands to other programs.
 FORMATS = {
@@ -172,6 +173,13 @@ def write_picture(path: Path, image: np.ndarray) -> None:  # [H, W(, 3 or 4)] ui
     mark.add_text("Software", SOFTWARE)
     options: dict[str, Any] = {"pnginfo": mark} if path.suffix.lower() == ".png" else {}
     Image.fromarray(image).save(path, **options)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write [H, W, 3 or 4] uint8 as PNG or JPEG, by the suffix; never a part of it."""
+    check_output(path, suffixes=PICTURES)
+    with replacing(path) as temporary:
+        write_picture(temporary, image)
 
 
 def _check_time(path: Path, data: bytes) -> None:

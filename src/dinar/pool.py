@@ -58,9 +58,9 @@ def run_pool(
         done(items[i], outcome)
 
     if jobs <= 1:
-        with _threads(threads):
+        with threads_of(threads):
             for i, item in enumerate(items):
-                finish(i, _outcome(work, item))
+                finish(i, attempt(work, item))
     else:
         killed: dict[int, str] = {}
         _run_workers(work, items, range(len(items)), jobs, threads, finish, killed.__setitem__)
@@ -70,7 +70,8 @@ def run_pool(
     return [outcomes[i] for i in range(len(items))]
 
 
-def _outcome(work: Callable[[T], R], item: T) -> R | Failure:
+def attempt(work: Callable[[T], R], item: T) -> R | Failure:
+    """The result, or why there is none."""
     try:
         return work(item)
     except DinarError as e:
@@ -80,7 +81,7 @@ def _outcome(work: Callable[[T], R], item: T) -> R | Failure:
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads_of(count: int) -> Iterator[None]:
     """So many threads for torch and OpenCV in this process; 0: as they are."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     if count:
@@ -239,11 +240,11 @@ def _serve(connection: Connection, work: Callable[[Any], Any], threads: int) -> 
     threading.Thread(target=_follow_parent, daemon=True).start()
     status = 0
     try:
-        with _threads(threads), contextlib.suppress(EOFError, OSError):
+        with threads_of(threads), contextlib.suppress(EOFError, OSError):
             connection.send(None)  # ready
             while True:
                 item = connection.recv()
-                outcome = _outcome(work, item)
+                outcome = attempt(work, item)
                 try:
                     connection.send(outcome)
                 except (TypeError, AttributeError, ValueError) as e:  # a result that cannot be pickled

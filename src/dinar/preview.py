@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
@@ -11,8 +9,6 @@ from .avatar import Avatar
 from .body.motion import retarget
 from .body.readers import load_motion
 from .create import Work
-from .files import PICTURES, check_output, replacing
-from .pictures import write_picture
 from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .scene.textured import over, to_uint8
@@ -58,10 +54,3 @@ def _label(image: np.ndarray, text: str) -> np.ndarray:
     out = np.ascontiguousarray(image)
     cv2.putText(out, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (90, 90, 90), 1, cv2.LINE_AA)
     return out
-
-
-def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write [H, W, 3 or 4] uint8 as PNG or JPEG, by the suffix; never a part of it."""
-    check_output(path, suffixes=PICTURES)
-    with replacing(path) as temporary:
-        write_picture(temporary, image)

@@ -5,6 +5,7 @@ Files elsewhere are copied here to be read, and written here to be copied there:
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,11 @@ def is_address(name: str | Path) -> bool:
 def local(name: str | Path) -> str:
     """``file://`` addresses are paths."""
     return str(name).removeprefix("file://")
+
+
+def absolute(name: str | Path) -> str:
+    """A path from the root; addresses as they are."""
+    return str(name) if is_address(local(name)) else os.path.abspath(local(name))
 
 
 def name_of(name: str | Path) -> str:

@@ -11,6 +11,7 @@ import tyro
 
 from .body import Body, load_body
 from .bounds import check_options
+from .device import current
 from .errors import DinarError
 from .labels import Convention
 from .nets.regressor import TextureRegressor
@@ -103,10 +104,11 @@ def open_studio(options: CreateOptions, body: Body | None = None) -> Studio:
     body = body or load_body()
     evidence = options.evidence and body.name == SURFACE_BODY and has_surface()
     networks = open_networks(options.weights, options.renderer, body.atlas.hash)
+    networks = None if networks is None else networks.to(current())
     o = options.resolved(networks)
     if options.unseen is None and o.unseen == "restoration" and has_regressor(body):
         o = replace(o, unseen="regression")
-    regressor = open_regressor(o.regressor, body) if o.unseen == "regression" else None
+    regressor = open_regressor(o.regressor, body).to(current()) if o.unseen == "regression" else None
     return Studio(o, body, networks, regressor, evidence)
 
 

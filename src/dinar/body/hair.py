@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import KDTree
 
 from .body import Body
@@ -135,6 +134,8 @@ def _texels(body: Body) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     flat = lambda up, az: np.stack([up * np.sin(np.deg2rad(az)), up * np.cos(np.deg2rad(az))], -1)  # noqa: E731
     # the middle is an edge of the half
     at = flat(d[:, 0], d[:, 1])
+    from scipy.interpolate import LinearNDInterpolator  # takes a tenth of dinar's start to import
+
     inner, outer = LinearNDInterpolator(at, a.uv[own]), KDTree(at)
 
     def place(up: np.ndarray, azimuth: np.ndarray) -> np.ndarray:

@@ -24,11 +24,13 @@ class Batch(Process):
     """Folder or address for NAME.avatar, NAME.preview.png and manifest.sqlite: what is done, and why photos failed."""
     jobs: int = 1
     """Number of photos processed at once, each in a process with --threads CPU threads (0: one)."""
+    cluster: str | None = None
+    """Ray cluster that does the work: auto (started on this machine) or its address. None: --jobs processes."""
 
 
 def run(c: Batch) -> None:
 
     if not c.photos:
         raise DinarError("expected photos: dinar batch FOLDER -o avatars")
-    if failed := batch(c.photos, c.out, c.jobs, say, c.threads or 1):
+    if failed := batch(c.photos, c.out, c.jobs, say, c.threads or 1, c.cluster):
         raise DinarError(f"{len(failed)} photos failed; {Store(c.out).at(NAME)} says why")

@@ -10,7 +10,8 @@ from ..avatar import SUFFIXES
 from ..create import CreateOptions, create
 from ..errors import DinarError
 from ..files import PICTURES, check_outputs
-from ..preview import preview, write_image
+from ..pictures import write_image
+from ..preview import preview
 from .common import Common, Flat, Output, Paths, given_files, open_body, say
 
 

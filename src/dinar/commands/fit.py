@@ -31,6 +31,8 @@ class Fit(Common):
     frames: int = 0
     size: int = 512
     """With --frames: side of the written pictures in pixels."""
+    cluster: str | None = None
+    """Ray cluster whose processes fit photos: auto (started on this machine) or its address. None: --jobs processes."""
 
 
 def run(c: Fit) -> None:
@@ -48,8 +50,8 @@ def run(c: Fit) -> None:
             report = import_people(c.photos[0], c.out, frames=c.frames, size=c.size, jobs=c.jobs,
                                    threads=c.threads or 1, body=body, progress=show)  # fmt: skip
         else:
-            report = prepare(c.photos, c.out, jobs=c.jobs, threads=c.threads or 1, masks=c.masks, each=c.each,
-                             body=body, progress=show)  # fmt: skip
+            report = prepare(c.photos, c.out, jobs=c.jobs, threads=c.threads or 1, cluster=c.cluster, masks=c.masks,
+                             each=c.each, body=body, progress=show)  # fmt: skip
     if c.frames:
         say(f"{report['fitted']} people fitted" + "".join(f"\n  {n}: {w}" for n, w in report["left_out"].items()))
     else:

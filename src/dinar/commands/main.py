@@ -1,69 +1,55 @@
-"""A command line, parsed and run."""
+"""A command line, parsed and run. Only the modules of the command that it names are imported."""
 
 from __future__ import annotations
 
+import ast
 import logging
 import typing
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-import torch
-import tyro
-
 from .. import __doc__ as about
-from ..bounds import check_options
-from ..cores import physical_cores
 from ..errors import escape
 from ..options import refuse_renamed_flags
-from . import (
-    alive,
-    animate,
-    batch,
-    create,
-    demo,
-    evaluate,
-    export,
-    fit,
-    render,
-    segment,
-    serve,
-    synthesize,
-    train,
-    turntable,
-    view,
-)
+
+NAMES = ("create", "batch", "fit", "segment", "synthesize", "train", "evaluate", "render", "turntable", "animate",
+         "alive", "export", "view", "serve", "demo")  # fmt: skip
+"""The commands: each is a module of this package, with its options (of the same name, train: by ``command``) and
+``run``."""
 
 
 def commands(words: Sequence[str]) -> dict[type, Callable[[Any], None]]:
-    """The classes that a command line is parsed into, and what runs them."""
-    return {
-        create.Create: create.run,
-        batch.Batch: batch.run,
-        fit.Fit: fit.run,
-        segment.Segment: segment.run,
-        synthesize.Synthesize: synthesize.run,
-        train.command(words): train.run,
-        evaluate.Evaluate: evaluate.run,
-        render.Render: render.run,
-        turntable.Turntable: turntable.run,
-        animate.Animate: animate.run,
-        alive.Alive: alive.run,
-        export.Export: export.run,
-        view.View: view.run,
-        serve.Serve: serve.run,
-        demo.Demo: demo.run,
-    }
+    """The classes that a command line may be parsed into, and what runs them: one if its first word is a command."""
+    found = {}
+    for name in words[:1] if words and words[0] in NAMES else NAMES:
+        module = import_module(f".{name}", __package__)
+        kind = module.command(words) if name == "train" else getattr(module, name.capitalize())
+        found[kind] = module.run
+    return found
 
 
 def run(words: Sequence[str]) -> None:
     """Run the command that the words name."""
+    if list(words) in (["--help"], ["-h"]):
+        print(overview())
+        return
+    import torch
+    import tyro
+
+    from ..bounds import check_options
+    from ..cores import physical_cores
+    from ..device import use
+
     refuse_renamed_flags(words)
     known = commands(words)
+    named = len(known) == 1
     command = tyro.cli(
-        typing.Union[tuple(known)],  # type: ignore[arg-type]  # noqa: UP007
-        prog="dinar",
-        description=f"{str(about).splitlines()[0]} `dinar COMMAND --help` lists the options of a command.",
-        args=words,
+        next(iter(known)) if named else typing.Union[tuple(known)],  # type: ignore[arg-type]  # noqa: UP007
+        prog=f"dinar {words[0]}" if named else "dinar",
+        description=None if named else introduction(),
+        args=words[1:] if named else words,
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.PositionalMetavarFromFieldName),
     )
     if getattr(getattr(command, "what", command), "verbose", False):
@@ -73,7 +59,23 @@ def run(words: Sequence[str]) -> None:
         logging.getLogger("dinar").setLevel(logging.INFO)
     check_options(command)
     torch.set_num_threads(command.threads or physical_cores())
+    use(getattr(getattr(command, "what", command), "device", "auto"))
     known[type(command)](command)
+
+
+def introduction() -> str:
+    return f"{str(about).splitlines()[0]} `dinar COMMAND --help` lists the options of a command."
+
+
+def overview() -> str:
+    """What `dinar --help` prints: the commands and the first lines of their descriptions, read without an import."""
+    lines = ["usage: dinar [-h] [--version] COMMAND ...", "", introduction(), ""]
+    for name in NAMES:
+        tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+        classes = {c.name: ast.get_docstring(c) or "" for c in tree.body if isinstance(c, ast.ClassDef)}
+        described = classes["TrainCommand" if name == "train" else name.capitalize()]
+        lines.append(f"  {name:<12}{described.splitlines()[0]}")
+    return "\n".join(lines)
 
 
 class OneLine(logging.Formatter):

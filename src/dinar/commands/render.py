@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..files import PICTURES, check_output
-from ..preview import write_image
+from ..pictures import write_image
 from ..scene import orbit
 from ..scene.textured import over, to_uint8
 from .common import Common, Output, Path1, Track, first_pose, given_files, open_avatar

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from ..device import current
 from ..files import PICTURES, check_output
 from ..synthetic.export import contact_sheet, synthesize
 from ..synthetic.source import Synthetic
@@ -45,8 +46,8 @@ class Synthesize(Process):
     """Write only one picture that shows all people from the front and the back, and no training set."""
     jobs: int = 1
     """Number of people made at once, in processes. If more than 1, each has --threads CPU threads (0: one)."""
-    device: str = "cpu"
-    """Device to render on: cpu or cuda."""
+    cluster: str | None = None
+    """Ray cluster that does the work: auto (started on this machine) or its address. None: --jobs processes."""
 
 
 def run(c: Synthesize) -> None:
@@ -55,12 +56,12 @@ def run(c: Synthesize) -> None:
     check_output(c.out, given, PICTURES if c.sheet else (), folder=not c.sheet)
     text = lambda p: None if p is None else str(p)  # noqa: E731
     source = Synthetic(c.seed, c.size, c.views, c.people, text(c.assets), text(c.motions), text(c.backgrounds),
-                       not c.plain, c.device, varied=c.varied)  # fmt: skip
+                       not c.plain, "cuda" if current().type == "cuda" else "cpu", varied=c.varied)  # fmt: skip
     with progress_bar("people") as show:
         if c.sheet:
             contact_sheet(source, c.out, c.people, progress=show)
             say(f"{c.out}: {c.people} people, front and back")
         else:
             made = synthesize(source, c.out, c.people, per_shard=c.shards, jobs=c.jobs, threads=c.threads,
-                              progress=show)  # fmt: skip
+                              cluster=c.cluster, progress=show)  # fmt: skip
             say(f"{c.out}: {made} people made, {c.people - made} were there")

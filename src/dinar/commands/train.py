@@ -50,8 +50,6 @@ class TrainStage(Process):
     """Which defaults the other options have: nano (minutes on a CPU), base (as shipped), paper (published sizes)."""
     init: Path | None = None
     """Weights to start from. compression, finetune and inpainting need RUN/weights of the stage before."""
-    device: Literal["auto", "cpu"] = "auto"
-    """Device. auto: a GPU if there is one."""
     body_path: Path | None = None
     """SMPL-X model file, for example SMPLX_NEUTRAL.npz. For data in the layout of the DINAR authors."""
     dry_run: bool = False

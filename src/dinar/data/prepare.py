@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..body import Body, load_body
+from ..cluster import run_items
 from ..errors import DinarError, explain
 from ..files import remove_stale, replaced_input, replacing
 from ..fit.fingers import fit_fingers
@@ -27,7 +28,7 @@ from ..fit.offsets import Silhouette, fit_offsets
 from ..fit.smplify import PEOPLE, fit_people
 from ..photo.image import photos_of
 from ..pictures import write_array
-from ..pool import Failure, run_pool
+from ..pool import Failure
 from ..scene import rasterize_mesh
 from ..subject import Subject, read_subject
 from ..version import __version__
@@ -47,6 +48,7 @@ def prepare(
     *,
     jobs: int = 1,
     threads: int = 1,  # of each job
+    cluster: str | None = None,  # address of a Ray cluster: its processes do the work
     masks: bool = False,  # also keep the masks, and the body widened to the clothes
     each: bool = False,  # also write one fit file a photo, for `dinar create --fit`
     body: tuple[str, Path | None] = ("anny", None),
@@ -54,6 +56,8 @@ def prepare(
 ) -> dict:
     """Fit all photos that the set lacks; returns the report, also written as json and text."""
     photos = sorted(map(Path, photos_of(sources)), key=lambda p: p.name)
+    if cluster is not None:  # whose processes have other working directories
+        photos, out = [p.absolute() for p in photos], out.absolute()
     if absent := [p for p in photos if not p.is_file()]:
         raise DinarError(f"no photo at {absent[0]}: expected image files, folders of them or .txt lists")
     outputs = [out / "fits.npz", out / "report.json", out / "report.txt"]
@@ -91,8 +95,8 @@ def prepare(
             alone.extend(([p], chunk[1].with_suffix(f".{k}.npz")) for k, p in enumerate(chunk[0]))
         progress(count, len(photos))
 
-    run_pool(work, missing, jobs=jobs, threads=threads, done=finish)
-    run_pool(work, alone, jobs=jobs, threads=threads, done=finish)
+    for part in (missing, alone):
+        run_items(work, part, jobs=jobs, threads=threads, cluster=cluster, done=finish)
     made = [part for p in (*parts, *(p for _, p in alone)) if (part := _read_part(p))]
     for _, header in made:
         left_out |= json.loads(header["left_out"])

@@ -36,8 +36,8 @@ from ..fit.fit_file import Fit
 from ..fit.smplify import fit_body
 from ..labels import LABEL
 from ..neural.arrays import face_boxes, frontality
+from ..pictures import write_image
 from ..pool import Failure, run_pool
-from ..preview import write_image
 from ..scene.textured import to_uint8
 from ..subject import read_subject
 from ..views import Params, Source, Views

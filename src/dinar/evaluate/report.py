@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 
 from ..files import replacing
-from ..pictures import open_picture
-from ..preview import write_image
+from ..pictures import open_picture, write_image
 from ..scene.textured import to_uint8
 from . import published
 from .metrics import METRICS, interval

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ..data.folder import Folder
 from ..data.frames import find_clips, import_people
+from ..device import current
 from ..errors import DinarError
 from ..files import check_output
 from ..neural.weights import Renderer, Unseen
@@ -55,15 +56,13 @@ class CompareOptions:
     """InceptionV3 with the weights of FID, for KID (TorchScript file or https address). None: a named substitute."""
     reid: str | None = None
     """FlipReID for ReID (TorchScript: file or https address). None: a substitute that the tables name."""
-    device: str = "cpu"
-    """Device of the metrics: cpu or cuda."""
 
     def __post_init__(self) -> None:
         check_choices(self)
 
     def protocol(self, task: str, data: str, systems: Sequence[System] = (), **more: Any) -> Protocol:
         return Protocol(
-            task, data, self.size, self.crop, self.background, self.erode, device=self.device,
+            task, data, self.size, self.crop, self.background, self.erode, device=str(current()),
             inception=self.inception, reid=self.reid, metrics=metric_names(self.metrics, self.inception, self.reid),
             systems=tuple((s.name, s.how) for s in systems), **more,
         )  # fmt: skip

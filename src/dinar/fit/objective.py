@@ -77,6 +77,7 @@ class Objective:
         shared_shape: bool,
         focal: float | None,  # pixels; None: of each photo
         starts: list[Start],  # B
+        device: torch.device | str = "cpu",
     ) -> None:
         self.full, self.views = body, views
         self.skeleton = body.reduced(body.keypoint_support, JOINTS)
@@ -115,6 +116,13 @@ class Objective:
         self.pose_prior, self.root_prior = self.pose.clone(), axis_angle_to_matrix(self.root)
         self.pitch_prior = self.pitch.clone()
         self.transl = torch.zeros(len(views), 3)
+        for moved in (self, self.mask_term):
+            for name, x in vars(moved).items():
+                if isinstance(x, Tensor):
+                    setattr(moved, name, x.to(device))
+        self.skeleton, self.surface = self.skeleton.to(device), self.surface.to(device)
+        self.body = self.skeleton
+        self.hinges = [(j, axis.to(device), low, high) for j, axis, low, high in self.hinges]
 
     def _limbs(self, starts: list[Start], used: list[int]) -> tuple[Tensor, Tensor]:
         """Directions of LIMBS [B, L, 3] in the first guesses and their weights [B, L]."""
@@ -188,7 +196,7 @@ class Objective:
     def _pose_terms(self) -> tuple[Tensor, Tensor, Tensor]:
         """Pose prior, joint limits, and knee bending of standing people; each [B]."""
         prior = ((self.pose - self.pose_prior).square() * self.precision).sum((1, 2))
-        limit, knees = torch.zeros(len(self.pose)), torch.zeros(len(self.pose))
+        limit, knees = self.pose.new_zeros(len(self.pose)), self.pose.new_zeros(len(self.pose))
         for k, (j, axis, low, high) in enumerate(self.hinges):
             bend = self.pose[:, j] @ axis
             usual = self.pose_prior[:, j] @ axis

@@ -71,6 +71,7 @@ def fit_body(
     betas: Tensor | None = None,  # [num_betas] a known shape, kept
     shared_shape: bool = True,  # False: the views are of different people
     focal: float | None = None,  # pixels; None: of each photo
+    device: torch.device | str = "cpu",  # a GPU takes longer for one photo, and less for many
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Fit]:
     """Fit the body to all views at once. Deterministic; uses one thread.
@@ -79,19 +80,19 @@ def fit_body(
         progress: is called with the name of each stage after it.
     """
     fits: list[Fit] = []
-    for name, found in fit_stages(body, views, betas=betas, shared_shape=shared_shape, focal=focal):
+    for name, found in fit_stages(body, views, betas=betas, shared_shape=shared_shape, focal=focal, device=device):
         progress(name)
         fits = found
     return fits
 
 
-def fit_people(body: Body, views: list[View]) -> list[Fit]:
+def fit_people(body: Body, views: list[View], device: torch.device | str = "cpu") -> list[Fit]:
     """Fit the body to photos of different people, in batches of PEOPLE that are filled up with copies: how a sum is
     rounded depends on the size of the batch, so the fit of a photo is the same bits whatever the others are."""
     fits: list[Fit] = []
     for k in range(0, len(views), PEOPLE):
         some = views[k : k + PEOPLE]
-        fits += fit_body(body, _filled(some), shared_shape=False)[: len(some)]
+        fits += fit_body(body, _filled(some), shared_shape=False, device=device)[: len(some)]
     return fits
 
 
@@ -107,16 +108,18 @@ def fit_stages(
     betas: Tensor | None = None,
     shared_shape: bool = True,
     focal: float | None = None,
+    device: torch.device | str = "cpu",
 ) -> Iterator[tuple[str, list[Fit]]]:
     """:func:`fit_body`, with the fits after each stage: "start" (the first guess), and the names of STAGES.
 
     Without any mask there is no silhouette stage.
     """
-    threads = torch.get_num_threads()
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)  # the tensors are small: a second thread only waits
+    torch.use_deterministic_algorithms(torch.device(device).type == "cuda" or strict)
     try:
-        starts = first_guesses(body, views, focal, not shared_shape and len(views) == PEOPLE)
-        problem = Objective(body, views, betas, shared_shape, focal, starts)
+        starts = first_guesses(body, views, focal, not shared_shape and len(views) == PEOPLE, device)
+        problem = Objective(body, views, betas, shared_shape, focal, starts, device)
         with torch.no_grad():
             _place(problem)
         yield "start", _results(problem)
@@ -126,9 +129,16 @@ def fit_stages(
             yield stage.name, _results(problem)
     finally:
         torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)
 
 
-def first_guesses(body: Body, views: list[View], focal: float | None = None, filled: bool = False) -> list[Start]:
+def first_guesses(
+    body: Body,
+    views: list[View],
+    focal: float | None = None,
+    filled: bool = False,
+    device: torch.device | str = "cpu",
+) -> list[Start]:
     """Of each photo the guess that explains it best after some steps, in batches of PEOPLE with ``filled``."""
     guesses: list[dict[int, Start]] = []
     for v in views:
@@ -140,9 +150,9 @@ def first_guesses(body: Body, views: list[View], focal: float | None = None, fil
     tried = [(v, s) for v, g in zip(views, guesses, strict=True) if len(g) > 1 for s in g.values()]
     if filled:
         chunks = [tried[k : k + PEOPLE] for k in range(0, len(tried), PEOPLE)]
-        losses = iter([x for c in chunks for x in _trial(body, _filled(c), focal)[: len(c)]])
+        losses = iter([x for c in chunks for x in _trial(body, _filled(c), focal, device)[: len(c)]])
     else:
-        losses = iter(_trial(body, tried, focal) if tried else [])
+        losses = iter(_trial(body, tried, focal, device) if tried else [])
     out = []
     for v, g in zip(views, guesses, strict=True):
         best = next(iter(g))
@@ -154,9 +164,9 @@ def first_guesses(body: Body, views: list[View], focal: float | None = None, fil
     return out
 
 
-def _trial(body: Body, tried: list[tuple[View, Start]], focal: float | None) -> list[float]:
+def _trial(body: Body, tried: list[tuple[View, Start]], focal: float | None, device: torch.device | str) -> list[float]:
     """The objective of each hypothesis after some steps."""
-    p = Objective(body, [v for v, _ in tried], None, False, focal, [s for _, s in tried])
+    p = Objective(body, [v for v, _ in tried], None, False, focal, [s for _, s in tried], device)
     with torch.no_grad():
         _place(p)
     for stage, steps in zip(STAGES, TRIAL, strict=False):
@@ -170,7 +180,7 @@ def _place(p: Objective) -> None:
     torso = torch.tensor([p.row[i] for i in TORSO])
     J = p.points()
     for i in range(len(p.views)):
-        x, y, w = J[i, :, :2] * torch.tensor([1.0, -1]), p.x2[i], p.weight[i, :, None]
+        x, y, w = J[i, :, :2] * p.x2.new_tensor([1, -1]), p.x2[i], p.weight[i, :, None]
         x0, y0 = (x * w).sum(0) / w.sum(), (y * w).sum(0) / w.sum()
         scale = ((x - x0) * (y - y0) * w).sum() / ((x - x0).square() * w).sum()  # pixels per metre
         scale = scale.clamp(min=LEAST_SCALE * float(p.height[i]) / LANDMARK_SPAN)
@@ -202,18 +212,19 @@ def _results(p: Objective) -> list[Fit]:
     error = (error * seen).sum(1) / seen.sum(1).clamp(min=1) * 100
     index = [p.full.joint(n) for n in p.body.joint_names]
     fits = []
-    J0 = p.full.rest_joints(p.full.coefficients(p.betas))[:, 0].expand(len(p.views), 3)
+    betas, root, joints, moved = p.betas.cpu(), p.root.cpu(), p.pose.cpu(), p.transl.cpu()
+    J0 = p.full.rest_joints(p.full.coefficients(betas))[:, 0].expand(len(p.views), 3)
     for i, v in enumerate(p.views):
         pose = relaxed_hands(p.full)
-        fitted = torch.cat([p.root[i][None], p.pose[i]])
+        fitted = torch.cat([root[i][None], joints[i]])
         for j, name, a in zip(index, p.body.joint_names, fitted, strict=True):
             if not name.endswith("1") or name.startswith("spine"):  # the knuckles are keypoints, they do not bend
                 pose[j] = a
         pitch = float(p.pitch[i])
         G = axis_angle_to_matrix(torch.tensor([-pitch, 0, 0]))  # takes the fit's frame to a world whose y is up
         pose[0] = matrix_to_axis_angle(G @ axis_angle_to_matrix(pose[0]))
-        transl = G @ (p.transl[i] + J0[i]) - J0[i]
+        transl = G @ (moved[i] + J0[i]) - J0[i]
         camera = v.camera(float(p.focal[i]), pitch)
-        b = p.betas[min(i, len(p.betas) - 1)].clone()
+        b = betas[min(i, len(betas) - 1)].clone()
         fits.append(Fit(b, pose, transl, camera, float(error[i]), v.whole))
     return fits

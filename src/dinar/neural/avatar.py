@@ -31,6 +31,13 @@ class Neural:
     size: int  # pixels a side of the pictures that the renderer was trained on
     rgb_size: int | None = None  # texels a side of the fine layer in its training; 0: it had none; None: as ``size``
 
+    def to(self, device: torch.device) -> Neural:
+        """The same on another device; itself where it is there already."""
+        if self.texture.device == device:
+            return self
+        fine = None if self.fine is None else self.fine.to(device)
+        return Neural(self.texture.to(device), fine, self.renderer.to(device), self.size, self.rgb_size)
+
     @cached_property
     def folded_renderer(self) -> nn.Module:
         """The renderer for inference: batch norms folded into convolutions, channels-last memory."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..body import Body
+from ..device import current, half
 from ..errors import DinarError
 from ..fit.fit_file import Fit
 from ..nets.channels import COLOURS, GENERATED, MASKS
@@ -101,13 +102,15 @@ def make_neural(
         DinarError: the generated channels do not fit into fp16.
     """
     o, nets, used = (options or NeuralOptions()).resolved(networks), networks.nets, []
-    device = next(nets["renderer"].parameters()).device
+    device = current()
+    networks.to(device)
+    fine = None if fine is None else fine.to(device)
     views = [as_views(body, *p, f, networks.size, offsets) for p, f in zip(photos, fits, strict=True)]
     arrays = [view_arrays(v, body, networks.size, occlusion=occlusion) for v in views]
     batches = [{k: torch.from_numpy(x).to(device) for k, x in a.items() if k != "front"} for a in arrays]
-    with torch.no_grad():
+    with torch.no_grad(), half(device):
         made = [encode(nets, b, networks.texture) for b in batches]
-    textures = torch.stack([t for t, _ in made])
+    textures = torch.stack([t.float() for t, _ in made])
     lam = torch.stack([p.lam * p.fill for _, p in made])
     partial, lam = merge(textures, lam) if len(made) > 1 else (textures[0], lam[0])
     used.append("encoder")

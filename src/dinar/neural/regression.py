@@ -15,6 +15,7 @@ import torch
 
 from ..arrays import read_json
 from ..body import Body
+from ..device import half
 from ..errors import DinarError
 from ..nets.pretrained import Network
 from ..nets.regressor import TextureRegressor
@@ -82,9 +83,11 @@ def predictor(net: Network, body: Body) -> Predict:
         to = lambda x: torch.from_numpy(np.ascontiguousarray(x, np.float32).transpose(2, 0, 1))[None]  # noqa: E731
         colour, facing = ((x * on).astype(np.float32) for x in (colour, facing))
         kinds = kinds * on[..., 0]
+        device = next(net.parameters()).device
         guess = to(rules(body, colour, facing[..., 0], None if classes is None else kinds))
         told = surface_condition(g, to(colour), to(facing), to(kinds[..., None]), guess)
-        correction, logits = net(told)
+        with half(device):
+            correction, logits = (x.float().cpu() for x in net(told.to(device)))
         out = (guess + correction).clamp(0, 1)[0].permute(1, 2, 0).numpy()
         if classes is None:
             return out

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..body import Body
+from ..device import half
 from ..nets.channels import SIZES
 from ..nets.renderer import FastRenderer, push_pull
 from ..scene import Camera, coverage, interpolate, rasterize
@@ -42,6 +43,9 @@ def render(
     it. Thus the image has the photo's resolution.
     """
     picture = np.zeros((camera.height, camera.width, 4), np.float32)
+    device = neural.texture.device
+    if device.type == "cuda":  # the mesh is rasterised there, too
+        vertices, camera = vertices.to(device), camera.to(device)
     xy, depth = camera.project(vertices)
     front = xy[depth > 0]
     if not len(front):
@@ -70,11 +74,13 @@ def render(
 
     renderer = neural.folded_renderer
     if k >= 1 or not isinstance(renderer, FastRenderer):
-        rgb, alpha = renderer(*inputs)
+        with half(device):
+            rgb, alpha = renderer(*inputs)
         out = place(rgb * alpha, alpha)
         colour, alpha = out[..., :3] / out[..., 3:].clip(MIN_ALPHA), _subtract_haze(out[..., 3:])
     else:
-        own, alpha, gate, _ = renderer.layers(*inputs)
+        with half(device):
+            own, alpha, gate, _ = (x.float() for x in renderer.layers(*inputs))
         moved = _blur((_blur(alpha - inputs[2]).abs() / MOVED).clamp(max=1))
         weight = (alpha + HAZE) / (1 + HAZE)  # of colours: positive, so that they are defined where alpha is 0
         out = place(own * weight, weight, gate * weight, _blur(alpha), moved)
@@ -115,7 +121,7 @@ class _Raster:
         self.mesh = (xy[None], depth[None], body.faces, camera.height, camera.width)
         self.device = neural.texture.device
         f = rasterize(*self.mesh)
-        uv = interpolate(f, torch.from_numpy(body.atlas.uv), body.atlas.faces)
+        uv = interpolate(f, torch.from_numpy(body.atlas.uv).to(vertices.device), body.atlas.faces)
         self.uv = uv.permute(0, 3, 1, 2).to(self.device)
         self.body_mask = f.mask[:, None].float().to(self.device)
 

@@ -39,6 +39,9 @@ class Fine:
     rgb: Tensor  # [B, 3, n, n] in [0, 1]
     known: Tensor  # [B, 1, n, n] in [0, 1]
 
+    def to(self, device: torch.device) -> Fine:
+        return Fine(self.rgb.to(device), self.known.to(device))
+
 
 def scatter(
     values: Tensor,  # [B, C, H, W]

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 
+from ..device import current
 from ..nets.surface import HINTS, SURFACE_PARTS, SurfaceNet
 from .blazepose import KEYPOINTS
 from .parser_input import SEEN, STRIDE, warp
@@ -78,11 +79,16 @@ def has_surface() -> bool:
     return (WEIGHTS / "config.json").exists()
 
 
-@cache
 def load_surface(folder: Path = WEIGHTS) -> SurfaceNet:
-    """The network, loaded once per process, with the batch norms folded into the convolutions."""
+    """The network on the device in use, with the batch norms folded into the convolutions."""
+    return _load(folder, current())
+
+
+@cache
+def _load(folder: Path, device: torch.device) -> SurfaceNet:
     net = SurfaceNet.from_pretrained(folder).fold()
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    dtype = torch.float16 if device.type == "cuda" else torch.float32
+    return net.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 @torch.inference_mode()
@@ -101,10 +107,13 @@ def surface_map(
     points = np.zeros((33, 4), np.float32) if keypoints is None else keypoints.copy()
     points[:, :2] = (points[:, :2] - 0.5) @ M[:, :2].T + M[:, 2]
     x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
-    out = net(x.contiguous(memory_format=torch.channels_last), torch.from_numpy(hints(mask, points))[None])
+    like = next(net.parameters())
+    hint = torch.from_numpy(hints(mask, points))[None].to(like)
+    out = net(x.to(like).contiguous(memory_format=torch.channels_last), hint)
     cells = np.c_[M[:, :2] / 2, (M[:, 2] - 0.5) / 2]  # a cell is the middle of 2 x 2 pixels
-    last = lambda t: t[0].movedim(-1, 0).movedim(-1, 0).contiguous().numpy()  # noqa: E731  [..., h, w] -> [h, w, ...]
-    return SurfaceMap(cells, last(out.logits.softmax(1)), last(out.points), last(out.scale), out.turn[0].numpy())
+    last = lambda t: t[0].float().cpu().movedim(-1, 0).movedim(-1, 0).contiguous().numpy()  # noqa: E731  [..., h, w] -> [h, w, ...]
+    return SurfaceMap(cells, last(out.logits.float().softmax(1)), last(out.points), last(out.scale),
+                      out.turn[0].float().cpu().numpy())  # fmt: skip
 
 
 def hints(

@@ -1,29 +1,62 @@
-"""Render a textured mesh without a network: the mesh renderer."""
+"""Render a textured mesh without a network: the mesh renderer. On CUDA in torch, else compiled by numba."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ._numba import shade_numba
 from .camera import Camera
+from .fragments import Fragments, face_index
 from .raster import rasterize_mesh
 
 
 def render_textured(
     vertices: Tensor,  # [V, 3] world, metres
-    faces: np.ndarray,  # [F, 3]
-    uv: np.ndarray,  # [T, 2] in [0, 1], v down
-    uv_faces: np.ndarray,  # [F, 3]
-    texture: np.ndarray,  # [S, S, 3] uint8 sRGB
+    faces: np.ndarray | Tensor,  # [F, 3]
+    uv: np.ndarray | Tensor,  # [T, 2] in [0, 1], v down
+    uv_faces: np.ndarray | Tensor,  # [F, 3]
+    texture: np.ndarray | Tensor,  # [S, S, 3] uint8 sRGB
     camera: Camera,
     samples: int = 2,  # subpixels a side of a pixel
 ) -> np.ndarray:
     """[H, W, 4] float32 in [0, 1], straight alpha; colours are the texture's, without lighting."""
     h, w = camera.height, camera.width
     fine = camera.resized(h * samples, w * samples)
+    if vertices.device.type == "cuda":
+        f = rasterize_mesh(vertices, faces, fine.to(vertices.device))
+        on = lambda x: torch.as_tensor(x).to(vertices.device)  # noqa: E731
+        return shade_torch(f, on(uv), on(uv_faces), on(texture), samples).cpu().numpy()
     f = rasterize_mesh(vertices, faces, fine)
-    return shade_numba(f.face[0], f.barycentrics[0], uv, uv_faces, texture, samples)
+    as_array = lambda x: x.numpy() if isinstance(x, Tensor) else x  # noqa: E731
+    return shade_numba(f.face[0], f.barycentrics[0], as_array(uv), as_array(uv_faces), as_array(texture), samples)
+
+
+def shade_torch(
+    f: Fragments,  # of one mesh, in fine pixels
+    uv: Tensor,  # [T, 2]
+    uv_faces: Tensor,  # [F, 3]
+    texture: Tensor,  # [S, S, 3] uint8
+    samples: int,
+) -> Tensor:
+    """[H, W, 4] on the fragments' device: what :func:`shade_numba` computes, every fine pixel at once."""
+    face, size = f.face[0], texture.shape[0]
+    on = (face >= 0)[..., None].float()
+    corner = face_index(uv_faces, face.device)[face.clamp(min=0).long()]  # [H, W, 3]
+    at = (f.barycentrics[0][..., None] * uv[corner]).sum(2) * size - 0.5
+    at = at.clamp(0, size - 1)
+    low = at.long()
+    high = (low + 1).clamp(max=size - 1)
+    (u, v), (x0, y0), (x1, y1) = (at - low).unsqueeze(-2).unbind(-1), low.unbind(-1), high.unbind(-1)
+    look = lambda y, x: texture[y, x].float()  # noqa: E731
+    above = look(y0, x0) * (1 - u) + look(y0, x1) * u
+    below = look(y1, x0) * (1 - u) + look(y1, x1) * u
+    colour = (above * (1 - v) + below * v) * on / 255
+    h, w = face.shape[0] // samples, face.shape[1] // samples
+    total = torch.cat([colour, on], -1).view(h, samples, w, samples, 4).sum((1, 3))
+    count = total[..., 3:]
+    return torch.cat([total[..., :3] / count.clamp(min=1), count / samples**2], -1)
 
 
 def over(rgba: np.ndarray, background: float | np.ndarray = 1.0) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import numpy as np
 
 from ..body import load_body
 from ..bounds import check_numbers
+from ..cluster import run_items
 from ..data.dressing import dressed
 from ..data.folder import start_set, write_views
 from ..data.shards import shard_path, write_shard
 from ..errors import DinarError
 from ..files import replacing
 from ..pictures import write_array
-from ..pool import Failure, run_pool
+from ..pool import Failure
 from .source import Synthetic
 
 Job = tuple[Synthetic, Path, int | None, range]
@@ -32,10 +34,12 @@ def synthesize(
     per_shard: int = 0,  # people in each tar; 0: a folder of folders
     jobs: int = 1,  # processes
     threads: int = 0,  # of each process; 0: one if there are several processes, else as they are
+    cluster: str | None = None,  # address of a Ray cluster: its processes do the work
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Write people 0 to people - 1; existing ones are kept. Returns the number of people that were generated."""
     check_numbers(people=people, jobs=jobs)
+    out = Path(os.path.abspath(out))  # the processes of a cluster have other working directories
     made = {k: v for k, v in vars(source).items() if k in {f.name for f in dataclasses.fields(source)}}
     made = {k: made[k] for k in ("seed", "views_per_person", "background", *(["varied"] if source.varied else []))}
     made |= {k: bool(getattr(source, k)) for k in ("assets", "motions", "backgrounds")}
@@ -56,7 +60,7 @@ def synthesize(
         count += 0 if isinstance(outcome, Failure) else outcome
         progress(count, total)
 
-    outcomes = run_pool(_write, work, jobs=jobs, threads=threads or int(jobs > 1), done=finish)
+    outcomes = run_items(_write, work, jobs=jobs, threads=threads or int(jobs > 1), cluster=cluster, done=finish)
     if failures := [o for o in outcomes if isinstance(o, Failure)]:
         raise DinarError(f"{total - count} of {total} people could not be made; the first reason: {failures[0].reason}")
     return count

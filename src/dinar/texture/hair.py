@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
 
 from ..labels import LABEL
 from .outliers import FACE_TEXELS, skin_colour
@@ -69,8 +70,10 @@ def blend(
     source, colour = source[::step], colour[::step]
     out = np.empty((len(query), 3), np.float32)
     for i in range(0, len(query), CHUNK):
-        d2 = ((query[i : i + CHUNK, None] - source) ** 2).sum(2)
-        w = 1 / (d2 + BLEND_REACH**2) ** 2
+        w = cdist(query[i : i + CHUNK], source, "sqeuclidean")
+        w += BLEND_REACH**2
+        w *= w
+        np.reciprocal(w, out=w)
         out[i : i + CHUNK] = (w / w.sum(1, keepdims=True)) @ colour
     return out
 

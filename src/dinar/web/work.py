@@ -21,7 +21,8 @@ from ..files import replacing
 from ..fit.fit_file import Fit
 from ..photo.image import read_photo
 from ..photo.person import UPRIGHT, Person, find_people, lean
-from ..preview import preview, write_image
+from ..pictures import write_image
+from ..preview import preview
 from ..scene import interpolate, rasterize_mesh, vertex_normals
 from ..scene.crop import crop_box, warp_crop
 from ..scene.textured import over, to_uint8

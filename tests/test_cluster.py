@@ -1,0 +1,85 @@
+"""Work on a Ray cluster of two local nodes, one of which is lost in the middle."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dinar.cluster import run_items, workers
+from dinar.errors import DinarError
+from dinar.pool import Failure
+
+COUNT = 12
+
+
+def write(item: tuple[int, Path]) -> int:
+    """A file for the item, which a second try finds; number 0 fails, and the last kills its process."""
+    i, folder = item
+    if i == 0:
+        raise DinarError("expected a person")
+    if i == COUNT - 1:
+        os._exit(1)
+    if not (folder / f"{i}.txt").exists():
+        (folder / f"{i}.begun").touch()
+        time.sleep(0.3)
+        (folder / f"{i}.txt").write_text(str(os.getpid()))
+    return i
+
+
+def test_without_a_cluster_it_is_the_pool(tmp_path: Path) -> None:
+    assert run_items(write, [(i, tmp_path) for i in (1, 2)]) == [1, 2]
+    assert workers(None, 3, 1) == 3
+
+
+def test_a_machine_without_ray_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(DinarError, match=r"pip install 'dinar\[cluster\]'"):
+        run_items(write, [], cluster="auto")
+
+
+def node() -> dict[str, int]:
+    """A node of one CPU. Its ports are given, because it waits for no more than 15 s for those that its agents find."""
+    agents = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    sockets = [socket.create_server(("", 0)) for _ in agents]
+    ports = {name: s.getsockname()[1] for name, s in zip(agents, sockets, strict=True)}
+    for s in sockets:
+        s.close()
+    return {"num_cpus": 1, **ports}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # machines that test are busy
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]))
+    cluster = Cluster(initialize_head=True, head_node_args=node() | {"include_dashboard": False})
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_lost_node_costs_nothing(cluster: Any, tmp_path: Path) -> None:
+    second = cluster.add_node(**node())
+    items, ended = [(i, tmp_path) for i in range(COUNT)], []
+
+    def done(item: tuple[int, Path], outcome: object) -> None:
+        ended.append(item[0])
+        if len(ended) == 3:
+            cluster.remove_node(second, allow_graceful=False)
+
+    outcomes = run_items(write, items, cluster=cluster.address, done=done)
+    assert sorted(ended) == list(range(COUNT))  # each once
+    assert outcomes[1:-1] == list(range(1, COUNT - 1))
+    assert isinstance(outcomes[0], Failure) and outcomes[0].reason == "expected a person"
+    assert isinstance(outcomes[-1], Failure) and "was lost 4 times" in outcomes[-1].reason
+    assert {p.name for p in tmp_path.glob("*.txt")} == {f"{i}.txt" for i in range(1, COUNT - 1)}
