@@ -6,13 +6,15 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dinar.cluster import run_items, workers
+from dinar.cluster import AHEAD, GPU_SHARE, run_items, workers
 from dinar.errors import DinarError
 from dinar.pool import Failure
 
@@ -28,7 +30,7 @@ def write(item: tuple[int, Path]) -> int:
         os._exit(1)
     if not (folder / f"{i}.txt").exists():
         (folder / f"{i}.begun").touch()
-        time.sleep(0.3)
+        time.sleep(0.1)
         (folder / f"{i}.txt").write_text(str(os.getpid()))
     return i
 
@@ -42,6 +44,53 @@ def test_a_machine_without_ray_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(DinarError, match=r"pip install 'dinar\[cluster\]'"):
         run_items(write, [], cluster="auto")
+
+
+class RayError(Exception):
+    """Ray's."""
+
+
+class InProcess:
+    """Stands for the ray module: tasks run in this process when they are waited for; those of item 3 are lost."""
+
+    exceptions = SimpleNamespace(RayError=RayError)
+
+    def __init__(self) -> None:
+        self.most = 0
+        self.options: dict[str, Any] = {}
+
+    def remote(self, work: Callable) -> Any:
+        return SimpleNamespace(options=lambda **o: SimpleNamespace(
+            remote=lambda *a: self.options.update(o) or partial(work, *a)))  # fmt: skip
+
+    def wait(self, running: list, num_returns: int) -> tuple[list, list]:
+        self.most = max(self.most, len(running))
+        return running[-num_returns:], running[:-num_returns]
+
+    def get(self, task: partial) -> Any:
+        if task.args[1][0] == 3:
+            raise RayError("the node died\n...")
+        return task()
+
+    put = staticmethod(lambda x: x)
+    is_initialized = staticmethod(lambda: True)
+    cluster_resources = staticmethod(lambda: {"CPU": 5.0, "GPU": 1.0})
+
+
+def test_tasks_of_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Outcomes are in the items' order, however they end; few wait; what is lost is that item's failure."""
+    ray = InProcess()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    ended: list[int] = []
+    outcomes = run_items(write, [(i, tmp_path) for i in range(9)], cluster="auto", threads=2,
+                         done=lambda item, _: ended.append(item[0]))  # fmt: skip
+    assert sorted(ended) == list(range(9)) and ended != sorted(ended)
+    assert [o for o in outcomes if not isinstance(o, Failure)] == [1, 2, 4, 5, 6, 7, 8]
+    refused, lost = (o for o in outcomes if isinstance(o, Failure))
+    assert refused.reason == "expected a person"
+    assert lost.reason == "its process was lost 4 times (RayError: the node died): out of memory?"
+    assert workers("auto", 1, 2) == 2 and ray.most == AHEAD * 2
+    assert (ray.options["num_cpus"], ray.options["num_gpus"], ray.options["max_retries"]) == (2, GPU_SHARE, 3)
 
 
 def node() -> dict[str, int]:
