@@ -150,10 +150,22 @@ def test_three_vrm(models: Path) -> None:
     face = {"size": [360, 360], "to": [0, height - 0.13, 0.05], "from": [0.1, height - 0.12, 0.75]}
     shots = [{"name": "t-pose", **whole}, {"name": "neutral", **face}]
     shots += [{"name": e, **face, "expression": e} for e in ("happy", "angry", "surprised", "aa", "blink")]
+    body = load_body()
+    eyes = np.unique(body.faces[body.segment == body.segment_names.index("eye_front")])
+    pupils = [
+        max(eyes[side * body.v_template[eyes, 0].numpy() > 0], key=lambda i: body.v_template[i, 2]) for side in (1, -1)
+    ]
+    corners = [int(np.flatnonzero(body.atlas.vertex == i)[0]) for i in pupils]
+    shots += [
+        {"name": f"look{k}", **face, "look": [x, height - 0.1, 1], "vertices": corners} for k, x in enumerate((0, 1))
+    ]
     found, (_, neutral, *faces) = view(models, "person.vrm", shots)
+    ahead, aside = np.array(found["positions"][-2:])
+    moved = aside - ahead
+    assert (moved[:, 0] > 0.001).all() and np.abs(moved[:, 1]).max() < 0.003  # both pupils, to the left
     assert len(found["vrm"]["bones"]) == len(found["bones"])
     assert {"happy", "blink", "oh", "jawOpen"} <= set(found["vrm"]["expressions"])
-    assert min(differ(neutral, f) for f in faces) > 0.003
+    assert min(differ(neutral, f) for f in faces[:-2]) > 0.003
 
 
 @needs_chromium

@@ -57,32 +57,39 @@ def test_face_has_the_shape_of_the_landmarks(body: Body) -> None:
         assert np.mean(after) < left * np.mean(before) and max(aside) < 1e-5
 
 
+def eyes(body: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A texture of grey skin with blue eyes [S * S, 3], the texels of the eyeballs, and which are the upper ones."""
+    t = texels(body.atlas, 256)
+    ball = body.segment[t.face] == body.segment_names.index("eye_front")
+    place = t.sample(body.v_template.numpy(), body.faces)[ball]
+    pupil = place[place[:, 2].argmax()]
+    off = np.hypot(np.abs(place[:, 0]) - np.abs(pupil[0]), place[:, 1] - pupil[1])
+    rgb = np.full((256 * 256, 3), 0.6, np.float32)
+    rgb[t.index[ball]] = np.where((off < IRIS)[:, None], (0.2, 0.3, 0.6), (0.8, 0.8, 0.8))
+    return rgb, t.index[ball], place[:, 1] > pupil[1] - 0.002
+
+
 def test_closing_lids_have_the_colour_of_skin(body: Body) -> None:
     t = texels(body.atlas, 256)
     place, growth = t.sample(body.v_template.numpy(), body.faces), lid_growth(body, t)
-    rgb = np.full((256 * 256, 3), 0.6, np.float32)
     lid = (growth > STRETCHED[1]) & (body.segment[t.face] == body.segment_names.index("skin"))
     assert 4 < lid.sum() < 200 and (place[lid, 2] > 0.08).all()
+    rgb = eyes(body)[0]
     rgb[t.index[lid]] = 0.1
     painted = with_eyes(body, rgb.reshape(256, 256, 3), np.ones((256, 256), np.float32)).reshape(-1, 3)
     assert (painted[t.index[lid]] > 0.5).all()
 
 
 def test_unseen_eyeballs_have_the_colours_of_the_seen_part(body: Body) -> None:
-    t = texels(body.atlas, 256)
-    ball = body.segment[t.face] == body.segment_names.index("eye_front")
-    place = t.sample(body.v_template.numpy(), body.faces)[ball]
-    off = np.hypot(
-        np.abs(place[:, 0]) - np.abs(place[place[:, 2].argmax(), 0]), place[:, 1] - place[place[:, 2].argmax(), 1]
-    )
-    rgb, seen = np.zeros((256 * 256, 3), np.float32), np.zeros(256 * 256, np.float32)
-    rgb[t.index[ball]] = np.where((off < IRIS)[:, None], (0.2, 0.3, 0.6), (0.8, 0.8, 0.8))
-    true, half = rgb.copy(), t.index[ball][place[:, 1] > np.median(place[:, 1])]
-    seen[half] = 1
-    rgb[t.index[ball][place[:, 1] <= np.median(place[:, 1])]] = (0.9, 0.5, 0.4)
+    true, ball, upper = eyes(body)
+    rgb, seen = true.copy(), np.zeros(len(true), np.float32)
+    seen[ball[upper]] = 1
+    rgb[ball[~upper]] = (0.9, 0.5, 0.4)
     painted = with_eyes(body, rgb.reshape(256, 256, 3), seen.reshape(256, 256)).reshape(-1, 3)
-    away = np.abs(painted - true)[t.index[ball]].max(1)
-    assert (away < 0.05).mean() > 0.9  # but the pupil
+    assert (np.abs(painted - true)[ball].max(1) < 0.05).mean() > 0.9  # but the pupil
+    glasses = np.full_like(rgb, 0.6)
+    glasses[ball] = 0.1
+    assert (with_eyes(body, glasses.reshape(256, 256, 3), seen.reshape(256, 256)).reshape(-1, 3) == glasses).all()
 
 
 def test_head_turns_to_the_landmarks(body: Body) -> None:

@@ -37,8 +37,9 @@ window.load = async () => {
 };
 
 // { size: [w, h], from: [x, y, z], to: [x, y, z], clip, time, springs: run VRM's spring bones
-//   up to this time, morphs: { name: weight }, expression, vertices: [index...] } -> the picture as a data URL, and world positions of the vertices
-window.shot = async ({ size, from, to, clip, time, springs, morphs, expression, vertices }) => {
+//   up to this time, morphs: { name: weight }, expression,
+//   look: point that a VRM's eyes look at, vertices: [index...] } -> the picture as a data URL, and world positions of the vertices
+window.shot = async ({ size, from, to, clip, time, springs, morphs, expression, look, vertices }) => {
   mixer.stopAllAction(); // back to the rest pose
   mesh.morphTargetInfluences?.fill(0);
   if (clip) {
@@ -61,6 +62,13 @@ window.shot = async ({ size, from, to, clip, time, springs, morphs, expression, 
     vrm.expressionManager.resetValues();
     vrm.expressionManager.setValue(expression, 1);
     vrm.expressionManager.update();
+  }
+  if (look) {
+    vrm.humanoid.resetNormalizedPose();
+    gltf.scene.updateMatrixWorld(true);
+    vrm.lookAt.lookAt(new THREE.Vector3(...look));
+    vrm.lookAt.update(0);
+    vrm.humanoid.update();
   }
   for (const [name, weight] of Object.entries(morphs ?? {}))
     mesh.morphTargetInfluences[mesh.morphTargetDictionary[name]] = weight;

@@ -12,8 +12,9 @@ from ..body import Body
 from .texels import Texels, texels
 
 IRIS, PUPIL = 0.0059, 0.002  # metres from the axis of the eye
-WHITE, BROWN = (0.72, 0.68, 0.66), (0.24, 0.16, 0.12)  # sRGB where the photo shows too little
-FEW = 6  # texels of the eye that the photo shows, from which their colours are used
+FEW = 6  # texels of iris and of white that the photo has to show
+# The white against the skin above the eye, and how much darker the iris is: under dark glasses neither is so.
+OPEN, DARKER = 0.5, 0.04
 BRIGHT = 0.7  # quantile of the luma of the eye's white: lashes and lids darken it
 STRETCHED = (1.2, 2.2)  # growth of a lid's faces in a blink from which they are skin, in part and wholly
 FOLD = (0.007, 0.02)  # metres above the eye's middle: skin between lid and brow, whose colour closed lids take
@@ -40,12 +41,14 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
         if not len(ball):
             continue
         pupil = place[ball[place[ball, 2].argmax()]]
-        colour[ball] = _ball(colour[ball], shown[ball], np.linalg.norm((place[ball] - pupil)[:, :2], axis=1))
         above = place[:, 1] - pupil[1]
         skin = (segment == name["skin"]) & (side * place[:, 0] > 0) & (place[:, 2] > pupil[2] - 0.03)
         fold = np.flatnonzero(skin & (above > FOLD[0]) & (above < FOLD[1]) & (growth < STRETCHED[0]))
         lid = np.flatnonzero(skin & (growth > STRETCHED[0]) & (np.abs(above) < FOLD[1]))
-        if len(fold) and len(lid):
+        off = np.linalg.norm((place[ball] - pupil)[:, :2], axis=1)
+        painted = _ball(colour[ball], shown[ball], off, colour[fold].mean()) if len(fold) and len(lid) else None
+        if painted is not None:
+            colour[ball] = painted
             w = np.exp(-(((place[lid, None, 0] - place[None, fold, 0]) / NEAR) ** 2) / 2) + 1e-9
             share = np.clip((growth[lid] - STRETCHED[0]) / (STRETCHED[1] - STRETCHED[0]), 0, 1)[:, None]
             colour[lid] += share * (LID * (w @ colour[fold]) / w.sum(1, keepdims=True) - colour[lid])
@@ -54,15 +57,20 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return out.reshape(rgb.shape)
 
 
-def _ball(colour: np.ndarray, shown: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """Colours [n, 3] of an eyeball's front, painted where not shown; ``off`` [n] metres from its axis."""
-    white, iris = np.array(WHITE), np.array(BROWN)
+def _ball(colour: np.ndarray, shown: np.ndarray, off: np.ndarray, skin: float) -> np.ndarray | None:
+    """Colours [n, 3] of an eyeball's front, painted where not shown; None: no open eye is seen.
+
+    Args:
+        off: [n] metres from the eye's axis.
+        skin: brightness of the skin above the eye.
+    """
     inner, outer = colour[shown & (off < IRIS)], colour[shown & (off >= IRIS)]
-    if len(inner) >= FEW:
-        iris = np.median(inner, 0)
-    if len(outer) >= FEW:
-        luma = outer.mean(1)
-        white = np.median(outer[luma >= np.quantile(luma, BRIGHT)], 0)
+    if min(len(inner), len(outer)) < FEW:
+        return None
+    iris, luma = np.median(inner, 0), outer.mean(1)
+    white = np.median(outer[luma >= np.quantile(luma, BRIGHT)], 0)
+    if white.mean() < max(OPEN * skin, iris.mean() + DARKER):
+        return None
     painted = np.where((off < IRIS)[:, None], np.where((off < PUPIL)[:, None], 0.3 * iris, iris), white)
     return np.where(shown[:, None], colour, painted)
 
