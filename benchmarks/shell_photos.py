@@ -41,9 +41,10 @@ def sitting(avatar: Avatar) -> torch.Tensor:
 
 def strip(avatar: Avatar, photo: np.ndarray, name: str) -> np.ndarray:
     pose, transl = retarget(load_motion("walk"), avatar.body, betas=avatar.betas)
-    step = {"pose": pose[len(pose) // 8], "transl": transl[len(pose) // 8]}
-    views = [{"azimuth": a} for a in (0, 45, 90, 180)] + [{"azimuth": a, **step} for a in (20, 110)]
-    drawn = [over(avatar.render(size=TILE, **v)) for v in (*views, {"pose": sitting(avatar), "azimuth": 30})]
+    k = len(pose) // 8
+    drawn = [over(avatar.render(size=TILE, azimuth=a)) for a in (0, 45, 90, 180)]
+    drawn += [over(avatar.render(pose[k], transl=transl[k], size=TILE, azimuth=a)) for a in (20, 110)]
+    drawn.append(over(avatar.render(sitting(avatar), size=TILE, azimuth=30)))
     out = np.ascontiguousarray(np.hstack([to_uint8(x[:, TILE // 6 : -TILE // 6]) for x in (photo, *drawn)]))
     cv2.putText(out, name, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (200, 0, 0), 1, cv2.LINE_AA)
     return out
@@ -78,8 +79,8 @@ def main() -> None:
                 print(n, e)
             print(n, flush=True)
     for page in range(0, len(names), PAGE):
-        strips = [cv2.imread(str(f)) for n in names[page : page + PAGE] if (f := a.out / f"{n}.png").exists()]
-        if strips:
+        files = [f for n in names[page : page + PAGE] if (f := a.out / f"{n}.png").exists()]
+        if strips := [x for f in files if (x := cv2.imread(str(f))) is not None]:
             cv2.imwrite(str(a.out / f"sheet{page // PAGE:02d}.png"), np.vstack(strips))
 
 
