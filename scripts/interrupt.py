@@ -176,7 +176,8 @@ def _interrupted(bench: Bench, name: str, root: Path, number: signal.Signals, wh
     problems += ended_badly(run.returncode, said, 0 if not run.returncode else 128 + number)
     now, left = finished(out), temporaries(out, root / "tmp")
     problems += [f"temporaries left: {left[:3]}"] * bool(left)
-    problems += ["a finished result is gone"] * any(now.get(n) != d for n, d in kept.items())
+    gone = [n for n, d in kept.items() if n not in now or (now[n] != d and name != "train")]  # it saves once more
+    problems += [f"finished results are gone: {gone[:3]}"] * bool(gone)
     return problems
 
 
