@@ -41,7 +41,7 @@ class TextureRegressor(Network):
     """The correction of the guess of every texel's colour, and the class that is worn there."""
 
     def __init__(
-        self, widths: Sequence[int] = (32, 64, 96, 128), groups: int = 8, size: int = 128, atlas: str = ""
+        self, widths: Sequence[int] = (32, 64, 96, 128, 160), groups: int = 8, size: int = 128, atlas: str = ""
     ) -> None:
         """Args:
         widths: channels of the levels, each half the size of the one before.
