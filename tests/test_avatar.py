@@ -112,7 +112,7 @@ def test_a_saved_fit_and_a_mask_of_ones_own(avatar: Avatar, demo_photo: Path, tm
     Image.fromarray((avatar.work.subjects[0].alpha * 255).astype(np.uint8)).save(tmp_path / "mask.png")
     again = dinar.create(demo_photo, fits=[tmp_path / "fit.npz"], masks=[tmp_path / "mask.png"], renderer="mesh")
     assert torch.equal(again.pose, avatar.pose)
-    # a cut-out has no classes, so offsets and restoration differ a little: it looks the same
+    # a cut-out has no classes, so offsets differ a little, and the back is copied from the seen side: it looks alike
     front, back = (psnr(over(again.render(size=512, azimuth=a)), over(avatar.render(size=512, azimuth=a)))
                    for a in (0, 180))  # fmt: skip
-    assert front > 30 and back > 30
+    assert front > 30 and back > 28

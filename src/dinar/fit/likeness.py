@@ -16,6 +16,7 @@ from importlib import resources
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from ..body import Body
@@ -130,31 +131,28 @@ def fit_likeness(
         return out
     row, J, gap, noise = (np.concatenate(x) for x in (rows, jacobians, gaps, noises))
     at = places[row]
-    K = _covariance(at, at)  # [n, n, 3, 3]
-    A = np.einsum("iab,ijbc,jdc->iajd", J, K, J, optimize=True).reshape(2 * len(row), -1)
+    K = np.stack(_covariance(at, at))
+    A = np.einsum("iac,jdc,cij->iajd", J, J, K, optimize=True).reshape(2 * len(row), -1)
     A += np.diag(np.repeat(noise**2, 2))
     solved = np.linalg.solve(A, gap.ravel()).reshape(-1, 2)
     pull = np.einsum("jdc,jd->jc", J, solved)  # [n, 3]
     window = body.weights[:, body.joint("head")].double().numpy()
     moved = np.flatnonzero(window > 1e-3)
-    field = np.einsum("ijbc,jc->ib", _covariance(rest[moved], at), pull, optimize=True)
+    field = np.stack([k @ pull[:, c] for c, k in enumerate(_covariance(rest[moved], at))], 1)
     out[moved] = field * window[moved, None]
     for ball in _eyeballs(body):  # they stay round
         out[ball] = out[ball].mean(0)
     return out
 
 
-def _covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[n, m, 3, 3] of the field at two sets of places: the same there and, mirrored, at the places' mirror images."""
-    M = np.array([-1.0, 1, 1])
-    squared = lambda x, y: ((x[:, None] - y[None]) ** 2).sum(2)  # noqa: E731
-    near, far = squared(a, b), squared(a, b * M)
-    own, mirrored = np.zeros_like(near), np.zeros_like(near)
+def _covariance(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+    """[n, m] for each axis, of the field at two sets of places: the same there and, mirrored, at their mirror images."""
+    own, mirrored = np.zeros((2, len(a), len(b)))
+    near, far = (cdist(a, b * m, "sqeuclidean") for m in (1, [-1, 1, 1]))
     for length, deviation, alike in KERNELS:
-        k, km = (deviation**2 * np.exp(-d / (2 * length**2)) for d in (near, far))
-        own += k
-        mirrored += (2 * alike - 1) * km
-    return own[..., None, None] * np.eye(3) + mirrored[..., None, None] * np.diag(M)
+        own += deviation**2 * np.exp(-near / (2 * length**2))
+        mirrored += (2 * alike - 1) * deviation**2 * np.exp(-far / (2 * length**2))
+    return [own - mirrored, own + mirrored, own + mirrored]
 
 
 def _projected(body: Body, fit: Fit, expression: Tensor, offsets: Tensor) -> tuple[np.ndarray, np.ndarray]:
