@@ -146,7 +146,7 @@ def fit_likeness(
 
 
 def _covariance(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
-    """[n, m] for each axis, of the field at two sets of places: the same there and, mirrored, at their mirror images."""
+    """[n, m] for each axis, of the field at two sets of places: the same there and, mirrored, at mirror images."""
     own, mirrored = np.zeros((2, len(a), len(b)))
     near, far = (cdist(a, b * m, "sqeuclidean") for m in (1, [-1, 1, 1]))
     for length, deviation, alike in KERNELS:
