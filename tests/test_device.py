@@ -45,10 +45,10 @@ def test_one_setting_that_workers_inherit(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert dinar.use("cuda:1") == torch.device("cuda:1")
-    assert use("auto") == torch.device("cuda")
+    assert use("auto") == torch.device("cpu")
     with pytest.raises(DinarError, match="there is no cuda:2 here: expected --device cpu, or cuda:0 to cuda:1"):
         use("cuda:2")
-    assert current() == torch.device("cuda")  # as it was
+    assert current() == torch.device("cpu")  # as it was
 
 
 def test_a_device_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,10 +31,10 @@ def use(name: str) -> torch.device:
 
 
 def current() -> torch.device:
-    """The device in use. ``auto`` is an NVIDIA GPU if there is one, else the CPU."""
+    """The device in use. ``auto`` is the CPU, until the code for GPUs has been measured on one (docs/speed.md)."""
     name = os.environ.get(VARIABLE, "auto")
     check_device(name)
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    return torch.device("cpu" if name == "auto" else name)
 
 
 def network_dtype(device: torch.device) -> torch.dtype:

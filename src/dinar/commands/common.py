@@ -44,7 +44,7 @@ class Process:
     threads: int = 0
     """Number of CPU threads. 0: one for each physical core."""
     device: str = "auto"
-    """Where networks and pictures are computed: auto (an NVIDIA GPU if there is one), cpu, cuda, cuda:N or mps."""
+    """Where networks and pictures are computed: auto (the CPU; training: all GPUs), cpu, cuda, cuda:N or mps."""
     debug: bool = False
     """Show the Python traceback of an error, for bug reports."""
     verbose: bool = False
