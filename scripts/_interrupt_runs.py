@@ -63,7 +63,7 @@ def make_inputs(folder: Path) -> None:
     small.save(folder / "photos/a.png")
     small.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "photos/b.png")
     for argv in (
-        ["create", str(folder / "photos/a.png"), "-o", str(folder / "me.avatar"), "--size", "64", "--no-preview"],
+        ["create", str(folder / "photos/a.png"), "-o", str(folder / "me.avatar"), "--size", "128", "--no-preview"],
         ["synthesize", "-o", str(folder / "people"), "--people", "3", "--views", "2", "--size", "64"],
     ):
         run = start(argv, folder)
