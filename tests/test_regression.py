@@ -182,6 +182,11 @@ def test_the_shipped_regressor_is_for_the_shipped_body(body: Body, monkeypatch: 
     assert has_regressor(body) and open_studio(CreateOptions(renderer="mesh"), body).regressor is not None
     plain = open_studio(CreateOptions(renderer="mesh", unseen="restoration"), body)
     assert plain.regressor is None and plain.options.unseen == "restoration"
+    odd = open_studio(CreateOptions(renderer="mesh", size=200), body)  # no multiple of the network's
+    assert odd.regressor is None and odd.options.unseen == "restoration"
+    with pytest.raises(DinarError, match="a size of a multiple of 128 texels for unseen regression, got 200"):
+        open_studio(CreateOptions(renderer="mesh", size=200, unseen="regression"), body)
+    assert open_studio(CreateOptions(renderer="mesh", size=1000), body).regressor is not None
     monkeypatch.setattr(regression, "shipped_regressor", lambda: None)
     assert not has_regressor(body)
 

@@ -20,6 +20,7 @@ from .neural.regression import has_regressor, open_regressor
 from .neural.weights import Networks, Renderer, open_networks
 from .options import check_choices
 from .photo.surface import SURFACE_BODY, has_surface
+from .texture.restore import SIZE as RESTORED
 
 TEXTURE = 1024  # texels a side of the RGB layer; a head is 65-95 px in a 512 crop, so 256 would blur faces
 
@@ -109,6 +110,11 @@ def open_studio(options: CreateOptions, body: Body | None = None) -> Studio:
     if options.unseen is None and o.unseen == "restoration" and has_regressor(body):
         o = replace(o, unseen="regression")
     regressor = open_regressor(o.regressor, body).to(current()) if o.unseen == "regression" else None
+    if regressor is not None and min(RESTORED, o.size) % (own := regressor.config["size"]):
+        if options.unseen is not None:
+            raise DinarError(f"expected a size of a multiple of {own} texels for unseen regression, got {o.size}: take "
+                             f"--unseen restoration, or --size {TEXTURE}")  # fmt: skip
+        o, regressor = replace(o, unseen="restoration"), None
     return Studio(o, body, networks, regressor, evidence)
 
 
