@@ -9,6 +9,8 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,10 @@ from dinar.cli import main
 from dinar.pool import Failure, Server
 from dinar.web import app as app_module
 from dinar.web import jobs as jobs_module
-from dinar.web import work
+from dinar.web import page, work
 from dinar.web.app import MAX_PHOTOS, web_app
 from dinar.web.jobs import Jobs, display_name
+from dinar.web.neural import neural_file
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -270,17 +273,57 @@ def test_serve_says_what_it_needs(tmp_path, monkeypatch, capsys):
     assert "pip install 'dinar[web]'" in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 
+COVERED = """(async () => {
+  while (dinar.viewer.neuralFrames < 1) await new Promise((later) => setTimeout(later, 100));
+  const { width, height, rgba } = await dinar.viewer.neuralPicture(128, 128);
+  return rgba.filter((v, i) => i % 4 === 3 && v > 128).length / 128 / 128;
+})()"""
+
+
 @needs_browser
-@pytest.mark.skipif(not os.environ.get("DINAR_MINUTES"), reason="minutes in a browser without a GPU: make test-web")
-def test_photo_to_avatar_in_chromium(demo_photo: Path, pose_network, tmp_path):
-    jobs = Jobs(tmp_path / "jobs", work.make)
+def test_the_page_draws_a_job_with_its_networks(neural_avatar: Avatar, tmp_path):
+    id, folder = 32 * "a", tmp_path / "jobs" / (32 * "a")
+    folder.mkdir(parents=True)
+    seen, picture = page.photo_view(neural_avatar, neural_avatar.work.subjects[0].rgb)
+    job = {"id": id, "name": "me", "photos": 1, "created": 1.0, "state": "done"}
+    for name, content in (("job.json", job), ("photo.json", seen)):
+        (folder / name).write_text(json.dumps(content))
+    (folder / "photo.jpg").write_bytes(page.jpeg(picture))
+    (folder / "me.glb").write_bytes(page.viewer_glb(neural_avatar))
+    (folder / "me.neural").write_bytes(neural_file(neural_avatar) or b"")
+    with serving(Jobs(tmp_path / "jobs", toy_job.work, 0)) as address:
+        found = browse(tmp_path, f"{address}#{id}", [
+            {"wait": "window.dinar"},
+            {"click": "text=Neural"},
+            {"wait": "!document.querySelector('.scene .hint').innerText.endsWith('…')"},
+            {"wait": "dinar.viewer.neuralFrames > 0"},
+            {"evaluate": "dinar.viewer.provider"},
+            {"evaluate": COVERED},
+        ], width=900, height=500)  # fmt: skip
+    assert not found["messages"] and found["results"][0] in ("wasm", "webgpu"), found
+    assert found["results"][1] > 0.02, found
+
+
+@contextmanager
+def serving(jobs: Jobs) -> Iterator[str]:
+    """The address of a server."""
     server = uvicorn.Server(uvicorn.Config(web_app(jobs), port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.05)
-    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
     try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@needs_browser
+@pytest.mark.skipif(not os.environ.get("DINAR_MINUTES"), reason="minutes in a browser without a GPU: make test-web")
+def test_photo_to_avatar_in_chromium(demo_photo: Path, pose_network, tmp_path):
+    jobs = Jobs(tmp_path / "jobs", work.make)
+    with serving(jobs) as address:
         found = browse(tmp_path, address, [
             {"wait": "document.querySelector('.drop')"},
             {"upload": "input[type=file]", "files": [str(demo_photo)]},
@@ -297,9 +340,6 @@ def test_photo_to_avatar_in_chromium(demo_photo: Path, pose_network, tmp_path):
         assert not found["messages"] and found["results"][0] == "wave"
         assert all(r.startswith(address) or r[:5] in ("data:", "blob:") for r in found["requests"])
         assert (tmp_path / "me.glb").read_bytes() == (jobs.folder / found["results"][1] / "me.glb").read_bytes()
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 @pytest.mark.parametrize("change", [{"created": "now"}, {"created": 10**400}, {"created": float("nan")},

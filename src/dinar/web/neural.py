@@ -1,7 +1,8 @@
 """The neural texture and its renderer (§3.1) as one file for the viewer, which draws with them in a worker of the page.
 
-A safetensors file beside the viewer's GLB: the network's graph, the texture, and eight skin weights of each vertex
-where a GLB has four. What the page does with them is in page/picture.js, step by step as in neural/render.py.
+A safetensors file beside the viewer's GLB: the network's graph, the texture, and the mesh that the networks know:
+with eight skin weights of each vertex where a GLB has four, and without the teeth and the closed lips of files. What
+the page does with them is in page/picture.js, step by step as in neural/render.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from ..avatar import Avatar
 from ..export.graph import renderer_graph
-from ..export.model import top_weights
+from ..export.model import build_model, top_weights
 from ..nets import renderer
 from ..nets.channels import FILL, GENERATED, SAMPLED, SMP
 from ..neural import encode, render, texture
@@ -45,8 +46,9 @@ def neural_file(avatar: Avatar, graph: bool = True) -> bytes | None:
     body = avatar.body
     joints, weights = top_weights((body.weights if body.rig is None else body.rig).cpu().numpy(), INFLUENCES)
     corner = body.atlas.vertex
+    model = build_model(body, avatar.betas, avatar.offsets, avatar.rgb, expressions=False)
     arrays: dict[str, np.ndarray] = {
-        "base": _rows(base), "joints": joints[corner], "weights": weights[corner],
+        "base": _rows(base), "positions": model.v[corner], "joints": joints[corner], "weights": weights[corner],
     }  # fmt: skip
     if graph:
         arrays["graph"] = np.frombuffer(renderer_graph(neural.renderer), np.uint8)
@@ -56,7 +58,7 @@ def neural_file(avatar: Avatar, graph: bool = True) -> bytes | None:
     if neural.fine is not None:
         arrays["fine"] = (_rows(_premultiplied(neural.fine)) * 255).round().astype(np.uint8)
     about: dict[str, Any] = CONSTANTS | {"size": neural.size, "channels": base.shape[1], "complete": complete,
-                                         "unshuffle": neural.renderer.r}  # fmt: skip
+                                         "influences": INFLUENCES, "unshuffle": neural.renderer.r}  # fmt: skip
     return safetensors.numpy.save(arrays, {"dinar": json.dumps(about, sort_keys=True)})
 
 
