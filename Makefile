@@ -84,4 +84,4 @@ web:
 	cd scripts/web && npm ci --no-audit --no-fund && npm run -s build
 	cp scripts/web/node_modules/three/LICENSE $(PAGE)/LICENSE-three.txt
 	grep -v sourceMappingURL $(ORT)/dist/ort.webgpu.bundle.min.mjs > $(PAGE)/ort.min.js
-	gzip -9nc $(ORT)/dist/ort-wasm-simd-threaded.jsep.wasm > $(PAGE)/ort.wasm.gz
+	xz -9ec $(ORT)/dist/ort-wasm-simd-threaded.jsep.wasm > $(PAGE)/ort.wasm.xz

@@ -25,7 +25,7 @@ from ..version import __version__
 from .guard import Guard
 from .jobs import Full, Jobs
 from .neural import shipped_graph
-from .page import GRAPH, MODULES, PAGE, WASM, WASM_FILE, WORKER, expression_presets, fill
+from .page import GRAPH, MODULES, PAGE, WASM, WORKER, expression_presets, fill, wasm
 from .work import FILES
 
 MAX_PHOTO = 30 << 20  # bytes
@@ -136,8 +136,7 @@ def web_app(jobs: Jobs, token: str | None = None) -> ASGIApp:
     @api.get("/page/{name}", include_in_schema=False)
     def static(name: str) -> Response:
         if name == WASM:
-            headers = {"Content-Encoding": "gzip", "Cache-Control": "no-cache"}
-            return FileResponse(PAGE / WASM_FILE, media_type="application/wasm", headers=headers)
+            return Response(wasm(), media_type="application/wasm", headers={"Cache-Control": "no-cache"})
         if name == GRAPH and (graph := shipped_graph()) is not None:
             return Response(graph, media_type="application/octet-stream")
         if name not in STATIC:

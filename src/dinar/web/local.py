@@ -24,7 +24,6 @@ class Served:
 
     kind: str  # media type
     data: bytes
-    encoding: str = "identity"
 
 
 def page_server(html: str, port: int = 0, files: dict[str, Served] | None = None) -> ThreadingHTTPServer:
@@ -37,7 +36,7 @@ def page_server(html: str, port: int = 0, files: dict[str, Served] | None = None
             found = served.get(self.path) if is_local(self.headers.get("Host", "")) else None
             file = found or missing
             self.send_response(200 if found else 404)
-            headers = {"Content-Type": file.kind, "Content-Encoding": file.encoding, "Cache-Control": "no-store"}
+            headers = {"Content-Type": file.kind, "Cache-Control": "no-store"}
             for name, value in (headers | ISOLATED).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(file.data)))

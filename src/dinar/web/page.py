@@ -6,6 +6,8 @@ import base64
 import html
 import io
 import json
+import lzma
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ PAGE = Path(__file__).parent / "page"  # sources of the pages; three.min.js is m
 MODULES = {"three": "three.min.js", **{f"dinar/{n}": n for n in ("dom.js", "layer.js", "viewer.js", "panel.js")}}
 # What the neural viewer's worker takes; the WebAssembly is compressed.
 WORKER = {n: "text/javascript" for n in ("neural.js", "picture.js", "raster.js", "resample.js", "ort.min.js")}
-WASM, WASM_FILE, GRAPH = "ort.wasm", "ort.wasm.gz", "renderer.onnx"
+WASM, WASM_FILE, GRAPH = "ort.wasm", "ort.wasm.xz", "renderer.onnx"
 MOTIONS = ("idle", "walk", "wave", "dance", "turn", "look_around")  # clips of the viewer's GLB
 AROUND = 0.12  # of the person's height: border of the picture that is compared
 HEIGHT = 1280  # largest height of that picture, pixels
@@ -60,7 +62,13 @@ def viewer_page(avatar: Avatar, name: str, photo: str | Path | None = None, neur
 def worker_files(prefix: str) -> dict[str, Served]:
     """The files that the neural viewer's worker takes, by address."""
     files = {prefix + n: Served(kind, (PAGE / n).read_bytes()) for n, kind in WORKER.items()}
-    return files | {prefix + WASM: Served("application/wasm", (PAGE / WASM_FILE).read_bytes(), "gzip")}
+    return files | {prefix + WASM: Served("application/wasm", wasm())}
+
+
+@lru_cache(maxsize=1)
+def wasm() -> bytes:
+    """ONNX Runtime Web's program, 21 MB."""
+    return lzma.decompress((PAGE / WASM_FILE).read_bytes())
 
 
 def viewer_glb(avatar: Avatar) -> bytes:
