@@ -25,8 +25,10 @@ from ..errors import DinarError
 from ..nets.presets import build
 from ..nets.regressor import TextureRegressor
 from ..neural.condition import geometry, surface_condition
+from ..neural.regression import predictor
 from ..texture import restore
 from ..texture.merge import SHARPNESS
+from ..texture.restore import Predict
 from ..texture.sample import GRAZING
 from . import presets
 from .loop import State
@@ -96,10 +98,11 @@ class RegressionStage:
         return {"loss": loss, "l1": colour, "cross_entropy": cross}
 
     def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Held-out people, most frontal view. Scalars: PSNR of unseen texels of the network, of its guess and of the
-        restoration, share of right classes; picture: input, guess, restoration, network, truth."""
+        """Held-out people, most frontal view. Scalars: PSNR of unseen texels of the network, of its guess, of the
+        restoration alone and in the network's light; share of right classes. Picture: input, guess, restoration,
+        network, truth."""
         net, g = averaged["regressor"], self.geometry.to(state.device)
-        rows, scores = [], []
+        rows, scores, light = [], [], predictor(net, self.body)  # type: ignore[arg-type]
         for i in range(len(self.validation)):
             x = task(self.validation, i, int(self.validation.front[i].argmax()))
             batch = {k: torch.from_numpy(a)[None].to(state.device) for k, a in x.items()}
@@ -113,9 +116,11 @@ class RegressionStage:
             if len(self.rules) <= i:
                 self.rules.append(torch.from_numpy(self._restored(x)).to(out))
             rule = self.rules[i]
+            lit = torch.from_numpy(self._restored(x, light)).to(out)
             scores.append({"psnr": psnr(out, batch, hidden), "classes": float(right.sum() / n),
                            "psnr_guess": psnr(guess, batch, hidden),
-                           "psnr_restoration": psnr(rule, batch, hidden)})  # fmt: skip
+                           "psnr_restoration": psnr(rule, batch, hidden),
+                           "psnr_light": psnr(lit, batch, hidden)})  # fmt: skip
             if len(rows) < SHOWN:
                 seen = (batch["lam"] > 0).float()
                 whole = torch.where(seen > 0, batch["rgb"], out)
@@ -127,9 +132,10 @@ class RegressionStage:
         picture = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)  # type: ignore[call-overload]
         return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}, {"validation": picture}
 
-    def _restored(self, x: dict[str, np.ndarray]) -> np.ndarray:
+    def _restored(self, x: dict[str, np.ndarray], light: Predict | None = None) -> np.ndarray:
         """[1, 3, S, S]: :func:`dinar.texture.restore` of a task."""
-        out = restore(self.body, x["rgb"].transpose(1, 2, 0), x["lam"][0], x["worn"][0].astype(np.uint8))
+        worn = x["worn"][0].astype(np.uint8)
+        out = restore(self.body, x["rgb"].transpose(1, 2, 0), x["lam"][0], worn, light=light)
         return out.transpose(2, 0, 1)[None]
 
     def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
