@@ -154,6 +154,7 @@ def test_bone_names() -> None:
         "unity": ["Hips", "LeftLittleIntermediate", "RightShoulder", "tail"],
         "unreal": ["pelvis", "pinky_02_l", "clavicle_r", "tail"],
         "mixamo": ["mixamorig:Hips", "mixamorig:LeftHandPinky2", "mixamorig:RightShoulder", "tail"],
+        "talkinghead": ["Hips", "LeftHandPinky2", "RightShoulder", "tail"],
         "three": ["hips", "leftLittleIntermediate", "rightShoulder", "tail"],
         "vrm": ["hips", "leftLittleIntermediate", "rightShoulder", "tail"],
     }

@@ -1,5 +1,6 @@
 // node view.mjs REQUEST.json: load a model in a headless Chromium and take pictures; prints what it found as JSON.
-// REQUEST: { model: path, chromium: path, shots: [{ file, ...see shot() in viewer.js }] }
+// REQUEST: { model: path, chromium: path, page: viewer.html or talker.html, files: { name: path },
+//            shots: [{ file, ...see shot() of the page }] }
 import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname, extname, join, normalize } from 'node:path';
@@ -12,7 +13,8 @@ const types = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/ja
 
 const server = createServer((req, res) => {
   const name = normalize(decodeURIComponent(req.url.split('?')[0]));
-  const file = name === '/model' ? request.model : join(here, name === '/' ? 'viewer.html' : name);
+  const given = { model: request.model, ...request.files }[name.slice(1)];
+  const file = given ?? join(here, name === '/' ? request.page ?? 'viewer.html' : name);
   createReadStream(file)
     .on('error', () => res.writeHead(404).end())
     .once('open', () => res.writeHead(200, { 'content-type': types[extname(file)] ?? 'application/octet-stream' }))
@@ -24,7 +26,7 @@ const browser = await chromium.launch({
   executablePath: request.chromium,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
+    '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--autoplay-policy=no-user-gesture-required'],
 });
 try {
   const page = await browser.newPage();
@@ -36,13 +38,14 @@ try {
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   await page.waitForFunction('window.shot');
   const info = await page.evaluate('load()');
-  const positions = [];
+  const positions = [], weights = [];
   for (const shot of request.shots) {
     const r = await page.evaluate((s) => window.shot(s), shot);
     writeFileSync(shot.file, Buffer.from(r.image.split(',')[1], 'base64'));
     positions.push(r.positions);
+    weights.push(r.weights);
   }
-  console.log(JSON.stringify({ ...info, messages, positions }));
+  console.log(JSON.stringify({ ...info, messages, positions, weights }));
 } finally {
   await browser.close();
   server.close();

@@ -59,12 +59,14 @@ def write_glb(
         mesh["weights"] = [0.0] * len(model.targets)
         mesh["extras"] = {"targetNames": list(model.targets)}
 
-    # Nodes: the bones, then the armature, then the mesh (a root, as glTF advises for skins).
+    # Nodes: the bones, then the armature, then the mesh (mostly a root, as glTF advises for skins).
     B, scale = len(model.bones), model.profile.glb_scale
     nodes = _bone_nodes(model)
     armature: dict[str, Any] = {"name": "Armature", "children": [b for b, p in enumerate(model.parents) if p < 0]}
     if scale != 1:
         armature["scale"] = [1 / scale] * 3
+    if model.profile.inside:
+        armature["children"].append(B + 1)
     nodes += [armature, {"name": model.name, "mesh": 0, "skin": 0}]
     world = model.rest.copy()
     world[:, :3, :3] /= scale
@@ -75,7 +77,7 @@ def write_glb(
         skin["skeleton"] = B
     glb.json |= {
         "scene": 0,
-        "scenes": [{"name": model.name, "nodes": [B, B + 1]}],
+        "scenes": [{"name": model.name, "nodes": [B] if model.profile.inside else [B, B + 1]}],
         "nodes": nodes,
         "meshes": [mesh],
         "skins": [skin],

@@ -1,7 +1,8 @@
 """What each program expects of a file: bone names, rest pose, bone axes, units and the up axis.
 
 Names are those of the joints of SMPL-X, translated. Sources: Unity's ``HumanBodyBones``, Unreal's mannequin, Mixamo's
-X Bot, Rigify's human, the VRM 1.0 specification.
+X Bot, Rigify's human, the VRM 1.0 specification; the browser player TalkingHead, which takes X Bot's names without the
+prefix.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 from ..errors import DinarError
 
 Pose = Literal["rest", "t"]
-Program = Literal["blender", "unity", "unreal", "mixamo", "three", "vrm"]
+Program = Literal["blender", "unity", "unreal", "mixamo", "talkinghead", "three", "vrm"]
 
 _VRM = {
     "pelvis": "hips", "spine1": "spine", "spine2": "chest", "spine3": "upperChest", "neck": "neck", "head": "head",
@@ -72,6 +73,7 @@ class Profile:
     scale: float = 100.0  # units to a metre in FBX
     glb_scale: float = 1.0  # units to a metre of bones in GLB; the mesh and the scene are in metres always
     z_up: bool = False  # in FBX; GLB is y up always
+    inside: bool = False  # the mesh is in the armature, where glTF advises a root beside it
 
 
 PROFILES: dict[str, Profile] = {
@@ -82,6 +84,8 @@ PROFILES: dict[str, Profile] = {
     "mixamo": Profile(_named({n: f"mixamorig:{b}" for n, b in _MIXAMO.items()},
                              lambda s, n: n.replace(":", f":{s.capitalize()}")),
                       (".fbx", ".glb"), "t", "mixamo", ends=True, glb_scale=100.0),
+    "talkinghead": Profile(_named(_MIXAMO, lambda s, n: s.capitalize() + n), (".glb",), "t", "mixamo", ends=True,
+                           inside=True),
     "three": Profile(_named(_VRM, lambda s, n: s + n), (".glb",), "rest"),
     "vrm": Profile(_named(_VRM, lambda s, n: s + n), (".vrm",), "t"),
 }  # fmt: skip

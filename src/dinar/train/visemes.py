@@ -34,6 +34,7 @@ FRAMES = 256  # of a sample: 2.6 s
 CUT, CUT_BANDS = 0.4, (18, 40)  # share of the samples without high bands, as codecs leave them out; the first of these
 TILT, NOISE = 0.3, (-3.0, -1.0)  # of log10 power: random walk over the bands; level of noise under the voice's
 LIPS = VISEMES.index("PP")
+WARP, PACE = 0.12, 0.2  # most logarithm of the factor of all formants, and of the speed
 SMOOTHED = 0.05  # of the labels
 SHOWN = 100  # sentences between lines of progress
 
@@ -59,11 +60,18 @@ class VisemeStage:
         }
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """A part of a sentence through another microphone: tilted spectrum, noise, louder or softer."""
+        """A part of a sentence by another throat, faster or slower, through another microphone: shifted formants,
+        tilted spectrum, noise, louder or softer."""
         a, b = self.train[int(rng.integers(len(self.train)))]
-        first = int(rng.integers(a, max(a + 1, b - FRAMES + 1)))
-        x = self.said["mel"][first : min(b, first + FRAMES)].astype(np.float32)
-        y = self.said["viseme"][first : min(b, first + FRAMES)].astype(np.int64)
+        speed = float(np.exp(rng.uniform(-PACE, PACE)))
+        first = int(rng.integers(a, max(a + 1, b - int(FRAMES * speed) + 1)))
+        at = first + np.arange(min(FRAMES, int((b - first) / speed))) * speed
+        x = self.said["mel"][at.astype(int)].astype(np.float32)
+        y = self.said["viseme"][at.astype(int)].astype(np.int64)
+        moved = np.minimum(np.arange(BANDS) * np.exp(rng.uniform(-WARP, WARP)), BANDS - 1)
+        low = np.minimum(moved.astype(int), BANDS - 2)
+        part = (moved - low).astype(np.float32)
+        x[:, :-1] = x[:, low] * (1 - part) + x[:, low + 1] * part
         tilt = np.cumsum(rng.normal(0, TILT / np.sqrt(BANDS), BANDS))
         noise = rng.uniform(*NOISE) + rng.normal(0, 0.3, BANDS)
         bands = x[:, :-1] + tilt - tilt.mean()
