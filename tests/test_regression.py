@@ -13,7 +13,8 @@ import torch
 from dinar.body import Body
 from dinar.cli import main
 from dinar.create import CreateOptions
-from dinar.data.textures import sampled_textures, shown, view_textures
+from dinar.data.textures import HIDDEN, parts, sampled_textures, shown, view_textures
+from dinar.data.textures import INPUTS as HOLED
 from dinar.errors import DinarError
 from dinar.labels import LABEL
 from dinar.nets.presets import build
@@ -27,7 +28,7 @@ from dinar.texture.restore import _in_light, _with_detail, rules
 from dinar.texture.surface import opposite, surface
 from dinar.texture.texels import texels
 from dinar.train.presets import PRESETS
-from dinar.train.regression import RegressionStage, part, task
+from dinar.train.regression import RegressionStage, task
 from test_data import person
 from test_stages import Few
 
@@ -91,11 +92,28 @@ def test_textures_are_sampled_once_and_grow(source: Few, body: Body, tmp_path: P
     assert 0.7 < np.mean(parsed) < 0.95  # the others have no parse
 
 
+def test_inputs_of_a_single_photo_hide_parts_of_it(body: Body, tmp_path: Path) -> None:
+    photos = sampled_textures(Few(body, 2, 1), body, S, tmp_path)
+    assert photos.rgb.shape[:2] == (2, HOLED) and np.array_equal(photos.rgb[:, 0], photos.rgb[:, 1])
+    hidden, s = parts(body, S), surface(body, S)
+    face = hidden[:, s.texels.inside][:, s.face_centre].mean(1)
+    assert face[0] > 0.8 and face[len(hidden) // 2] < 0.2  # front and back
+    taken = set()
+    for view in range(HOLED):
+        x = task(photos, 0, view)
+        seen, whole = x["lam"] > 0, x["known"] > 0
+        assert np.array_equal(x["truth"] * whole, task(photos, 0, 0)["truth"] * whole) and (whole >= seen).all()
+        away = [k for k in range(len(hidden)) if not seen[0, hidden[k]].any()]
+        assert away and HIDDEN[0] / 2 < 1 - seen.sum() / whole.sum()
+        taken.add(tuple(away))
+    assert len(taken) > 1
+
+
 def test_the_stage_learns(source: Few, body: Body, tmp_path: Path) -> None:
     """Its first guess is all that it knows before; after a few steps it is nearer to the truth."""
     sets = sampled_textures(source, body, S, tmp_path)
     c = dataclasses.replace(PRESETS["regression"]["nano"], texture=S, lr=3e-3)
-    stage = RegressionStage(c, body, [sets], [1.0], part(sets, slice(1)))
+    stage = RegressionStage(c, body, [sets], [1.0], {"few": sets.people(slice(1))})
     from accelerate import Accelerator
 
     from dinar.train.loop import State

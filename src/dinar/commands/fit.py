@@ -23,7 +23,7 @@ class Fit(Common):
     jobs: int = 1
     """Number of photos or videos fitted at once, each in a process with --threads CPU threads (0: one)."""
     masks: bool = False
-    """Also write masks and the offsets from body to clothes, so that training need not compute them. Photos only."""
+    """Also write masks, labels and the offsets from body to clothes, which training needs. Photos only."""
     each: bool = False
     """Also write OUT/each/NAME.npz for every photo, as input of `dinar create --fit`. Photos only."""
     # Number of frames to fit in each video or folder of frames. A video shows one person, whose body shape is shared by

@@ -6,7 +6,7 @@ A photo set is a folder made by ``dinar fit`` (:mod:`.prepare`)::
     report.json   photos that were left out with reasons, and the distribution of errors (report.txt: as text)
     masks/        NAME.png, [H, W] 8 bit, the person's alpha at working size (with --masks)
     offsets/      NAME.npy, [V, 3] float16 metres at rest: the body widened to the clothes (with --masks)
-    labels/       NAME.png, [H, W] 8 bit, index into labels.CLASSES (optional)
+    labels/       NAME.png, [H, W] 8 bit, index into labels.CLASSES (with --masks)
     each/         NAME.npz, what ``dinar create --fit`` takes (with --each)
 """
 

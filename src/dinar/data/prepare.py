@@ -34,7 +34,7 @@ from ..subject import Subject, read_subject
 from ..version import __version__
 from .photos import VERSION, PhotoFits, merge_fits, read_fits
 
-_EXTRAS = {"masks": ".png", "offsets": ".npy", "each": ".npz"}  # folders of the set, and what they hold
+_EXTRAS = {"masks": ".png", "offsets": ".npy", "labels": ".png", "each": ".npz"}  # folders of the set
 _PART = re.compile(r"[0-9a-f]{16}(\.\d+)?\.npz")  # rows of some photos, until the run ends
 CHUNK = PEOPLE  # photos
 
@@ -49,7 +49,7 @@ def prepare(
     jobs: int = 1,
     threads: int = 1,  # of each job
     cluster: str | None = None,  # address of a Ray cluster: its processes do the work
-    masks: bool = False,  # also keep the masks, and the body widened to the clothes
+    masks: bool = False,  # also keep the masks, what is worn, and the body widened to the clothes
     each: bool = False,  # also write one fit file a photo, for `dinar create --fit`
     body: tuple[str, Path | None] = ("anny", None),
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -64,7 +64,7 @@ def prepare(
     outputs += [out / kind / f"{p.stem}{suffix}" for kind, suffix in _EXTRAS.items() for p in photos]
     if lost := replaced_input(outputs, [*photos, *sources]):
         raise DinarError(f"cannot write {lost}: it is an input. Give another folder")
-    kept = [out / name for name in (("masks", "offsets") if masks else ()) + (("each",) if each else ())]
+    kept = [out / name for name in (("masks", "offsets", "labels") if masks else ()) + (("each",) if each else ())]
     for folder in (out, out / "parts", *kept):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -203,6 +203,9 @@ def fit_chunk(
             D = fit_offsets(model, f.betas, [silhouette])
             with replacing(masks.parent / "offsets" / f"{p.stem}.npy") as temporary, temporary.open("wb") as file:
                 np.save(file, D.astype(np.float16))
+            if s.labels is not None:
+                with replacing(masks.parent / "labels" / f"{p.stem}.png") as temporary:
+                    write_array(temporary, s.labels.astype(np.uint8))
         if each:
             f.save(each / f"{p.stem}.npz")
     part.parent.mkdir(exist_ok=True)  # another run may have removed it

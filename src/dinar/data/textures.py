@@ -1,14 +1,19 @@
 """Textures of the views of people: sampled once, kept in files that training reads without memory.
 
+People of a single photo have several inputs, in each of which another part of what the photo shows is hidden: networks
+learn the colours of photos, although nobody is photographed from all sides.
+
 A set is a folder with ``textures.json`` and five arrays of P people with V views: ``rgb.npy`` and ``rules.npy``
 [P, V, S, S, 3], ``lam.npy`` and ``worn.npy`` [P, V, S, S] uint8, and ``front.npy`` [P, V] float32.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +27,10 @@ from ..files import replacing
 from ..labels import CLASSES
 from ..neural.arrays import view_arrays
 from ..neural.texture import sample, scatter
+from ..scene import vertex_normals
 from ..texture.restore import rules
 from ..texture.sample import GRAZING
+from ..texture.surface import surface
 from ..views import Source, Views
 from .dressing import dressed
 
@@ -31,6 +38,9 @@ FILE = "textures.json"
 VERSION = 3  # of what the arrays hold
 LIMIT = (GRAZING, 0.45)  # range of λ up to which texels of an input are not seen
 NO_PARSE = 0.15  # share of inputs without classes
+INPUTS = 4  # of a single photo
+DIRECTIONS, FACING = 16, 0.3  # hidden: what faces one of these horizontal directions, by the cosine
+HIDDEN = (0.15, 0.7)  # share of the seen texels that are hidden
 
 
 @dataclass(frozen=True)
@@ -42,9 +52,27 @@ class TextureSet:
     worn: np.ndarray  # [P, V, S, S] uint8 of labels.CLASSES; 0: no parse, or not seen
     rules: np.ndarray  # [P, V, S, S, 3] uint8 texture.restore.rules of what :func:`shown` leaves of each view
     front: np.ndarray  # [P, V] float32 in [-1, 1], frontality of the view; -inf: no such view
+    parts: np.ndarray | None = None  # :func:`parts` if the views are inputs of a single photo
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+    def people(self, rows: slice) -> TextureSet:
+        """Some people of the set."""
+        names = ("rgb", "lam", "worn", "rules", "front")
+        return dataclasses.replace(self, **{n: getattr(self, n)[rows] for n in names})
+
+
+@lru_cache(maxsize=2)
+def parts(body: Body, size: int) -> np.ndarray:
+    """[DIRECTIONS, S, S] bool: the texels of the rest body that face each direction."""
+    s = surface(body, size)
+    angle = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
+    normal = s.texels.sample(vertex_normals(body.v_template.cpu(), body.faces).numpy(), body.faces)
+    facing = np.stack([np.sin(angle), 0 * angle, np.cos(angle)], 1) @ normal.T > FACING
+    out = np.zeros((DIRECTIONS, size * size), bool)
+    out[:, s.texels.index] = facing
+    return out.reshape(DIRECTIONS, size, size)
 
 
 def shown(
@@ -52,12 +80,20 @@ def shown(
     worn: np.ndarray,  # [S, S]
     person: int,
     view: int,
+    parts: np.ndarray | None = None,  # [K, S, S] bool; one of them is hidden
 ) -> tuple[np.ndarray, np.ndarray]:
     """λ and classes of a view as an input of training: texels up to a random λ are not seen, as where a fit is off, and
     some views have no parse. The same view is always the same."""
     rng = np.random.default_rng([person, view])
     lam = np.where(lam > rng.uniform(*LIMIT), lam, 0).astype(np.float32)
-    return lam, worn * (lam > 0) * (rng.random() >= NO_PARSE)
+    parsed = rng.random() >= NO_PARSE
+    if parts is not None:
+        for k in rng.permutation(len(parts)):
+            share = (parts[k] & (lam > 0)).sum() / max((lam > 0).sum(), 1)
+            if HIDDEN[0] <= share <= HIDDEN[1]:
+                lam = np.where(parts[k], 0, lam).astype(np.float32)
+                break
+    return lam, worn * (lam > 0) * parsed
 
 
 def view_textures(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
@@ -91,17 +127,19 @@ def sampled_textures(
         raise DinarError("expected a set of people, got an endless source or an empty one: make one with dinar "
                          "synthesize")  # fmt: skip
     views = source.num_views(0)
+    hidden = parts(body, size) if views == 1 else None
+    views = INPUTS if views == 1 else views
     about = {"size": size, "views": views, "atlas": body.atlas.hash, "version": VERSION}
     shapes = {"rgb": (n, views, size, size, 3), "lam": (n, views, size, size), "worn": (n, views, size, size),
               "rules": (n, views, size, size, 3), "front": (n, views)}  # fmt: skip
     arrays, done = _open(folder, shapes, about)
     for i in range(done, n):
         v = source.views(i).to("cpu")
-        k = min(views, len(v))
-        for name, a in view_textures(dressed(v.select(range(k)), body), body, size).items():
+        k = views if hidden is not None else min(views, len(v))
+        for name, a in view_textures(dressed(v.select(range(min(k, len(v)))), body), body, size).items():
             arrays[name][i, :k] = a
         for j in range(k):
-            lam, worn = shown(arrays["lam"][i, j] / np.float32(255), arrays["worn"][i, j], i, j)
+            lam, worn = shown(arrays["lam"][i, j] / np.float32(255), arrays["worn"][i, j], i, j, hidden)
             rgb = np.where(lam[..., None] > 0, arrays["rgb"][i, j] / np.float32(255), 0)
             guess = rules(body, rgb, lam, worn if worn.any() else None)
             arrays["rules"][i, j] = (guess.clip(0, 1) * 255).round()
@@ -110,7 +148,7 @@ def sampled_textures(
                 a.flush()
             _write(folder, about | {"people": i + 1})
         progress(i + 1, n)
-    return TextureSet(**arrays)
+    return TextureSet(**arrays, parts=hidden)
 
 
 def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tuple[dict[str, np.memmap], int]:

@@ -131,8 +131,10 @@ class RegressionOptions:
     seen: float = 0.1
     # Loss weight of the classes' cross-entropy.
     classes: float = 0.02
-    # Number of people kept for validation. With several sets, all people of the first one are kept.
+    # Number of people of a single set that are kept for validation.
     holdout: int = 30
+    # Of several sets, the number of first ones that are only validated on.
+    validation: int = 1
 
 
 @dataclass

@@ -3,8 +3,9 @@
     dinar synthesize -o people --people 1000 --views 6 --size 256 --seed 11 --plain --assets DIR --motions DIR
     dinar train regression --data people --run runs/regression
 
-The input is the texture of one view, the truth the texture merged from all views (eq. 5). Textures are sampled once,
-into RUN/textures. The last ``holdout`` people of the first set are validated on; with several sets, all of the first.
+The input is the texture of one view, the truth the texture merged from all views (eq. 5); of a set of photos, the input
+is the photo's texture without what faces a random direction. Textures are sampled once, into RUN/textures. The last
+``holdout`` people of a single set are validated on; of several sets, the first ones (``validation``).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class RegressionStage:
         body: Body,
         sets: Sequence[TextureSet],  # people to train on
         weights: Sequence[float],  # relative sampling rate of each set
-        validation: TextureSet,
+        validation: dict[str, TextureSet],  # by name
         start: Path | None = None,  # folder of a regressor to start from
     ) -> None:
         self.c, self.body, self.sets, self.validation = c, body, list(sets), validation
@@ -65,7 +66,7 @@ class RegressionStage:
         self.modules: dict[str, nn.Module] = {"regressor": net.train()}
         adam = torch.optim.AdamW(net.parameters(), c.lr, betas=(0.9, 0.99), weight_decay=c.weight_decay)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"regressor": adam}
-        self.rules: list[Tensor] = []  # validation people restored without a network [1, 3, S, S], at the first show
+        self.rules: dict[tuple[str, int], Tensor] = {}  # validation people restored without a network [1, 3, S, S]
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         k = min(int((rng.random() >= self.share).sum()), len(self.sets) - 1)
@@ -98,13 +99,22 @@ class RegressionStage:
         return {"loss": loss, "l1": colour, "cross_entropy": cross}
 
     def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Held-out people, most frontal view. Scalars: PSNR of unseen texels of the network, of its guess, of the
-        restoration alone and in the network's light; share of right classes. Picture: input, guess, restoration,
-        network, truth."""
-        net, g = averaged["regressor"], self.geometry.to(state.device)
-        rows, scores, light = [], [], predictor(net, self.body)  # type: ignore[arg-type]
-        for i in range(len(self.validation)):
-            x = task(self.validation, i, int(self.validation.front[i].argmax()))
+        """Held-out people of every validation set, most frontal view. Scalars: PSNR of unseen texels of the network, of
+        its guess, of the restoration alone, in the network's light and with its colours; share of right classes.
+        Picture: input, guess, restoration, network, truth."""
+        numbers, pictures = {}, {}
+        for i, (name, people) in enumerate(self.validation.items()):
+            found, picture = self._show(averaged["regressor"], name, people, state)
+            ending = f"_{name}" if i else ""
+            numbers |= {k + ending: v for k, v in found.items()}
+            pictures |= {f"validation{ending}": picture} if len(people) else {}
+        return numbers, pictures
+
+    def _show(self, net: nn.Module, name: str, people: TextureSet, state: State) -> tuple[dict[str, float], np.ndarray]:
+        g = self.geometry.to(state.device)
+        rows, scores, network = [], [], predictor(net, self.body)  # type: ignore[arg-type]
+        for i in range(len(people)):
+            x = task(people, i, int(people.front[i].argmax()))
             batch = {k: torch.from_numpy(a)[None].to(state.device) for k, a in x.items()}
             guess = batch["guess"]
             told = surface_condition(g, batch["rgb"], batch["lam"], batch["worn"], guess)
@@ -113,29 +123,31 @@ class RegressionStage:
             out = (guess + correction).clamp(0, 1)
             right = (logits.argmax(1, keepdim=True) + 1 == batch["worn_truth"]) * hidden * (batch["worn_truth"] > 0)
             n = (hidden * (batch["worn_truth"] > 0)).sum().clamp(min=1)
-            if len(self.rules) <= i:
-                self.rules.append(torch.from_numpy(self._restored(x)).to(out))
-            rule = self.rules[i]
-            lit = torch.from_numpy(self._restored(x, light)).to(out)
+            if (name, i) not in self.rules:
+                self.rules[name, i] = torch.from_numpy(self._restored(x)).to(out)
+            rule = self.rules[name, i]
+            lit, coloured = (torch.from_numpy(self._restored(x, **use)).to(out)
+                             for use in ({"light": network}, {"predict": network}))  # fmt: skip
             scores.append({"psnr": psnr(out, batch, hidden), "classes": float(right.sum() / n),
                            "psnr_guess": psnr(guess, batch, hidden),
                            "psnr_restoration": psnr(rule, batch, hidden),
-                           "psnr_light": psnr(lit, batch, hidden)})  # fmt: skip
+                           "psnr_light": psnr(lit, batch, hidden),
+                           "psnr_colours": psnr(coloured, batch, hidden)})  # fmt: skip
             if len(rows) < SHOWN:
                 seen = (batch["lam"] > 0).float()
                 whole = torch.where(seen > 0, batch["rgb"], out)
                 tiles = (batch["rgb"] * seen, guess, rule, whole, batch["truth"] * batch["known"])
                 rows.append(torch.cat([t[0] for t in tiles], 2))
         if not scores:
-            return {}, {}
+            return {}, np.zeros((0, 0, 3), np.uint8)
         picture = (torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
         picture = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)  # type: ignore[call-overload]
-        return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}, {"validation": picture}
+        return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}, picture
 
-    def _restored(self, x: dict[str, np.ndarray], light: Predict | None = None) -> np.ndarray:
+    def _restored(self, x: dict[str, np.ndarray], **use: Predict) -> np.ndarray:
         """[1, 3, S, S]: :func:`dinar.texture.restore` of a task."""
         worn = x["worn"][0].astype(np.uint8)
-        out = restore(self.body, x["rgb"].transpose(1, 2, 0), x["lam"][0], worn, light=light)
+        out = restore(self.body, x["rgb"].transpose(1, 2, 0), x["lam"][0], worn if worn.any() else None, **use)
         return out.transpose(2, 0, 1)[None]
 
     def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
@@ -170,7 +182,7 @@ def task(s: TextureSet, person: int, view: int) -> dict[str, np.ndarray]:
     truth = (rgbs * weight[..., None]).sum(0)
     best = lams.argmax(0)
     worn_truth = np.take_along_axis(np.asarray(s.worn[person]), best[None], 0)[0]
-    lam, worn = shown(lams[view], s.worn[person, view], person, view)
+    lam, worn = shown(lams[view], s.worn[person, view], person, view, s.parts)
     floats = {"guess": (s.rules[person, view] / np.float32(255)).transpose(2, 0, 1),
               "rgb": (rgbs[view] * (lam > 0)[..., None]).transpose(2, 0, 1), "lam": lam[None],
               "worn": worn[None], "truth": truth.transpose(2, 0, 1),
@@ -209,13 +221,15 @@ def train(
         folder = run / "textures" / f"{i}_{Path(name).name}"
         sets.append(sampled_textures(source, body, c.texture, folder, progress=lambda d, t, n=name: told(str(n), d, t)))
     if len(sets) > 1:
-        validation, sets = sets[0], sets[1:]
+        if c.validation >= len(sets):
+            raise DinarError(f"expected more --data sets than --validation {c.validation}, got {len(sets)}")
+        validation = {f"set{i}": s for i, s in enumerate(sets[: c.validation])}
+        sets = sets[c.validation :]
     else:
         n = len(sets[0]) - c.holdout
         if n < 1:
             raise DinarError(f"{data[0]}: expected more people than are held out ({c.holdout}), got {len(sets[0])}")
-        validation, sets = (part(sets[0], rows) for rows in (slice(n, None), slice(0, n)))
-        sets = [sets]
+        validation, sets = {"held_out": sets[0].people(slice(n, None))}, [sets[0].people(slice(0, n))]
     weights = list(weights) or [float(len(s)) for s in sets]
     if len(weights) != len(sets):
         raise DinarError(f"expected as many --weights as sets that train, {len(sets)}, got {len(weights)}")
@@ -223,8 +237,3 @@ def train(
     config = {"stage": "regression", "data": [str(d) for d in data], "weights": weights, "init": str(init or "")}
     config |= dataclasses.asdict(c)
     return loop(stage, c.loop, run, config, cpu=cpu, dry_run=dry_run)
-
-
-def part(s: TextureSet, rows: slice) -> TextureSet:
-    """Some people of a set."""
-    return TextureSet(*(getattr(s, f.name)[rows] for f in dataclasses.fields(s)))
