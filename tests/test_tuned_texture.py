@@ -16,7 +16,9 @@ from dinar.body.regions import regions
 from dinar.labels import LABEL
 from dinar.scene import Fragments, interpolate, orbit, rasterize, vertex_normals
 from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
+from dinar.texture.fold import fold
 from dinar.texture.occlusion import occlusion_outlines
+from dinar.texture.surface import surface
 
 SIZE = 256
 
@@ -165,6 +167,21 @@ def restored(body: Body, rest) -> SimpleNamespace:
 def test_an_open_coat_is_closed_behind(restored) -> None:
     r = restored
     assert (np.abs(r.out[r.back] - RED).max(1) < 0.2).mean() > 0.98
+
+
+def test_the_hem_of_a_long_coat_is_level_behind(body: Body, rest) -> None:
+    """In front one leg is covered down to the knee, the other at its outer side only and less far."""
+    s = surface(body, SIZE)
+    x, y, _ = s.x.T
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(x), LABEL["lower"], np.uint8)
+    hip, knee = (float(body.j_template[body.joint(f"left_{n}"), 1]) for n in ("hip", "knee"))
+    worn[(x < 0) & (y > knee)] = worn[(x > 0.13) & (y > (hip + knee) / 2)] = LABEL["outer"]
+    behind, done = np.zeros(len(x), np.uint8), np.zeros(len(x), bool)
+    fold(s, "leg", np.zeros_like(s.x), lam, worn, np.zeros_like(s.x), behind, done)
+    for side in (-1, 1):
+        coat = behind[rest.leg & (x * side > 0) & (behind > 0) & (y > knee + 0.05)]
+        legs = behind[rest.leg & (x * side > 0) & (behind > 0) & (y < knee - 0.05)]
+        assert (coat == LABEL["outer"]).all() and (legs == LABEL["lower"]).all() and len(coat) > 100 < len(legs)
 
 
 def test_nothing_of_a_bag_comes_on_the_back(restored) -> None:

@@ -31,7 +31,7 @@ TWIN = 0.06  # metres added to the distance of sources on the other limb
 # Votes of a seen texel for its class behind, at the same height; other classes have none.
 VOTE = {"skin": 0.5, "accessory": 0.5, "upper": 1.0, "outer": 1.0, "lower": 1.0, "skirt": 1.0, "legwear": 1.0,
         "shoes": 1.0}  # fmt: skip
-OPEN = 3.0  # vote of "outer" on the torso: a coat that is open in front is closed behind
+OPEN = 3.0  # vote of "outer": a coat that is open in front is closed behind
 CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 INNER = 0.2  # weight of votes from texels too far inside to be sources
 OTHER = 0.5  # weight of votes from the other limb of a pair
@@ -213,16 +213,19 @@ def _class_behind(
     seen = _along(seen + OTHER * seen[::-1] * (len(sides) > 1), HEM)
     total = seen.sum(2)
     sure = np.minimum(1, total / np.maximum(np.median(total, 1, keepdims=True), 1e-12))
-    votes = seen * [OPEN if n == "outer" and len(sides) == 1 else VOTE[n] for n in names]
+    votes = seen * [OPEN if n == "outer" else VOTE[n] for n in names]
     votes *= (sure / np.maximum(votes.sum(2), 1e-30))[..., None]
     number, out = np.array([LABEL[n] for n in names], np.uint8), np.zeros(len(row), np.uint8)
+    chosen = number[np.stack([few_changes(v, CHANGE) for v in votes])]
+    coat = np.flatnonzero((chosen == LABEL["outer"]).any(0))  # its hem is level behind: that of the longer side
+    if coat.size and kind == "torso":  # rows count up; a coat reaches from its hem to the neck, and covers shirts
+        chosen[:, coat[0] :] = LABEL["outer"]
+        chosen[np.isin(chosen, [LABEL["upper"], LABEL["accessory"]])] = LABEL["outer"]
+    if coat.size and kind == "leg":  # rows count down
+        chosen[:, : coat[-1] + 1] = LABEL["outer"]
     for k, part in enumerate(sides):
-        chosen = number[few_changes(votes[k], CHANGE)]
-        if len(sides) == 1 and (coat := np.flatnonzero(chosen == LABEL["outer"])).size:
-            chosen[coat[0] :] = LABEL["outer"]  # a coat reaches from its hem to the neck, and covers shirts
-            chosen[np.isin(chosen, [LABEL["upper"], LABEL["accessory"]])] = LABEL["outer"]
         own = s.part == part
-        out[own] = chosen[row[own]]
+        out[own] = chosen[k][row[own]]
     return out
 
 
