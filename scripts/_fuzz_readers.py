@@ -2,58 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import pickle
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import cv2
-import imageio.v3 as iio
-import numpy as np
-import torch
-from PIL import Image
-
-from dinar.avatar import Avatar
-from dinar.body import load_body
-from dinar.body.readers import load_motion
-from dinar.body.shells import Shell, wear
-from dinar.body.skeleton import PARENT, SMPLX
-from dinar.body.smplx import load_smplx
+import _fuzz_inputs as inputs
+import _fuzz_sets as sets
+from _fuzz_inputs import Values, picture
 from dinar.data.ccp import read_ccp_labels
-from dinar.data.folder import start_set, write_views
-from dinar.data.frames import read_frames
-from dinar.data.parsing import ParsingSet
-from dinar.data.photos import PhotoFits, load_fits
-from dinar.data.shards import open_set, write_shard
-from dinar.evaluate.people import read_record
-from dinar.export.profiles import Program
-from dinar.fit.fit_file import Fit, load_fit
-from dinar.fit.view import View, photo_camera
-from dinar.labels import CONVENTIONS
-from dinar.nets.regressor import TextureRegressor
-from dinar.neural.regression import open_regressor, predictor
-from dinar.neural.weights import open_networks
-from dinar.photo.image import read_photo
 from dinar.photo.keypoint_files import load_keypoints
 from dinar.photo.mask import load_mask
 from dinar.photo.parsing import read_label_map
-from dinar.scene import Camera, orbit
-from dinar.synthetic.base.makehuman import read_asset
-from dinar.views import Params, Views
-from dinar.web.jobs import Job, Jobs
-from dinar.web.page import photo_view
-
-EXPORTS: tuple[tuple[str, Program | None], ...] = (
-    (".glb", "three"), (".fbx", "unity"), (".usdz", None), (".vrm", "vrm"), (".glb", "blender"),
-    (".fbx", "unreal"),
-)  # fmt: skip
-Values = Iterator[Any]  # arrays and tensors that a reader returned, to be checked
 
 
 @dataclass(frozen=True)
@@ -64,500 +23,65 @@ class Reader:
     read: Callable[[Path], Values]
 
 
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
-# --- pictures -------------------------------------------------------------------------------------------------------
-
-
-def picture(suffix: str, **options: Any) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        path = folder / f"photo{suffix}"
-        smooth = cv2.resize(rng().integers(0, 255, (8, 6, 3), np.uint8), (144, 192))
-        Image.fromarray(smooth).save(path, **options)
-        return path
-
-    return make
-
-
-def photo(path: Path) -> Values:
-    p = read_photo(path)
-    yield p.rgb
-    yield p.alpha
-
-
-def grey(folder: Path) -> Path:
-    path = folder / "mask.png"
-    mask = np.zeros((192, 144), np.uint8)
-    mask[30:160, 40:100] = 255
-    Image.fromarray(mask).save(path)
-    return path
-
-
-def label_map(folder: Path) -> Path:
-    path = folder / "labels.png"
-    Image.fromarray(rng().integers(0, 14, (192, 144)).astype(np.uint8)).save(path)
-    return path
-
-
-def ccp(folder: Path) -> Path:
-    (folder / "ccp" / "labels").mkdir(parents=True)
-    (folder / "ccp" / "label_names.txt").write_text("\n".join(theirs for theirs, _ in CONVENTIONS["ccp"]))
-    Image.fromarray(rng().integers(0, 58, (96, 72)).astype(np.uint8)).save(folder / "ccp" / "labels" / "0001.png")
-    return folder / "ccp"
-
-
-# --- keypoints and motions ------------------------------------------------------------------------------------------
-
-
-def keypoints_json(folder: Path) -> Path:
-    points = np.c_[rng().uniform(20, 180, (25, 2)), np.ones(25)]
-    path = folder / "keypoints.json"
-    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().round(2).tolist()}]}))
-    return path
-
-
-def keypoints_npz(folder: Path) -> Path:
-    path = folder / "keypoints.npz"
-    np.savez(path, keypoints=np.c_[rng().uniform(20, 180, (33, 3)), np.ones(33)])
-    return path
-
-
-def amass(folder: Path) -> Path:
-    path = folder / "motion.npz"
-    poses, trans = rng().normal(0, 0.2, (12, 156)), rng().normal(0, 0.1, (12, 3))
-    np.savez(path, poses=poses, trans=trans, betas=np.zeros(16), mocap_framerate=np.array(60.0))
-    return path
-
-
-def motion_npy(folder: Path) -> Path:
-    path = folder / "motion.npy"
-    np.save(path, rng().normal(0, 0.2, (12, 72)).astype(np.float32))
-    return path
-
-
-def motion_pickle(folder: Path) -> Path:
-    path = folder / "motion.pkl"
-    content = {
-        "global_orient": np.zeros((1, 3)),
-        "body_pose": rng().normal(0, 0.2, (1, 63)),
-        "betas": np.zeros((1, 10)),
-    }
-    path.write_bytes(pickle.dumps(content))
-    return path
-
-
-TREE: dict[str, tuple[tuple[int, int, int], tuple[str, ...]]] = {
-    "Hips": ((0, 0, 0), ("LeftUpLeg", "RightUpLeg", "Spine")), "LeftUpLeg": ((9, -5, 0), ("LeftLeg",)),
-    "LeftLeg": ((0, -40, 0), ("LeftFoot",)), "LeftFoot": ((0, -40, 0), ()), "RightUpLeg": ((-9, -5, 0), ("RightLeg",)),
-    "RightLeg": ((0, -40, 0), ("RightFoot",)), "RightFoot": ((0, -40, 0), ()),
-    "Spine": ((0, 40, 0), ("Neck", "LeftArm", "RightArm")), "Neck": ((0, 12, 0), ("Head",)), "Head": ((0, 9, 0), ()),
-    "LeftArm": ((18, 5, 0), ("LeftForeArm",)), "LeftForeArm": ((28, 0, 0), ("LeftHand",)), "LeftHand": ((25, 0, 0), ()),
-    "RightArm": ((-18, 5, 0), ("RightForeArm",)), "RightForeArm": ((-28, 0, 0), ("RightHand",)),
-    "RightHand": ((-25, 0, 0), ()),
-}  # fmt: skip
-
-
-def _joint(name: str, depth: int) -> str:
-    pad, (offset, children) = "  " * depth, TREE[name]
-    channels = "6 Xposition Yposition Zposition" if not depth else "3"
-    text = f"{pad}{'JOINT' if depth else 'ROOT'} {name}\n{pad}{{\n{pad}  OFFSET {offset[0]} {offset[1]} {offset[2]}\n"
-    text += f"{pad}  CHANNELS {channels} Zrotation Xrotation Yrotation\n"
-    text += "".join(_joint(c, depth + 1) for c in children)
-    text += "" if children else f"{pad}  End Site\n{pad}  {{\n{pad}    OFFSET 0 -9 0\n{pad}  }}\n"
-    return text + f"{pad}}}\n"
-
-
-def bvh(folder: Path) -> Path:
-    path = folder / "motion.bvh"
-    rows = rng().normal(0, 10, (3, 3 + 3 * len(TREE))).round(3)
-    text = f"HIERARCHY\n{_joint('Hips', 0)}MOTION\nFrames: 3\nFrame Time: 0.0333333\n"
-    path.write_text(text + "\n".join(" ".join(map(str, row)) for row in rows) + "\n")
-    return path
-
-
-def deepmimic(folder: Path) -> Path:
-    path = folder / "motion.txt"
-    frames = rng().normal(0, 0.3, (5, 44))
-    frames[:, 0] = 1 / 30
-    for a in (4, 8, 12, 16, 21, 25, 30, 35, 39):  # unit quaternions
-        frames[:, a] += 2
-        frames[:, a : a + 4] /= np.linalg.norm(frames[:, a : a + 4], axis=1, keepdims=True)
-    path.write_text(json.dumps({"Loop": "wrap", "Frames": frames.tolist()}))
-    return path
-
-
-def face_csv(folder: Path) -> Path:
-    """Of Live Link Face."""
-    path = folder / "face.csv"
-    names = [n[:1].upper() + n[1:] for n in load_body().expression_names]
-    rows = [f"00:00:0{i}:00.000,{len(names)}," + ",".join(f"{x:.3f}" for x in row) for i, row in enumerate(_face())]
-    path.write_text(",".join(("Timecode", "BlendShapeCount", *names)) + "\n" + "\n".join(rows) + "\n")
-    return path
-
-
-def face_json(folder: Path) -> Path:
-    """Of Audio2Face."""
-    path = folder / "face.json"
-    names = list(load_body().expression_names)
-    path.write_text(json.dumps({"exportFps": 30.0, "facsNames": names, "weightMat": _face()}))
-    return path
-
-
-def _face() -> list[list[float]]:
-    return rng().uniform(0, 1, (4, len(load_body().expression_names))).round(3).tolist()
-
-
-def motion(path: Path) -> Values:
-    m = load_motion(path)
-    for f in dataclasses.fields(m):
-        value = getattr(m, f.name)
-        yield from value.values() if isinstance(value, dict) else [value]
-
-
-# --- bodies, fits and avatars ---------------------------------------------------------------------------------------
-
-
-def smplx(folder: Path) -> Path:
-    r, V, F, J = rng(), 140, 60, len(SMPLX)
-    weights, regressor = r.random((V, J)) ** 8, r.random((J, V)) ** 4
-    parents = np.array([4294967295] + [SMPLX.index(PARENT[n]) for n in SMPLX[1:]], np.uint32)
-    path = folder / "SMPLX_RANDOM.npz"
-    np.savez(path, v_template=r.normal(size=(V, 3)), f=r.integers(0, V, (F, 3)).astype(np.uint32),
-             shapedirs=r.normal(size=(V, 3, 20)) * 0.02, posedirs=r.normal(size=(V, 3, 9 * (J - 1))) * 0.01,
-             J_regressor=regressor / regressor.sum(1, keepdims=True), weights=weights / weights.sum(1, keepdims=True),
-             kintree_table=np.stack([parents, np.arange(J, dtype=np.uint32)]), vt=r.random((3 * F, 2)),
-             ft=np.arange(3 * F).reshape(F, 3).astype(np.uint32), hands_meanl=np.zeros(45))  # fmt: skip
-    return path
-
-
-def smplx_body(path: Path) -> Values:
-    body = load_smplx(path)
-    yield body.v_template
-    yield body(torch.zeros(1, body.num_betas), torch.zeros(1, body.num_joints, 3)).vertices
-
-
-def _parameters() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Camera]:
-    body = load_body()
-    pose = torch.from_numpy(rng().normal(0, 0.1, (body.num_joints, 3))).float()
-    return torch.zeros(body.num_betas), pose, torch.tensor([0.0, 0, -3]), photo_camera(192, 144)
-
-
-def fit(folder: Path) -> Path:
-    betas, pose, transl, camera = _parameters()
-    Fit(betas, pose, transl, camera, 0.5).save(folder / "fit.npz")
-    return folder / "fit.npz"
-
-
-def one_fit(path: Path) -> Values:
-    view = View(np.zeros((33, 4)), None, np.zeros((192, 144), bool), 192, 144)
-    f = load_fit(path, load_body(), view)
-    yield from (f.betas, f.pose, f.transl, f.camera.K, f.camera.T_cam_world)
-
-
-def photo_set(folder: Path) -> Path:
-    betas, pose, transl, _ = _parameters()
-    M = 3
-    row = lambda x: np.stack([x.numpy()] * M)  # noqa: E731
-    PhotoFits(np.array(["a.jpg", "b.jpg", "c.jpg"]), np.full((M, 2), 192, np.int32), row(betas), row(pose), row(transl),
-              np.full(M, 200.0), rng().uniform(0, 190, (M, 33, 4)), np.zeros((M, 33, 3)),
-              np.tile([9.0, 9, 99, 190], (M, 1)), np.ones(M),
-              np.ones(M), np.ones(M), np.ones((M, 2), np.int32)).save(folder / "fits.npz")  # fmt: skip
-    return folder / "fits.npz"
-
-
-def many_fits(path: Path) -> Values:
-    table = load_fits(path)
-    for i in range(len(table)):
-        f = table.fit(i)
-        yield from (f.betas, f.pose, f.transl, f.camera.K)
-    yield from (table.box, table.keypoints)
-
-
-def _avatar() -> Avatar:
-    body = load_body()
-    betas, pose, transl, camera = _parameters()
-    texture = rng().integers(0, 255, (64, 64, 3)).astype(np.uint8)
-    seen = np.full((64, 64), 200, np.uint8)
-    return Avatar(
-        body, betas, torch.zeros(body.num_vertices, 3), texture, seen, pose, transl, camera, {"photos": ["a"]}
-    )
-
-
-def avatar(folder: Path) -> Path:
-    _avatar().save(folder / "me.avatar")
-    return folder / "me.avatar"
-
-
-def neural_avatar(folder: Path) -> Path:
-    from dinar.nets.presets import PRESETS
-    from dinar.neural.avatar import Neural
-
-    torch.manual_seed(0)
-    kind, config = PRESETS["nano"]["renderer"]
-    neural = Neural(torch.rand(1, 21, 32, 32), None, kind(**config).eval(), 64)
-    _avatar().replace(neural=neural).save(folder / "me.avatar")
-    return folder / "me.avatar"
-
-
-def dressed_avatar(folder: Path) -> Path:
-    """Of one who wears a skirt."""
-    plain = _avatar()
-    body = wear(plain.body, (Shell("skirt", -0.5),))
-    plain.replace(body=body, offsets=torch.zeros(body.num_vertices, 3)).save(folder / "me.avatar")
-    return folder / "me.avatar"
-
-
-def exported(path: Path) -> Values:
-    """One of the exports, chosen by the file's length."""
-    suffix, program = EXPORTS[path.stat().st_size % len(EXPORTS)]
-    a = Avatar.load(path)
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / f"me{suffix}"
-        a.export(out, ["idle"], program=program)
-        data = out.read_bytes()
-    yield len(data)
-    if suffix == ".glb":  # what its json says
-        yield from _numbers(json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")]))
-
-
-def _numbers(x: Any) -> Values:
-    if isinstance(x, (dict, list)):
-        for v in x.values() if isinstance(x, dict) else x:
-            yield from _numbers(v)
-    elif isinstance(x, (int, float)):
-        yield x
-
-
-def page(path: Path) -> Values:
-    """The page of `dinar view`, with the photo of :func:`_parameters`' camera."""
-    a = Avatar.load(path)
-    seen, picture = photo_view(a, np.zeros((192, 144, 3), np.uint8))
-    yield from (np.array(seen["K"]), np.array(seen["T_cam_world"]), np.array(seen["hips"]), picture)
-    yield json.dumps(a.meta, allow_nan=False)
-
-
-def any_avatar(path: Path) -> Values:
-    a = Avatar.load(path)
-    yield from (a.betas, a.offsets, a.pose, a.transl, a.camera.K, a.camera.T_cam_world)
-    v = a.vertices()
-    yield v
-    yield a.render(camera=orbit(v, 0, height=48, width=48))
-    yield np.array([a.camera.height, a.camera.width])
-
-
-def weights(folder: Path) -> Path:
-    from dinar.nets.presets import build
-    from dinar.neural.weights import save_networks
-
-    torch.manual_seed(0)
-    names = ("encoder", "generator", "renderer")
-    save_networks(folder / "weights", {n: build("nano", n) for n in names}, 64, atlas=load_body().atlas.hash)
-    return folder / "weights"
-
-
-def networks(path: Path) -> Values:
-    found = open_networks(path, "neural", load_body().atlas.hash)
-    assert found is not None
-    yield np.array([found.size, found.texture])
-    for net in found.nets.values():
-        yield from net.state_dict().values()
-
-
-def regressor(folder: Path) -> Path:
-    torch.manual_seed(0)
-    net = TextureRegressor(widths=(8, 16), groups=4, size=32, atlas=load_body().atlas.hash)
-    net.save_pretrained(folder / "regressor")
-    return folder / "regressor"
-
-
-def one_regressor(path: Path) -> Values:
-    net = open_regressor(path, load_body())
-    yield net.config["size"]
-    yield from net.state_dict().values()
-    seen = np.zeros((128, 128, 1), np.float32)
-    seen[:64] = 0.5
-    yield predictor(net, load_body())(np.full((128, 128, 3), 0.5, np.float32), seen, None)
-
-
-# --- sets -----------------------------------------------------------------------------------------------------------
-
-
-def _views(name: str) -> Views:
-    betas, pose, transl, camera = _parameters()
-    small = camera.resized(32, 32)
-    picture = torch.from_numpy(rng().integers(0, 255, (2, 32, 32, 3)).astype(np.uint8))
-    params = Params(betas, pose.expand(2, -1, -1).clone(), transl.expand(2, -1).clone())
-    alpha = torch.full((2, 32, 32), 255, dtype=torch.uint8)
-    depth = torch.full((2, 32, 32), 3.0)
-    return Views(picture, alpha, small.K.expand(2, 3, 3).clone(), small.T_cam_world.expand(2, 4, 4).clone(), params,
-                 depth=depth, body="anny", name=name).check()  # fmt: skip
-
-
-def folder_set(folder: Path) -> Path:
-    start_set(folder / "set", "anny", (32, 32))
-    write_views(folder / "set", _views("p"))
-    return folder / "set"
-
-
-def shards(folder: Path) -> Path:
-    start_set(folder / "set", "anny", (32, 32), layout="shards", per_shard=2)
-    write_shard(folder / "set", 0, [_views("p"), _views("q")])
-    return folder / "set"
-
-
-def people(path: Path) -> Values:
-    source = open_set(path)
-    for i in range(min(3, source.num_people)):
-        v = source.views(i)
-        yield from (v.rgb, v.alpha, v.K, v.T_cam_world, v.params.betas, v.params.pose, v.params.transl, v.depth)
-
-
-def parsing_set(folder: Path) -> Path:
-    out = folder / "parsing"
-    for part in ("rgb", "labels"):
-        (out / part).mkdir(parents=True)
-    np.savez(
-        out / "keypoints.npz", names=np.array(["a"]), keypoints=rng().uniform(0, 60, (1, 33, 4)).astype(np.float32)
-    )
-    Image.fromarray(rng().integers(0, 255, (64, 48, 3)).astype(np.uint8)).save(out / "rgb" / "a.png")
-    Image.fromarray(rng().integers(0, 13, (64, 48)).astype(np.uint8)).save(out / "labels" / "a.png")
-    return out
-
-
-def parsed(path: Path) -> Values:
-    data = ParsingSet(path)
-    for i in range(min(2, len(data))):
-        s = data[i]
-        yield from (s.rgb, s.labels, s.keypoints)
-
-
-def video(suffix: str) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        path = folder / f"clip{suffix}"
-        frames = rng().integers(0, 255, (8, 64, 48, 3)).astype(np.uint8)
-        iio.imwrite(path, frames, plugin="FFMPEG", fps=8)
-        return path
-
-    return make
-
-
-def frames(path: Path) -> Values:
-    with tempfile.TemporaryDirectory() as scratch:
-        for _, file in read_frames(path, 3, Path(scratch)):
-            yield np.asarray(Image.open(file))
-
-
-def asset(folder: Path) -> Path:
-    out = folder / "asset"
-    out.mkdir()
-    (out / "tee.obj").write_text("vt 0 0\nvt 1 0\nvt 0 1\ng tee\nf 1/1 2/2 3/3\n")
-    (out / "tee.mhclo").write_text("# tee\nx_scale 1 2 1.0\ny_scale 3 4 1.0\nz_scale 5 6 1.0\nverts 0\n7\n8\n9\n"
-                                   "delete_verts\n3 - 5\n")  # fmt: skip
-    return out
-
-
-def one_asset(path: Path) -> Values:
-    a = read_asset(path / "tee.mhclo")
-    yield from (a.weight, a.offset, a.uv)
-
-
-def record(folder: Path) -> Path:
-    path = folder / "000000.json"
-    path.write_text(json.dumps({"person": "a", "rows": [{"group": "back", "PSNR": 20.0}], "skipped": {}, "made": {}}))
-    return path
-
-
-def one_record(path: Path) -> Values:
-    yield len(read_record(path)["rows"])
-
-
-def jobs(folder: Path) -> Path:
-    """A folder of `dinar serve`."""
-    job = Job("0123456789abcdef" * 2, "me", 1, 1.7e9, "choose", None, [{"person": 1, "box": [0.1, 0.2, 0.3, 0.9]}])
-    (folder / "web" / job.id).mkdir(parents=True)
-    (folder / "web" / job.id / "job.json").write_text(json.dumps(dataclasses.asdict(job)))
-    return folder / "web"
-
-
-def served(path: Path) -> Values:
-    """What the server says about the jobs that it finds."""
-    found = Jobs(path, dict, processes=0)
-    for id in sorted(p.name for p in path.iterdir()):
-        about = found.get(id)
-        if about is not None:
-            yield from (about["created"] / 1e3, about["photos"], about["share"])
-            yield len(json.dumps(about, allow_nan=False))
-            yield from (p["person"] for p in about["people"])
-    yield len(list(path.iterdir()))
-
-
-# --- training -------------------------------------------------------------------------------------------------------
-
-
-@cache
-def _state() -> Any:
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from dinar.train.loop import _prepare
-    from toy_stage import LOOP, Toy
-
-    return _prepare(Toy(), LOOP, True)[1]
-
-
-def checkpoint(folder: Path) -> Path:
-    from dinar.train.loop import save
-
-    save(_state(), folder / "checkpoint.pt", {"steps": 1})
-    return folder / "checkpoint.pt"
-
-
-def restored(path: Path) -> Values:
-    from dinar.train.loop import restore
-
-    state = _state()
-    restore(state, path)
-    yield np.array([state.step])
-    for m in state.stage.modules.values():
-        yield from m.state_dict().values()
+def keypoints(path: Path) -> Values:
+    for k in load_keypoints(path, shape=(192, 144)):
+        yield k.keypoints
 
 
 READERS: dict[str, Reader] = {
-    "photo jpg": Reader(picture(".jpg", quality=90), photo),
-    "photo png": Reader(picture(".png"), photo),
-    "photo webp": Reader(picture(".webp"), photo),
-    "photo tiff": Reader(picture(".tiff", compression="tiff_lzw"), photo),
-    "photo gif": Reader(picture(".gif"), photo),
-    "photo avif": Reader(picture(".avif"), photo),
-    "photo bmp": Reader(picture(".bmp"), photo),
-    "mask": Reader(grey, lambda p: iter([load_mask(p, (192, 144, 3))])),
-    "label map": Reader(label_map, lambda p: iter([read_label_map(p, (192, 144, 3), "dinar")])),
-    "Clothing Co-Parsing": Reader(ccp, lambda p: iter([read_ccp_labels(p / "labels" / "0001.png")])),
-    "keypoints json": Reader(keypoints_json, lambda p: (k.keypoints for k in load_keypoints(p))),
-    "keypoints npz": Reader(keypoints_npz, lambda p: (k.keypoints for k in load_keypoints(p))),
-    "motion npz": Reader(amass, motion),
-    "motion npy": Reader(motion_npy, motion),
-    "motion pkl": Reader(motion_pickle, motion),
-    "motion bvh": Reader(bvh, motion),
-    "motion txt": Reader(deepmimic, motion),
-    "face csv": Reader(face_csv, motion),
-    "face json": Reader(face_json, motion),
-    "SMPL-X": Reader(smplx, smplx_body),
-    "fit": Reader(fit, one_fit),
-    "photo set": Reader(photo_set, many_fits),
-    "avatar": Reader(avatar, any_avatar),
-    "neural avatar": Reader(neural_avatar, any_avatar),
-    "avatar with a skirt": Reader(dressed_avatar, any_avatar),
-    "export of an avatar": Reader(dressed_avatar, exported),
-    "page of an avatar": Reader(avatar, page),
-    "regressor": Reader(regressor, one_regressor),
-    "weights": Reader(weights, networks),
-    "multi-view folder": Reader(folder_set, people),
-    "shards": Reader(shards, people),
-    "parsing set": Reader(parsing_set, parsed),
-    "video mp4": Reader(video(".mp4"), frames),
-    "MakeHuman asset": Reader(asset, one_asset),
-    "evaluation record": Reader(record, one_record),
-    "jobs of serve": Reader(jobs, served),
-    "checkpoint": Reader(checkpoint, restored),
+    "photo jpg": Reader(picture(".jpg", quality=90), inputs.photo),
+    "photo jpg with data": Reader(inputs.telling_picture, inputs.photo),
+    "photo png": Reader(picture(".png"), inputs.photo),
+    "photo webp": Reader(picture(".webp"), inputs.photo),
+    "photo tiff": Reader(picture(".tiff", compression="tiff_lzw"), inputs.photo),
+    "photo gif": Reader(picture(".gif"), inputs.photo),
+    "photo avif": Reader(picture(".avif"), inputs.photo),
+    "photo bmp": Reader(picture(".bmp"), inputs.photo),
+    "photo ppm": Reader(picture(".ppm"), inputs.photo),
+    "list of photos": Reader(sets.photo_list, sets.listed),
+    "mask": Reader(inputs.grey, lambda p: iter([load_mask(p, (192, 144, 3))])),
+    "label map": Reader(inputs.label_map, lambda p: iter([read_label_map(p, (192, 144, 3), "dinar")])),
+    "Clothing Co-Parsing": Reader(inputs.ccp, lambda p: iter([read_ccp_labels(p / "labels" / "0001.png")])),
+    "keypoints OpenPose": Reader(inputs.keypoints_json, keypoints),
+    "keypoints mmpose": Reader(inputs.keypoints_mmpose, keypoints),
+    "keypoints MediaPipe": Reader(inputs.keypoints_mediapipe, keypoints),
+    "keypoints npz": Reader(inputs.keypoints_npz, keypoints),
+    "motion npz": Reader(inputs.amass, inputs.motion),
+    "motion npy": Reader(inputs.motion_npy, inputs.motion),
+    "motion pkl": Reader(inputs.motion_pickle, inputs.motion),
+    "motion of tracks": Reader(inputs.tracks, inputs.motion),
+    "motion of ROMP": Reader(inputs.romp, inputs.motion),
+    "motion bvh": Reader(inputs.bvh, inputs.motion),
+    "motion txt": Reader(inputs.deepmimic, inputs.motion),
+    "face csv": Reader(inputs.face_csv, inputs.motion),
+    "face json": Reader(inputs.face_json, inputs.motion),
+    "sound wav": Reader(sets.sound(".wav"), sets.heard),
+    "sound mp3": Reader(sets.sound(".mp3"), sets.heard),
+    "sound ogg": Reader(sets.sound(".ogg"), sets.heard),
+    "SMPL-X": Reader(inputs.smplx, inputs.smplx_body),
+    "fit": Reader(inputs.fit, inputs.one_fit),
+    "photo set": Reader(inputs.photo_set, inputs.many_fits),
+    "avatar": Reader(inputs.avatar, inputs.any_avatar),
+    "neural avatar": Reader(inputs.neural_avatar, inputs.any_avatar),
+    "avatar with a skirt": Reader(inputs.dressed_avatar, inputs.any_avatar),
+    "export of an avatar": Reader(inputs.dressed_avatar, inputs.exported),
+    "page of an avatar": Reader(inputs.avatar, inputs.page),
+    "page of a neural avatar": Reader(inputs.neural_avatar, inputs.page),
+    "regressor": Reader(inputs.regressor, inputs.one_regressor),
+    "weights": Reader(inputs.weights, inputs.networks),
+    "other networks": Reader(sets.other_networks, sets.loaded),
+    "multi-view folder": Reader(sets.folder_set, sets.people),
+    "shards": Reader(sets.shards, sets.people),
+    "the authors' layout": Reader(sets.authors_set, sets.released),
+    "parsing set": Reader(sets.parsing_set, sets.parsed),
+    "video mp4": Reader(sets.video(".mp4"), sets.frames),
+    "video webm": Reader(sets.video(".webm"), sets.frames),
+    "set of frames": Reader(sets.clips, sets.imported),
+    "MakeHuman asset": Reader(sets.asset, sets.one_asset),
+    "evaluation": Reader(sets.evaluation, sets.evaluated),
+    "manifest of batch": Reader(sets.manifest, sets.batched),
+    "jobs of serve": Reader(sets.jobs, sets.served),
+    "checkpoint": Reader(sets.checkpoint, sets.restored),
+    "spoken sentences": Reader(sets.spoken, sets.sentences),
+    "sampled textures": Reader(sets.textures, sets.texels),
 }
