@@ -73,8 +73,7 @@ def main() -> None:
     a = p.parse_args()
     torch.set_num_threads(1)
     a.out.mkdir(parents=True, exist_ok=True)
-    fits, header = read_fits(a.set)
-    refused = json.loads(header["left_out"])
+    fits, refused = read_fits(a.set)
     report = make_report(fits, refused)
     print(f"{report['fitted']} of {report['photos']} photos fitted, {report['doubtful']} of them doubtful, "
           f"{report['several_people']} with several people; refused: {len(refused)}")  # fmt: skip

@@ -21,6 +21,7 @@ class Reader:
 
     make: Callable[[Path], Path]
     read: Callable[[Path], Values]
+    writes: bool = False  # into its own folder: it goes on with an earlier run
 
 
 def keypoints(path: Path) -> Values:
@@ -76,12 +77,12 @@ READERS: dict[str, Reader] = {
     "parsing set": Reader(sets.parsing_set, sets.parsed),
     "video mp4": Reader(sets.video(".mp4"), sets.frames),
     "video webm": Reader(sets.video(".webm"), sets.frames),
-    "set of frames": Reader(sets.clips, sets.imported),
+    "set of frames": Reader(sets.clips, sets.imported, True),
     "MakeHuman asset": Reader(sets.asset, sets.one_asset),
-    "evaluation": Reader(sets.evaluation, sets.evaluated),
-    "manifest of batch": Reader(sets.manifest, sets.batched),
+    "evaluation": Reader(sets.evaluation, sets.evaluated, True),
+    "manifest of batch": Reader(sets.manifest, sets.batched, True),
     "jobs of serve": Reader(sets.jobs, sets.served),
     "checkpoint": Reader(sets.checkpoint, sets.restored),
-    "spoken sentences": Reader(sets.spoken, sets.sentences),
-    "sampled textures": Reader(sets.textures, sets.texels),
+    "spoken sentences": Reader(sets.spoken, sets.sentences, True),
+    "sampled textures": Reader(sets.textures, sets.texels, True),
 }

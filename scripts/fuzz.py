@@ -59,7 +59,11 @@ def run_case(reader: Any, source: Path, scratch: Path, rng: np.random.Generator)
     copy = scratch / source.name
     (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
     mutated = mutate_in_place(copy, rng)
-    before = sorted(p for p in scratch.parent.rglob("*"))
+
+    def files() -> list[Path]:
+        return sorted(p for p in scratch.parent.rglob("*") if not (reader.writes and p.is_relative_to(copy)))
+
+    before = files()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -73,7 +77,7 @@ def run_case(reader: Any, source: Path, scratch: Path, rng: np.random.Generator)
         line = traceback.extract_tb(e.__traceback__)
         ours = [f for f in line if "dinar" in f.filename] or line
         outcome = ("traceback", f"{Path(ours[-1].filename).name}:{ours[-1].lineno} {type(e).__name__}: {str(e)[:120]}")
-    if outcome[0] in ("read", "refused") and sorted(p for p in scratch.parent.rglob("*")) != before:
+    if outcome[0] in ("read", "refused") and files() != before:
         outcome = ("outside", mutated)
     return outcome
 

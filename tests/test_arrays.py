@@ -91,6 +91,16 @@ def test_bad_npz_files_are_refused(kind: str) -> None:
         read_npz(data, TABLE, name="a.npz", what="a fit")
 
 
+def test_text_of_impossible_characters_is_refused() -> None:
+    """numpy reads it, and Python raises SystemError when it is looked at."""
+    data = npz(names=np.array(["abc", "d"]))
+    assert read_npz(data)["names"].tolist() == ["abc", "d"]
+    stream = io.BytesIO()
+    np.savez(stream, names=np.frombuffer(b"\xff" * 12, "<U3"))
+    with pytest.raises(DinarError, match="damaged"):
+        read_npz(stream.getvalue())
+
+
 def test_sizes_that_are_known() -> None:
     with pytest.raises(DinarError, match=r"pose of shape \[7, 3\], got \[4, 3\]"):
         read_npz(npz(pose=POSE), TABLE, sizes={"J": 7})

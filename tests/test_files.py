@@ -130,13 +130,28 @@ COMMANDS = {
     "train": ("train", "parser", "--data", "folder", "--run", "folder"),
     "evaluate": ("evaluate", "views", "folder", "-o", "folder"),
     "demo": ("demo", "me.jpg", "-o", "me.jpg"),
+    "demo into its folder": ("demo", "preview.png", "-o", "."),
+    "alive": ("alive", "me.gif", "-o", "me.gif"),
+    "alive, pictures": ("alive", "shot_0001.png", "-o", "shot_%04d.png"),
+    "alive, a folder": ("alive", "pictures/0000.png", "-o", "pictures"),
+    "animate x": ("animate", "me.avatar", "-o", "me.xyz"),
+    "animate --speech": ("animate", "me.avatar", "-o", "me.mp4", "--speech", "me.mp4"),
+    "view": ("view", "me.avatar", "--html", "me.avatar"),
+    "view --photo": ("view", "me.avatar", "--html", "me.html", "--photo", "me.html"),
+    "view x": ("view", "me.avatar", "--html", "me.xyz"),
+    "serve": ("serve", "--no-open", "--port", "0", "-o", "me.jpg"),
+    "fit --masks": ("fit", "masks", "-o", ".", "--masks"),
+    "evaluate renders": ("evaluate", "renders", "pictures/other", "truth", "-o", ".", "--crop", "full"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_writes_over_its_input(name, tmp_path, monkeypatch, capsys):
     """Before any work: the inputs here are no photos and no avatars, which would be another error."""
-    for file in ("me.jpg", "me.png", "me.preview.png", "me.avatar", "me.mp4", "me.gif", "me.glb", "fit.npz", "fit"):
+    for file in ("me.jpg", "me.png", "me.preview.png", "me.avatar", "me.mp4", "me.gif", "me.glb", "fit.npz", "fit",
+                 "me.html", "preview.png", "shot_0001.png", "pictures/0000.png", "pictures/other/0.png", "truth/0.png",
+                 "masks/me.png"):  # fmt: skip
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_bytes(file.encode())
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -145,7 +160,8 @@ def test_no_command_writes_over_its_input(name, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().err.splitlines()
     assert e.value.code == 1 and len(said) == 1
     assert said[0].startswith(("dinar: cannot write", "dinar: expected different outputs", "dinar: expected a name"))
-    assert all(p.read_bytes() == p.name.encode() for p in tmp_path.iterdir() if p.is_file())
+    there = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert all(p.read_bytes() == str(p.relative_to(tmp_path)).encode() for p in there) and len(there) == 16
     assert not list((tmp_path / "folder").iterdir()) and not (tmp_path / "x").exists()
 
 

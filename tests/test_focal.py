@@ -29,7 +29,9 @@ SENSOR = {"FocalLength": IFDRational(85), "FocalPlaneXResolution": IFDRational(4
     ({"FocalLengthIn35mmFilm": 26, "ExifImageWidth": 3000, "ExifImageHeight": 4000}, 26 * 500 / FILM),  # turned since
     ({"FocalLengthIn35mmFilm": 26, "ExifImageWidth": 4000, "ExifImageHeight": 2000}, None),  # cropped since
     (SENSOR, 85 * 4000 / 36 / 10), (SENSOR | {"FocalPlaneResolutionUnit": 9}, None),
-    (SENSOR | {"FocalLength": IFDRational(0, 0)}, None), ({"FocalLength": IFDRational(5)}, None),
+    (SENSOR | {"FocalLength": IFDRational(0, 0)}, None),
+    (SENSOR | {"FocalPlaneResolutionUnit": IFDRational(1, 0)}, None),
+    ({"FocalLength": IFDRational(5)}, None),
     ({"FocalLengthIn35mmFilm": 1}, None), ({}, None),
 ])  # fmt: skip
 def test_focal_length_of_a_file(tags: dict[str, object], focal: float | None, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -13,11 +16,19 @@ import torch
 from dinar.avatar import Avatar
 from dinar.body import load_body
 from dinar.cli import main
+from dinar.data.folder import start_set
+from dinar.data.frames import import_people
+from dinar.data.photos import PhotoFits, merge_fits, read_fits
 from dinar.data.shards import open_set
+from dinar.data.textures import _open as open_textures
 from dinar.errors import DinarError
+from dinar.evaluate.people import read_record
+from dinar.evaluate.protocol import Protocol
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.view import View, photo_camera
 from dinar.neural.weights import load_networks
+from dinar.speech.sound import BANDS
+from dinar.train import visemes
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "hostile"
 
@@ -83,8 +94,14 @@ def test_a_set_cannot_write_outside(tmp_path: Path, capsys) -> None:
 
 def fit(**changes: np.ndarray) -> dict[str, np.ndarray]:
     body, camera = load_body(), photo_camera(64, 48)
-    return {"betas": np.zeros(body.num_betas), "pose": np.zeros((body.num_joints, 3)), "transl": np.zeros(3),
-            "K": camera.K.numpy(), "T_cam_world": camera.T_cam_world.numpy(), "size": np.array([64, 48])} | changes
+    return {
+        "betas": np.zeros(body.num_betas),
+        "pose": np.zeros((body.num_joints, 3)),
+        "transl": np.zeros(3),
+        "K": camera.K.numpy(),
+        "T_cam_world": camera.T_cam_world.numpy(),
+        "size": np.array([64, 48]),
+    } | changes
 
 
 @pytest.mark.parametrize(
@@ -106,3 +123,79 @@ def test_impossible_fits(changes: dict[str, np.ndarray], said: str, tmp_path: Pa
         load_fit(tmp_path / "a.npz", load_body(), view)
     np.savez(tmp_path / "b.npz", **fit())
     assert isinstance(load_fit(tmp_path / "b.npz", load_body(), view), Fit)
+
+
+# --- what an earlier run left, damaged ------------------------------------------------------------------------------
+
+
+def test_damaged_records_of_an_evaluation(tmp_path: Path, capsys) -> None:
+    row = {"person": "a", "group": "back", "view": "b", "system": "dinar", "angle": 180.0, "values": {"PSNR": 20.0}}
+    whole = {"person": "a", "rows": [row], "skipped": {"03": "blurred"}, "made": {}}
+    path = tmp_path / "000000.json"
+    path.write_text(json.dumps(whole))
+    assert read_record(path) == whole
+    for change in ({"rows": [row | {"values": {"PSNR": "x"}}]}, {"rows": [row | {"system": None}]}, {"skipped": ["a"]},
+                   {"person": 3}, {"rows": [row | {"values": {"PSNR": 1e30}}]}):  # fmt: skip
+        path.write_text(json.dumps(whole | change))
+        assert "measures of a person" in refused(lambda: read_record(path), capsys)
+    for text in ('["task"]', "3", "{"):
+        (tmp_path / "protocol.json").write_text(text)
+        assert "protocol" in refused(lambda: Protocol("views", "a set").begin(tmp_path), capsys)
+
+
+def test_damaged_reports_of_frames(tmp_path: Path, capsys) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"")
+    start_set(tmp_path / "out", "anny", (64, 64), made_from="frames", frames=2)
+    for people in ([], {"a": []}, {"a": {"skipped": {"0": 1}}}, {"a": {"skipped": {}, "left_out": 5}}):
+        (tmp_path / "out" / "report.json").write_text(json.dumps({"people": people}))
+        read = lambda: import_people(tmp_path / "clips", tmp_path / "out", frames=2, size=64)  # noqa: E731
+        assert "the report of dinar fit --frames" in refused(read, capsys)
+
+
+def test_damaged_tables_of_photos(tmp_path: Path, capsys) -> None:
+    body = load_body()
+    row = lambda *s: np.zeros((1, *s), np.float32)  # noqa: E731
+    fits = PhotoFits(np.array(["a.jpg"]), np.full((1, 2), 64, np.int32), row(body.num_betas), row(body.num_joints, 3),
+                     row(3), np.full(1, 99.0), row(33, 4), row(33, 3), row(4), row(), row(), row(),
+                     np.ones((1, 2), np.int32))  # fmt: skip
+    for left_out in ("[", "[1]", '{"b.jpg": 3}'):
+        fits.save(tmp_path / "fits.npz", left_out=left_out)
+        refused(lambda: read_fits(tmp_path), capsys)
+    fits.save(tmp_path / "fits.npz", left_out='{"b.jpg": "nobody"}')
+    assert read_fits(tmp_path)[1] == {"b.jpg": "nobody"}
+    with pytest.raises(DinarError, match="fits of one body"):
+        merge_fits([fits, dataclasses.replace(fits, pose=row(3, 3))])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipes_in_sets_are_not_opened(tmp_path: Path, capsys) -> None:
+    start_set(tmp_path / "set", "anny", (32, 32))
+    (tmp_path / "set" / "a" / "rgb").mkdir(parents=True)
+    (tmp_path / "set" / "a" / "views.npz").write_bytes(b"")
+    source = open_set(tmp_path / "set")
+    (tmp_path / "set" / "a" / "views.npz").unlink()
+    os.mkfifo(tmp_path / "set" / "a" / "views.npz")
+    assert "a special file" in refused(lambda: source.views(0), capsys)
+    start_set(tmp_path / "shards", "anny", (32, 32), layout="shards", per_shard=2)
+    os.mkfifo(tmp_path / "shards" / "shard-000000.tar")
+    assert open_set(tmp_path / "shards").num_people == 0
+
+
+def test_damaged_textures_of_training(tmp_path: Path, capsys) -> None:
+    shapes = {"rgb": (2, 1, 4, 4, 3), "lam": (2, 1, 4, 4), "front": (2, 1)}
+    open_textures(tmp_path, shapes, {"size": 4})
+    for people, said in (("x", "the number of people"), (-1, "the number of people"), (2, "frontalities")):
+        (tmp_path / "textures.json").write_text(json.dumps({"size": 4, "people": people}))
+        np.save(tmp_path / "front.npy", np.full((2, 1), 1e18, np.float32))
+        assert said in refused(lambda: open_textures(tmp_path, shapes, {"size": 4}), capsys)
+    for damage in (b"", b"\x93NUMPY", (tmp_path / "lam.npy").read_bytes()[:140]):
+        (tmp_path / "lam.npy").write_bytes(damage)
+        assert "lam.npy" in refused(lambda: open_textures(tmp_path, shapes, {"size": 4}), capsys)
+
+
+def test_damaged_sentences_of_training(tmp_path: Path, capsys) -> None:
+    arrays = {"mel": np.zeros((9, BANDS + 1), np.float16), "viseme": np.zeros(9, np.uint8), "held": np.array([0, 1])}
+    for start in ([0, 9], [4, 2], [-1, 3], [0, 10**12]):
+        np.savez(tmp_path / "spoken.npz", **arrays, start=np.array(start))
+        refused(lambda: visemes.said([], tmp_path / "spoken.npz", 2, 0), capsys)

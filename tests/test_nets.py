@@ -18,6 +18,7 @@ from dinar.nets.encoder import Encoder
 from dinar.nets.generator import Generator
 from dinar.nets.perceptual import LPIPS
 from dinar.nets.presets import NAMES, PICTURE, TEXTURE, build, parameters
+from dinar.nets.regressor import TextureRegressor
 from dinar.nets.renderer import FastRenderer, PaperRenderer, folded, load_renderer, push_pull
 from dinar.nets.stylegan import Conv, ModulatedConv
 
@@ -168,6 +169,7 @@ def test_other_files_are_refused(tmp_path) -> None:
     Generator(16, 4, 128, 16, 8).save_pretrained(tmp_path)
     with pytest.raises(DinarError, match="expected weights of a Encoder, got those of a Generator"):
         Encoder.from_pretrained(tmp_path)
+
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"style": 9}))
     with pytest.raises(DinarError, match="as its options say"):
@@ -181,6 +183,16 @@ def test_other_files_are_refused(tmp_path) -> None:
         broken.bias.fill_(1e5)  # too large for fp16: variances of batch norms can be
     broken.save_pretrained(tmp_path / "c")
     assert torch.equal(Generator.from_pretrained(tmp_path / "c").bias, broken.bias)
+
+
+def test_options_of_another_type_are_refused() -> None:
+    """They would be noticed by the first picture only."""
+    net = TextureRegressor(widths=(8, 16), groups=4, size=32)
+    kept = TextureRegressor.with_weights(net.config, net.state_dict(), "a")
+    assert kept.config == net.config
+    for change in ({"groups": 4.0}, {"groups": True}, {"size": "32"}, {"widths": [8.0, 16]}, {"atlas": 3}):
+        with pytest.raises(DinarError, match=f"expected another type for {next(iter(change))}"):
+            TextureRegressor.with_weights(net.config | change, net.state_dict(), "a")
 
 
 def test_renderer_graph_draws_the_same_picture(tmp_path) -> None:

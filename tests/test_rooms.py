@@ -11,9 +11,9 @@ ROOT = Path(dinar.__file__).parent
 
 # Contracts first, commands last. A room is a package or a module of the top level.
 ORDER = (
-    "errors", "options", "bounds", "device", "version", "cores", "pool", "cluster", "files", "stores", "manifest",
-    "pictures", "arrays", "tensors", "pickle_machine", "pickles", "assets", "labels", "scene", "body", "views",
-    "nets", "speech", "photo", "fit", "subject", "texture", "neural", "data", "synthetic", "sources", "export",
+    "errors", "options", "bounds", "device", "version", "cores", "pool", "cluster", "files", "ffmpeg", "stores",
+    "manifest", "pictures", "arrays", "tensors", "pickle_machine", "pickles", "assets", "labels", "scene", "body",
+    "views", "nets", "speech", "photo", "fit", "subject", "texture", "neural", "data", "synthetic", "sources", "export",
     "avatar", "studio", "create", "preview", "batch", "demo", "alive", "web", "train", "evaluate", "__init__",
     "commands", "cli",
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,9 +11,10 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from dinar.data.frames import read_frames
+from dinar.data.frames import find_clips, read_frames
 from dinar.data.video import count_frames, video_frames
 from dinar.errors import DinarError
+from dinar.export import write_video
 
 CASES = Path(__file__).parents[2] / "shared/cases"
 SIZE, GREYS = 64, (20, 60, 100, 140, 180, 220)
@@ -49,6 +52,45 @@ def test_others_are_refused_in_one_line(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(DinarError, match="expected a video, got another or a damaged file"):
             list(read_frames(path, 3, tmp_path))
+
+
+def test_any_name_is_a_file_and_no_option_or_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = video(Path("a.mp4"))
+    names = ["12:30 party.mp4", "-i.mp4", "100% %d \x1b[31m é.mp4", "concat:a.mp4|a.mp4"]
+    names += [] if os.name != "posix" else [os.fsdecode(b"\xff\xfe.mp4")]
+    for name in names:
+        shutil.copy(path, name)
+        assert len(list(read_frames(Path(name), 2, tmp_path))) == 2
+        write_video(name, [f for _, f in video_frames(path, range(3))], 5)
+        assert count_frames(Path(name)) == 3
+
+
+def test_lists_of_other_files_are_no_videos(tmp_path: Path) -> None:
+    """They would be read, wherever they lie."""
+    video(tmp_path / "a.mp4")
+    for text in ("ffconcat version 1.0\nfile a.mp4\n", "#EXTM3U\n#EXTINF:1,\na.mp4\n#EXT-X-ENDLIST\n"):
+        for suffix in (".mp4", ".webm"):
+            (tmp_path / f"list{suffix}").write_text(text)
+            with pytest.raises(DinarError, match="expected a video, got another"):
+                list(read_frames(tmp_path / f"list{suffix}", 2, tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipes_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(DinarError, match="a special file"):
+        count_frames(tmp_path / "pipe.mp4")
+    with pytest.raises(DinarError, match="a special file"):
+        find_clips(tmp_path / "pipe.mp4")
+    with pytest.raises(DinarError, match="found no video"):
+        find_clips(tmp_path)
+
+
+def test_hidden_pictures_are_no_frames(tmp_path: Path) -> None:
+    for name in ("._1.png", "1.png", "2.png", "._2.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert [n for n, _ in read_frames(tmp_path, 9, tmp_path)] == ["1", "2"]
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the inputs of real users (../shared/cases) are not here")

@@ -32,6 +32,7 @@ MAX_BYTES = 1 << 30  # of all arrays that are read from one file
 MAX_JSON_BYTES = 1 << 26
 MAX_JSON_DEPTH = 64  # Python's own reader gives up at about 1,000
 MAX_HEADER = 10_000  # bytes of an npy header; numpy's own limit
+MAX_CHARACTER = 0x10FFFF  # of Unicode
 MAX_MEMBERS = 100_000  # of a zip file
 
 Source = Path | str | bytes
@@ -214,6 +215,11 @@ def read_json(
     raise DinarError(f"{file}: expected {what}, got json nested more than {depth} deep")
 
 
+def is_texts(content: Any) -> bool:
+    """Whether json content is an object of texts by name."""
+    return isinstance(content, dict) and all(isinstance(v, str) for v in content.values())
+
+
 def read_text(source: Source, *, name: str = "", what: str = "a text file", limit: int = MAX_JSON_BYTES) -> str:
     """A file of UTF-8 text, with or without a byte order mark; what is not UTF-8 becomes U+FFFD."""
     file = name or _name(source)
@@ -283,6 +289,8 @@ def _read_data(stream: IO[bytes], header: _Header) -> np.ndarray:
         return np.zeros(header.shape, header.dtype)
     data = stream.read(count * header.dtype.itemsize)
     array = np.frombuffer(data, header.dtype, count)  # ValueError where there is less
+    if header.dtype.kind == "U" and (np.frombuffer(data, header.dtype.str[0] + "u4") > MAX_CHARACTER).any():
+        raise ValueError("text of characters that are none")
     array = array.reshape(header.shape, order="F" if header.fortran else "C")
     return array.astype(header.dtype.newbyteorder("="))  # a copy that can be written to
 

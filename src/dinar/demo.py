@@ -10,6 +10,7 @@ from .body.readers import load_motion
 from .create import create
 from .errors import DinarError
 from .export import write_video
+from .files import replaced_input
 from .pictures import write_image
 from .preview import preview
 from .scene.textured import over, to_uint8
@@ -29,6 +30,9 @@ def demo(photo: Path | None, folder: Path, say: Callable[[str], None]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise DinarError(f"cannot write into {folder}: {e.strerror}") from e
+    names = ("me.avatar", "preview.png", "turntable.mp4", "walk.mp4", "me.glb")
+    if lost := replaced_input((folder / n for n in names), [photo or PHOTO]):
+        raise DinarError(f"cannot write {lost}: it is the photo. Give another folder")
     avatar = create(photo or PHOTO, progress=lambda s: say(f"  {s}"))
     avatar.save(folder / "me.avatar")
     write_image(folder / "preview.png", preview(avatar, avatar.work))

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from ..errors import DinarError
 from ..web.local import HOSTS
-from .common import Common, say
+from .common import Common, Output, say
 
 
 @dataclass
 class Serve(Common):
     """Make avatars in the browser: a page on this computer that takes photos, and its JSON API."""
 
-    out: Path = Path("dinar-web")
+    out: Output = Path("dinar-web")
     """Folder for photos, avatars and files. What is there already is shown again."""
     host: str = "127.0.0.1"
     """Address to listen at. Anything but this computer's own address demands a token."""

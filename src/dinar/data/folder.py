@@ -75,8 +75,14 @@ def encode(views: Views, jpeg: int = JPEG) -> dict[str, bytes]:
         file_name(name)
     rgb = ("jpg", [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
                    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]) if jpeg else ("png", _PNG)  # fmt: skip
-    a: dict[str, Any] = {"version": np.array(VERSION), "name": np.array(v.name), "body": np.array(v.body),
-                         "view_names": np.array(v.view_names), "size": np.array(v.size), "rgb": np.array(rgb[0])}
+    a: dict[str, Any] = {
+        "version": np.array(VERSION),
+        "name": np.array(v.name),
+        "body": np.array(v.body),
+        "view_names": np.array(v.view_names),
+        "size": np.array(v.size),
+        "rgb": np.array(rgb[0]),
+    }
     for k in _ARRAYS:
         if (x := getattr(v, k)) is not None:
             a[k] = x.numpy()
@@ -281,11 +287,14 @@ class Folder:
 
     def _read(self, i: int) -> Callable[[str], bytes]:
         def read(path: str) -> bytes:
+            file = self.folder / self.names[i] / path
+            if not file.is_file():  # a pipe may never end
+                kind = "a special file" if file.exists() else "no such file"
+                raise DinarError(f"{file} cannot be read: expected a file, got {kind}; the set is incomplete")
             try:
-                return (self.folder / self.names[i] / path).read_bytes()
+                return file.read_bytes()
             except OSError as e:
-                raise DinarError(f"{self.folder / self.names[i] / path} cannot be read: {e.strerror}; "
-                                 "the set is incomplete") from e  # fmt: skip
+                raise DinarError(f"{file} cannot be read: {e.strerror}; the set is incomplete") from e
 
         return read
 

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 
-from ..arrays import Array, check_arrays
+from ..arrays import Array, check_arrays, is_texts, read_json
 from ..body import Body, load_body
 from ..bounds import check_numbers
 from ..errors import DinarError, explain
@@ -61,8 +62,9 @@ def find_clips(root: Path) -> list[Clip]:
     """All clips in a folder (or one video), sorted by path; a person's name is made of the path."""
     if not root.exists():
         raise DinarError(f"no video or folder of frames at {root}")
-    if root.is_file() and root.suffix.lower() not in VIDEOS:
-        raise DinarError(f"{root}: expected a video ({', '.join(VIDEOS)}) or a folder, got {root.suffix or 'a file'}")
+    if not root.is_dir() and not _is_video(root):
+        got = "a special file" if not root.is_file() else root.suffix or "a file"
+        raise DinarError(f"{root}: expected a video ({', '.join(VIDEOS)}) or a folder, got {got}")
     found = [root] if root.is_file() else [root, *sorted(root.rglob("*"))]
     clips = []
     for p in found:
@@ -71,15 +73,15 @@ def find_clips(root: Path) -> list[Clip]:
         home = p.parent
         if p.is_dir():
             home = p.parent if p.name.lower() in PICTURES and p != root else p
-            if sum(f.suffix.lower() in SUFFIXES for f in p.iterdir()) < MIN_FRAMES:
+            if len(_pictures(p)) < MIN_FRAMES:
                 continue
-        elif p.suffix.lower() not in VIDEOS:
+        elif not _is_video(p):
             continue
         label = home if p.is_dir() else p.with_suffix("")
         if p.is_file() and label.name == home.name and home != root.parent:
             label = home  # female-1/female-1.mp4
-        path = Path(root.stem) if root.is_file() or label in (root, root.parent) else label.relative_to(root)
-        name = re.sub(r"[^\w-]+", "-", str(path)).strip("-") or root.stem
+        path = root.absolute().stem if root.is_file() or label in (root, root.parent) else label.relative_to(root)
+        name = re.sub(r"[^\w-]+", "-", str(path)).strip("-") or "person"
         masks = next((d for where in (p, home) for m in MASKS if (d := where / m).is_dir()), None)
         camera = home / "camera.pkl"
         clips.append(Clip(name, p, masks, camera if camera.is_file() else None))
@@ -89,6 +91,15 @@ def find_clips(root: Path) -> list[Clip]:
     if twice := next((n for n in names if names.count(n) > 1), None):
         raise DinarError(f"{root}: two people would be called {twice}; rename a folder")
     return clips
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEOS and path.is_file()
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Sorted; without hidden files, such as macOS' ``._1.jpg``."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != ".")
 
 
 def import_people(
@@ -113,7 +124,7 @@ def import_people(
     notes: dict[str, dict] = {}
     note = out / "report.json"
     if note.exists():
-        notes = json.loads(note.read_text())["people"]
+        notes = _notes(note)
         todo = [c for c in todo if c.name not in notes]
     count = len(clips) - len(todo)
     progress(count, len(clips))
@@ -133,6 +144,22 @@ def import_people(
     with replacing(note) as temporary:
         temporary.write_text(json.dumps(report, indent=1, sort_keys=True))
     return report
+
+
+def _notes(path: Path) -> dict[str, dict]:
+    """What an earlier run noted of people: their views, or why they were left out, and the frames that were."""
+    content = read_json(path, what="the report of dinar fit --frames")
+    people = content.get("people") if isinstance(content, dict) else None
+
+    def known(entry: Any) -> bool:
+        return isinstance(entry, dict) and is_texts(entry.get("skipped")) and (
+            isinstance(entry.get("left_out", ""), str) and type(entry.get("views", 0)) is int
+        )  # fmt: skip
+
+    if not isinstance(people, dict) or not all(map(known, people.values())):
+        raise DinarError(f"{path}: expected the report of dinar fit --frames, got something else; delete it and run "
+                         "the same command again")  # fmt: skip
+    return people
 
 
 def import_one(clip: Clip, out: Path, frames: int, size: int, body: tuple[str, Path | None]) -> dict:
@@ -192,7 +219,7 @@ def fit_frames(
 def read_frames(source: Path, count: int, scratch: Path) -> Iterator[tuple[str, Path]]:
     """Up to ``count`` evenly spread frames of a video (written into ``scratch``) or a folder: name and picture file."""
     if source.is_dir():
-        files = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
+        files = _pictures(source)
         for k in _spread(len(files), count):
             yield files[k].stem, files[k]
         return

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..arrays import Array, read_json, read_npy, read_npz
+from ..arrays import Array, is_texts, read_json, read_npy, read_npz
 from ..body import Body, load_body
 from ..errors import DinarError
 from ..files import replacing
@@ -126,6 +126,9 @@ def _coarse(x: np.ndarray, step: float) -> np.ndarray:
 
 def merge_fits(parts: Sequence[PhotoFits]) -> PhotoFits:
     """One table, sorted by name."""
+    if len({(p.betas.shape[1], p.pose.shape[1]) for p in parts}) > 1:
+        raise DinarError("expected fits of one body, got some of a body with other joints or shapes: run dinar fit "
+                         "again, into another folder")  # fmt: skip
     joined = {k: np.concatenate([getattr(p, k) for p in parts]) for k in _COLUMNS}
     order = np.argsort(joined["name"], kind="stable")
     return PhotoFits(**{k: v[order] for k, v in joined.items()}, body=parts[0].body)
@@ -137,17 +140,20 @@ def load_fits(path: str | Path) -> PhotoFits:
 
 
 def read_fits(path: str | Path) -> tuple[PhotoFits, dict[str, str]]:
-    """The table and its header."""
+    """The table, and the photos that were left out with the reasons."""
     path = Path(path) / "fits.npz" if Path(path).is_dir() else Path(path)
     if not path.is_file():
         raise DinarError(f"no photo set at {path}: make it with dinar fit PHOTOS -o {path.parent}")
     what = "a photo set made by dinar fit"
     head = read_npz(path, {"header": Array(np.str_, ())}, what=what)["header"]
-    header = read_json(str(head).encode(), name=str(path), what=what)
+    header = read_json(str(head).encode("utf-8", "replace"), name=str(path), what=what)
     known = isinstance(header, dict) and isinstance(header.get("body"), str)
     if not known or (header.get("format"), header.get("version")) != (FORMAT, VERSION):
         raise DinarError(f"{path}: expected a photo set of version {VERSION}, got another; run dinar fit again")
-    return PhotoFits(**read_npz(path, _TABLE, what=what), body=header["body"]), header
+    left_out = read_json(str(header.get("left_out", "{}")).encode("utf-8", "replace"), name=str(path), what=what)
+    if not is_texts(left_out):
+        raise DinarError(f"{path}: expected the reasons of photos that were left out by name; run dinar fit again")
+    return PhotoFits(**read_npz(path, _TABLE, what=what), body=header["body"]), left_out
 
 
 def body_keypoints(body: Body, keypoints: np.ndarray) -> np.ndarray:  # [33, 4] BlazePose

@@ -98,8 +98,8 @@ def prepare(
     for part in (missing, alone):
         run_items(work, part, jobs=jobs, threads=threads, cluster=cluster, done=finish)
     made = [part for p in (*parts, *(p for _, p in alone)) if (part := _read_part(p))]
-    for _, header in made:
-        left_out |= json.loads(header["left_out"])
+    for _, missed in made:
+        left_out |= missed
     # Read again: another run may have written into the set meanwhile, and removed parts that both had made.
     old, before = _finished(out, body[0], masks, each, {p.name for p in photos})
     fitted = {name for table, _ in made for name in table.name.tolist()}
@@ -128,7 +128,7 @@ def prepare(
 
 
 def _read_part(path: Path) -> tuple[PhotoFits, dict[str, str]] | None:
-    """Rows and header of a part; None where another run has taken it into the set and removed it."""
+    """Rows of a part, and the photos that it leaves out; None where another run has taken it into the set."""
     try:
         return read_fits(path)
     except DinarError:
@@ -140,10 +140,10 @@ def _read_part(path: Path) -> tuple[PhotoFits, dict[str, str]] | None:
 def _is_within(part: Path, names: set[str]) -> bool:
     """Whether the set knows all photos of a part, or the part is damaged; else another run still needs it."""
     try:
-        table, header = read_fits(part)
+        table, left_out = read_fits(part)
     except DinarError:
         return True
-    return {*table.name.tolist(), *json.loads(header["left_out"])} <= names
+    return {*table.name.tolist(), *left_out} <= names
 
 
 def _finished(
@@ -153,7 +153,7 @@ def _finished(
     another body is refused."""
     if not (out / "fits.npz").exists():
         return None, {}
-    old, header = read_fits(out)
+    old, left_out = read_fits(out)
     if old.body != body:
         raise DinarError(f"{out} holds fits of the {old.body} body, not of {body}: give another folder")
     extras = ((out / "masks", ".png"), (out / "offsets", ".npy")) if masks else ()
@@ -163,7 +163,7 @@ def _finished(
         return all((folder / f"{Path(name).stem}{suffix}").exists() for folder, suffix in extras)
 
     kept = [i for i, n in enumerate(old.name.tolist()) if n not in given or whole(n)]
-    return old.take(kept), json.loads(header["left_out"])
+    return old.take(kept), left_out
 
 
 def _digest(photos: Sequence[Path], *settings: object) -> str:

@@ -64,7 +64,7 @@ class Shards:
         self.folder = Path(folder)
         self.header = read_header(folder, "shards")
         self.body: str = self.header["body"]
-        self.paths = sorted(self.folder.glob("shard-*.tar"))
+        self.paths = sorted(p for p in self.folder.glob("shard-*.tar") if p.is_file())
         per_shard = self.header.get("per_shard")
         if type(per_shard) is not int or not 1 <= per_shard <= 10**6:
             raise DinarError(f"{self.folder / 'dataset.json'}: expected per_shard, the people in each shard, 1 or more")

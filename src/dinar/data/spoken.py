@@ -20,9 +20,9 @@ from ..errors import DinarError
 from ..speech.sound import BANDS, HOP, RATE, mel, read_sound
 
 TABLE = {
-    "mel": Array(np.float16, ("N", BANDS + 1)),
+    "mel": Array(np.float16, ("N", BANDS + 1), -100, 100),
     "viseme": Array(np.uint8, ("N",), 0, len(VISEMES) - 1),
-    "start": Array(np.int64, ("U",)),  # first frame of every sentence
+    "start": Array(np.int64, ("U",), 0),  # first frame of every sentence
     "held": Array(np.uint8, ("U",), 0, 1),  # spoken by the voice that is kept for validation
 }
 LANGUAGES = ("en-us", "en-gb", "en-gb-scotland", "de", "fr-fr", "es", "it", "pt", "nl", "pl", "sv", "fi", "tr")

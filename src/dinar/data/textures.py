@@ -156,16 +156,19 @@ def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tupl
     folder.mkdir(parents=True, exist_ok=True)
     found = read_json(folder / FILE, what="sampled textures") if (folder / FILE).is_file() else {}
     same = isinstance(found, dict) and {k: found.get(k) for k in about} == about
-    done = int(found.get("people", 0)) if same else 0
+    done = found.get("people", 0) if same else 0
+    if type(done) is not int or done < 0:
+        raise DinarError(f"{folder / FILE}: expected the number of people, got something else; delete the folder")
     arrays = {}
     for name, shape in shapes.items():
         path = folder / f"{name}.npy"
-        old = np.load(path, mmap_mode="r") if done and path.is_file() else None
+        dtype = np.float32 if name == "front" else np.uint8
+        old = _old(path, dtype, shape[1:], done) if done else None
         if old is not None and old.shape == shape:
             arrays[name] = open_memmap(path, "r+")
             continue
         grown = path.with_suffix(".new.npy")
-        a = open_memmap(grown, "w+", np.float32 if name == "front" else np.uint8, shape)
+        a = open_memmap(grown, "w+", dtype, shape)
         if name == "front":
             a[:] = -np.inf
         if old is not None:
@@ -175,7 +178,23 @@ def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tupl
         del old
         grown.replace(path)
         arrays[name] = a
+    seen = arrays["front"][:done]
+    if not ((np.abs(seen) <= 1) | (seen == -np.inf)).all():
+        raise DinarError(f"{folder / 'front.npy'}: expected frontalities from -1 to 1, got others; delete its folder")
     return arrays, min(done, len(arrays["rgb"]))
+
+
+def _old(path: Path, dtype: type, row: tuple[int, ...], done: int) -> np.ndarray:
+    """An array of an earlier run, with at least ``done`` rows of this type and shape."""
+    try:
+        a = open_memmap(path, "r")
+    except Exception:  # numpy, ast and mmap raise a dozen kinds
+        raise DinarError(f"{path}: expected an array of sampled textures, got a damaged file or none; delete its "
+                         "folder") from None  # fmt: skip
+    if a.dtype != dtype or a.shape[1:] != row or len(a) < done:
+        raise DinarError(f"{path}: expected {done} rows {list(row)} of {np.dtype(dtype)}, got {a.dtype} "
+                         f"{list(a.shape)}; delete its folder")  # fmt: skip
+    return a
 
 
 def _write(folder: Path, about: dict) -> None:

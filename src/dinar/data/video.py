@@ -9,44 +9,49 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
 
 from ..errors import DinarError
+from ..ffmpeg import RESTRICTED, address
 
 MAX_PIXELS = 1 << 26  # of a frame; 8K has half of them
 
 
 def count_frames(source: Path) -> int:
     """How many frames a video delivers."""
-    with _damage_refused(source):
-        return imageio_ffmpeg.count_frames_and_secs(str(source))[0] or 0
+    with _opened(source, ["-vf", "scale=2:2"]) as (_, frames):
+        return sum(1 for _ in frames)
 
 
 def video_frames(source: Path, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Number and picture [H, W, 3] uint8 of the wanted frames, upright, in the order of the video."""
-    logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of videos that are stored on their side
-    with _damage_refused(source):
-        width, height = iio.immeta(source, plugin="FFMPEG")["size"]
+    with _opened(source) as ((width, height), frames):
         if width * height > MAX_PIXELS:
             raise DinarError(f"{source}: expected a video of at most {MAX_PIXELS >> 20} megapixels a frame, got "
                              f"{width} x {height}")  # fmt: skip
         last = max(wanted, default=-1)
-        for k, frame in enumerate(iio.imiter(source, plugin="FFMPEG", output_params=_as_delivered())):
+        for k, frame in enumerate(frames):
             if k in wanted:
-                yield k, frame
+                yield k, np.frombuffer(frame, np.uint8).reshape(height, width, 3)
             if k >= last:
                 return
 
 
 @contextmanager
-def _damage_refused(source: Path) -> Iterator[None]:
+def _opened(source: Path, options: Sequence[str] = ()) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
+    """Width, height and all frames."""
+    if not source.is_file():  # a pipe may never end
+        raise DinarError(f"{source}: expected a video file, found {'a special file' if source.exists() else 'none'}")
+    logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of sizes, also of videos on their side
+    frames = imageio_ffmpeg.read_frames(address(source), input_params=[*RESTRICTED],
+                                        output_params=[*_as_delivered(), *options])  # fmt: skip
     try:
-        yield
+        with closing(frames):
+            yield next(frames)["size"], frames
     except (OSError, ValueError, KeyError, IndexError, RuntimeError, StopIteration):
         raise DinarError(f"{source}: expected a video, got another or a damaged file") from None
 

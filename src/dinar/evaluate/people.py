@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..arrays import read_json
+from ..arrays import is_texts, read_json
 from ..body import Body, load_body
 from ..body.rotation import axis_angle_to_matrix
 from ..create import create
@@ -49,6 +50,7 @@ SAME, NEAR, SIDE, BACK, POSED = "same view", "up to 45°", "side", "back", "new 
 GROUPS = (SAME, NEAR, SIDE, BACK, POSED)
 NEAR_ANGLE, SIDE_ANGLE = 45.0, 135.0  # degrees between the cameras: largest of the groups NEAR and SIDE
 NEW_POSE = 30.0  # degrees; a pose is new if a limb's direction, seen from the pelvis, differs by more
+MAX_VALUE = 1e6  # of a metric
 MAX_ERROR = 3.0  # per cent of the height; views with a larger keypoint error of the refitted body are left out
 LIMBS = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
 
@@ -99,11 +101,24 @@ def run(
 def read_record(path: Path) -> dict[str, Any]:
     """What :func:`evaluate_person` wrote of a person."""
     record = read_json(path, what="the measures of a person")
-    rows = record.get("rows") if isinstance(record, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+    record = record if isinstance(record, dict) else {}
+    texts = isinstance(record.get("person"), str) and isinstance(record.get("left_out", ""), str)
+    rows = record.get("rows")
+    if not (texts and is_texts(record.get("skipped")) and isinstance(record.get("made"), dict)
+            and isinstance(rows, list) and all(map(_is_row, rows))):  # fmt: skip
         raise DinarError(f"{path}: expected the measures of a person, got something else; delete it and run the same "
                          "command again")  # fmt: skip
     return record
+
+
+def _is_row(row: Any) -> bool:
+    values = row.get("values") if isinstance(row, dict) else None
+    number = lambda x: type(x) in (int, float) and (abs(x) <= MAX_VALUE or not math.isfinite(x))  # noqa: E731
+    return (
+        isinstance(values, dict) and all(map(number, values.values()))
+        and all(isinstance(row.get(k), str) for k in ("person", "view", "group", "system"))
+        and (row.get("angle") is None or number(row["angle"]))
+    )  # fmt: skip
 
 
 def evaluate_person(source: Source, i: int, plan: Plan) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from ..arrays import read_json
 from ..errors import DinarError
 from ..files import replacing
 from ..scene.crop import crop_box, warp_crop
@@ -95,11 +96,10 @@ class Protocol:
             raise DinarError(f"cannot write into {out}: {e.strerror}") from e
         path = out / "protocol.json"
         if path.is_file():
-            try:
-                old = json.loads(path.read_text())
-            except ValueError as e:
-                raise DinarError(f"{path}: expected the protocol of an evaluation, got a damaged file; delete it "
-                                 "and its folder to start again") from e  # fmt: skip
+            old = read_json(path, what="the protocol of an evaluation")
+            if not isinstance(old, dict):
+                raise DinarError(f"{path}: expected the protocol of an evaluation, got something else; delete it and "
+                                 "its folder to start again")  # fmt: skip
             if old != self.record():
                 keys = sorted(k for k in {*old, *self.record()} if old.get(k) != self.record().get(k))
                 raise DinarError(f"{out} holds another evaluation: {', '.join(keys)} differ; give another folder "

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DinarError
-from ..files import replacing
+from ..files import replaced_input, replacing
 from ..photo.image import read_image
 from ..photo.mask import load_mask
 from ..pictures import SUFFIXES
@@ -36,7 +36,7 @@ def pairs(pred: Path, truth: Path) -> list[tuple[str, Path, Path]]:
     for folder in (pred, truth):
         if not folder.is_dir():
             raise DinarError(f"expected a folder of pictures, found none at {folder}")
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.name[0] != ".")
         named = {str(p.relative_to(folder).with_suffix("")): p for p in files}
         if not named:
             raise DinarError(f"{folder}: expected pictures ({', '.join(SUFFIXES)}), found none")
@@ -65,6 +65,9 @@ def score(
     people: dict[str, list[tuple[str, Path, Path]]] = {}
     for key, a, b in pairs(pred, truth):
         people.setdefault(Path(key).name.partition(".")[0], []).append((key, a, b))
+    given = [p for todo in people.values() for _, *files in todo for p in files]
+    if lost := replaced_input((out / "pictures").rglob("*.png"), given):
+        raise DinarError(f"cannot write into {out}: {lost} is an input. Give another folder")
     protocol.begin(out)
     (out / "people").mkdir(exist_ok=True)
     records = []

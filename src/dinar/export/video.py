@@ -15,12 +15,14 @@ from PIL import Image
 
 from ..bounds import check_numbers
 from ..errors import DinarError, escape
-from ..files import check_output, replacing
+from ..ffmpeg import RESTRICTED, address
+from ..files import check_output, replaced_input, replacing
 
 _MP4 = (
     "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264", "-crf", "18",
     "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-movflags", "+faststart",
 )  # fmt: skip
+FRAMES = "%04d.png"  # names of pictures in a folder
 _NUMBERED = re.compile(r"[^%]*%0?\d{0,2}d[^%]*")
 _GIF = (
     "-filter_complex",
@@ -56,7 +58,7 @@ def write_video(
     if path.suffix:
         folder, pattern = path.parent, path.name
     else:
-        folder, pattern = path, "%04d.png"
+        folder, pattern = path, FRAMES
     if path.suffix.lower() in _OPTIONS:
         with replacing(path) as temp:
             return _encode(temp, checked, fps, _OPTIONS[path.suffix.lower()], _heard(path, sound))
@@ -76,10 +78,15 @@ def check_video(path: str | Path, inputs: Sequence[str | Path] = ()) -> None:
     numbered = path.suffix.lower() == ".png" and _NUMBERED.fullmatch(path.name)
     if path.suffix and not numbered and path.suffix.lower() not in _OPTIONS:
         raise DinarError(f"expected a name like x.mp4, x.webm, x.gif, x_%04d.png or a folder, got {path.name}")
-    if numbered:
-        check_output(path.parent, folder=True)
+    if numbered or not path.suffix:
+        folder, pattern = (path.parent, path.name) if numbered else (path, FRAMES)
+        check_output(folder, () if numbered else inputs, folder=True)
+        name = re.compile(re.escape(re.sub(r"%0?\d*d", "\0", pattern)).replace("\0", r"\d+"))
+        there = [p for p in folder.iterdir() if name.fullmatch(p.name)] if folder.is_dir() else []
+        if lost := replaced_input(there, inputs):
+            raise DinarError(f"cannot write {lost}: it is an input. Give another output")
     else:
-        check_output(path, inputs, folder=not path.suffix)
+        check_output(path, inputs)
 
 
 def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -108,7 +115,7 @@ def _heard(path: Path, sound: str | Path | None) -> tuple[tuple[str, ...], tuple
     if sound is None or path.suffix.lower() not in _SOUND:
         return (), ()
     codec = _SOUND[path.suffix.lower()]
-    before = ("-protocol_whitelist", "file,pipe", "-i", f"file:{sound}")
+    before = (*RESTRICTED, "-i", address(sound))
     return before, ("-map", "0:v", "-map", "1:a", *codec, "-shortest")
 
 
@@ -131,7 +138,7 @@ def _encode(
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
         "-s", f"{first.shape[1]}x{first.shape[0]}", "-r", f"{fps:.6g}", "-i", "pipe:", *sound[0], *options, *sound[1],
-        str(path),
+        address(path),
     ]  # fmt: skip
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C reaches this process only, which then stops ffmpeg and removes the file.

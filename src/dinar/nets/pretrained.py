@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors.torch import save_file
@@ -20,7 +21,6 @@ N = TypeVar("N", bound="Network")
 RENAMED = {"most": "max_channels", "codes": "num_embeddings", "head": "head_dim"}  # keys of older config.json files
 # Largest options of a network; those of the `paper` preset are at most 32768, with 2 blocks a level.
 MAX_OPTION, MAX_BLOCKS, MAX_ITEMS, MAX_TEXT = 1 << 16, 16, 64, 64
-
 
 
 def _cast(v: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -81,6 +81,10 @@ class Network(nn.Module):
         """
         config = {RENAMED.get(k, k): v for k, v in config.items()}
         check_config(config, where)
+        kinds = {k: kind for k, kind in get_type_hints(cls.__init__).items() if kind is not Any}
+        if wrong := [k for k, v in config.items() if k in kinds and not _is_of(v, kinds[k])]:
+            raise DinarError(f"{where}: expected another type for {wrong[0]} of a {cls.__name__}, got "
+                             f"{config[wrong[0]]!r}; train it again")  # fmt: skip
         try:
             with torch.device("meta"):
                 expected = cls(**config).state_dict()
@@ -99,6 +103,15 @@ class Network(nn.Module):
         net = cls(**config)
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, strict=False)
         return net.eval()
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether an option has the type that an argument is annotated with."""
+    if get_origin(kind) is Sequence:
+        return isinstance(value, (list, tuple)) and all(_is_of(v, get_args(kind)[0]) for v in value)
+    if get_origin(kind) is not None:  # a union
+        return any(_is_of(value, k) for k in get_args(kind))
+    return type(value) in ((int, float) if kind is float else (kind,))
 
 
 def check_config(config: dict[str, Any], where: str) -> None:

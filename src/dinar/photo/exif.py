@@ -24,6 +24,8 @@ def focal_length(image: Image.Image, size: tuple[int, int]) -> float | None:
             "ExifImageWidth", "ExifImageHeight")}  # fmt: skip
     except Exception:  # damaged data: every one in its own way
         return None
+    if not all(map(math.isfinite, told.values())):  # ratios whose denominator is 0
+        return None
     width, height = told["ExifImageWidth"], told["ExifImageHeight"]
     if min(width, height) > 0:
         aspects = max(width, height) / min(width, height), max(size) / min(size)

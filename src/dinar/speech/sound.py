@@ -10,6 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from ..errors import DinarError, escape
+from ..ffmpeg import RESTRICTED, address
 
 RATE = 16_000  # samples a second
 HOP, WINDOW = 160, 400  # samples: 10 and 25 ms
@@ -32,8 +33,8 @@ def read_sound(path: str | Path) -> np.ndarray:
     if not path.is_file():
         raise DinarError(f"{escape(str(path))}: expected a sound file, found none")
     command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe",
-        "-i", f"file:{path}", "-vn", "-t", str(MAX_SECONDS + 1), "-ac", "1", "-ar", str(RATE), "-f", "f32le", "pipe:",
+        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", *RESTRICTED, "-i", address(path),
+        "-vn", "-t", str(MAX_SECONDS + 1), "-ac", "1", "-ar", str(RATE), "-f", "f32le", "pipe:",
     ]  # fmt: skip
     try:
         out = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).stdout

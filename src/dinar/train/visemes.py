@@ -134,7 +134,11 @@ def said(texts: Sequence[Path], file: Path, count: int, seed: int) -> dict[str, 
         arrays = {**joined, "start": np.cumsum([0, *lengths[:-1]]), "held": held}
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **arrays)
-    return read_npz(file, TABLE, what="sentences spoken by dinar train visemes")
+    what = "sentences spoken by dinar train visemes"
+    a = read_npz(file, TABLE, what=what)
+    if not (np.diff([*a["start"], len(a["mel"])]) > 0).all():
+        raise DinarError(f"{file}: expected {what}, one after the other, got other first frames; delete it")
+    return a
 
 
 def train(
