@@ -21,7 +21,7 @@ from dinar.nets.presets import build
 from dinar.nets.regressor import INPUTS, WORN, TextureRegressor
 from dinar.neural import regression
 from dinar.neural.condition import geometry, surface_condition
-from dinar.neural.regression import as_lit_in_front, has_regressor, open_regressor, predictor
+from dinar.neural.regression import has_regressor, open_regressor, predictor
 from dinar.studio import open_studio
 from dinar.texture import restore
 from dinar.texture.restore import _in_light, _with_detail, rules
@@ -156,21 +156,6 @@ def test_predicted_colours_fill_the_texture(avatar, body: Body) -> None:
     sure = (lam > 0.6) & ~(torch.nn.functional.max_pool2d(torch.from_numpy(lam == 0).float()[None], 41, 1, 20)[0] > 0
                            ).numpy()  # fmt: skip
     assert np.abs(out - rgb)[sure].mean() < 1e-3
-
-
-def test_a_class_has_the_colour_that_it_has_where_it_is_seen() -> None:
-    worn = np.repeat([[1, 2, 3, 4]], 32, 0).repeat(16, 1)  # [32, 64]
-    hidden = np.zeros((32, 64), bool)
-    hidden[16:] = True
-    seen = np.full((32, 64, 3), (0.8, 0.4, 0.2), np.float32)
-    classes = np.where(hidden | (worn == 4), 0, worn)  # nothing of class 4 is seen
-    predicted = np.full((32, 64, 3), 0.5, np.float32)
-    predicted[:, 16:32] = 0.02
-    out = as_lit_in_front(predicted, worn, seen, classes, hidden)
-    assert np.allclose(out[16:, :16], (0.8, 0.4, 0.25)) and np.allclose(out[16:, 16:32], 0.04)  # at most twice, half
-    assert np.array_equal(out[:16], predicted[:16]) and np.array_equal(out[16:, 48:], predicted[16:, 48:])
-    few = hidden & (np.indices(hidden.shape)[0] < 17) & (worn == 1)
-    assert np.array_equal(as_lit_in_front(predicted, worn, seen, classes, few), predicted)
 
 
 def test_detail_counts_where_both_agree(body: Body) -> None:

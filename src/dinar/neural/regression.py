@@ -23,9 +23,7 @@ from ..texture.restore import Predict, rules
 from ..texture.texels import texels
 from .condition import geometry, surface_condition
 
-ENOUGH = 40  # texels of a class that tell its colour
 MOST_TEXELS = 4096  # a side
-MOST_GAIN = 2.0  # of a channel
 SEEN = 0.5  # share of a network's texel from which it counts as seen
 
 
@@ -87,29 +85,7 @@ def predictor(net: Network, body: Body) -> Predict:
         guess = to(rules(body, colour, facing[..., 0], None if classes is None else kinds))
         told = surface_condition(g, to(colour), to(facing), to(kinds[..., None]), guess)
         with half(device):
-            correction, logits = (x.float().cpu() for x in net(told.to(device)))
-        out = (guess + correction).clamp(0, 1)[0].permute(1, 2, 0).numpy()
-        if classes is None:
-            return out
-        return as_lit_in_front(out, logits[0].argmax(0).numpy() + 1, colour, kinds, inside & ~on[..., 0])
+            correction = net(told.to(device))[0].float().cpu()
+        return (guess + correction).clamp(0, 1)[0].permute(1, 2, 0).numpy()
 
     return predict
-
-
-def as_lit_in_front(
-    out: np.ndarray,  # [s, s, 3] predicted colours
-    worn: np.ndarray,  # [s, s] predicted classes
-    seen: np.ndarray,  # [s, s, 3] colours of the photo
-    classes: np.ndarray,  # [s, s] classes that the photo shows; 0: none
-    hidden: np.ndarray,  # [s, s] bool, texels that it does not show
-) -> np.ndarray:
-    """The prediction with the mean colour that every class has where it is seen: generated people, who taught the
-    network, are lit from the front and above, and their backs are dark."""
-    out = out.copy()
-    for c in np.unique(worn[hidden]):
-        here, there = hidden & (worn == c), classes == c
-        if here.sum() < ENOUGH or there.sum() < ENOUGH:
-            continue
-        gain = seen[there].mean(0) / np.maximum(out[here].mean(0), 1e-3)
-        out[here] *= np.clip(gain, 1 / MOST_GAIN, MOST_GAIN)
-    return out.clip(0, 1)
