@@ -30,6 +30,7 @@ class Command:
 
     words: str
     jobs: bool = False  # has --jobs
+    brief: bool = False  # it ends before a signal comes, except while it imports
 
     def argv(self, given: Path, out: Path, jobs: int = 1) -> list[str]:
         words = self.words + f" --jobs {jobs}" * (self.jobs and jobs > 1)
@@ -42,7 +43,13 @@ COMMANDS = {
     "synthesize": Command("synthesize -o {out} --people 2 --views 2 --size 64", jobs=True),
     "shards": Command("synthesize -o {out} --people 2 --views 1 --size 64 --shards 1", jobs=True),
     "fit": Command("fit {in}/photos -o {out} --masks --each", jobs=True),
-    "export": Command("export {in}/me.avatar -o {out}/me.glb --motion idle"),
+    "export": Command("export {in}/me.avatar -o {out}/me.glb --motion idle", brief=True),
+    "export fbx": Command("export {in}/me.avatar -o {out}/me.fbx --motion idle", brief=True),
+    "export usdz": Command("export {in}/me.avatar -o {out}/me.usdz --motion idle", brief=True),
+    "view": Command("view {in}/me.avatar --html {out}/me.html", brief=True),
+    "animate": Command("animate {in}/me.avatar -o {out}/me.mp4 --motion wave --fps 10 --size 96"),
+    "pictures": Command("animate {in}/me.avatar -o {out}/frames --motion wave --fps 5 --size 96"),
+    "alive": Command("alive {in}/photos/a.png -o {out}/alive.mp4 --motion wave --fps 4"),
     "train": Command(
         "train avatar --data {in}/people --run {out} --preset nano --device cpu --size 64 --texture 32 --rgb-size 32 "
         "--crop 64 --steps 3 --batch 2 --micro-batch 2 --views 2 --holdout 1 --workers 0 --loop.log-every 1 "

@@ -11,6 +11,7 @@ signal     SIGINT to all processes (Ctrl-C) and SIGTERM to the command, once and
 disk       a disk that is full at the start, or half-way: one line and status 1, nothing half-written
 home       a home folder that cannot be written: the same bytes
 together   two runs on one output: both end well, with the bytes of one run
+serve      signals to a server, and SIGKILL: as above, and its next run finishes the avatar
 cache      six processes that fill one cache of pretrained models
 """
 
@@ -130,10 +131,11 @@ def kill(bench: Bench, name: str) -> None:
 
 
 def interrupt(bench: Bench, name: str) -> None:
-    runs = [("working", signal.SIGINT, True), ("working", signal.SIGTERM, False)]
+    runs = [("importing", signal.SIGINT, False), ("importing", signal.SIGTERM, True)]
+    if not COMMANDS[name].brief:
+        runs += [("working", signal.SIGINT, True), ("working", signal.SIGTERM, False)]
     if COMMANDS[name].jobs:
-        runs += [("importing", signal.SIGINT, False), ("importing", signal.SIGTERM, True),
-                 ("finishing", signal.SIGINT, False), ("finishing", signal.SIGTERM, True)]  # fmt: skip
+        runs += [("finishing", signal.SIGINT, False), ("finishing", signal.SIGTERM, True)]
     for when, number, twice in runs:
         root = emptied(bench.root / "signal")
         (root / "tmp").mkdir()
@@ -293,12 +295,24 @@ def shared_cache(bench: Bench) -> None:
     check("cache", "assets", "six processes", problems)
 
 
+def served(bench: Bench) -> None:
+    from _interrupt_serve import RUNS, signalled
+
+    for when, number, twice in RUNS:
+        root = emptied(bench.root / "serve")
+        seconds, problems = signalled(root, bench.given / "photos/a.png", when, number, twice, _session)
+        print(f"  {number.name}{' twice' * twice} while {when}: {seconds:.1f} s", file=sys.stderr)
+        problems += [f"ended after {seconds:.1f} s"] * (seconds > WITHIN)
+        check("killed" if when == "killed" else "signal", "serve", f"{number.name}{' twice' * twice} {when}", problems)
+
+
 CHECKS = {"kill": kill, "signal": interrupt, "disk": full_disk, "home": read_only_home, "together": together}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
-    parser.add_argument("--only", nargs="*", choices=[*CHECKS, "cache"], default=[*CHECKS, "cache"])
+    kinds = [*CHECKS, "serve", "cache"]
+    parser.add_argument("--only", nargs="*", choices=kinds, default=kinds)
     parser.add_argument("--commands", nargs="*", choices=list(COMMANDS), default=list(COMMANDS))
     a = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -313,13 +327,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="dinar-interrupt-") as folder:
         bench = Bench(Path(folder))
         for kind in a.only:
-            if kind == "cache":
-                shared_cache(bench)
+            if kind in ("serve", "cache"):
+                print(kind, file=sys.stderr, flush=True)
+                (served if kind == "serve" else shared_cache)(bench)
                 continue
             for name in a.commands:
-                if kind != "signal" or name != "export":  # which ends before a signal comes
-                    print(f"{kind}: {name}", file=sys.stderr, flush=True)
-                    CHECKS[kind](bench, name)
+                print(f"{kind}: {name}", file=sys.stderr, flush=True)
+                CHECKS[kind](bench, name)
     kinds, commands = (list(dict.fromkeys(pair[k] for pair in counts)) for k in (0, 1))
     print("| command | " + " | ".join(kinds) + " | failures |\n|" + " --- |" * (len(kinds) + 2))
     for name in commands:
