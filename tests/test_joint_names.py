@@ -86,6 +86,22 @@ NAMES = {
         "root; upperleg01.L lowerleg01.L foot.L toe1-1.L; upperleg01.R lowerleg01.R foot.R toe1-1.R; spine05 "
         "spine03 spine01 neck01 head; clavicle.L upperarm01.L lowerarm01.L wrist.L; clavicle.R upperarm01.R "
         "lowerarm01.R wrist.R",
+    "VRoid":
+        "J_Bip_C_Hips; J_Bip_L_UpperLeg J_Bip_L_LowerLeg J_Bip_L_Foot J_Bip_L_ToeBase; J_Bip_R_UpperLeg "
+        "J_Bip_R_LowerLeg J_Bip_R_Foot J_Bip_R_ToeBase; J_Bip_C_Spine J_Bip_C_Chest J_Bip_C_UpperChest J_Bip_C_Neck "
+        "J_Bip_C_Head; J_Bip_L_Shoulder J_Bip_L_UpperArm J_Bip_L_LowerArm J_Bip_L_Hand; J_Bip_R_Shoulder "
+        "J_Bip_R_UpperArm J_Bip_R_LowerArm J_Bip_R_Hand",
+    "Reallusion":
+        "CC_Base_Hip; CC_Base_L_Thigh CC_Base_L_Calf CC_Base_L_Foot CC_Base_L_ToeBase; CC_Base_R_Thigh CC_Base_R_Calf "
+        "CC_Base_R_Foot CC_Base_R_ToeBase; CC_Base_Waist CC_Base_Spine01 CC_Base_Spine02 CC_Base_NeckTwist01 "
+        "CC_Base_Head; CC_Base_L_Clavicle CC_Base_L_Upperarm CC_Base_L_Forearm CC_Base_L_Hand; CC_Base_R_Clavicle "
+        "CC_Base_R_Upperarm CC_Base_R_Forearm CC_Base_R_Hand",
+    "Advanced Skeleton":
+        "Root_M; Hip_L Knee_L Ankle_L Toes_L; Hip_R Knee_R Ankle_R Toes_R; Spine1_M Spine2_M Chest_M Neck_M Head_M; "
+        "Scapula_L Shoulder_L Elbow_L Wrist_L; Scapula_R Shoulder_R Elbow_R Wrist_R",
+    "lf and rt":
+        "pelvis; lf_thigh lf_shin lf_foot lf_toe; rt_thigh rt_shin rt_foot rt_toe; spine1 spine2 spine3 neck head; "
+        "lf_clavicle lf_upperarm lf_forearm lf_hand; rt_clavicle rt_upperarm rt_forearm rt_hand",
     "leg and shin":
         "root; leg.L shin.L foot.L toe.L; leg.R shin.R foot.R toe.R; spine1 spine2 chest neck head; shoulder.L "
         "arm.L forearm.L hand.L; shoulder.R arm.R forearm.R hand.R",

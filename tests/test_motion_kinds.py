@@ -106,6 +106,32 @@ def test_frame_by_frame(tmp_path: Path) -> None:
     assert len(load_motion(tmp_path / "phalp.pkl")) == T and len(load_motion(tmp_path / "phalp.pkl", track=3)) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*no frame rate")
+def test_a_list_of_single_frames_is_one_motion(tmp_path: Path) -> None:
+    """Not as many people as frames; --track N says that they are people."""
+    frames = [{"pred_smpl_params": {"global_orient": m[:1], "body_pose": m[1:]}} for m in MATRICES]
+    pictures = {f"{t:04d}.jpg": f["pred_smpl_params"] for t, f in enumerate(frames)}
+    for name, content in (("list.pkl", frames), ("pictures.pkl", pictures)):
+        m = load_motion(saved(tmp_path / name, content))
+        assert len(m) == T and "frame by frame" in m.layout
+        torch.testing.assert_close(m.rotations[:, 1:], torch.from_numpy(MATRICES[:, 1:22]).float(), atol=1e-5, rtol=0)
+    one = load_motion(tmp_path / "list.pkl", track=3)
+    assert len(one) == 1 and "track 3" in one.layout
+
+
+@pytest.mark.filterwarnings("ignore:.*no frame rate")
+def test_gaps_of_a_track_repeat_the_frame_before(tmp_path: Path) -> None:
+    for seen, rows in (([3, 4, 7, 8, 10], [0, 1, 1, 1, 2, 3, 3, 4]), ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4]),
+                       ([0, 1, 1, 3, 4], [0, 1, 2, 3, 4]), ([0, 1, 2, 3, 10**9], [0, 1, 2, 3, 4]),
+                       ([5, 6, "x", 7, 8], [0, 1, 2, 3, 4])):  # fmt: skip
+        for ids in (seen, np.array(seen)) if "x" not in seen else (seen,):
+            track = {"pose": SMPL72, "trans": MOVED, "frame_ids": ids}
+            m = load_motion(saved(tmp_path / "wham.pkl", {0: track, 1: {"pose": SMPL72[:1], "trans": MOVED[:1]}}))
+            expected = torch.from_numpy(MATRICES[rows, 1:22]).float()
+            torch.testing.assert_close(m.rotations[:, 1:], expected, atol=1e-5, rtol=0)
+            assert len(m.transl) == len(rows) and ("without the person" in m.layout) == (len(rows) > T)
+
+
 def test_a_missing_frame_rate_is_said(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npz", {"poses": SMPL72})
     with pytest.warns(UserWarning, match="a.npz has no frame rate: 30 .* assumed; --motion-fps"):
@@ -234,6 +260,9 @@ LIES = {
     "encoded.npz": (npz(root_orient=ROOT, latent_pose=np.zeros((T, 32))), "the entries latent_pose, root_orient"),
     "degrees.npz": (npz(poses=np.degrees(SMPL72), fps=30), "look like degrees; multiply by"),
     "joints.npz": (npz(joints=np.zeros((T, 22, 3))), "joint positions"),
+    "quaternions.npy": (np.ones((T, 24, 4)) / 2, "quaternions"),
+    "flat.npz": (npz(poses=np.ones((T, 96)) / 2, fps=30), "quaternions"),
+    "six.npz": (npz(poses=MATRICES[..., :2].reshape(T, -1), fps=30), "6D rotations"),
     "features.npy": (np.zeros((T, 263)), "HumanML3D features"),
     "nothing.pkl": (pickle.dumps({"a.jpg": {"time": 0, "tid": [], "smpl": []}}), "pose parameters"),
     "ragged.pkl": (pickle.dumps({"poses": [[0.0] * 72, [0.0] * 66]}), "no array"),

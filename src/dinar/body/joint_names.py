@@ -13,13 +13,13 @@ from .skeleton import PARENT
 
 MAJORITY = 0.6  # share of a file's joints that carry a decoration
 
-_NOISE = {"cc", "base", "j", "c", "bip", "jnt", "rl", "bone", "def", "sk", "b", "f"}
+_NOISE = {"cc", "base", "j", "c", "m", "bip", "jnt", "rl", "bone", "def", "sk", "b", "f"}
 _SIDED = {
     "hip": "hip upleg upperleg thigh thighbend upperlegs legupper femur legup",
     "knee": "leg lowleg lowerleg calf shin shinbend knee lolegs leglower tibia",
     "ankle": "foot ankle",
     "foot": "toebase toe toes ball",
-    "collar": "shoulder clavicle collar collarbone clav",
+    "collar": "shoulder clavicle collar collarbone clav scapula",
     "shoulder": "arm uparm upperarm shldr shldrbend humerus uarm armupper bicep upperarmbend",
     "elbow": "forearm lowarm lowerarm elbow forearmbend radius farm armlower lowerarmbend",
     "wrist": "hand wrist palm",
@@ -56,12 +56,19 @@ def joint_roles(
     readings = [plain]
     if sum(bool(numbered.search(n)) for n in plain) >= MAJORITY * len(plain):  # Hips.001, Hips_01
         readings.append([numbered.sub("", n) for n in plain])
-    found = [_roles([_side_and_core(w) for w in _undecorated([_words(n) for n in r])], parents) for r in readings]
+    found = [_roles([_side_and_core(w) for w in _undecorated(_all_words(r))], parents) for r in readings]
     role = max(found, key=len)
     for j, n in enumerate(names):  # SMPL names as they are
         if n in PARENT and n not in role:
             role[n] = j
     return {n: role[n] for n in PARENT if n in role}
+
+
+def _all_words(names: list[str]) -> list[list[str]]:
+    words = [_words(n) for n in names]
+    if any("rt" in w for w in words):  # lf_thigh, rt_thigh
+        words = [[{"lf": "left", "rt": "right"}.get(w, w) for w in name] for name in words]
+    return words
 
 
 def _words(name: str) -> list[str]:

@@ -56,6 +56,8 @@ _NESTED = ("pred_smpl_params", "smpl_params_global", "smpl_params_incam", "smpl_
            "smplx")  # fmt: skip
 _MAIN = ("poses", "global_orient", "body_pose", "trans")
 _POSES = (*(key for key, *_ in _WHOLE), *_PARTS["body_pose"])
+_ONE_FRAME = (63, 66, 69, 72, 156, 165, 189, 198, 207, 216)  # numbers: axis-angle, then matrices
+_SEEN = ("frame_ids", "frame_id", "frames")  # numbers of the frames in which the person was found
 _JOINTS = ("joints", "joints3d", "j3d", "positions", "keypoints3d", "joints_3d", "motion", "jtr")
 _RATE_OF_MOTION_X, _RATE_OF_AIST = 30.0, 60.0  # frames per second, of every file of these sets
 
@@ -74,10 +76,15 @@ def parameters(
     content = _unwrapped(content)
     if isinstance(content, np.ndarray):
         return _of_one_array(file, content, track, fps)
-    if isinstance(content, list) and content and all(isinstance(d, dict) for d in content):
+    listed = isinstance(content, list) and bool(content) and all(isinstance(d, dict) for d in content)
+    if listed:
         content = dict(enumerate(content))
     if not isinstance(content, dict):
         raise DinarError(f"{file}: expected a dictionary of pose parameters, got {_named(content)}")
+    if track is None and len(content) > 1 and (listed or all(map(_is_picture, content))):
+        frames = [_inner(d) for d in content.values() if isinstance(d, dict)]
+        if len(frames) == len(content) and all(map(_is_one_frame, frames)):
+            content = {k: [d] for k, d in zip(content, frames, strict=True)}
     if "smpl_thetas" in content:  # of one picture
         content = {0: content}
     who = ""
@@ -125,6 +132,14 @@ def _has_pose(d: Person) -> bool:
 
 def _frames(d: Person) -> int:
     return max((len(d[k]) for k in _POSES if k in d and hasattr(d[k], "__len__")), default=0)
+
+
+def _is_picture(key: Any) -> bool:
+    return str(key).lower().endswith((".jpg", ".jpeg", ".png"))
+
+
+def _is_one_frame(d: Person) -> bool:
+    return any(x.size in _ONE_FRAME for k in _POSES if isinstance(x := d.get(k), np.ndarray))
 
 
 def _choose(file: str, tracks: dict[str, Any], track: str | None, lengths: dict[str, int]) -> tuple[str, Any]:
@@ -240,12 +255,32 @@ def _of_names(file: str, d: Person, who: str, track: str | None, fps: float | No
         arrays["trans"] = arrays["trans"] / _one(file, "smpl_scaling", d.get("smpl_scaling", 1.0), 1e-3, 1e3)
     arrays, who = _one_of_many(file, arrays, track, who)
     _check_rotations(file, arrays)
+    if (at := _between(d, _length(arrays))) is not None:
+        who = f"{who}, {len(at) - at[-1] - 1} frames without the person".removeprefix(", ")
+        arrays = {k: v[at] if len(v) == at[-1] + 1 else v for k, v in arrays.items()}
     rate = (
         fps or _frame_rate(file, d, len(next(iter(arrays.values())))) or (_RATE_OF_AIST if name == "AIST++" else None)
     )
     in_camera = "pose_body" not in d and (not whole or any(k.startswith(("cam", "pred_cam")) for k in map(str, d)))
     layout = ", ".join(x for x in (layout or name, who) if x)
     return Parameters(layout, arrays, rate, in_camera)
+
+
+def _length(arrays: dict[str, np.ndarray]) -> int:
+    return len(arrays.get("poses", arrays.get("body_pose", ())))
+
+
+def _between(d: Person, frames: int) -> np.ndarray | None:
+    """Row of every frame from the first to the last, where the person was not found in all; a frame without repeats the
+    one before."""
+    found = (np.array(x) if isinstance(x, list) and all(type(i) is int for i in x) else x for x in map(d.get, _SEEN))
+    seen = next((x.reshape(-1) for x in found if isinstance(x, np.ndarray) and x.size == frames), np.zeros(0))
+    if seen.dtype.kind not in "iu" or len(seen) < 2 or not (np.diff(seen) > 0).all():
+        return None
+    last = int(seen[-1]) - int(seen[0])
+    if last + 1 == frames or last >= MAX_FRAMES:
+        return None
+    return np.searchsorted(seen, seen[0] + np.arange(last + 1), side="right") - 1
 
 
 def _frame_rate(file: str, d: Person, frames: int) -> float | None:
