@@ -100,6 +100,16 @@ FILES = {
     "PoseNet": (COCO, {"score": 0.9, "keypoints": named(rows(SHUFFLED), SHUFFLED, "posenet")}),
     "MoveNet": (COCO, [{"keypoints": named(rows(SHUFFLED), SHUFFLED, "movenet")}]),
     "points by name": (COCO, {"keypoints": dict(zip(COCO, rows(COCO), strict=True))}),
+    "AlphaPose by picture": (OPENPOSE_18, {"a.jpg": {"version": "AlphaPose v0.3", **OPENPOSE}}),
+    "AlphaPose's bodies": (COCO, {"a.jpg": {"bodies": [{"joints": flat(rows(COCO))}]}}),
+    "mmpose's lists of lists": (COCO, [MMPOSE]),
+    "people by number": (COCO, {"0": {"keypoints": rows(COCO)}}),
+    "Detectron2": (COCO, {"instances": {"pred_keypoints": [rows(COCO)]}}),
+    "OpenPose BODY_135": (
+        [*COCO, None, None, *OPENPOSE_25[19:], *[None] * 110],
+        openpose(rows([*COCO, None, None, *OPENPOSE_25[19:], *[None] * 110]))),
+    "DWPose's subsets": (OPENPOSE_18, {"bodies": {
+        "candidate": [p[:2] for p in rows(OPENPOSE_18)], "subset": [list(range(18)), [-1] * 18]}, "hands": []}),
     "null for a missing point": ([*COCO[:16], None], {"keypoints": [*rows(COCO)[:16], [None, None, None]]}),
 }  # fmt: skip
 
@@ -113,7 +123,8 @@ def test_files_of_other_programs(tmp_path: Path, kind: str, encoding: str) -> No
     (pose,) = load_keypoints(path, 2.0, (2 * H, 2 * W))
     for i, name in enumerate(KEYPOINTS):
         if name in layout:
-            assert np.allclose(pose.keypoints[i, :2], 2 * standing()[i], atol=1e-3) and pose.keypoints[i, 3] == 0.5
+            assert np.allclose(pose.keypoints[i, :2], 2 * standing()[i], atol=1e-3)
+            assert pose.keypoints[i, 3] == (1 if "subsets" in kind else 0.5)  # of which the file says none
         else:
             assert pose.keypoints[i, 3] == 0
     assert pose.world is None and pose.region.size > 2 * 380

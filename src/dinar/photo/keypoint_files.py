@@ -41,13 +41,15 @@ _LAYOUTS: dict[int, tuple[str, list[str | None]]] = {
     25: ("OpenPose BODY_25", [*_OPENPOSE_ARMS, None, *_OPENPOSE_LEGS, *_OPENPOSE_FACE, "left_foot_index", None,
                               "left_heel", "right_foot_index", None, "right_heel"]),
     26: ("Halpe", list(_HALPE26)),
+    135: ("OpenPose BODY_135", [*_HALPE26[:19], "left_foot_index", None, "left_heel", "right_foot_index", None,
+                                "right_heel", *[None] * 110]),
     133: ("COCO-WholeBody", [*_WHOLE_BODY, *[None] * 110]),
     136: ("Halpe full body", [*_HALPE26, *[None] * 110]),
 }  # fmt: skip
 
-_PEOPLE = ("people", "instance_info", "instances", "annotations", "predictions")
-_POINTS = ("pose_keypoints_2d", "pose_keypoints", "keypoints", "pose_landmarks", "poseLandmarks", "landmarks",
-           "landmark")  # fmt: skip
+_PEOPLE = ("people", "instance_info", "instances", "annotations", "predictions", "bodies")
+_POINTS = ("pose_keypoints_2d", "pose_keypoints", "keypoints", "pred_keypoints", "pose_landmarks", "poseLandmarks",
+           "landmarks", "landmark", "joints")  # fmt: skip
 _SCORES = ("keypoint_scores", "scores", "confidence")
 _POINT_SCORES = ("visibility", "score", "confidence", "presence")
 _WHAT = "a keypoint file (OpenPose, DWPose, COCO, AlphaPose, mmpose or MediaPipe json, or json or npz with 'keypoints')"
@@ -140,8 +142,7 @@ def _overlap(a: Pose, b: Pose) -> float:
 
 def _people(path: Path, x: Any) -> list[_Person]:
     """The people of any of the known structures."""
-    if isinstance(x, list) and len(x) == 1 and isinstance(x[0], dict) and any(k in x[0] for k in _PEOPLE):
-        x = x[0]  # ComfyUI, mmpose: a list of pictures
+    x = _of_one_picture(x)
     if isinstance(x, dict):
         listed = next((x[k] for k in _PEOPLE if isinstance(x.get(k), list)), None)
         if listed is None:
@@ -160,6 +161,41 @@ def _people(path: Path, x: Any) -> list[_Person]:
         raise DinarError(f"{path}: expected the keypoints of one picture, got those of {max(len(pictures), len(x))}; "
                          "give the entries of the photo alone")  # fmt: skip
     return [person for p in x for person in _of_points(path, p)]
+
+
+def _of_one_picture(x: Any) -> Any:
+    """Without lists and dictionaries around a single picture, and people by name as a list."""
+    for _ in range(4):
+        if isinstance(x, list) and len(x) == 1:
+            inner = x[0]  # ComfyUI, mmpose: a list of pictures
+            if not (isinstance(inner, dict) and any(k in inner for k in _PEOPLE)) and not _is_of_people(inner):
+                return x
+            x = inner
+        elif isinstance(x, dict) and not any(k in x for k in _POINTS):
+            inner = list(x.values())
+            if _is_of_people(inner):  # by their numbers
+                return inner
+            if isinstance(x.get("bodies"), dict):  # DWPose: all points, and whose each is
+                return _of_subsets(x["bodies"])
+            if len(x) != 1 or not isinstance(inner[0], dict):  # AlphaPose: by the name of the picture
+                return x
+            x = inner[0]
+        else:
+            return x
+    return x
+
+
+def _is_of_people(x: Any) -> bool:
+    return isinstance(x, list) and bool(x) and all(isinstance(p, dict) and any(k in p for k in _POINTS) for p in x)
+
+
+def _of_subsets(bodies: dict[str, Any]) -> list[dict[str, Any]]:
+    points, people = bodies.get("candidate"), bodies.get("subset")
+    if not isinstance(points, list) or not isinstance(people, list):
+        return []
+    known = {float(i): p[:2] for i, p in enumerate(points) if isinstance(p, list) and len(p) >= 2}
+    at = lambda i: [*known[i], 1.0] if isinstance(i, (int, float)) and i in known else [0.0, 0.0, 0.0]  # noqa: E731
+    return [{"keypoints": [at(i) for i in p[:18]]} for p in people[:MAX_PEOPLE] if isinstance(p, list)]
 
 
 def _of_points(path: Path, d: dict[str, Any]) -> list[_Person]:
