@@ -54,6 +54,27 @@ def test_others_are_refused_in_one_line(tmp_path: Path) -> None:
             list(read_frames(path, 3, tmp_path))
 
 
+@pytest.mark.parametrize(("options", "shape", "red"), [
+    (("-display_rotation", "90"), (64, 48), (-3, 2)), (("-display_rotation", "180"), (48, 64), (-3, -3)),
+    (("-display_rotation", "270"), (64, 48), (2, -3)), ((), (48, 64), (2, 2)),
+])  # fmt: skip
+def test_frames_are_upright(tmp_path: Path, options: tuple[str, ...], shape: tuple[int, int], red: tuple[int, int]
+                            ) -> None:  # fmt: skip
+    frame = np.full((48, 64, 3), 90, np.uint8)
+    frame[:10, :16] = 255, 0, 0
+    write_video(tmp_path / "a.mp4", [frame] * 3, 5)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *options, "-i", str(tmp_path / "a.mp4"), "-c", "copy",
+               str(tmp_path / "b.mp4")]  # fmt: skip
+    subprocess.run(command, check=True)
+    (_, found), *_ = video_frames(tmp_path / "b.mp4", [1])
+    assert found.shape[:2] == shape and found[red][0] > 200 > 60 > found[red][2]
+
+
+def test_pixels_become_square(tmp_path: Path) -> None:
+    path = video(tmp_path / "a.mp4", "-vf", "setsar=3/2", "-pix_fmt", "yuv420p")
+    assert [f.shape for _, f in video_frames(path, [0])] == [(SIZE // 2, SIZE * 3 // 2, 3)]
+
+
 def test_any_name_is_a_file_and_no_option_or_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = video(Path("a.mp4"))

@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import DinarError
 from ..ffmpeg import RESTRICTED, address
 
+SQUARE = "scale=iw*sar:ih,setsar=1"  # pixels of anamorphic videos become square
 MAX_PIXELS = 1 << 26  # of a frame; 8K has half of them
 
 
@@ -29,7 +30,7 @@ def count_frames(source: Path) -> int:
 
 def video_frames(source: Path, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Number and picture [H, W, 3] uint8 of the wanted frames, upright, in the order of the video."""
-    with _opened(source) as ((width, height), frames):
+    with _opened(source, ["-vf", SQUARE]) as ((width, height), frames):
         if width * height > MAX_PIXELS:
             raise DinarError(f"{source}: expected a video of at most {MAX_PIXELS >> 20} megapixels a frame, got "
                              f"{width} x {height}")  # fmt: skip
