@@ -73,7 +73,10 @@ def _rotations(file: str, key: str, x: np.ndarray, names: tuple[str, ...]) -> di
     return {n: axis_angle_to_matrix(torch.from_numpy(x[:, j])).float() for j, n in enumerate(names) if n}
 
 
-_OTHERS = {4: "which look like quaternions", 6: "which look like 6D rotations"}  # of a joint: several conventions
+_OTHERS: dict[float, str] = {
+    4: "which look like quaternions",
+    6: "which look like 6D rotations",
+}  # of a joint: several conventions
 
 
 def _split_poses(file: str, x: np.ndarray) -> dict[str, Tensor]:
@@ -83,9 +86,9 @@ def _split_poses(file: str, x: np.ndarray) -> dict[str, Tensor]:
             raise DinarError(f"{file}: expected poses of 22, 24, 52 or 55 joints, got {x.shape[1]}")
         return _rotations(file, "poses", x, names)
     flat = x[None] if x.ndim == 1 else x.reshape(len(x), -1) if x.ndim == 3 and x.shape[2] == 3 else x
-    numbers = x.shape[2] if x.ndim == 3 else flat.shape[1] / 24 if flat.ndim == 2 else 0  # of a joint
-    if numbers in _OTHERS:
-        raise DinarError(f"{file}: expected axis-angle radians in poses, got {list(x.shape)}, {_OTHERS[numbers]}; "
+    numbers = x.shape[2] if x.ndim == 3 else flat.shape[-1] / 24  # of a joint
+    if other := _OTHERS.get(numbers):
+        raise DinarError(f"{file}: expected axis-angle radians in poses, got {list(x.shape)}, {other}; "
                          "convert them to axis-angle, [T, 72] or more")  # fmt: skip
     if flat.ndim != 2 or flat.shape[1] not in _LAYOUT:
         raise DinarError(f"{file}: expected poses [T, 72] (SMPL), [T, 156] (SMPL-H) or [T, 165] (SMPL-X), "
