@@ -114,7 +114,10 @@ def test_filled_takes_the_other_half_then_what_is_around() -> None:
 def test_a_denoiser_of_differences_starts_from_the_fill() -> None:
     """One that knows nothing makes of any noise what the VQGAN makes of the filled texture."""
     torch.manual_seed(0)
-    vqgan, denoiser = build("nano", "vqgan", size=32).eval(), build("nano", "denoiser", residual=True).eval()
+    vqgan, denoiser = (
+        build("nano", "vqgan", size=32, linear=False).eval(),
+        build("nano", "denoiser", residual=True).eval(),
+    )
     denoiser.std.fill_(1e-6)
     T = torch.rand(1, 21, 32, 32)
     T[:, FILL] = (T[:, FILL] > 0.5).float()

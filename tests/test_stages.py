@@ -262,7 +262,9 @@ def test_the_chain_of_stages(people: People, tmp_path: Path) -> None:
 def test_latents_are_kept_where_nothing_changes_them(source: Few, tmp_path: Path) -> None:
     """Stage 4 works from memory then: the same task every time, and that of the pictures themselves."""
     before = shrink(tmp_path)
-    build("nano", "vqgan", widths=[8, 16, 16], num_embeddings=32, size=32).save_pretrained(before / "vqgan")
+    build("nano", "vqgan", widths=[8, 16, 16], num_embeddings=32, size=32, linear=False).save_pretrained(
+        before / "vqgan"
+    )
     kept = People([source], size=SIZE, holdout=1, augmented=False, cached=1)
     stage = InpaintingStage(tiny("inpainting"), kept, before)
     state = State(Accelerator(cpu=True), stage.c.loop, stage, step=1)
@@ -297,7 +299,9 @@ def test_scale_and_codes_of_the_vqgan_come_from_textures() -> None:
     assert torch.allclose(normal[:, :16].square().mean((0, 2, 3)), torch.ones(16), atol=1e-4)
     assert float(normal[:, 16:19][known].square().mean()) == pytest.approx(1, abs=0.01)
     latents = vqgan.encode(T).detach().movedim(1, -1).flatten(0, -2)
-    assert float(torch.cdist(vqgan.model.quantize.embedding.weight.detach(), latents).amin(1).max()) < 1e-3
+    codes, some = vqgan.model.quantize.embedding.weight.detach(), latents[:: len(latents) // 32]
+    nearest = [torch.cdist(latents, c).amin(1).square().mean() for c in (codes, some)]
+    assert nearest[0] < 0.95 * nearest[1]  # by k-means
     # three groups count alike, in units of their scale: all channels off by one unit make 1, colours alone a third
     assert float(texture_loss(T + vqgan.std, T, vqgan.std)) == pytest.approx(1, abs=1e-4)
     off = torch.zeros_like(T)
@@ -305,6 +309,20 @@ def test_scale_and_codes_of_the_vqgan_come_from_textures() -> None:
     assert float(texture_loss(T + off, T, vqgan.std)) == pytest.approx(1 / 3, abs=1e-4)
     off[:, 16:19] *= ~known
     assert float(texture_loss(T + off, T, vqgan.std)) == 0
+
+
+def test_the_linear_code_keeps_colours() -> None:
+    torch.manual_seed(0)
+    nets = [build("nano", "vqgan", widths=[8, 16, 16], num_embeddings=512, size=32, linear=x) for x in (True, False)]
+    coarse = torch.rand(16, 21, 8, 8) * torch.tensor([2.0] * 16 + [1.0] * 5)[:, None, None]
+    T = torch.nn.functional.interpolate(coarse, size=32, mode="bilinear")
+    T[:, 19:] = 1
+    errors = []
+    for vqgan in nets:
+        vqgan.init_statistics(T)  # type: ignore[operator]
+        T_res = vqgan.decode(vqgan.encode(T))  # type: ignore[operator]
+        errors.append(float((T_res - T)[:, 16:19].square().mean() / T[:, 16:19].var()))
+    assert errors[0] < 0.25 < 0.8 < errors[1]
 
 
 def test_the_discriminator_sees_pictures_on_white_once(people: People, tmp_path: Path) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from .channels import CHANNELS, FILL, SAMPLED
 from .pretrained import Network
 
 MIN_STD = 1e-2  # floor of the channels' standard deviations
+# Weight of colours in the linear part. PSNR of colours of 24 held-out people with 1, 3, 10: 23.2, 25.1, 29.2 dB.
+COLOURS_FIRST = 10.0
+LLOYD = 4  # iterations of k-means for the first codes
 
 
 class VQGAN(Network):
@@ -34,6 +38,7 @@ class VQGAN(Network):
         num_embeddings: int = 8192,
         groups: int = 32,
         size: int = 256,
+        linear: bool = False,
     ) -> None:
         """Args:
         channels: channels of the texture.
@@ -43,9 +48,12 @@ class VQGAN(Network):
         num_embeddings: vectors in the codebook.
         groups: groups of GroupNorm; the widths are multiples of it.
         size: texels a side.
+        linear: add a linear code of blocks of 4×4 texels, at first their principal components; the networks learn what
+            it lacks (not in the paper).
         """
         super().__init__(channels=channels, widths=list(widths), blocks=blocks, latent=latent,
-                         num_embeddings=num_embeddings, groups=groups, size=size)  # fmt: skip
+                         num_embeddings=num_embeddings, groups=groups, size=size,
+                         linear=linear)  # fmt: skip
         from diffusers.models.autoencoders.vq_model import VQModel
 
         self.model = VQModel(
@@ -56,6 +64,12 @@ class VQGAN(Network):
         self.factor = 2 ** (len(widths) - 1)
         self.register_buffer("mean", torch.zeros(channels, size, size))
         self.register_buffer("std", torch.ones(channels, 1, 1))
+        if linear:
+            values = channels * self.factor**2
+            self.analysis, self.synthesis = (nn.Parameter(torch.zeros(latent, values)) for _ in range(2))
+            for layer in (self.model.quant_conv, self.model.decoder.conv_out):  # the networks add nothing at first
+                for parameter in layer.parameters():
+                    nn.init.zeros_(parameter)
 
     @torch.no_grad()
     def init_statistics(self, textures: Tensor) -> None:  # [B, 21, S, S] of many people
@@ -69,10 +83,30 @@ class VQGAN(Network):
         self.mean.copy_(torch.where(total > 0, (textures * weight).sum(0) / total.clamp(min=1), overall[:, None, None]))
         spread = ((textures - self.mean).square() * weight).sum((0, 2, 3)) / weight.sum((0, 2, 3)).clamp(min=1)
         self.std.copy_(spread.sqrt().clamp(min=MIN_STD)[:, None, None])
+        if self.config["linear"]:
+            self._init_linear(textures)
         latents = self.encode(textures).float().movedim(1, -1).flatten(0, -2)
         codes = self.model.quantize.embedding.weight
-        chosen = torch.randint(len(latents), (len(codes),), generator=torch.Generator().manual_seed(0))
-        codes.copy_(latents[chosen.to(latents.device)])
+        generator = torch.Generator().manual_seed(0)
+        some = lambda n: latents[torch.randint(len(latents), (n,), generator=generator).to(latents.device)]  # noqa: E731
+        codes.copy_(some(len(codes)))
+        for _ in range(LLOYD):
+            nearest = torch.cat([torch.cdist(x, codes).argmin(1) for x in latents.split(4096)])
+            count = torch.bincount(nearest, minlength=len(codes))[:, None]
+            sums = torch.zeros_like(codes).index_add_(0, nearest, latents)
+            codes.copy_(torch.where(count > 0, sums / count.clamp(min=1), some(len(codes))))
+
+    def _init_linear(self, textures: Tensor) -> None:
+        """Principal components of blocks of normalised textures, colours first; the latents' mean square is 1."""
+        blocks = F.pixel_unshuffle(self.normalize(textures).float(), self.factor).movedim(1, -1).flatten(0, -2)
+        weight = torch.ones(self.config["channels"], device=blocks.device)
+        weight[SAMPLED] = COLOURS_FIRST
+        weight = weight.repeat_interleave(self.factor**2)
+        blocks = (blocks * weight).double()
+        main = torch.linalg.eigh(blocks.T @ blocks / len(blocks)).eigenvectors.flip(1)[:, : self.config["latent"]].T
+        scale = (blocks @ main.T).square().mean().sqrt()
+        self.analysis.copy_(main * weight / scale)
+        self.synthesis.copy_(main / weight * scale)
 
     def normalize(self, texture: Tensor) -> Tensor:  # [B, 21, S, S]
         """The texture with mean 0 and standard deviation 1 in each channel; unknown colours are 0."""
@@ -85,14 +119,24 @@ class VQGAN(Network):
 
     def encode(self, texture: Tensor) -> Tensor:  # [B, 21, S, S] -> [B, 6, S/4, S/4]
         """E_VQ: latents before quantisation."""
-        return self.model.encode(self.normalize(texture)).latents
+        x = self.normalize(texture)
+        latents = self.model.encode(x).latents
+        if self.config["linear"]:
+            latents = latents + F.conv2d(F.pixel_unshuffle(x, self.factor), self.analysis[..., None, None].to(x.dtype))
+        return latents
 
     def decode(self, latents: Tensor) -> Tensor:  # [B, 6, S/4, S/4] -> [B, 21, S, S]
         """D_VQ: quantises the latents with the codebook and decodes them."""
-        return self.denormalize(self.model.decode(latents, return_dict=False)[0])
+        return self._decode(self.model.quantize(latents)[0])
+
+    def _decode(self, quantised: Tensor) -> Tensor:
+        texture = self.model.decode(quantised, force_not_quantize=True, return_dict=False)[0]
+        if self.config["linear"]:
+            blocks = F.conv2d(quantised, self.synthesis.T[..., None, None].to(quantised.dtype))
+            texture = texture + F.pixel_shuffle(blocks, self.factor)
+        return self.denormalize(texture)
 
     def forward(self, texture: Tensor) -> tuple[Tensor, Tensor]:
         """T_res [B, 21, S, S], and the codebook's loss."""
         quantised, loss, _ = self.model.quantize(self.encode(texture).float())
-        restored = self.model.decode(quantised, force_not_quantize=True, return_dict=False)[0]
-        return self.denormalize(restored), loss
+        return self._decode(quantised), loss
