@@ -15,6 +15,7 @@ from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY
 from dinar.errors import DinarError
 from dinar.fit import smplify
+from dinar.fit.descent import descend
 from dinar.fit.face import CORNERS, EYES, LIPS, NEUTRAL, UPRIGHT, fit_expression
 from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.offsets import Silhouette, fit_offsets
@@ -276,3 +277,21 @@ def test_keypoints_that_are_off_do_not_turn_limbs_in_depth(body: Body) -> None:
         forearm = arm[body.joint("left_wrist")] - arm[body.joint("left_elbow")]
         depth.append(float(forearm[2] / forearm.norm()))
     assert abs(depth[0] - depth[1]) < 0.13
+
+
+def test_descent_is_adam() -> None:
+    """Against torch's optimiser and schedule, two tensors of different rates."""
+    target = torch.tensor([1.0, -2.0, 3.0])
+    loss = lambda a, b: ((a - target) ** 2).sum() + ((b * a) ** 2).sum()  # noqa: E731
+    a, b, c, d = torch.zeros(3), torch.ones(3), torch.zeros(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    descend([(a, 0.1), (b, 0.3)], 0.01, 30, (0.9, 0.99), lambda step: loss(a, b))
+    adam = torch.optim.Adam([{"params": [c], "lr": 0.1}, {"params": [d], "lr": 0.3}], betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, 30, eta_min=0.01)
+    for _ in range(30):
+        adam.zero_grad()
+        loss(c, d).backward()
+        adam.step()
+        schedule.step()
+    torch.testing.assert_close(a, c.detach(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(b, d.detach(), atol=1e-5, rtol=0)
+    assert not a.requires_grad

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..errors import DinarError
 from .atlas import Atlas
@@ -144,6 +145,12 @@ class Body:
             posedirs=pd,
         )
 
+    def neutral(self) -> Body:
+        """The body without expressions, for fast fitting."""
+        n = self.num_betas
+        return dataclasses.replace(self, shapedirs=self.shapedirs[..., :n].contiguous(),
+                                   j_dirs=self.j_dirs[..., :n].contiguous(), expression_names=())  # fmt: skip
+
     @cached_property
     def keypoint_support(self) -> np.ndarray:
         """[n] vertices that any keypoint uses."""
@@ -155,11 +162,12 @@ class Body:
         Raises:
             DinarError: more are given than the body has.
         """
-        lead = betas.shape[:-1]
-        coeffs = betas.new_zeros(*lead, self.shapedirs.shape[2])
         n = betas.shape[-1]
         if n > self.num_betas:
             raise DinarError(f"expected at most {self.num_betas} betas for the {self.name} body, got {n}")
+        if n == self.shapedirs.shape[2]:
+            return betas
+        coeffs = betas.new_zeros(*betas.shape[:-1], self.shapedirs.shape[2])
         coeffs[..., :n] = betas
         if expression is not None:
             k = expression.shape[-1]
@@ -184,37 +192,35 @@ class Body:
         return self.j_template + (c @ self.j_dirs.reshape(-1, c.shape[1]).T).reshape(len(c), -1, 3)
 
     @cached_property
-    def _levels(self) -> tuple[list[int], list[tuple[list[int], list[int], list[int]]]]:
-        """The order that puts joints by depth back into their own; and for each depth from 1 the joints, their parents
-        and the parents' positions in the level above."""
+    def _tree(self) -> tuple[Tensor, Tensor, Tensor, list[int], list[Tensor]]:
+        """Joints by depth, the place of each joint in this order, and each joint's parent (the root's is itself); for
+        each depth the number of joints, and from 1 on their parents' places in the level above."""
         depth = [0] * self.num_joints
         for j in range(1, self.num_joints):
             depth[j] = depth[self.parents[j]] + 1
-        by_level = [[j for j in range(self.num_joints) if depth[j] == d] for d in range(max(depth) + 1)]
-        levels = []
-        for above, own in pairwise(by_level):
-            parents = [self.parents[j] for j in own]
-            levels.append((own, parents, [above.index(p) for p in parents]))
-        flat = [j for level in by_level for j in level]
-        return [flat.index(j) for j in range(self.num_joints)], levels
+        levels = [[j for j in range(self.num_joints) if depth[j] == d] for d in range(max(depth) + 1)]
+        order = [j for level in levels for j in level]
+        index = lambda x: torch.tensor(x, device=self.j_template.device)  # noqa: E731
+        above = [index([up.index(self.parents[j]) for j in own]) for up, own in pairwise(levels)]
+        parents = index([max(p, 0) for p in self.parents])
+        return index(order), index(order).argsort(), parents, [len(level) for level in levels], above
 
     def skinning(self, joints: Tensor, pose: Tensor, transl: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Skinning transforms [B, J, 4, 4] and posed joints [B, J, 3] from rest joints and axis-angles [B, J, 3]."""
+        order, place, parents, counts, above = self._tree
         R = axis_angle_to_matrix(pose)
-        order, levels = self._levels
-        G, P = [R[:, :1]], [joints[:, :1]]
-        for own, parent, above in levels:  # one step per depth of the tree
-            up = G[-1][:, above]
-            P.append(P[-1][:, above] + (up * (joints[:, own] - joints[:, parent])[..., None, :]).sum(-1))
-            G.append(up @ R[:, own])
-        G, P = torch.cat(G, 1)[:, order], torch.cat(P, 1)[:, order]
+        bone = torch.cat([joints[:, :1], joints[:, 1:] - joints.index_select(1, parents[1:])], 1)
+        last = R.new_tensor([0, 0, 0, 1]).expand(*R.shape[:2], 1, 4)
+        own = torch.cat([torch.cat([R, bone[..., None]], -1), last], -2)  # [B, J, 4, 4] from joint to parent
+        T = list(own.index_select(1, order).split(counts, 1))
+        for i, up in enumerate(above, 1):  # one step per depth of the tree
+            T[i] = T[i - 1].index_select(1, up) @ T[i]
+        T = torch.cat(T, 1).index_select(1, place)
+        shift = -(T[..., :3, :3] * joints[..., None, :]).sum(-1)
+        P = T[..., :3, 3]
         if transl is not None:
-            P = P + transl[:, None]
-        A = torch.zeros(*G.shape[:2], 4, 4, dtype=G.dtype, device=G.device)
-        A[..., :3, :3] = G
-        A[..., :3, 3] = P - (G * joints[..., None, :]).sum(-1)
-        A[..., 3, 3] = 1
-        return A, P
+            P, shift = P + transl[:, None], shift + transl[:, None]
+        return T + pad(shift[..., None], (3, 0, 0, 1)), P
 
     def __call__(
         self,
@@ -226,8 +232,16 @@ class Body:
     ) -> Posed:
         """Pose the body. Rotations act about the joints in axes parallel to the rest pose's (the SMPL convention)."""
         v, j = self.rest(betas, expression, offsets)
-        if pose is None:
-            pose = v.new_zeros(len(v), self.num_joints, 3)
+        return self.posed(v, j, v.new_zeros(len(v), self.num_joints, 3) if pose is None else pose, transl)
+
+    def posed(
+        self,
+        v: Tensor,  # [B or 1, V, 3] of :meth:`rest`
+        j: Tensor,  # [B or 1, J, 3] of :meth:`rest`
+        pose: Tensor,  # [B, J, 3] axis-angle per joint
+        transl: Tensor | None = None,  # [B, 3] metres
+    ) -> Posed:
+        """Pose a shape."""
         if pose.shape[-2:] != (self.num_joints, 3):
             raise DinarError(f"expected a pose of shape [B, {self.num_joints}, 3], got {list(pose.shape)}")
         if self.posedirs is not None:
@@ -253,7 +267,8 @@ class Body:
         if cloth is not None:
             hung = swing(self.joint_names, joints.expand(len(skinning), -1, -1), posed, skinning)
             T[:, cloth] = (W[cloth] @ hung[:, :, :3].flatten(2)).unflatten(2, (3, 4))
-        return (T[..., :3] * v[..., None, :]).sum(-1) + T[..., 3]
+        x, y, z = v.split(1, -1)
+        return T[..., 0] * x + T[..., 1] * y + T[..., 2] * z + T[..., 3]
 
     def keypoints(self, posed: Posed) -> Tensor:
         """Named 3D keypoints [B, K + J, 3]: ``keypoint_names`` from vertices, then all joints."""

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+SMALL = 1e-2  # radians² below which a series is more exact
 
 
 def axis_angle_to_matrix(a: Tensor) -> Tensor:
-    """[..., 3] radians -> [..., 3, 3] (Rodrigues), differentiable at 0."""
-    t2 = (a * a).sum(-1, keepdim=True)[..., None]
-    small = t2 < 1e-6
-    safe = torch.where(small, torch.ones_like(t2), t2)
-    t = safe.sqrt()
-    s = torch.where(small, 1 - t2 / 6, t.sin() / t)  # sin t / t
-    c = torch.where(small, 0.5 - t2 / 24, (1 - t.cos()) / safe)  # (1 - cos t) / t²
-    x, y, z = a.unbind(-1)
-    o = torch.zeros_like(x)
-    K = torch.stack([o, -z, y, z, o, -x, -y, x, o], -1).unflatten(-1, (3, 3))
-    return torch.eye(3, dtype=a.dtype, device=a.device) + s * K + c * (K @ K)
+    """[..., 3] radians -> [..., 3, 3] (Rodrigues), differentiable at 0, once."""
+    return _Rodrigues.apply(a)  # type: ignore[return-value]
+
+
+class _Rodrigues(torch.autograd.Function):
+    """R = cos t I + s [a] + c a aᵀ with s = sin t / t and c = (1 - cos t) / t². Its gradient by hand takes fewer
+    operations than autograd's, and the fit of a body is as slow as their number."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        t2 = a.square().sum(-1, keepdim=True)
+        small = t2 < SMALL
+        t = torch.where(small, 1.0, t2).sqrt()
+        s = torch.where(small, 1 - t2 / 6 + t2.square() / 120, t.sin() / t)
+        c = torch.where(small, 0.5 - t2 / 24 + t2.square() / 720, 2 * ((t / 2).sin() / t).square())
+        ctx.save_for_backward(a, t2, s, c)
+        (x, y, z), (k,) = (s * a).unbind(-1), (1 - c * t2).unbind(-1)
+        turn = torch.stack([k, -z, y, z, k, -x, -y, x, k], -1).unflatten(-1, (3, 3))
+        return turn + (c * a)[..., None] * a[..., None, :]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        a, t2, s, c = ctx.saved_tensors
+        small = t2 < SMALL
+        safe = torch.where(small, 1.0, t2)
+        ds = torch.where(small, -1 / 3 + t2 / 30 - t2.square() / 840, (1 - c * t2 - s) / safe)  # ds / da = ds a
+        dc = torch.where(small, -1 / 12 + t2 / 180 - t2.square() / 6720, (s - 2 * c) / safe)
+        w = g.mT - g
+        twist = torch.stack([w[..., 1, 2], w[..., 2, 0], w[..., 0, 1]], -1)  # <g, d[a] / da>
+        both = ((g + g.mT) * a[..., None, :]).sum(-1)
+        trace = g.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
+        dot = lambda v: (v * a).sum(-1, keepdim=True)  # noqa: E731
+        return s * twist + c * both + (ds * dot(twist) + dc * dot(both) / 2 - s * trace) * a
 
 
 def matrix_to_axis_angle(R: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from ..body import Body
 from ..body.hands import relaxed_hands
 from ..photo.landmarks import Landmarks
+from .descent import FLOOR, descend
 from .fit_file import Fit
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
@@ -50,6 +51,7 @@ def fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks | None]) -> Fit
 
 def _fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks]) -> Fit:
     small = body.reduced(body.keypoint_support)
+    shape = small.rest(fit.betas[None])
     move, a, b, target = [], [], [], []
     for side, hand in hands.items():
         assert hand.world is not None
@@ -69,19 +71,16 @@ def _fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks]) -> Fit:
     direction = F.normalize(torch.stack(target), dim=-1)
     rest = relaxed_hands(body)
     rest[[body.joint(f"{s}_wrist") for s in hands]] = fit.pose[[body.joint(f"{s}_wrist") for s in hands]]
-    delta = torch.zeros(len(move), 3, requires_grad=True)
-    opt = torch.optim.Adam([delta], lr=RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(opt, STEPS, eta_min=RATE * 0.1)
-    for _ in range(STEPS):
+    delta = torch.zeros(len(move), 3)
+
+    def loss(step: int) -> torch.Tensor:
         pose = fit.pose.clone()
         pose[move] = rest[move] + delta
-        points = small.keypoints(small(fit.betas[None], pose[None], fit.transl[None]))[0]
+        points = small.keypoints(small.posed(*shape, pose[None], fit.transl[None]))[0]
         bones = F.normalize(points[b] - points[a], dim=-1)
-        loss = (1 - (bones * direction).sum(1)).sum() + PRIOR * (delta / SIGMA).square().sum()
-        opt.zero_grad()
-        loss.backward()
-        opt.step()
-        schedule.step()
+        return (1 - (bones * direction).sum(1)).sum() + PRIOR * (delta / SIGMA).square().sum()
+
+    descend([(delta, RATE)], RATE * FLOOR, STEPS, (0.9, 0.999), loss)
     pose = fit.pose.clone()
-    pose[move] = rest[move] + delta.detach()
+    pose[move] = rest[move] + delta
     return dataclasses.replace(fit, pose=pose)

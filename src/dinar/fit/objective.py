@@ -80,15 +80,15 @@ class Objective:
         device: torch.device | str = "cpu",
     ) -> None:
         self.full, self.views = body, views
-        self.skeleton = body.reduced(body.keypoint_support, JOINTS)
+        self.skeleton = body.reduced(body.keypoint_support, JOINTS).neutral()
         some = np.unique(np.r_[body.keypoint_support, np.arange(0, body.num_vertices, EVERY)])
-        self.surface = body.reduced(some, JOINTS)
+        self.surface = body.reduced(some, JOINTS).neutral()
         self.body = b = self.skeleton  # what `posed` and `loss` use
-        self.step = 0
         known = {*b.keypoint_names, *b.joint_names}
         used = [i for i, (name, _) in LANDMARKS.items() if name in known]  # SMPL-X has no mouth corners
         self.row = {i: k for k, i in enumerate(used)}  # of a landmark
         self.keypoints = torch.tensor([b.keypoint_index(LANDMARKS[i][0]) for i in used])
+        self.pairs = torch.tensor([self.row[i] for i in (11, 12, 23, 24, 27, 28)])  # shoulders, hips, ankles
         self.start, self.end = (torch.tensor([self.row[limb[e]] for limb in LIMBS]) for e in (0, 1))
         kp = torch.tensor(np.stack([v.keypoints for v in views])[:, used], dtype=torch.float32)
         size = torch.tensor([[v.width, v.height] for v in views], dtype=torch.float32)
@@ -110,6 +110,7 @@ class Objective:
         own = torch.tensor([body.joint(n) - 1 for n in b.joint_names[1:]])
         zeros = torch.zeros(body.num_joints - 1, 3)
         self.guessed = torch.tensor([float(s.pose is not None) for s in starts])
+        self.close = KEYPOINTS * torch.where(self.guessed > 0, CLOSER, 1.0)
         self.pose = torch.stack([zeros if s.pose is None else s.pose for s in starts])[:, own]
         self.root = torch.stack([s.root for s in starts])
         self.pitch = torch.tensor([s.pitch for s in starts])
@@ -122,7 +123,6 @@ class Objective:
                     setattr(moved, name, x.to(device))
         self.skeleton, self.surface = self.skeleton.to(device), self.surface.to(device)
         self.body = self.skeleton
-        self.hinges = [(j, axis.to(device), low, high) for j, axis, low, high in self.hinges]
 
     def _limbs(self, starts: list[Start], used: list[int]) -> tuple[Tensor, Tensor]:
         """Directions of LIMBS [B, L, 3] in the first guesses and their weights [B, L]."""
@@ -147,13 +147,16 @@ class Objective:
                 if key in n:
                     sd[j] = s
         self.precision = 1 / sd**2
-        self.hinges = []  # knee, elbow, knee, elbow: joint, axis of flexion in the rest frame, limits
+        hinges = []  # knee, elbow, knee, elbow: joint, axis of flexion in the rest frame, limits, deviation across it
         for side, sign in (("left", -1.0), ("right", 1.0)):
-            self.hinges.append((names.index(f"{side}_knee"), torch.tensor([1.0, 0, 0]), *KNEE_LIMITS))
+            hinges.append((names.index(f"{side}_knee"), torch.tensor([1.0, 0, 0]), *KNEE_LIMITS, SIGMA["knee"]))
             up = self.body.t_pose[self.body.joint(f"{side}_shoulder")]
-            self.hinges.append((names.index(f"{side}_elbow"), up.T @ torch.tensor([0, sign, 0.0]), *ELBOW_LIMITS))
-        for j, *_ in self.hinges:
-            self.precision[j] = 0  # `_pose_terms` has their prior
+            axis = up.T @ torch.tensor([0, sign, 0.0])
+            hinges.append((names.index(f"{side}_elbow"), axis, *ELBOW_LIMITS, SIGMA["elbow"]))
+        joint, axes, *numbers = zip(*hinges, strict=True)
+        self.hinge, self.axis = torch.tensor(joint), torch.stack(axes)  # [4], [4, 3]
+        self.low, self.high, self.across = (torch.tensor(x) for x in numbers)  # [4] each
+        self.precision[self.hinge] = 0  # `_pose_terms` has their prior
 
     def posed(self) -> Posed:
         pose = torch.cat([self.root[:, None], self.pose], 1)
@@ -164,54 +167,48 @@ class Objective:
         return self._points(self.posed())
 
     def _points(self, posed: Posed) -> Tensor:
-        return self.body.keypoints(posed)[:, self.keypoints]
+        return self.body.keypoints(posed).index_select(1, self.keypoints)
 
     def project(self, p: Tensor) -> Tensor:
         """World points [B, N, 3] to pixels [B, N, 2]."""
         z = (-p[..., 2:]).clamp(min=MIN_Z)
         return p[..., :2] * p.new_tensor([1, -1]) / z * self.focal[:, None, None] + self.centre[:, None]
 
-    def loss(self, w: Weights) -> Tensor:
-        """[B] the sum of all terms."""
+    def loss(self, w: Weights, step: int = 0) -> Tensor:
+        """[B] the sum of all terms, at a step of the optimiser."""
         posed = self.posed()
         J = self._points(posed)
         r2 = (self.project(J) - self.x2).square().sum(-1) / self.height[:, None] ** 2
-        close = KEYPOINTS * torch.where(self.guessed > 0, CLOSER, 1.0)
-        total = close * (self.weight * geman_mcclure(r2, w.sigma)).sum(1)
-        off = F.normalize(J[:, self.end] - J[:, self.start], dim=-1) - self.limb_target
-        depth = w.depth * self.guessed[:, None] * off[..., 2].square()
-        total = total + (self.limb_weight * (w.limbs * off.square().sum(-1) + depth)).sum(1) / 2
+        total = self.close * (self.weight * geman_mcclure(r2, w.sigma)).sum(1)
+        off = F.normalize(J.index_select(1, self.end) - J.index_select(1, self.start), dim=-1) - self.limb_target
+        away = off.square()
+        depth = w.depth * self.guessed[:, None] * away[..., 2]
+        total = total + (self.limb_weight * (w.limbs * away.sum(-1) + depth)).sum(1) / 2
         prior, limit, knees = self._pose_terms()
         upright = UPRIGHT * w.upright
         total = total + w.pose * prior + LIMIT * limit + upright * KNEES * knees
         total = total + w.shape * (self.betas - self.shape_prior).square().sum(1)
         total = total + upright * self.standing * self._lean(J)
-        turned = (axis_angle_to_matrix(self.root) - self.root_prior).square().sum((1, 2)) / 2
+        turned = (posed.skinning[:, 0, :3, :3] - self.root_prior).square().sum((1, 2)) / 2
         tilted = (self.pitch - self.pitch_prior).square()
         total = total + self.guessed * (ORIENT * turned + PITCH * tilted)
         if w.silhouette:
-            total = total + w.silhouette * self.mask_term(self.project(posed.vertices), self.step)
+            total = total + w.silhouette * self.mask_term(self.project(posed.vertices), step)
         return total
 
     def _pose_terms(self) -> tuple[Tensor, Tensor, Tensor]:
         """Pose prior, joint limits, and knee bending of standing people; each [B]."""
         prior = ((self.pose - self.pose_prior).square() * self.precision).sum((1, 2))
-        limit, knees = self.pose.new_zeros(len(self.pose)), self.pose.new_zeros(len(self.pose))
-        for k, (j, axis, low, high) in enumerate(self.hinges):
-            bend = self.pose[:, j] @ axis
-            usual = self.pose_prior[:, j] @ axis
-            across = self.pose[:, j].square().sum(1) - bend.square()
-            sigma = SIGMA["knee" if k % 2 == 0 else "elbow"]
-            prior = prior + (bend - usual).square() / HINGE**2 + across / sigma**2
-            limit = limit + F.relu(low - bend).square() + F.relu(bend - high).square()
-            if k % 2 == 0:
-                knees = knees + bend.square()
-        return prior, limit, knees * self.standing
+        turn = self.pose.index_select(1, self.hinge)
+        bend, usual = ((x * self.axis).sum(2) for x in (turn, self.pose_prior.index_select(1, self.hinge)))
+        across = turn.square().sum(2) - bend.square()
+        prior = prior + ((bend - usual).square() / HINGE**2 + across / self.across**2).sum(1)
+        limit = F.relu(self.low - bend).square() + F.relu(bend - self.high).square()
+        return prior, limit.sum(1), bend[:, ::2].square().sum(1) * self.standing
 
     def _lean(self, J: Tensor) -> Tensor:
         """[B] squared slopes of legs and torso, out of the vertical plane across the picture."""
-        mid = lambda a, b: (J[:, self.row[a]] + J[:, self.row[b]]) / 2  # noqa: E731
-        shoulders, hips, ankles = mid(11, 12), mid(23, 24), mid(27, 28)
+        shoulders, hips, ankles = J.index_select(1, self.pairs).unflatten(1, (3, 2)).mean(2).unbind(1)
         pitch = torch.where(self.guessed > 0, self.pitch, self.pitch_prior)  # without a guess it stays
         s, c = pitch.sin(), pitch.cos()
         slope = lambda d, least: (d[:, 2] * c - d[:, 1] * s) / (d[:, 1] * c + d[:, 2] * s).clamp(min=least)  # noqa: E731

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from .view import View
@@ -49,11 +50,19 @@ class MaskTerm:
         cover = geman_mcclure(d.square(), COVER_SIGMA).mean(1)
         if step % REMATCH == 0:
             with torch.no_grad():
-                self.nearest = torch.cdist(self.contour, x).argmin(2)
+                self.nearest = _nearest(self.contour, x)
         near = x.gather(1, self.nearest[..., None].expand(-1, -1, 2))
         gap = (near - self.contour).square().sum(-1) / self.heights[:, None] ** 2
         missed = (geman_mcclure(gap, CONTOUR_SIGMA) * self.weight).sum(1) * self.has_mask
         return COVER * cover + CONTOUR * missed
+
+
+def _nearest(contour: Tensor, x: Tensor) -> Tensor:
+    """[B, POINTS] int64 row of the vertex [B, V, 2] nearest to each contour point [B, POINTS, 2]."""
+    if x.device.type != "cpu":
+        return torch.cdist(contour, x).argmin(2)
+    pairs = zip(contour.numpy(), x.detach().nan_to_num().numpy(), strict=True)
+    return torch.stack([torch.from_numpy(KDTree(v).query(c)[1]) for c, v in pairs])
 
 
 def geman_mcclure(r2: Tensor, sigma: float) -> Tensor:

@@ -24,6 +24,7 @@ from ..body import Body
 from ..body.hands import relaxed_hands
 from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from ..photo.surface import SURFACE_BODY
+from .descent import FLOOR, descend
 from .fit_file import Fit
 from .objective import Objective, Weights
 from .start import TORSO, Start, from_guess, from_landmarks
@@ -32,7 +33,6 @@ from .view import View
 MAIN = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # the twelve large joints that errors are reported on
 LANDMARK_SPAN = 1.55  # metres from the highest to the lowest landmark of an adult
 LEAST_SCALE = 0.7  # of the first guess: pixels per metre, over those at which the person spans LANDMARK_SPAN
-FLOOR = 0.1  # of the learning rate, at the end of its cosine decay
 LIKELY = 0.15  # of the likeliest hypothesis: how likely another has to be, to be tried
 DOUBT = 2.0  # weight of the log likelihood of a hypothesis against the objective after the trial (docs/fit.md)
 PEOPLE = 16  # photos in a batch of different people: larger batches are hardly faster (docs/speed.md)
@@ -190,18 +190,9 @@ def _place(p: Objective) -> None:
 
 def optimise(p: Objective, stage: Stage, steps: int) -> None:
     """Some steps of Adam with cosine decay."""
-    params = {k: getattr(p, k).requires_grad_(True) for k in stage.rates if not (k == "betas" and p.fixed_shape)}
-    groups = [{"params": [x], "lr": stage.rate * stage.rates[k]} for k, x in params.items()]
-    opt = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps, eta_min=stage.rate * FLOOR)
+    params = [(getattr(p, k), stage.rate * x) for k, x in stage.rates.items() if not (k == "betas" and p.fixed_shape)]
     p.body = p.surface if stage.weights.silhouette else p.skeleton
-    for p.step in range(steps):
-        opt.zero_grad()
-        p.loss(stage.weights).sum().backward()
-        opt.step()
-        schedule.step()
-    for x in params.values():
-        x.requires_grad_(False)
+    descend(params, stage.rate * FLOOR, steps, (0.9, 0.99), lambda step: p.loss(stage.weights, step).sum())
 
 
 @torch.no_grad()
