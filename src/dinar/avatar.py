@@ -87,8 +87,12 @@ class Avatar:
         if pose is None:
             pose, transl = self.pose.to(device), self.transl.to(device) if transl is None else transl
         t = None if transl is None else transl[None]
-        e = None if expression is None else expression[None]
-        return body(self.betas[None].to(device), pose[None], t, e, offsets=self.offsets.to(device)).vertices[0]
+        v, j = _shape(body, self.betas, self.offsets, self.betas._version, self.offsets._version)
+        if expression is not None:
+            used = expression.detach().nonzero()[:, 0]
+            dirs, j_dirs = (d.index_select(2, used + body.num_betas) for d in (body.shapedirs, body.j_dirs))
+            v, j = v + dirs @ expression[used], j + j_dirs @ expression[used]
+        return body.posed(v, j, pose[None], t).vertices[0]
 
     def render(
         self,
@@ -115,8 +119,7 @@ class Avatar:
             v = shown = whole._posed(body, move(pose), move(transl), move(expression))
         else:
             faces, uv, uv_faces = whole.body.faces, a.uv, a.faces
-            v = self.vertices(pose, transl, expression)
-            shown = v if whole is self else whole.vertices(pose, transl, expression)
+            v = shown = whole.vertices(pose, transl, expression)
         if camera is None:
             h, w = (size, size) if isinstance(size, int) else size
             camera = orbit(v, azimuth, height=h, width=w)
@@ -130,7 +133,7 @@ class Avatar:
         body = with_teeth(self.body)
         if body is self.body:
             return self
-        return self.replace(body=body, offsets=offsets_with_teeth(self.body, self.offsets),
+        return self.replace(body=body, offsets=_teeth_too(self.body, self.offsets, self.offsets._version),
                             rgb=with_teeth_colours(self.body, self.rgb))  # fmt: skip
 
     def turntable(
@@ -282,6 +285,18 @@ class Avatar:
     def replace(self, **changes: Any) -> Avatar:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+
+@lru_cache(maxsize=4)
+def _shape(body: Body, betas: Tensor, offsets: Tensor, *versions: int) -> tuple[Tensor, Tensor]:
+    """:meth:`Body.rest` of one avatar, which frames share; versions tell tensors that were changed in place."""
+    device = body.v_template.device
+    return body.rest(betas[None].to(device), offsets=offsets.to(device))
+
+
+@lru_cache(maxsize=4)
+def _teeth_too(body: Body, offsets: Tensor, version: int) -> Tensor:
+    return offsets_with_teeth(body, offsets)
 
 
 @lru_cache(maxsize=2)

@@ -147,10 +147,11 @@ def _interpolate_band(face, bary, faces, attributes, r0, r1, out):  # pragma: no
 
 
 @_compiled
-def _shade_band(face, bary, uv, uv_faces, texture, samples, r0, r1, out):  # pragma: no cover
-    """Rows r0..r1 of a picture [H, W, 4], straight alpha: samples² fine pixels each, texture looked up bilinearly."""
+def _shade_band(face, bary, places, uv_faces, texture, samples, r0, r1, out):  # pragma: no cover
+    """Rows r0..r1 of a picture [H, W, 4], straight alpha: samples² fine pixels each, texture looked up bilinearly.
+    ``places`` are texels."""
     S, n = texture.shape[0], np.float32(1) / (samples * samples)
-    size, half, one = np.float32(S), np.float32(0.5), np.float32(1)
+    last, one = np.float32(S - 1), np.float32(1)
     for y in range(r0, r1):
         for x in range(out.shape[1]):
             r = g = b = a = np.float32(0)
@@ -161,16 +162,31 @@ def _shade_band(face, bary, uv, uv_faces, texture, samples, r0, r1, out):  # pra
                         continue
                     i0, i1, i2 = uv_faces[f, 0], uv_faces[f, 1], uv_faces[f, 2]
                     b0, b1, b2 = bary[fy, fx, 0], bary[fy, fx, 1], bary[fy, fx, 2]
-                    u = (b0 * uv[i0, 0] + b1 * uv[i1, 0] + b2 * uv[i2, 0]) * size - half
-                    v = (b0 * uv[i0, 1] + b1 * uv[i1, 1] + b2 * uv[i2, 1]) * size - half
-                    u, v = min(max(u, np.float32(0)), size - one), min(max(v, np.float32(0)), size - one)
+                    u = b0 * places[i0, 0] + b1 * places[i1, 0] + b2 * places[i2, 0]
+                    v = b0 * places[i0, 1] + b1 * places[i1, 1] + b2 * places[i2, 1]
+                    u, v = min(max(u, np.float32(0)), last), min(max(v, np.float32(0)), last)
                     x0, y0 = int(u), int(v)
                     x1, y1 = min(x0 + 1, S - 1), min(y0 + 1, S - 1)
                     u, v = u - np.float32(x0), v - np.float32(y0)
                     w00, w01, w10, w11 = (one - u) * (one - v), u * (one - v), (one - u) * v, u * v
-                    r += w00 * texture[y0, x0, 0] + w01 * texture[y0, x1, 0] + w10 * texture[y1, x0, 0] + w11 * texture[y1, x1, 0]  # noqa: E501
-                    g += w00 * texture[y0, x0, 1] + w01 * texture[y0, x1, 1] + w10 * texture[y1, x0, 1] + w11 * texture[y1, x1, 1]  # noqa: E501
-                    b += w00 * texture[y0, x0, 2] + w01 * texture[y0, x1, 2] + w10 * texture[y1, x0, 2] + w11 * texture[y1, x1, 2]  # noqa: E501
+                    r += (
+                        w00 * texture[y0, x0, 0]
+                        + w01 * texture[y0, x1, 0]
+                        + w10 * texture[y1, x0, 0]
+                        + w11 * texture[y1, x1, 0]
+                    )
+                    g += (
+                        w00 * texture[y0, x0, 1]
+                        + w01 * texture[y0, x1, 1]
+                        + w10 * texture[y1, x0, 1]
+                        + w11 * texture[y1, x1, 1]
+                    )
+                    b += (
+                        w00 * texture[y0, x0, 2]
+                        + w01 * texture[y0, x1, 2]
+                        + w10 * texture[y1, x0, 2]
+                        + w11 * texture[y1, x1, 2]
+                    )
                     a += one
             if a > 0:
                 k = one / (a * np.float32(255))
@@ -294,12 +310,14 @@ def shade_numba(
     uv_faces: np.ndarray,  # [F, 3]
     texture: np.ndarray,  # [S, S, 3] uint8
     samples: int,
+    out: np.ndarray | None = None,  # written, if given
 ) -> np.ndarray:
     """[H, W, 4] float32 in [0, 1], straight alpha."""
     f, b = face.numpy(), bary.numpy()
     H, W = f.shape[0] // samples, f.shape[1] // samples
-    out = np.empty((H, W, 4), np.float32)
-    corners, places = face_array(uv_faces), np.require(uv, np.float32, ["C", "W"])
+    out = np.empty((H, W, 4), np.float32) if out is None else out
+    corners = face_array(uv_faces)
+    places = np.require(uv, np.float32, ["C", "W"]) * np.float32(texture.shape[0]) - np.float32(0.5)
     colours = np.require(texture, np.uint8, ["C", "W"])
     _in_bands(lambda _, r0, r1: _shade_band(f, b, places, corners, colours, samples, r0, r1, out), 1, H)
     return out

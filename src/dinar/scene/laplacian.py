@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import SuperLU, splu
@@ -13,6 +15,12 @@ LEAST_MASS = 1e-7  # m², of vertices without faces
 def factorise(A) -> SuperLU:
     """SuperLU of a sparse symmetric positive definite matrix, ordered for little fill."""
     return splu(A.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+
+
+def preconditioner(A) -> Callable[[np.ndarray], np.ndarray]:
+    """b [n] or [n, C] -> about A⁻¹ b, in single precision, which takes two thirds of the time."""
+    solve = factorise(A.astype(np.float32)).solve
+    return lambda b: solve(b.astype(np.float32)).astype(np.float64)
 
 
 def cotangent_laplacian(

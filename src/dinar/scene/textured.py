@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ._numba import shade_numba
 from .camera import Camera
-from .fragments import Fragments, face_index
-from .raster import rasterize_mesh
+from .fragments import GUARD, Fragments, face_index
+from .raster import rasterize, rasterize_mesh
 
 
 def render_textured(
@@ -28,9 +28,26 @@ def render_textured(
         f = rasterize_mesh(vertices, faces, fine.to(vertices.device))
         on = lambda x: torch.as_tensor(x).to(vertices.device)  # noqa: E731
         return shade_torch(f, on(uv), on(uv_faces), on(texture), samples).cpu().numpy()
-    f = rasterize_mesh(vertices, faces, fine)
+    xy, depth = fine.project(vertices)
+    x0, y0, x1, y1 = _frame(xy / samples, w, h)
+    f = rasterize((xy - samples * xy.new_tensor([x0, y0]))[None], depth[None], faces, samples * (y1 - y0),
+                  samples * (x1 - x0), perspective=not fine.orthographic)  # fmt: skip
     as_array = lambda x: x.numpy() if isinstance(x, Tensor) else x  # noqa: E731
-    return shade_numba(f.face[0], f.barycentrics[0], as_array(uv), as_array(uv_faces), as_array(texture), samples)
+    out = np.zeros((h, w, 4), np.float32)
+    shade_numba(f.face[0], f.barycentrics[0], as_array(uv), as_array(uv_faces), as_array(texture), samples,
+                out[y0:y1, x0:x1])  # fmt: skip
+    return out
+
+
+def _frame(xy: Tensor, width: int, height: int) -> tuple[int, int, int, int]:
+    """The part of a picture in which vertices [V, 2] lie, at least a pixel: left, upper, right and lower end. All of it
+    if some are farther out than the rasteriser reaches."""
+    low, high = xy.amin(0).tolist(), xy.amax(0).tolist()
+    if not (min(low) > -GUARD / 4 and max(high) < GUARD / 4):  # false for NaN, too
+        return 0, 0, width, height
+    x0, y0 = (min(max(int(a), 0), n - 1) for a, n in zip(low, (width, height), strict=True))
+    x1, y1 = (min(max(int(b), a) + 1, n) for a, b, n in zip((x0, y0), high, (width, height), strict=True))
+    return x0, y0, x1, y1
 
 
 def shade_torch(
