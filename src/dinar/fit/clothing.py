@@ -111,10 +111,11 @@ def closed_shoes(body: Body, v: np.ndarray, classes: list[np.ndarray]) -> np.nda
         if np.mean([(c[share > 0.5] == LABEL["shoes"]).mean() for c in classes]) < SHOD:
             continue
         hull = ConvexHull(v[share > TOES]).equations
-        shoe = v + normals * [LEATHER, 0, LEATHER]
+        own = share > 0
+        shoe, n = v[own] + normals[own] * [LEATHER, 0, LEATHER], normals[own]
         for up in (1, -1):
             h = hull[hull[:, 1] * up > 1e-3]
             to = (-(shoe[:, [0, 2]] @ h[:, [0, 2]].T + h[:, 3]) / h[:, 1] * up).min(1) - shoe[:, 1] * up
-            shoe[:, 1] += up * np.clip(STEEP * normals[:, 1] * up, 0, 1) * np.clip(to, 0, None)
-        out += np.clip(share / (2 * TOES), 0, 1)[:, None] * (shoe - v)
+            shoe[:, 1] += up * np.clip(STEEP * n[:, 1] * up, 0, 1) * np.clip(to, 0, None)
+        out[own] += np.clip(share[own] / (2 * TOES), 0, 1)[:, None] * (shoe - v[own])
     return out

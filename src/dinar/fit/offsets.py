@@ -23,7 +23,7 @@ from ..body.body import PARTS
 from ..body.regions import regions
 from ..scene import Camera, rasterize, signed_distance
 from ..scene.crop import crop_box, crop_to, warp_crop
-from ..scene.laplacian import cotangent_laplacian, factorise
+from ..scene.laplacian import cotangent_laplacian, factorise, preconditioner
 from .clothing import CLASS_STIFFNESS, TOES, class_stiffness, closed_shoes, ears_under_hair, vertex_classes
 
 SIZE = 512  # pixels of the crop in which contours are matched
@@ -95,9 +95,9 @@ def fit_offsets(
     mirror = I - sp.coo_matrix((np.ones(len(rest)), (np.arange(len(rest)), body.mirror)), shape=laplacian.shape)
     alike = SYMMETRY * (1 + FROM_SIDE * hidden) * mirror.T @ M @ mirror
     scalar_system = (alike + MEMBRANE * laplacian + prior * M @ sp.diags(free)).tocsc()
-    scalar_precondition = LinearOperator(scalar_system.shape, matvec=factorise(scalar_system).solve)  # type: ignore[call-arg]
+    scalar_precondition = LinearOperator(scalar_system.shape, matvec=preconditioner(scalar_system))  # type: ignore[call-arg]
     plate = (PLATE * laplacian @ sp.diags(1 / mass) @ laplacian + LOOSE * prior * M @ sp.diags(free)).tocsc()
-    plate3, plate_solve = sp.kron(plate, sp.eye(3)).tocsr(), factorise(plate).solve
+    plate3, plate_solve = sp.kron(plate, sp.eye(3)).tocsr(), preconditioner(plate)
     if hidden:
         for half, axes in ((mirror, (0.0, 1.0, 1.0)), (2 * I - mirror, (1.0, 0.0, 0.0))):  # x changes its sign
             plate3 = plate3 + SYMMETRY * hidden * sp.kron(half.T @ M @ half, sp.diags(axes)).tocsr()
@@ -167,7 +167,7 @@ class _View:
         if s.ignore is not None and s.ignore.any():
             hidden = warp_crop(s.ignore.astype(np.float32), crop_box(s.mask, SIZE), SIZE, 0.0) > 0.5
             self.ignore = cv2.dilate(hidden.astype(np.uint8), np.ones((BESIDE, BESIDE), np.uint8)) > 0
-        self.distance = signed_distance(self.mask)
+        self.outwards = _gradient(signed_distance(self.mask))
         posed: Posed = body(betas[None], s.pose[None], s.transl[None])
         to_camera = self.camera.T_cam_world[:3, :3]
         self.base = self.camera.to_camera(posed.vertices[0]).numpy().astype(np.float64)
@@ -192,7 +192,7 @@ class _View:
             self.body.faces, SIZE, SIZE,
         )  # fmt: skip
         face = f.face[0].numpy()
-        y, x, n, r = _edge_search(face >= 0, self.mask, self.distance, int(REACH / self.metre))
+        y, x, n, r = _edge_search(face >= 0, self.mask, self.outwards, int(REACH / self.metre))
         bary = f.barycentrics[0].numpy()[y, x].astype(np.float64)
         tri = self.body.faces[face[y, x]]
         J = np.einsum("ci,ckij->ckj", n, self.turn[tri][:, :, :2]) * bary[:, :, None]
@@ -205,7 +205,7 @@ class _View:
 def _edge_search(
     mesh: np.ndarray,  # [H, W] bool
     mask: np.ndarray,  # [H, W] bool
-    mask_distance: np.ndarray,  # [H, W] pixels, :func:`signed_distance` of the mask
+    outwards: np.ndarray,  # [H, W, 2] :func:`_gradient` of the mask's signed distance
     reach: int,  # pixels
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Contour pixels of the mesh that find the mask's edge: y [C], x [C], outward normal [C, 2] and pixels along it to
@@ -217,8 +217,7 @@ def _edge_search(
     border = mesh & (cv2.erode(mesh.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))) == 0)
     border[:BORDER], border[-BORDER:], border[:, :BORDER], border[:, -BORDER:] = False, False, False, False
     y, x = np.nonzero(border)
-    n, e = _gradient(signed_distance(mesh)), _gradient(mask_distance)
-    n = n[y, x]
+    n = _unit(_gradient(signed_distance(mesh))[y, x])
     t = np.arange(-reach, reach + 1)
     px = np.clip(np.round(x[:, None] + n[:, :1] * t), 0, mesh.shape[1] - 1).astype(int)
     py = np.clip(np.round(y[:, None] + n[:, 1:] * t), 0, mesh.shape[0] - 1).astype(int)
@@ -228,7 +227,7 @@ def _edge_search(
     row = np.arange(len(x))
     found = leaves[row, nearest]
     r = t[nearest].astype(float)
-    found &= (e[py[row, nearest], px[row, nearest]] * n).sum(1) > ALIGNED
+    found &= (_unit(outwards[py[row, nearest], px[row, nearest]]) * n).sum(1) > ALIGNED
     again = mesh[py, px][:, reach + 2 :]
     first = np.where(again.any(1), again.argmax(1), NEVER)
     covered = np.logical_and.accumulate(m[:, reach + 2 :], 1)
@@ -240,9 +239,12 @@ def _edge_search(
 
 
 def _gradient(distance: np.ndarray) -> np.ndarray:
-    """[H, W, 2] unit gradient of a smoothed distance field."""
+    """[H, W, 2] gradient of a smoothed distance field, of any length."""
     d = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), GRADIENT)
-    g = np.stack([cv2.Sobel(d, cv2.CV_32F, 1, 0), cv2.Sobel(d, cv2.CV_32F, 0, 1)], -1)
+    return np.stack([cv2.Sobel(d, cv2.CV_32F, 1, 0), cv2.Sobel(d, cv2.CV_32F, 0, 1)], -1)
+
+
+def _unit(g: np.ndarray) -> np.ndarray:  # [C, 2]
     return g / (np.linalg.norm(g, axis=-1, keepdims=True) + 1e-9)
 
 

@@ -19,6 +19,7 @@ BRIGHT = 0.7  # quantile of the luma of the eye's white: lashes and lids darken 
 STRETCHED = (1.2, 2.2)  # growth of a lid's faces in a blink from which they are skin, in part and wholly
 FOLD = (0.007, 0.02)  # metres above the eye's middle: skin between lid and brow, whose colour closed lids take
 NEAR = 0.006  # metres: standard deviation of the weight of that skin by its distance across
+AROUND = 0.05  # metres below the eyes down to where texels are looked at
 LID = 0.93  # brightness of closed lids against that skin
 
 
@@ -32,10 +33,11 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
     if not {"eyeBlinkLeft", "eyeBlinkRight"} <= set(body.expression_names):
         return rgb
     t = texels(body.atlas, rgb.shape[0])
-    colour, shown = rgb.reshape(-1, 3)[t.index].astype(np.float64), seen.reshape(-1)[t.index] > 0
-    place = t.sample(body.v_template.numpy(), body.faces)
     name = {n: body.segment_names.index(n) for n in ("eye_front", "skin")}
-    segment, growth = body.segment[t.face], lid_growth(body, t)
+    rows = _around_eyes(body, t)
+    colour, shown = rgb.reshape(-1, 3)[t.index[rows]].astype(np.float64), seen.reshape(-1)[t.index[rows]] > 0
+    place = t.sample(body.v_template.numpy(), body.faces, rows)
+    segment, growth = body.segment[t.face[rows]], lid_growth(body, t, rows)
     for side in (1, -1):
         ball = np.flatnonzero((segment == name["eye_front"]) & (side * place[:, 0] > 0))
         if not len(ball):
@@ -53,8 +55,15 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
             share = np.clip((growth[lid] - STRETCHED[0]) / (STRETCHED[1] - STRETCHED[0]), 0, 1)[:, None]
             colour[lid] += share * (LID * (w @ colour[fold]) / w.sum(1, keepdims=True) - colour[lid])
     out = rgb.copy().reshape(-1, 3)
-    out[t.index] = colour
+    out[t.index[rows]] = colour
     return out.reshape(rgb.shape)
+
+
+def _around_eyes(body: Body, t: Texels) -> np.ndarray:
+    """Rows of the texels at the eyes' height."""
+    y = body.v_template[:, 1].numpy()[body.faces].max(1)
+    eyes = body.segment == body.segment_names.index("eye_front")
+    return np.flatnonzero((y > y[eyes].min() - AROUND)[t.face]) if eyes.any() else np.zeros(0, int)
 
 
 def _ball(colour: np.ndarray, shown: np.ndarray, off: np.ndarray, skin: float) -> np.ndarray | None:
@@ -75,8 +84,8 @@ def _ball(colour: np.ndarray, shown: np.ndarray, off: np.ndarray, skin: float) -
     return np.where(shown[:, None], colour, painted)
 
 
-def lid_growth(body: Body, t: Texels) -> np.ndarray:
-    """[N] by how many times the area of the skin at each texel grows when both eyes close."""
+def lid_growth(body: Body, t: Texels, rows: np.ndarray | None = None) -> np.ndarray:
+    """[N] by how many times the area of the skin at each texel, or those in ``rows``, grows when both eyes close."""
     v = body.v_template.numpy()
     moved = v.copy()
     for n in ("eyeBlinkLeft", "eyeBlinkRight"):
@@ -90,4 +99,4 @@ def lid_growth(body: Body, t: Texels) -> np.ndarray:
     for k in range(3):  # smooth over the faces around a vertex
         np.add.at(total, body.faces[skin, k], ratio[skin])
         np.add.at(count, body.faces[skin, k], 1)
-    return t.sample((total / np.maximum(count, 1))[:, None], body.faces)[:, 0]
+    return t.sample((total / np.maximum(count, 1))[:, None], body.faces, rows)[:, 0]

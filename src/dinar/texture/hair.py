@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.spatial import KDTree
-from scipy.spatial.distance import cdist
 
 from ..labels import LABEL
 from .outliers import FACE_TEXELS, skin_colour
@@ -67,14 +66,19 @@ def blend(
 ) -> np.ndarray:
     """[Q, 3] float32: smooth weighted mean of all sources. The nearest source alone would enlarge single hairs."""
     step = max(1, len(source) // BLEND_SOURCES)
-    source, colour = source[::step], colour[::step]
+    middle = source.mean(0)  # single precision is enough near the origin
+    source, query = (np.asarray(x - middle, np.float32) for x in (source[::step], query))
+    colour = np.c_[colour[::step], np.ones(len(source))].astype(np.float32)
+    near = np.square(source).sum(1) + np.float32(BLEND_REACH**2)
     out = np.empty((len(query), 3), np.float32)
     for i in range(0, len(query), CHUNK):
-        w = cdist(query[i : i + CHUNK], source, "sqeuclidean")
-        w += BLEND_REACH**2
+        q = query[i : i + CHUNK]
+        w = near - 2 * (q @ source.T)
+        w += np.square(q).sum(1, keepdims=True)
         w *= w
         np.reciprocal(w, out=w)
-        out[i : i + CHUNK] = (w / w.sum(1, keepdims=True)) @ colour
+        total = w @ colour
+        out[i : i + CHUNK] = total[:, :3] / total[:, 3:]
     return out
 
 

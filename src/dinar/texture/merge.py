@@ -20,6 +20,8 @@ def merge(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Eq. 5: T = Σ Tⁱ wⁱ with w = softmax(λ/τ) over the views that see a texel. Returns T and the largest λ."""
     seen = lam > 0
+    if len(lam) == 1:
+        return textures[0] * seen[0][..., None], lam[0]
     e = np.where(seen, np.exp(sharpness * (lam - lam.max(0, keepdims=True))), 0)
     w = e / np.maximum(e.sum(0, keepdims=True), 1e-12)
     return (textures * w[..., None]).sum(0), lam.max(0)

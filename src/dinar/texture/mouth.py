@@ -26,12 +26,12 @@ def with_mouth(body: Body, rgb: np.ndarray) -> np.ndarray:
         return rgb
     t = texels(body.atlas, rgb.shape[0])
     out = rgb.copy().reshape(-1, 3)
-    z = t.sample(body.v_template[:, 2:].numpy(), body.faces)[:, 0]
     for name, colour in (("mouth_cavity", CAVITY), ("tongue", TONGUE)):
-        on = body.segment[t.face] == names.index(name)
-        if not on.any():  # a shell's body may hide it
+        on = np.flatnonzero(body.segment[t.face] == names.index(name))
+        if not len(on):  # a shell's body may hide it
             continue
-        near = np.clip(1 - (z[on].max() - z[on]) / DEPTH, 0, 1)[:, None]
+        z = t.sample(body.v_template[:, 2:].numpy(), body.faces, on)
+        near = np.clip(1 - (z.max() - z) / DEPTH, 0, 1)
         out[t.index[on]] = near * np.array(colour) + (1 - near) * np.array(THROAT)
     return out.reshape(rgb.shape).astype(rgb.dtype)
 

@@ -94,25 +94,35 @@ def scatter_shot(shot: Shot, size: int = 256) -> tuple[np.ndarray, np.ndarray, n
 
 
 def gather(body: Body, shot: Shot, texels: Texels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Look every texel up in the shot: RGB [N, 3] float32 in [0, 1], λ [N] float32 in [0, 1], 0 where not seen, and
-    class [N] uint8, 0 where not seen or without a parse."""
+    """Look every texel up in the shot: RGB [N, 3] float32 in [0, 1], λ [N] float32 in [0, 1], and class [N]
+    uint8; all 0 where not seen, the class also without a parse."""
     v = shot.vertices
-    tri = body.face_tensor[torch.from_numpy(texels.face.astype(np.int64))]
-    w = torch.from_numpy(texels.barycentrics)[..., None]
-    points = (v[tri] * w).sum(1)
-    normals = F.normalize((vertex_normals(v[None], body.faces)[0][tri] * w).sum(1), dim=-1)
-    xy, z = shot.camera.project(points)
-    lam = facing_camera(points, normals, shot.camera).numpy()
-    xy, z = xy.numpy(), z.numpy()
+    normals = vertex_normals(v[None], body.faces)[0]
+    towards = (facing_camera(v, normals, shot.camera) > 0)[body.face_tensor].any(1).numpy()
+    rows = np.flatnonzero(towards[texels.face])  # others are not seen; rows that are not are left out step by step
+
+    def at(values: torch.Tensor) -> torch.Tensor:  # [V, C] -> [n, C]
+        tri = body.face_tensor[torch.from_numpy(texels.face[rows]).long()]
+        w = torch.from_numpy(texels.barycentrics[rows])
+        return sum((values.index_select(0, tri[:, k]) * w[:, k, None] for k in range(3)), torch.zeros(()))
+
+    points = at(v)
+    xy, z = (x.numpy() for x in shot.camera.project(points))
     px = np.floor(np.nan_to_num(xy)).astype(np.int64)
     h, wd = shot.mask.shape
     inside = (px >= 0).all(1) & (px[:, 0] < wd) & (px[:, 1] < h)
     px = np.clip(px, 0, [wd - 1, h - 1])
-    near = shot.depth[px[:, 1], px[:, 0]]
-    seen = inside & shot.usable[px[:, 1], px[:, 0]] & (z < near + BEHIND) & (lam > GRAZING)
-    lam = np.where(seen, lam, 0).astype(np.float32)
-    classes = np.zeros(len(lam), np.uint8) if shot.labels is None else shot.labels[px[:, 1], px[:, 0]] * seen
-    return sample_bilinear(shot.rgb, xy), lam, classes
+    kept = inside & shot.usable[px[:, 1], px[:, 0]] & (z < shot.depth[px[:, 1], px[:, 0]] + BEHIND)
+    rows, points, xy, px = rows[kept], points[torch.from_numpy(kept)], xy[kept], px[kept]
+    cosine = facing_camera(points, F.normalize(at(normals), dim=-1), shot.camera).numpy()
+    kept = cosine > GRAZING
+    rows, xy, px = rows[kept], xy[kept], px[kept]
+    n = len(texels.index)
+    colour, lam, classes = np.zeros((n, 3), np.float32), np.zeros(n, np.float32), np.zeros(n, np.uint8)
+    colour[rows], lam[rows] = sample_bilinear(shot.rgb, xy), cosine[kept]
+    if shot.labels is not None:
+        classes[rows] = shot.labels[px[:, 1], px[:, 0]]
+    return colour, lam, classes
 
 
 def sample_bilinear(image: np.ndarray, xy: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def _vertex_texels(body: Body, t: Texels, x: np.ndarray) -> np.ndarray:
     """[V] row of the texel in which a vertex has the largest barycentric, so that both are of one part; of the nearest
     texel if there is none."""
     v = body.v_template.cpu().numpy()
-    out = np.asarray(KDTree(x).query(v)[1])
+    out = np.asarray(KDTree(x, balanced_tree=False, compact_nodes=False).query(v)[1])
     corner = t.barycentrics.argmax(1)
     weight = t.barycentrics[np.arange(len(x)), corner]
     order = np.argsort(weight, kind="stable")

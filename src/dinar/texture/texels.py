@@ -21,9 +21,11 @@ class Texels:
     face: np.ndarray  # [N] int32
     barycentrics: np.ndarray  # [N, 3] float32
 
-    def sample(self, vertex_values: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        """Values [N, C] at the texels from values [V, C] at the vertices of faces [F, 3]."""
-        return np.einsum("nk,nkc->nc", self.barycentrics, vertex_values[faces[self.face]])
+    def sample(self, vertex_values: np.ndarray, faces: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Values [N, C] at the texels from values [V, C] at the vertices of faces [F, 3]; with ``rows`` [n] int, at
+        these texels."""
+        face, w = (self.face, self.barycentrics) if rows is None else (self.face[rows], self.barycentrics[rows])
+        return np.einsum("nk,nkc->nc", w, vertex_values[faces[face]])
 
     @cached_property
     def inside(self) -> np.ndarray:

@@ -136,18 +136,35 @@ def quilt(seen: np.ndarray, valid: np.ndarray, wanted: np.ndarray) -> np.ndarray
             height = HIGHER * np.square((np.arange(band.start, band.stop) - r) / PATCH)[:, None]
             cost = np.where(usable[band], height, np.inf)
             near = source[band.start : band.stop + PATCH - 1]
+            energy = _Energy(near)
             for c in range(0, wanted.shape[1], PATCH - OVERLAP):
                 there = slice(r, r + PATCH), slice(c, c + PATCH)
                 if wanted[there].any():
-                    _lay(room[there], filled[there], near, cost, spread)
+                    _lay(room[there], filled[there], near, energy, cost, spread)
     return room[: wanted.shape[0], : wanted.shape[1]]
 
 
-def _lay(here: np.ndarray, known: np.ndarray, source: np.ndarray, cost: np.ndarray, spread: float) -> None:
-    """Fill a patch ``here`` [P, P, 3], in part ``known`` [P, P] bool, with the one of the source that fits it best."""
+class _Energy:
+    """Sums of the squares of a source [R, C, 3] over the cells that patches share with what is known: most share the
+    same ones."""
+
+    def __init__(self, source: np.ndarray) -> None:
+        self.squares, self.found = np.square(source).sum(2), dict[bytes, np.ndarray]()
+
+    def over(self, known: np.ndarray) -> np.ndarray:  # [P, P] bool -> [R - P + 1, C - P + 1]
+        key = known.tobytes()
+        if key not in self.found:
+            self.found[key] = cv2.matchTemplate(self.squares, known.astype(np.float32), cv2.TM_CCORR)
+        return self.found[key]
+
+
+def _lay(
+    here: np.ndarray, known: np.ndarray, source: np.ndarray, energy: _Energy, cost: np.ndarray, spread: float
+) -> None:
+    """Fill a patch ``here`` [P, P, 3], 0 where not ``known`` [P, P] bool, with the one of the source that fits best."""
     if known.any():
-        mask = np.repeat(known[..., None], 3, 2).astype(np.float32)
-        cost = cost + cv2.matchTemplate(source, here, cv2.TM_SQDIFF, mask=mask) / (known.sum() * spread)
+        error = energy.over(known) - 2 * cv2.matchTemplate(source, here, cv2.TM_CCORR) + np.square(here).sum()
+        cost = cost + error / (known.sum() * spread)
     i, j = np.unravel_index(int(cost.argmin()), cost.shape)
     patch = source[i : i + PATCH, j : j + PATCH]
     take = _beyond_cut(np.square(here - patch).sum(2), known)
