@@ -87,7 +87,8 @@ class Network(nn.Module):
                              f"{config[wrong[0]]!r}; train it again")  # fmt: skip
         try:
             with torch.device("meta"):
-                expected = cls(**config).state_dict()
+                net = cls(**config)
+            expected = net.state_dict()
         except Exception as e:  # options out of range fail in torch, in diffusers or here, each in its own way
             raise DinarError(f"{where}: options of another version of {cls.__name__}; train it again") from e
         counters = {k for k in expected if k.endswith("num_batches_tracked")}
@@ -100,8 +101,12 @@ class Network(nn.Module):
             if v.shape != expected[k].shape or v.is_floating_point() != expected[k].is_floating_point():
                 raise DinarError(f"{where}: expected {k} of shape {list(expected[k].shape)} as its options say, got "
                                  f"{list(v.shape)}; train it again")  # fmt: skip
-        net = cls(**config)
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, strict=False)
+        given = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+        given |= {k: torch.zeros((), dtype=torch.long) for k in counters - weights.keys()}
+        net.load_state_dict(given, assign=True)  # the weights' own memory: nothing is drawn at random first
+        if any(x.is_meta for x in (*net.parameters(), *net.buffers())):  # a buffer that no file holds
+            net = cls(**config)
+            net.load_state_dict(given)
         return net.eval()
 
 

@@ -76,9 +76,7 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
             out[name] = load_renderer(folder / name) if name == "renderer" else kind.from_pretrained(folder / name)
     if not out:
         raise DinarError(f"{folder}: expected the weights folder of a training run ({', '.join(NAMES)}), found none")
-    about = read_json(folder / FILE, what="the description of trained networks")
-    if not isinstance(about, dict):
-        raise DinarError(f"{folder / FILE}: expected the size of the pictures and more by name; train again")
+    about = _about(folder)
     size, unseen, atlas = about.get("size"), about.get("unseen"), about.get("atlas", "")
     rgb_size = about.get("rgb_size")
     if type(size) is not int or not 16 <= size <= 4096:
@@ -91,6 +89,13 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
     return Networks(out, size, bool(about.get("default", False)), unseen, bool(about.get("refine", False)), atlas,
                     rgb_size, bool(about.get("complete", False)), bool(about.get("offsets", True)),
                     bool(about.get("bags", True)))  # fmt: skip
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    about = read_json(folder / FILE, what="the description of trained networks")
+    if not isinstance(about, dict):
+        raise DinarError(f"{folder / FILE}: expected the size of the pictures and more by name; train again")
+    return about
 
 
 def shipped() -> Path | None:
@@ -117,6 +122,8 @@ def open_networks(folder: Path | None, renderer: Renderer, atlas: str = "") -> N
             raise DinarError("this dinar ships no weights for the neural renderer: train them (make nano, "
                              "docs/training.md) and give the folder with --weights")  # fmt: skip
         return None
+    if not wanted and not _about(folder).get("default"):
+        return None
     found = load_networks(folder)
     if missing := [n for n in ("encoder", "generator", "renderer") if n not in found.nets]:
         raise DinarError(f"{folder}: expected an encoder, a generator and a renderer; {', '.join(missing)} missing")
@@ -125,7 +132,7 @@ def open_networks(folder: Path | None, renderer: Renderer, atlas: str = "") -> N
             raise DinarError(f"{folder}: these networks were trained with another body, whose texture is laid out in "
                              "another way: train them with this one, or take --renderer mesh")  # fmt: skip
         return None
-    return found if wanted or found.default else None
+    return found
 
 
 def weights_hash(net: nn.Module) -> str:
