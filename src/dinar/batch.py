@@ -41,9 +41,15 @@ def batch(
     say: Callable[[str], None],
     threads: int = 1,
     cluster: str | None = None,  # address of a Ray cluster: its processes do the work
+    *,
+    pictures: bool = True,  # with previews
+    options: CreateOptions | None = None,  # of all avatars; None: the default ones
 ) -> dict[str, str]:
     """Make all avatars that are missing; returns {photo: reason} of the failures, as the manifest has them."""
     check_numbers(jobs=jobs, threads=threads)
+    options = options or CreateOptions()
+    if options.person is not None or options.masks or options.keypoints or options.fits:
+        raise DinarError("expected options of all photos for a batch, got a person, mask, keypoints or fit of one")
     photos = {Path(name_of(p)).stem: p for p in photos_of(sources, say)}
     if cluster is not None:  # whose processes have other working directories
         photos = {stem: absolute(p) for stem, p in photos.items()}
@@ -80,7 +86,8 @@ def batch(
                     copied = time.monotonic()
 
             try:
-                _run(list(left.values()), store, jobs, threads, cluster, end)
+                work = partial(make_group, folder=str(store), pictures=pictures, options=options)
+                _run(work, list(left.values()), jobs, threads, cluster, end)
             finally:
                 if store.elsewhere:
                     store.put(table, NAME)
@@ -88,8 +95,8 @@ def batch(
 
 
 def _run(
+    work: Callable[[Sequence[str]], Made],
     photos: list[str],
-    store: Store,
     jobs: int,
     threads: int,
     cluster: str | None,
@@ -106,7 +113,6 @@ def _run(
             else:
                 end(photo, reason, seconds)
 
-    work = partial(make_group, folder=str(store))
     for part in (groups(photos, workers(cluster, jobs, threads)) if photos else [], alone):
         run_items(work, part, jobs=jobs, threads=threads, cluster=cluster, done=finish)
 
@@ -118,7 +124,12 @@ def groups(photos: list[str], jobs: int) -> list[list[str]]:
     return [photos[a:b] for a, b in pairwise(cuts) if b > a]
 
 
-def make_group(photos: Sequence[str], folder: str) -> Made:
+def make_group(
+    photos: Sequence[str],
+    folder: str,
+    pictures: bool = True,
+    options: CreateOptions = CreateOptions(),  # noqa: B008
+) -> Made:
     """Avatars and previews of some photos in ``folder``; those that have one are not made again."""
     store, out = Store(folder), Made()
     with staging() as temporary:
@@ -131,12 +142,13 @@ def make_group(photos: Sequence[str], folder: str) -> Made:
                     here[fetch(photo, temporary)] = photo
             except Exception as e:
                 out[photo] = explain(e), None
-        for path, avatar in create_each(list(here), _studio()):
+        for path, avatar in create_each(list(here), _studio(options)):
             try:
                 if isinstance(avatar, Exception):
                     raise avatar
-                with store.place(f"{path.stem}{PREVIEW}") as file:
-                    write_image(file, preview(avatar, avatar.work))
+                if pictures:
+                    with store.place(f"{path.stem}{PREVIEW}") as file:
+                        write_image(file, preview(avatar, avatar.work))
                 with store.place(f"{path.stem}.avatar") as file:
                     avatar.save(file)
                 out[here[path]] = "", round(sum(avatar.work.seconds.values()), 3)
@@ -146,6 +158,6 @@ def make_group(photos: Sequence[str], folder: str) -> Made:
 
 
 @cache
-def _studio() -> Studio:
+def _studio(options: CreateOptions) -> Studio:
     """Body and networks, read once a process."""
-    return open_studio(CreateOptions())
+    return open_studio(options)

@@ -22,6 +22,8 @@ class Batch(Process):
     """Photos, folders of photos, or .txt files with a path on each line; also addresses such as s3://bucket/photos."""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "avatars"
     """Folder or address for NAME.avatar, NAME.preview.png and manifest.sqlite: what is done, and why photos failed."""
+    preview: bool = True
+    """Write the previews: pictures of the body fit and of the avatar from all sides."""
     jobs: int = 1
     """Number of photos processed at once, each in a process with --threads CPU threads (0: one)."""
     cluster: str | None = None
@@ -32,5 +34,5 @@ def run(c: Batch) -> None:
 
     if not c.photos:
         raise DinarError("expected photos: dinar batch FOLDER -o avatars")
-    if failed := batch(c.photos, c.out, c.jobs, say, c.threads or 1, c.cluster):
+    if failed := batch(c.photos, c.out, c.jobs, say, c.threads or 1, c.cluster, pictures=c.preview):
         raise DinarError(f"{len(failed)} photos failed; {Store(c.out).at(NAME)} says why")
