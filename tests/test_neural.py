@@ -26,7 +26,7 @@ from dinar.scene import orbit
 
 NAMES = ("encoder", "generator", "renderer", "vqgan", "denoiser")
 SMALL = {"encoder": dict(size=32, max_channels=16, style=16), "generator": dict(size=32, max_channels=16, style=16),
-         "renderer": dict(widths=[16, 24]), "vqgan": dict(size=32), "denoiser": {}}  # fmt: skip
+         "renderer": dict(widths=[16, 24]), "vqgan": dict(size=32, linear=False), "denoiser": {}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
