@@ -17,6 +17,7 @@ from dinar.labels import LABEL
 from dinar.scene import Fragments, interpolate, orbit, rasterize, vertex_normals
 from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
 from dinar.texture.fold import fold
+from dinar.texture.hair import SHORT, SHORT_FADE
 from dinar.texture.occlusion import occlusion_outlines
 from dinar.texture.surface import surface
 
@@ -216,6 +217,25 @@ def test_halves_are_mixed_at_the_spine(restored) -> None:
     r = restored
     left, right = (r.out[r.back & (r.x * sign > 0) & (r.x * sign < 0.015), 0].mean() for sign in (1, -1))
     assert abs(left - right) < 0.03
+
+
+def test_short_hair_ends_at_the_ears(body: Body, rest) -> None:
+    """The photo shows skin below the lobes, so the unseen nape is bare; hair that is seen there covers it."""
+    s = surface(body, SIZE)
+    lam, sides = np.clip(rest.normal[:, 2], 0, 1), s.skull & ~s.face
+    below = sides & (s.x[:, 1] < s.x[s.skull, 1].max() - SHORT)
+    rgb, worn = np.full_like(s.x, 0.1), np.full(len(s.x), LABEL["hair"], np.uint8)
+    skin = ~s.skull | s.face | s.ears | below
+    for name, bare in (("short", skin), ("long", ~s.skull | s.face)):
+        rgb[:], worn[:] = np.where(bare[:, None], (0.8, 0.6, 0.5), 0.1), np.where(bare, LABEL["face"], LABEL["hair"])
+        grids = [np.zeros((SIZE * SIZE, *a.shape[1:]), a.dtype) for a in (rgb, lam.astype(np.float32), worn)]
+        for grid, a in zip(grids, (rgb, lam, worn), strict=True):
+            grid[s.texels.index[lam > 0]] = a[lam > 0]
+        out = restore(body, *(g.reshape(SIZE, SIZE, *g.shape[1:]) for g in grids)).reshape(-1, 3)[s.texels.index]
+        deep = below & (lam == 0) & (s.x[:, 1] < s.x[s.skull, 1].max() - SHORT - 2 * SHORT_FADE)
+        assert (np.median(out[deep, 0]) > 0.6) == (name == "short") and deep.sum() > 30
+        assert np.median(out[s.ears & (lam == 0), 0]) > 0.6 or name == "long"
+        assert np.median(out[sides & ~s.ears & (lam == 0) & ~below, 0]) < 0.2
 
 
 def test_no_seam_where_the_seen_ends(restored) -> None:

@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.spatial import KDTree
 
 from ..labels import LABEL
+from .fold import least
 from .outliers import FACE_TEXELS, skin_colour
 from .surface import Surface
 
@@ -20,6 +21,9 @@ STRAND = (8.0, 0.8)  # length and width of strands: in CELLs along the head, in 
 CELL, CELLS, TURN = 0.005, 64, 720  # metres along the head of a cell of the noise; cells along and around the head
 LONGER, WIDER = 3.0, 8.0  # strands of hair with a shape of its own, which has fewer texels
 MOST_CONTRAST = 0.12  # of strands, as a share of their colour
+# Metres below the crown at which short hair ends, and over which it fades; least seen texels at 512² there, or on the
+# ears, that tell; share of hair among them up to which they are bare.
+SHORT, SHORT_FADE, BARE_TEXELS, BARE = 0.153, 0.012, 40, 0.2
 DARK = 0.05  # least lightness that contrast is measured against
 
 
@@ -57,6 +61,20 @@ def hat_over_hair(
     wrong = (y[hat, None] < level).mean(0) + (y[under, None] > level).mean(0)
     above = y > level[wrong.argmin()]
     return (hat, above), (under, ~above)
+
+
+def bald(s: Surface, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
+    """[N] float32 share of skin on the skull: 1 on the ears and below short hair, where the photo shows skin there."""
+    out = np.zeros(len(seen), np.float32)
+    if worn is None or s.shell.any():
+        return out
+    bare, hair = np.isin(worn, [LABEL["skin"], LABEL["face"]]), worn == LABEL["hair"]
+    below = s.x[s.skull, 1].max() - s.x[:, 1] - SHORT
+    for where, share in ((s.skull & ~s.face & (below > 0), below / SHORT_FADE), (s.ears, 1.0)):
+        told = seen & where & (bare | hair)
+        if told.sum() >= least(s, BARE_TEXELS) and hair[told].mean() <= BARE:
+            out = np.where(where, np.clip(share, out, 1), out)
+    return out.astype(np.float32)
 
 
 def blend(

@@ -24,7 +24,7 @@ from ..labels import LABEL
 from ..scene.edges import unique_edges
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest
-from .hair import blend, hair_texels, hat_over_hair, strands
+from .hair import bald, blend, hair_texels, hat_over_hair, strands
 from .membrane import membrane
 from .outliers import beside_coat, beside_hair, not_skin, skin_colour, stray, unlike
 from .surface import Surface, of_kind, surface
@@ -205,7 +205,15 @@ def _restored(
             if is_hair and not (source & ~hair).any():
                 out[scalp] *= strands(s, colour, source)[scalp, None]
             done |= scalp
+    sure = seen & (lam > CONFIDENT)
+    share = bald(s, sure, worn)
+    if worn is not None and (thin := head & done & (share > 0)).any():
+        hairy, done[thin] = out[thin], False
+        take(thin, sure & head & (share > 0) & np.isin(worn, [LABEL["skin"], LABEL["face"]]), mirrored)
+        out[thin] = hairy + share[thin, None] * (out[thin] - hairy)
+        done[thin] = True
     neck = head & ~s.skull & ~s.face & ~s.cavity
+    take(neck, sure & neck, s.x * FLAT["neck"])  # the rest may be the light behind the person
     take(neck, seen & neck, s.x * FLAT["neck"])
     take(neck, seen & s.face & (s.x[:, 1] < np.median(s.x[s.face, 1])), s.x * FLAT["neck"])
     take(head, seen & head, s.x * FLAT["head"])

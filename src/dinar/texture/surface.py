@@ -26,9 +26,10 @@ class Surface:
     x: np.ndarray  # [N, 3] rest position of the template, metres
     part: np.ndarray  # [N] index into PARTS
     face: np.ndarray  # [N] bool
-    face_centre: np.ndarray  # [N] bool; these five are of body.regions
+    face_centre: np.ndarray  # [N] bool; these six are of body.regions
     crown: np.ndarray  # [N] bool
     skull: np.ndarray  # [N] bool
+    ears: np.ndarray  # [N] bool
     cavity: np.ndarray  # [N] bool
     shell: np.ndarray  # [N] bool: hair with a shape of its own
     coat: np.ndarray  # [N] bool: an open coat with a shape of its own
@@ -50,8 +51,8 @@ def surface(body: Body, size: int) -> Surface:
     if shell.any():  # along its columns
         chart[shell, :2] = t.sample(combed(body), body.faces)[shell] * [-1, 1]
     return Surface(
-        t, x, part, r.face[vertex], r.face_centre[vertex], r.crown[vertex], r.skull[vertex], r.cavity[vertex],
-        shell, of_shell(body, "coat")[t.face], chart, _vertex_texels(body, t, x),
+        t, x, part, r.face[vertex], r.face_centre[vertex], r.crown[vertex], r.skull[vertex], r.ears[vertex],
+        r.cavity[vertex],        shell, of_shell(body, "coat")[t.face], chart, _vertex_texels(body, t, x),
     )  # fmt: skip
 
 
