@@ -49,7 +49,7 @@ def open_regressor(folder: Path | None, body: Body) -> TextureRegressor:
         raise DinarError("this dinar ships no regressor: train one (dinar train regression, docs/training.md) and give "
                          "its folder with --regressor, or take --unseen restoration")  # fmt: skip
     net = TextureRegressor.from_pretrained(folder)
-    if type(net.config["size"]) is not int or not 1 <= net.config["size"] <= MOST_TEXELS:
+    if not 1 <= net.config["size"] <= MOST_TEXELS:
         raise DinarError(f"{folder}: expected a regressor of textures of 1 to {MOST_TEXELS} texels a side, got "
                          f"{net.config['size']!r:.40}")  # fmt: skip
     if net.config["atlas"] not in ("", body.atlas.hash):
