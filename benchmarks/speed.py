@@ -156,7 +156,7 @@ def training(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
             yield "generator with its start", where, people * views / (time.perf_counter() - start), "views/s"
             preset = "nano" if a.small or where == "cpu" else "base"
             dinar("train", "avatar", "--preset", preset, "--data", f"{temp}/{where}", "--run", f"{temp}/run-{where}",
-                  "--steps", steps, "--loop.log-every", 1, "--device", where)  # fmt: skip
+                  "--steps", steps, "--holdout", 1, "--loop.log-every", 1, "--device", where)  # fmt: skip
             log = [json.loads(line) for line in Path(f"{temp}/run-{where}/log.jsonl").read_text().splitlines()]
             rates = [r["images_per_s"] for r in log if "images_per_s" in r]
             yield f"stage 1, preset {preset}", where, float(np.median(rates[len(rates) // 2 :])), "samples/s"
@@ -190,6 +190,7 @@ def main() -> None:
              "threads": torch.get_num_threads(), "torch": torch.__version__, "load": os.getloadavg()}  # fmt: skip
     print(about)
     rows: list[Row] = []
+    failed = False
     for name in a.only:
         start = time.perf_counter()
         try:
@@ -197,11 +198,13 @@ def main() -> None:
                 rows.append(row)
                 print(f"| {row[0]} | {row[1]} | {row[2]:.3g} | {row[3]} |", flush=True)
         except Exception as e:
+            failed = True
             print(f"| {name} failed | | | {type(e).__name__}: {str(e)[:600]} |", flush=True)
         print(f"  ({name}: {time.perf_counter() - start:.0f} s)", flush=True)
     if device.type == "cuda":
         print(f"GPU memory: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB at most")
     (a.out / "speed.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1))
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
