@@ -149,6 +149,8 @@ def test_somebody_far_away_is_found(small, tmp_path):
     closer, person = found
     nose = person.pose.keypoints[0, :2] / closer.scale + closer.window[:2]
     assert closer.scale == 1 and abs(nose[0] - 1057) < 8 and 600 < nose[1] < 650
+    x0, y0, x1, y1 = closer.window
+    assert x0 < 1000 and y0 < 600 and x1 > 1114 and y1 > 752  # there is room around the person
 
 
 def test_limits_are_in_the_files_pixels():

@@ -6,11 +6,14 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from dinar.avatar import Avatar
@@ -29,6 +32,11 @@ from dinar.fit.view import View, photo_camera
 from dinar.neural.weights import load_networks
 from dinar.speech.sound import BANDS
 from dinar.train import visemes
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import _fuzz_inputs as inputs
+import _fuzz_sets as sets
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "hostile"
 
@@ -123,6 +131,79 @@ def test_impossible_fits(changes: dict[str, np.ndarray], said: str, tmp_path: Pa
         load_fit(tmp_path / "a.npz", load_body(), view)
     np.savez(tmp_path / "b.npz", **fit())
     assert isinstance(load_fit(tmp_path / "b.npz", load_body(), view), Fit)
+
+
+def changed_avatar(path: Path, change: Callable[[dict, dict], object]) -> Path:
+    """A file whose tensors and header were changed by others."""
+    with safetensors.safe_open(str(path), "pt") as f:
+        header = json.loads(f.metadata()["dinar"])
+    tensors = safetensors.torch.load_file(path)
+    change(tensors, header)
+    safetensors.torch.save_file(tensors, path, {"dinar": json.dumps(header)})
+    return path
+
+
+CHANGES: dict[str, Callable[[dict, dict], object]] = {
+    "no camera": lambda t, h: h.update(camera=None),
+    "a camera of no pixels": lambda t, h: h["camera"].update(height=0),
+    "a camera of less": lambda t, h: h["camera"].update(width=-1),
+    "a camera of too many": lambda t, h: h["camera"].update(width=10**30),
+    "a million blocks": lambda t, h: h["neural"]["renderer"].update(blocks=10**6),
+    "a renderer of another type": lambda t, h: h["neural"]["renderer"].update(unshuffle="2"),
+    "NaN in the header": lambda t, h: h["meta"].update(keypoint_error=[float("nan")]),
+    "betas of another shape": lambda t, h: t.update(betas=torch.zeros(3, 3)),
+    "complex betas": lambda t, h: t.update(betas=torch.zeros(48, dtype=torch.complex64)),
+    "a body far away": lambda t, h: t.update(transl=torch.full((3,), 1e22)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_impossible_avatars(name: str, tmp_path: Path, capsys) -> None:
+    path = changed_avatar(inputs.neural_avatar(tmp_path), CHANGES[name])
+    refused(lambda: Avatar.load(path), capsys)
+
+
+def test_wider_numbers_are_read(tmp_path: Path) -> None:
+    path = changed_avatar(inputs.avatar(tmp_path), lambda t, h: t.update(betas=t["betas"].double()))
+    assert Avatar.load(path).betas.dtype == torch.float32
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "", '{"network": "FastRenderer"}', '{"widths": [1000000000]}'])
+def test_networks_without_their_options(text: str, tmp_path: Path, capsys) -> None:
+    folder = inputs.weights(tmp_path)
+    (folder / "renderer" / "config.json").write_text(text)
+    refused(lambda: load_networks(folder), capsys)
+
+
+def test_an_empty_picture_in_a_set(tmp_path: Path, capsys) -> None:
+    folder = sets.folder_set(tmp_path)
+    next(folder.glob("p/rgb/*")).write_bytes(b"")
+    assert "rgb" in refused(lambda: open_set(folder).views(0), capsys)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/escaped", "a/b", "", "\x1b[31m"])
+def test_names_in_sets_are_no_paths(name: str, tmp_path: Path, capsys) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    folder = sets.folder_set(home)
+    with np.load(folder / "p" / "views.npz") as z:
+        arrays = dict(z)
+    np.savez(folder / "p" / "views.npz", **(arrays | {"name": np.array(name)}))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "views", str(folder), "-o", str(home / "out"), "--people", "1"])
+    assert stop.value.code == 1 and "\x1b" not in (said := capsys.readouterr().err) and "file name" in said
+    assert not [p for p in tmp_path.rglob("*") if p not in before and home / "out" not in (p, *p.parents)]
+
+
+def test_a_shard_whose_sizes_are_negative(tmp_path: Path, capsys) -> None:
+    path = next(sets.shards(tmp_path).glob("*.tar"))
+    data = bytearray(path.read_bytes())
+    data[124:136] = b"\xff" * 11 + b"\x00"  # -256, in the base 256 of GNU tar
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    path.write_bytes(data)
+    assert "tar" in refused(lambda: open_set(tmp_path / "set").views(0), capsys)
 
 
 # --- what an earlier run left, damaged ------------------------------------------------------------------------------

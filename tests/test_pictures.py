@@ -115,6 +115,19 @@ def test_the_reported_pictures(name):
         read_photo(CASES / "hostile" / name)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", pytest.param(".avif", marks=needs_avif)])
+def test_every_orientation_of_every_format(suffix, tmp_path):
+    turns = {2: [0], 3: [3], 4: [1], 5: [5], 6: [2], 7: [6], 8: [4]}  # of Image.Transpose, which undo them
+    upright = Image.fromarray(cv2.resize(RGB, (96, 144)))
+    upright.paste((255, 0, 0), (0, 0, 48, 72))
+    for orientation, (transpose,) in turns.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        upright.transpose(transpose).save(tmp_path / f"a{suffix}", exif=exif, quality=95)
+        rgb = read_photo(tmp_path / f"a{suffix}").rgb
+        assert rgb.shape == (144, 96, 3) and np.abs(rgb[4:64, 4:40].astype(int) - (255, 0, 0)).mean() < 8
+
+
 @pytest.mark.skipif(not CASES.is_dir(), reason="no cases here: ../shared/cases is absent")
 @needs_avif
 def test_the_reported_orientation_and_format():

@@ -32,7 +32,8 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     except Exception:  # the library raises its own error, OSError, KeyError and torch's RuntimeError
         raise DinarError(f"{path}: expected {what}, but it is damaged or cut short") from None
     for key, t in tensors.items():
-        if (t.is_complex() or t.is_floating_point()) and not torch.isfinite(t.float()).all():
+        numbers = t.float() if t.is_floating_point() else t  # of 8 bits it cannot be asked
+        if (t.is_complex() or t.is_floating_point()) and not torch.isfinite(numbers).all():
             raise DinarError(f"{path}: expected finite numbers in {key}, got NaN or infinity")
     return tensors, metadata
 
