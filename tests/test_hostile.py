@@ -163,6 +163,21 @@ def test_impossible_avatars(name: str, tmp_path: Path, capsys) -> None:
     refused(lambda: Avatar.load(path), capsys)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_avatars_and_networks_of_any_name(tmp_path: Path) -> None:
+    """The library of tensors takes names in UTF-8 only."""
+    home = tmp_path / os.fsdecode(b"b\xff\x1b[31m")
+    home.mkdir()
+    path = inputs.avatar(home).rename(home / os.fsdecode(b"\xfe.avatar"))
+    a = Avatar.load(path)
+    a.save(home / "again.avatar")
+    assert (home / "again.avatar").read_bytes() == path.read_bytes()
+    for name in (b"\xfe.glb", b"\xfe.fbx", b"\xfe.usdz"):
+        a.export(home / os.fsdecode(name), ["idle"])
+        assert (home / os.fsdecode(name)).stat().st_size > 10_000
+    assert load_networks(inputs.weights(home)).nets
+
+
 def test_wider_numbers_are_read(tmp_path: Path) -> None:
     path = changed_avatar(inputs.avatar(tmp_path), lambda t, h: t.update(betas=t["betas"].double()))
     assert Avatar.load(path).betas.dtype == torch.float32
@@ -216,7 +231,7 @@ def test_damaged_records_of_an_evaluation(tmp_path: Path, capsys) -> None:
     path.write_text(json.dumps(whole))
     assert read_record(path) == whole
     for change in ({"rows": [row | {"values": {"PSNR": "x"}}]}, {"rows": [row | {"system": None}]}, {"skipped": ["a"]},
-                   {"person": 3}, {"rows": [row | {"values": {"PSNR": 1e30}}]}):  # fmt: skip
+                   {"person": 3}, {"rows": [row | {"values": {"PSNR": 10**400}}]}):  # fmt: skip
         path.write_text(json.dumps(whole | change))
         assert "measures of a person" in refused(lambda: read_record(path), capsys)
     for text in ('["task"]', "3", "{"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from .arrays import read_json
 from .errors import DinarError
+from .files import staging
 
 
 def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -24,7 +27,7 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
         kind = "a folder" if path.is_dir() else "a special file" if path.exists() else "no such file"
         raise DinarError(f"{path}: expected {what}, got {kind}")
     try:
-        with safetensors.safe_open(str(path), "pt") as f:
+        with _in_unicode(path) as name, safetensors.safe_open(str(name), "pt") as f:
             metadata = dict(f.metadata() or {})
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
     except MemoryError:
@@ -36,6 +39,17 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
         if (t.is_complex() or t.is_floating_point()) and not torch.isfinite(numbers).all():
             raise DinarError(f"{path}: expected finite numbers in {key}, got NaN or infinity")
     return tensors, metadata
+
+
+@contextmanager
+def _in_unicode(path: Path) -> Iterator[Path]:
+    """A name of the file that the library takes: it knows no other bytes than UTF-8."""
+    if not any("\ud800" <= c <= "\udfff" for c in str(path)):
+        yield path
+        return
+    with staging() as folder:
+        (folder / "file").symlink_to(path.absolute())
+        yield folder / "file"
 
 
 def read_metadata(text: str, path: Path, what: str) -> dict[str, Any]:

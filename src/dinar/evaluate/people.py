@@ -113,7 +113,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def _is_row(row: Any) -> bool:
     values = row.get("values") if isinstance(row, dict) else None
-    number = lambda x: type(x) in (int, float) and (abs(x) <= MAX_VALUE or not math.isfinite(x))  # noqa: E731
+    number = lambda x: type(x) in (int, float) and (abs(x) <= MAX_VALUE or x != x or abs(x) == math.inf)  # noqa: E731
     return (
         isinstance(values, dict) and all(map(number, values.values()))
         and all(isinstance(row.get(k), str) for k in ("person", "view", "group", "system"))

@@ -8,6 +8,7 @@ The first clip is the animation that plays; the others are in the file under the
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ def write_usdz(path: str | Path, model: Model) -> None:
         stage = Usd.Stage.CreateNew(str(folder / "avatar.usdc"))
         _fill(stage, model)
         stage.GetRootLayer().Save()
-        writer = Sdf.ZipFileWriter.CreateNew(str(temp))
+        writer = Sdf.ZipFileWriter.CreateNew(str(folder / "avatar.usdz"))  # the library takes UTF-8 names only
         for name in ("avatar.usdc", "texture.jpg"):  # the first file is the one that is opened
             writer.AddFile(str(folder / name), name)
         writer.Save()
+        shutil.copyfile(folder / "avatar.usdz", temp)
 
 
 def _fill(stage: Any, model: Model) -> None:

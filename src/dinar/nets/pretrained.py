@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from ..arrays import read_json
@@ -50,8 +50,7 @@ class Network(nn.Module):
                              "training diverged; start it again with lower learning rates")  # fmt: skip
         tensors = {k: _cast(v, dtype).contiguous() for k, v in found.items()}
         with replacing(folder / "model.safetensors") as temp:
-            save_file(tensors, temp)
-            temp.chmod(0o644)  # safetensors makes files that only their owner can read
+            temp.write_bytes(save(tensors))
         with replacing(folder / "config.json") as temp:
             temp.write_text(json.dumps({"network": type(self).__name__, **self.config}, indent=1, sort_keys=True))
 

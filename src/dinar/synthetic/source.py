@@ -48,6 +48,9 @@ class Synthetic:
 
     def __post_init__(self) -> None:
         check_numbers(size=self.size, views=self.views_per_person, seed=self.seed)
+        for option, folder in (("assets", self.assets), ("motions", self.motions), ("backgrounds", self.backgrounds)):
+            if folder is not None and not Path(folder).is_dir():
+                raise DinarError(f"expected a folder in --{option}, found none at {folder}")
         self._clips: tuple[Motion, ...] | None = None
 
     @property
