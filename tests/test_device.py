@@ -29,7 +29,7 @@ from dinar.photo.parsing import class_probabilities, load_parser
 from dinar.photo.surface import load_surface, surface_map
 from dinar.scene import orbit, rasterize_mesh
 from dinar.scene._numba import shade_numba
-from dinar.scene.textured import shade_torch
+from dinar.scene.textured import render_textured, shade_torch
 from known_body import subject
 
 META = torch.device("meta")
@@ -112,6 +112,26 @@ def test_textured_pixels_in_torch_are_the_kernels(avatar: Avatar) -> None:
     expected = shade_numba(f.face[0], f.barycentrics[0], a.uv, a.faces, avatar.rgb, 2)
     got = shade_torch(f, torch.as_tensor(a.uv), torch.as_tensor(a.faces), torch.as_tensor(avatar.rgb), 2)
     np.testing.assert_allclose(got.numpy(), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (30, -20), (-20, 50), (500, 0)])
+def test_only_the_part_of_a_picture_with_the_person_is_drawn(avatar: Avatar, shift: tuple[int, int]) -> None:
+    """The picture is that of the whole frame, also where the person is cut off or outside."""
+    v, a, faces = avatar.vertices(), avatar.body.atlas, avatar.body.faces
+    camera = orbit(v, 30, height=96, width=64).crop(*shift, 1.0, 96, 64)
+    f = rasterize_mesh(v, faces, camera.resized(192, 128))
+    expected = shade_numba(f.face[0], f.barycentrics[0], a.uv, a.faces, avatar.rgb, 2)
+    np.testing.assert_array_equal(render_textured(v, faces, a.uv, a.faces, avatar.rgb, camera), expected)
+    assert (expected[..., 3] > 0).any() == (shift[0] < 64)
+
+
+def test_frames_share_a_shape_until_it_changes(avatar: Avatar) -> None:
+    a = avatar.replace(offsets=avatar.offsets.clone())
+    before, faces = a.vertices(), torch.eye(avatar.body.num_expression)[:2]
+    a.offsets += 0.01
+    assert (a.vertices() - before).norm(dim=1).min() > 0.005
+    whole = a.body(a.betas[None], a.pose[None], a.transl[None], faces[1:], a.offsets).vertices[0]
+    torch.testing.assert_close(a.vertices(expression=faces[1]), whole, atol=1e-6, rtol=0)
 
 
 def test_frames_on_a_gpu(avatar: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
