@@ -231,7 +231,7 @@ def test_a_regressor_of_no_size_is_refused(body: Body, tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     for size in ("", "../x", 0, 60_000):
         (tmp_path / "config.json").write_text(json.dumps({**config, "size": size}))
-        with pytest.raises(DinarError, match="texels a side|type for size"):
+        with pytest.raises(DinarError, match=r"texels a side|type for size"):
             open_regressor(tmp_path, body)
 
 
