@@ -34,9 +34,9 @@ test: .venv/.done
 	$(BIN)/python -m pyright
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 --durations=10
 
-# A photo dropped on the page of `dinar serve`, in Chromium: minutes where it draws without a GPU.
+# A photo dropped on the page of `dinar serve`, and WebGPU, in Chromium: minutes where it draws without a GPU.
 test-web: .venv/.done
-	DINAR_MINUTES=1 $(BIN)/python -m pytest tests/test_serve.py -k chromium
+	DINAR_MINUTES=1 $(BIN)/python -m pytest tests/test_serve.py tests/test_view.py -k chromium
 
 lint: .venv/.done
 	$(BIN)/python -m ruff check .

@@ -20,6 +20,9 @@ needs_browser = pytest.mark.skipif(
     not (NODE and CHROMIUM and (HERE / "node_modules/playwright-core").is_dir()),
     reason="no Chromium, node or playwright-core here: `make browser`",
 )
+MINUTES = pytest.mark.skipif(
+    not os.environ.get("DINAR_MINUTES"), reason="minutes in a browser without a GPU: make test-web"
+)
 
 
 def browse(folder: Path, url: str, steps: list[dict[str, Any]], **request: Any) -> dict[str, Any]:

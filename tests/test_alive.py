@@ -13,7 +13,8 @@ import torch
 from dinar.alive import scene as scene_module
 from dinar.alive.background import _blended, without
 from dinar.alive.poses import from_photo, mirrored, moving_arms, with_free_arm
-from dinar.alive.scene import Scene, compose, frames, take_apart
+from dinar.alive.scene import Scene, _touching, compose, frames, take_apart
+from dinar.alive.standing import swayed
 from dinar.avatar import Avatar
 from dinar.body.body import PARTS
 from dinar.body.readers import load_motion
@@ -122,9 +123,31 @@ def test_composed_picture_in_the_pose_of_the_photo_is_the_photo(living: Scene, m
     assert np.sqrt((error**2).mean()) < 0.05 and (error.max(2) > 0.1).mean() < 0.03
 
 
+def test_sway_moves_the_person_and_nothing_far() -> None:
+    rng = np.random.default_rng(0)
+    picture = cv2.GaussianBlur(rng.random((120, 160, 3)).astype(np.float32), (0, 0), 3)
+    person = np.zeros((120, 160), bool)
+    person[20:100, 70:90] = True
+    place = np.argwhere(person)[::7, ::-1] + 0.5
+    moved = swayed(picture, place, place + [2, 0], person, 80)
+    assert np.abs(moved[30:90, 74:88] - picture[30:90, 72:86]).max() < 0.01
+    assert np.array_equal(moved[:, :55], picture[:, :55])
+    assert np.abs(swayed(picture, place, place, person, 80) - picture).max() < 1e-6
+
+
+def test_pieces_beside_an_arm_are_not_drawn() -> None:
+    alpha, core = np.zeros((60, 60), np.float32), np.zeros((60, 60), bool)
+    core[10:50, 20:30] = alpha[10:50, 20:30] = True
+    alpha[10:50, 30:36] = 1  # a wide sleeve
+    alpha[10:50, 44:48] = 1  # a strip of it that lies apart
+    kept = _touching(alpha, core, 8)
+    assert kept[12:48, 20:36].all() and not kept[:, 44:].any()
+
+
 def test_shadow_falls_where_the_feet_were_not(living: Scene) -> None:
     moved = living.avatar.transl + torch.tensor([0.25, 0, 0])
     pose = living.avatar.pose
+    living = dataclasses.replace(living, bent=None)  # as of a person who walks
     lit = compose(dataclasses.replace(living, ground=np.ones_like(living.ground)), pose, moved)
     assert (compose(living, pose, moved)[-60:] < lit[-60:] - 0.05).any()
 

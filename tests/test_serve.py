@@ -20,7 +20,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 import toy_job
-from browser import browse, needs_browser
+from browser import MINUTES, browse, needs_browser
 from dinar.avatar import Avatar
 from dinar.cli import main
 from dinar.pool import Failure, Server
@@ -320,7 +320,7 @@ def serving(jobs: Jobs) -> Iterator[str]:
 
 
 @needs_browser
-@pytest.mark.skipif(not os.environ.get("DINAR_MINUTES"), reason="minutes in a browser without a GPU: make test-web")
+@MINUTES
 def test_photo_to_avatar_in_chromium(demo_photo: Path, pose_network, tmp_path):
     jobs = Jobs(tmp_path / "jobs", work.make)
     with serving(jobs) as address:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from browser import browse, needs_browser
+from browser import MINUTES, browse, needs_browser
 from dinar.avatar import Avatar
 from dinar.body.visemes import VISEMES
 from dinar.cli import main
@@ -100,14 +100,15 @@ PICTURE = """(async () => {
   v.setPaused(true);
   v.play('photo', 0);
   await new Promise((later) => setTimeout(later, 500));
-  await v.setNeural('/me.neural', 'wasm');
+  await v.setNeural('/me.neural');
   const { x, y, width, height, rgba } = await v.neuralPicture(128, 128);
-  return { x, y, width, height, rgba: [...rgba], ...v.camera };
+  return { x, y, width, height, rgba: [...rgba], provider: v.provider, ...v.camera };
 })()"""
 
 
 @needs_browser
-def test_neural_picture_in_chromium_is_that_of_python(neural_avatar: Avatar, tmp_path: Path) -> None:
+@pytest.mark.parametrize("provider", ["wasm", pytest.param("webgpu", marks=MINUTES)])
+def test_neural_picture_in_chromium_is_that_of_python(neural_avatar: Avatar, tmp_path: Path, provider: str) -> None:
     """128² pixels, twice the network's: its layers are enlarged. The camera is that of the page."""
     a, n = neural_avatar, 128
     file = neural_file(a)
@@ -117,12 +118,14 @@ def test_neural_picture_in_chromium_is_that_of_python(neural_avatar: Avatar, tmp
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         steps = [{"wait": "window.dinar"}, {"evaluate": PICTURE}]
-        found = browse(tmp_path, f"http://127.0.0.1:{server.server_address[1]}/", steps, width=600, height=600)
+        found = browse(tmp_path, f"http://127.0.0.1:{server.server_address[1]}/", steps, width=600, height=600,
+                       webgpu=provider == "webgpu")  # fmt: skip
     finally:
         server.shutdown()
         server.server_close()
     assert not found["messages"]
     seen = found["results"][0]
+    assert seen["provider"] == provider
     P, T = (np.array(seen[k]).reshape(4, 4).T for k in ("K", "T"))
     K = np.array([[P[0, 0] * n / 2, 0, (1 - P[0, 2]) * n / 2], [0, P[1, 1] * n / 2, (1 + P[1, 2]) * n / 2], [0, 0, 1]])
     camera = Camera(torch.tensor(K).float(), torch.tensor(np.diag([1, -1, -1, 1]) @ T).float(), n, n)

@@ -1,5 +1,5 @@
 // node page.mjs REQUEST.json: open a page in a headless Chromium and take steps; prints what it found as JSON.
-// REQUEST: { url, chromium, width, height, phone, dark, steps: [{ click | wait | evaluate | upload, files | save | shot: ... }] }
+// REQUEST: { url, chromium, width, height, phone, dark, webgpu, steps: [{ click | wait | evaluate | upload, files | save | shot | cpu: ... }] }
 import { readFileSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
@@ -8,7 +8,8 @@ const browser = await chromium.launch({
   executablePath: request.chromium,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
+    '--use-angle=swiftshader', '--enable-unsafe-swiftshader',
+    ...(request.webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : [])],
 });
 const messages = [], requests = [], results = [];
 try {
@@ -27,6 +28,10 @@ try {
     if (step.wait) while (!(await page.evaluate(`!!(${step.wait})`))) await page.waitForTimeout(200); // CSPs forbid waitForFunction
     if (step.evaluate) results.push(await page.evaluate(step.evaluate));
     if (step.upload) await page.setInputFiles(step.upload, step.files);
+    if (step.cpu) { // seconds of all processes so far
+      const { processInfo } = await (await browser.newBrowserCDPSession()).send('SystemInfo.getProcessInfo');
+      results.push(processInfo.reduce((sum, p) => sum + p.cpuTime, 0));
+    }
     if (step.shot) await page.screenshot({ path: step.shot });
     if (step.save) {
       const [file] = await Promise.all([page.waitForEvent('download'), page.click(step.save)]);

@@ -114,6 +114,11 @@ def moving_arms(avatar: Avatar, motion: Motion) -> list[str]:
     return [side for side, joints in _ARMS.items() if _busy(avatar, R, joints)]
 
 
+def legs_move(avatar: Avatar, motion: Motion) -> bool:
+    """Whether the legs take a motion's rotations: else the person stands."""
+    return _busy(avatar, axis_angle_to_matrix(retarget(motion, avatar.body, betas=avatar.betas)[0]), _LEGS)
+
+
 def _busy(avatar: Avatar, R: Tensor, joints: Sequence[str]) -> bool:
     """Whether some of the joints turn further than BUSY from the first of the frames R [T, J, 3, 3]."""
     index = [avatar.body.joint_names.index(n) for n in joints]

@@ -1,7 +1,8 @@
 """The avatar in its photo: drawn by the photo's camera with the photo's own pixels, over the background behind it.
 
 What the photo shows of the person is moved with the surface it lies on, soft edges of hair and cloth included; what it
-does not show has the avatar's texture. So in the photo's pose the picture is the photo.
+does not show has the avatar's texture. So in the photo's pose the picture is the photo. Of a person who stands, only
+the arms that move are drawn: the rest is the photo, bent (standing.py).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from ..scene import Camera, interpolate, rasterize_mesh, vertex_normals
 from ..scene.textured import render_textured, to_uint8
 from ..subject import Subject
 from .background import without
-from .poses import from_photo, moving_arms
+from .poses import from_photo, legs_move, moving_arms
+from .standing import behind_arms, joined, nearest, swayed
 
 SAMPLES = 2  # subpixels a side
 FRONTAL = 0.15, 0.45  # cosine to the camera from which the photo's pixels begin to count, and count alone
@@ -32,10 +34,8 @@ GROW = 0.006  # of the person's height: how much wider the hole is than the pers
 GROW_ARM = 0.02  # likewise around an arm that will move: the mesh's arm may lie beside it
 CLOSED, BESIDE = 0.06, 0.03  # likewise of the body behind that arm: between its parts, and next to them
 EDGE = 0.15, 0.03  # of the person's height: how far hair, cloth and what is held may lie outside of the mesh; of arms
-SOLID = (
-    0.005,
-    0.01,
-)  # of the person's height inside the outline of an arm: the photo's outline may still cut it, and not
+SOLID = 0.005, 0.01  # likewise inside the outline of an arm: the photo's outline may still cut it, and not
+SPECK = 0.02  # likewise: what lies beside an arm without touching it, and is smaller, is not drawn
 STILL = 0.3, 0.8  # pixels: what moved less is the photo itself, what moved further is drawn
 FADE = 0.3  # seconds from the photo to the composed picture
 SHADOW, SOLE, SOFT = 0.35, 0.07, 0.03  # darkness; of the body's height: what stands on the ground; softness
@@ -65,6 +65,8 @@ class Scene:
     shown: np.ndarray  # [V] float32 in [0, 1]: its layer shows the vertex
     frontal: np.ndarray  # [V] float32 in [0, 1]: and shows it well
     owner: np.ndarray  # [H, W] bool: the nearest point of the person is of those arms
+    bent: np.ndarray | None  # [H, W, 3] float32: of a person who stands, the photo without the arms that will move
+    person: np.ndarray  # [H, W] bool
     height: float  # of the person, pixels
     grain: np.ndarray  # [H, W, 1] float32: noise like the photo's
     ground: np.ndarray  # [H, W] float32: the shadow under the feet
@@ -78,7 +80,7 @@ def take_apart(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Sc
     arms = np.isin(body.vertex_part, moving)
     f = rasterize_mesh(v, body.faces, camera)
     covered = f.mask[0].numpy()
-    i, j = _nearest(covered)
+    i, j = nearest(covered)
     owner = np.where(covered, arms[body.faces[f.face[0].numpy().clip(0), 0]], False)[i, j]
     height = float(np.ptp(np.nonzero(alpha > 0.5)[0]))
     hole = _grown(alpha > 0.05, GROW * height)
@@ -98,9 +100,14 @@ def take_apart(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Sc
     frontal = (shown & ~hidden) * np.clip((cosine - FRONTAL[0]) / (FRONTAL[1] - FRONTAL[0]), 0, 1)
     sigma = noise(rgb) if noise(rgb) > GRAIN else 0.0
     grain = np.random.default_rng(0).normal(0, sigma, (*alpha.shape, 1)).astype(np.float32)
-    return Scene(avatar, camera, photo, layers, without(rgb, hole).astype(np.float32) / 255, ~hole, arms,
-                 place, shown.astype(np.float32), frontal.astype(np.float32), owner, height,
-                 grain, _ground(camera, v, height))  # fmt: skip
+    background = without(rgb, hole).astype(np.float32) / 255
+    bent = None
+    if not legs_move(avatar, motion):
+        rest_behind = behind_arms(avatar, camera, arms, rest, background + grain)
+        bent = joined(photo, rest_behind, behind)
+    return Scene(avatar, camera, photo, layers, background, ~hole, arms, place, shown.astype(np.float32),
+                 frontal.astype(np.float32), owner, bent, alpha > 0.5, height, grain,
+                 _ground(camera, v, height))  # fmt: skip
 
 
 def _reach(mask: np.ndarray, height: float) -> np.ndarray:
@@ -156,9 +163,25 @@ def frames(scene: Scene, motion: Motion) -> Iterator[np.ndarray]:
 def compose(scene: Scene, pose: Tensor, transl: Tensor) -> np.ndarray:
     """[H, W, 3] float32: the photo with its person in a pose [J, 3], transl [3]."""
     v, turn = _posed(scene.avatar, pose, transl)
+    if scene.bent is not None:
+        points = (scene.shown > 0) & ~scene.arms
+        now = scene.camera.project(v)[0].numpy()
+        picture = swayed(scene.bent, scene.place[points], now[points], scene.person, scene.height)
+        return with_person(scene, picture, v, turn, arms_alone=True) if scene.arms.any() else picture
     shadow = np.clip(_ground(scene.camera, v, scene.height) - scene.ground, 0, 1)
     picture = (1 - SHADOW * shadow[..., None]) * scene.background + ~scene.untouched[..., None] * scene.grain
-    box, colour, alpha, own, still = person(scene, v, turn)
+    return with_person(scene, picture, v, turn)
+
+
+def with_person(
+    scene: Scene,
+    picture: np.ndarray,  # [H, W, 3] float32, is changed
+    v: Tensor,  # [V, 3]
+    turn: np.ndarray,  # [V, 2]
+    arms_alone: bool = False,
+) -> np.ndarray:
+    """[H, W, 3] float32: the picture with the person over it."""
+    box, colour, alpha, own, still = person(scene, v, turn, arms_alone)
     made = np.clip(alpha - own, 0, 1)[..., None] * scene.grain[box]
     drawn = colour + made + (1 - alpha[..., None]) * picture[box]
     picture[box] = drawn + still[..., None] * (scene.photo[box] - drawn)
@@ -177,7 +200,7 @@ def _posed(a: Avatar, pose: Tensor, transl: Tensor) -> tuple[Tensor, np.ndarray]
 
 
 def person(
-    scene: Scene, v: Tensor, turn: np.ndarray
+    scene: Scene, v: Tensor, turn: np.ndarray, arms_alone: bool = False
 ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The box of the picture that holds the person with vertices v [V, 3], and in it: colours times alpha [h, w, 3],
     alpha [h, w], how much of it is the photo's own pixels [h, w], and how much of each pixel has not moved since the
@@ -194,7 +217,7 @@ def person(
     covered = f.mask[0].numpy()
 
     # Beside the mesh: hair, cloth and what is held, moved and turned with the nearest point of the mesh.
-    i, j = _nearest(covered)
+    i, j = nearest(covered)
     yy, xx = np.mgrid[: h * SAMPLES, : w * SAMPLES].astype(np.float32)
     dx, dy = (xx - j) / SAMPLES, (yy - i) / SAMPLES
     x, y, shown, frontal, c, s, arm = np.moveaxis(found[i, j], 2, 0)
@@ -208,8 +231,12 @@ def person(
     colour = share * photo[..., :3] + (1 - share) * drawn[..., :3]
     depth = cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 3) / (SAMPLES * scene.height)
     cut = np.where(arm, np.clip((SOLID[1] - depth) / (SOLID[1] - SOLID[0]), 0, 1), 1)
-    alpha = covered * (1 - cut * shown * (1 - np.clip(2 * matte, 0, 1)))
+    outside = np.where(arm, shown, 1)  # the photo says what is no person; arms turn sides to us that it does not show
+    alpha = covered * (1 - cut * outside * (1 - np.clip(2 * matte, 0, 1)))
     rim = near * beside * (1 - alpha)
+    if arms_alone:
+        alpha, rim = alpha * arm, rim * arm
+        rim = rim * _touching(alpha + rim, covered & arm, SPECK * scene.height * SAMPLES)
     total = colour * alpha[..., None] + photo[..., :3] * rim[..., None]
     moved = np.hypot(x - x0 - (xx + 0.5) / SAMPLES, y - y0 - (yy + 0.5) / SAMPLES)
     same = cv2.resize(scene.owner[box].astype(np.uint8), (w * SAMPLES, h * SAMPLES), interpolation=cv2.INTER_NEAREST)
@@ -229,15 +256,13 @@ def _box(camera: Camera, v: Tensor, border: float) -> tuple[slice, slice]:
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
-def _nearest(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column of the nearest pixel in the mask [H, W] bool, for every pixel: its own inside."""
-    _, label = cv2.distanceTransformWithLabels((~mask).astype(np.uint8), cv2.DIST_L2, 3,
-                                               labelType=cv2.DIST_LABEL_PIXEL)  # fmt: skip
-    row, column = np.nonzero(mask)
-    label = np.asarray(label, np.int64)
-    order = np.zeros(int(label.max()) + 1, np.int64)
-    order[label[row, column]] = np.arange(len(row))
-    return row[order[label]], column[order[label]]
+def _touching(alpha: np.ndarray, core: np.ndarray, width: float) -> np.ndarray:
+    """[h, w] bool: without the pieces that lie beside the core, and hang on it by less than a width in pixels."""
+    solid = (alpha > 0.3).astype(np.uint8)
+    opened = cv2.morphologyEx(solid, cv2.MORPH_OPEN, _disk(width / 4)) | (solid & core)
+    _, label = cv2.connectedComponents(opened, connectivity=4)
+    kept = np.unique(label[core & (opened > 0)])
+    return _grown(np.isin(label, kept[kept > 0]), width / 4)
 
 
 def _ground(camera: Camera, v: Tensor, height: float) -> np.ndarray:

@@ -57,7 +57,8 @@ class _Graph:
         c = cast(nn.Conv2d, layer)
         bias = [] if c.bias is None else [self._weight(c.bias)]
         pads = cast(tuple[int, ...], c.padding) * 2
-        return self._node("Conv", [x, self._weight(c.weight), *bias], strides=c.stride, pads=pads)
+        return self._node("Conv", [x, self._weight(c.weight), *bias], kernel_shape=c.kernel_size, strides=c.stride,
+                          dilations=c.dilation, pads=pads)  # fmt: skip
 
     def relu(self, x: str) -> str:
         return self._node("Relu", [x])

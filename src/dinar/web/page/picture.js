@@ -51,7 +51,8 @@ async function networkLayers({ faces, uv, base, coarse, about }, seen, square, r
     coloursAt(texel, channels, coarse, at, extra, colour, about);
     for (let c = 0; c < 5; c++) colours[c * area + i] = colour[c];
   }
-  const known = cover.map((v, i) => v * colours[4 * area + i]);
+  const known = new Float32Array(area);
+  for (let i = 0; i < area; i++) known[i] = cover[i] * colours[4 * area + i];
   const filled = pushPull(colours, known, n, n), picture = new Float32Array(11 * area);
   picture.set(colours);
   for (let i = 0; i < 2 * area; i++) picture[5 * area + i] = (uvs[i] - 0.5) * cover[i % area];
@@ -61,13 +62,14 @@ async function networkLayers({ faces, uv, base, coarse, about }, seen, square, r
 
   const r = about.unshuffle, own = new Float32Array(3 * area), alpha = new Float32Array(area), gate = new Float32Array(area);
   const sigmoid = (v) => 1 / (1 + Math.exp(-v));
-  for (let c = 0; c < 5; c++) {
-    for (let i = 0; i < area; i++) {
-      const row = Math.floor(i / n), column = i % n, block = Math.floor(row / r) * (n / r) + Math.floor(column / r);
-      const v = y[(c * r * r + (row % r) * r + (column % r)) * (area / r / r) + block];
-      if (c < 3) own[c * area + i] = sigmoid(v);
-      else if (c === 3) alpha[i] = sigmoid(v + about.alpha * (2 * cover[i] - 1));
-      else gate[i] = sigmoid(v + about.gate * known[i]);
+  for (let channel = 0, j = 0; channel < 5 * r * r; channel++) { // pixel shuffle
+    const c = Math.floor(channel / r / r), down = Math.floor(channel / r) % r, right = channel % r;
+    for (let row = down; row < n; row += r) {
+      for (let i = row * n + right; i < (row + 1) * n; i += r, j++) {
+        if (c < 3) own[c * area + i] = sigmoid(y[j]);
+        else if (c === 3) alpha[i] = sigmoid(y[j] + about.alpha * (2 * cover[i] - 1));
+        else gate[i] = sigmoid(y[j] + about.gate * known[i]);
+      }
     }
   }
   return { own, alpha, gate, filled, cover };
@@ -105,12 +107,20 @@ function small({ about }, { own, alpha, gate, filled }, onto) {
 /** The network's layers enlarged, over colours and an outline at the resolution of the image. */
 function sharp({ faces, uv, base, coarse, fine, about }, { own, alpha, gate, cover }, onto, seen, left, top) {
   const n = about.size, area = n * n, { width, height } = onto, { haze, supersampling: m, side_multiple } = about;
-  const moved = blurred(blurred(alpha.map((a, i) => a - cover[i]), n, about.blur).map((d) => Math.min(1, Math.abs(d) / about.moved)), n, about.blur);
+  const differ = new Float32Array(area);
+  for (let i = 0; i < area; i++) differ[i] = alpha[i] - cover[i];
+  const apart = blurred(differ, n, about.blur);
+  for (let i = 0; i < area; i++) apart[i] = Math.min(1, Math.abs(apart[i]) / about.moved);
+  const moved = blurred(apart, n, about.blur);
   const soft = blurred(alpha, n, about.blur), layers = new Float32Array(7 * area);
   for (let i = 0; i < area; i++) {
     const weight = (alpha[i] + haze) / (1 + haze);
-    for (let c = 0; c < 3; c++) layers[7 * i + c] = own[c * area + i] * weight;
-    layers.set([weight, gate[i] * weight, soft[i], moved[i]], 7 * i + 3);
+    const j = 7 * i;
+    for (let c = 0; c < 3; c++) layers[j + c] = own[c * area + i] * weight;
+    layers[j + 3] = weight;
+    layers[j + 4] = gate[i] * weight;
+    layers[j + 5] = soft[i];
+    layers[j + 6] = moved[i];
   }
   const net = enlarged(layers, n, 7, onto);
 
@@ -121,7 +131,7 @@ function sharp({ faces, uv, base, coarse, fine, about }, { own, alpha, gate, cov
   const share = 1 / (m * m), colours = fine ?? coarse, top16 = base.channels - 5;
   for (let j = 0; j < m * tall * m * wide; j++) {
     if (!place(raster, j, faces, uv, at)) continue;
-    const i = Math.floor(Math.floor(j / (m * wide)) / m) * wide + Math.floor((j % (m * wide)) / m);
+    const row = Math.floor(j / (m * wide)), i = Math.floor(row / m) * wide + Math.floor((j - row * m * wide) / m);
     if (!about.complete) lookUp(base, ...at, texel); // complete: the finer colours are known everywhere
     coloursAt(texel, top16, colours, at, extra, colour, about);
     for (let c = 0; c < 3; c++) rgb[c * count + i] += colour[c] * colour[4] * share;
@@ -145,4 +155,8 @@ function sharp({ faces, uv, base, coarse, fine, about }, { own, alpha, gate, cov
   return bytes(out);
 }
 
-const bytes = (a) => Uint8ClampedArray.from(a, (v) => v * 255); // rounds
+function bytes(a) {
+  const out = new Uint8ClampedArray(a.length);
+  for (let i = 0; i < a.length; i++) out[i] = a[i] * 255; // rounds
+  return out;
+}

@@ -10,11 +10,11 @@ export function enlarged(picture, size, channels, { height, width, k, x0, y0 }) 
   const across = taps(width, k, x0, size), along = taps(height, k, y0, size);
   const count = across.count, rows = new Float32Array(size * width * channels);
   for (let y = 0; y < size; y++) { // separable: rows first
-    for (let x = 0; x < width; x++) {
+    for (let x = 0, o = y * width * channels; x < width; x++, o += channels) {
       for (let t = 0; t < count; t++) {
-        const at = across.at[x * count + t], weight = across.weight[x * count + t];
+        const at = across.at[x * count + t], weight = across.weight[x * count + t], i = (y * size + at) * channels;
         if (at < 0) continue;
-        for (let c = 0; c < channels; c++) rows[(y * width + x) * channels + c] += weight * picture[(y * size + at) * channels + c];
+        for (let c = 0; c < channels; c++) rows[o + c] += weight * picture[i + c];
       }
     }
   }
@@ -66,14 +66,19 @@ function taps(length, count, size, of) {
 export function blurred(a, size, sigma) {
   const r = Math.round(4 * sigma), kernel = Float64Array.from({ length: 2 * r + 1 }, (_, i) => Math.exp(-((i - r) ** 2) / (2 * sigma ** 2)));
   const total = kernel.reduce((x, y) => x + y, 0);
-  const mirror = (i) => (i < 0 ? -i : i >= size ? 2 * size - 2 - i : i);
+  const line = new Float64Array(size + 2 * r); // a row or column with its mirrored border
   let from = a;
   for (const [along, across] of [[1, size], [size, 1]]) {
     const out = new Float32Array(size * size);
     for (let i = 0; i < size; i++) {
+      for (let j = 0; j < size; j++) line[j + r] = from[j * along + i * across];
+      for (let j = 0; j < r; j++) {
+        line[j] = line[2 * r - j];
+        line[size + r + j] = line[size + r - 2 - j];
+      }
       for (let j = 0; j < size; j++) {
         let sum = 0;
-        for (let t = -r; t <= r; t++) sum += kernel[t + r] * from[mirror(j + t) * along + i * across];
+        for (let t = 0; t <= 2 * r; t++) sum += kernel[t] * line[j + t];
         out[j * along + i * across] = sum / total;
       }
     }

@@ -202,7 +202,7 @@ export async function createViewer(canvas, bytes, photo = null, layer = null) {
     else express(dt);
     const waits = neural && !neural.busy && (moving || dirty || late);
     late = (late || dirty) && neural && !waits;
-    if (moving || dirty) { renderer.render(scene, camera); frames += 1; }
+    if (neural ? waits : moving || dirty) { renderer.render(scene, camera); frames += 1; } // of the networks' stage: the shadow
     if (waits) drawNeural();
     dirty = false;
   }
