@@ -50,7 +50,7 @@ def from_photo(avatar: Avatar, motion: Motion) -> tuple[Tensor, Tensor]:
     walking = _busy(avatar, R, _LEGS)
     arms = [side for side, joints in _ARMS.items() if _busy(avatar, R, joints)]
     names = body.joint_names
-    own = torch.tensor([(n in _LEGS and walking) or _side_of_arm(n) in arms for n in names])  # take the motion's
+    own = torch.tensor([(n in _LEGS and walking) or side_of_arm(n) in arms for n in names])  # take the motion's
     still = torch.tensor([(n in _LEGS or j == 0) and not walking for j, n in enumerate(names)])  # keep the photo's
     target = torch.where(own[:, None, None], R, delta @ photo)
     target = torch.where(still[:, None, None], photo, target)
@@ -93,7 +93,7 @@ def _free(labels: np.ndarray, hand: Tensor, held: float) -> bool:
 
 def without_arms(motion: Motion) -> Motion:
     """The motion with the arms and fingers as in its first frame."""
-    arms = torch.tensor([_side_of_arm(name) is not None for name in motion.joint_names])
+    arms = torch.tensor([side_of_arm(name) is not None for name in motion.joint_names])
     R = torch.where(arms[:, None, None], motion.rotations[:1], motion.rotations)
     return dataclasses.replace(motion, rotations=R)
 
@@ -125,7 +125,7 @@ def _busy(avatar: Avatar, R: Tensor, joints: Sequence[str]) -> bool:
     return bool(torch.rad2deg(matrix_to_axis_angle((R @ R[:1].mT)[:, index]).norm(dim=-1)).max() > BUSY)
 
 
-def _side_of_arm(joint: str) -> str | None:
+def side_of_arm(joint: str) -> str | None:
     """Left or right for joints of an arm and its hand."""
     side = joint.split("_")[0]
     return side if side in _ARMS and joint not in _LEGS and "eye" not in joint else None

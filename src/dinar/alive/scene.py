@@ -24,7 +24,7 @@ from ..scene import Camera, interpolate, rasterize_mesh, vertex_normals
 from ..scene.textured import render_textured, to_uint8
 from ..subject import Subject
 from .background import without
-from .poses import from_photo, legs_move, moving_arms
+from .poses import from_photo, legs_move, moving_arms, side_of_arm
 from .standing import behind_arms, joined, nearest, swayed
 
 SAMPLES = 2  # subpixels a side
@@ -32,10 +32,11 @@ FRONTAL = 0.15, 0.45  # cosine to the camera from which the photo's pixels begin
 NEAR = 0.03  # metres behind the surface that the photo shows: still shown
 GROW = 0.006  # of the person's height: how much wider the hole is than the person
 GROW_ARM = 0.02  # likewise around an arm that will move: the mesh's arm may lie beside it
-CLOSED, BESIDE = 0.06, 0.03  # likewise of the body behind that arm: between its parts, and next to them
+CLOSED, BESIDE = 0.06, 0.012  # likewise of the body behind that arm: between its parts, and next to them
 EDGE = 0.15, 0.03  # of the person's height: how far hair, cloth and what is held may lie outside of the mesh; of arms
 SOLID = 0.005, 0.01  # likewise inside the outline of an arm: the photo's outline may still cut it, and not
 SPECK = 0.02  # likewise: what lies beside an arm without touching it, and is smaller, is not drawn
+PULL = 0.02  # skin weight of an arm's joints from which on a point is drawn with the arm
 STILL = 0.3, 0.8  # pixels: what moved less is the photo itself, what moved further is drawn
 FADE = 0.3  # seconds from the photo to the composed picture
 SHADOW, SOLE, SOFT = 0.35, 0.07, 0.03  # darkness; of the body's height: what stands on the ground; softness
@@ -61,6 +62,7 @@ class Scene:
     background: np.ndarray  # [H, W, 3] float32: the photo without the person
     untouched: np.ndarray  # [H, W] bool: the background is the photo
     arms: np.ndarray  # [V] bool: vertices of the arms that will move
+    pulled: np.ndarray  # [V] bool: these, and what they pull along at the shoulder
     place: np.ndarray  # [V, 2] where every vertex is in the photo, pixels
     shown: np.ndarray  # [V] float32 in [0, 1]: its layer shows the vertex
     frontal: np.ndarray  # [V] float32 in [0, 1]: and shows it well
@@ -76,8 +78,10 @@ def take_apart(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Sc
     """What is needed to draw the photo (as it was read) with its person in the motion."""
     rgb, alpha, camera, body = subject.rgb, with_held(subject), fit.camera, avatar.body
     v = avatar.vertices()
-    moving = [PARTS.index(f"{side}_{p}") for side in moving_arms(avatar, motion) for p in ("arm", "hand")]
+    sides = moving_arms(avatar, motion)
+    moving = [PARTS.index(f"{side}_{p}") for side in sides for p in ("arm", "hand")]
     arms = np.isin(body.vertex_part, moving)
+    weight = body.weights[:, [j for j, n in enumerate(body.joint_names) if side_of_arm(n) in sides]].sum(1).numpy()
     f = rasterize_mesh(v, body.faces, camera)
     covered = f.mask[0].numpy()
     i, j = nearest(covered)
@@ -105,8 +109,8 @@ def take_apart(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Sc
     if not legs_move(avatar, motion):
         rest_behind = behind_arms(avatar, camera, arms, rest, background + grain)
         bent = joined(photo, rest_behind, behind)
-    return Scene(avatar, camera, photo, layers, background, ~hole, arms, place, shown.astype(np.float32),
-                 frontal.astype(np.float32), owner, bent, alpha > 0.5, height, grain,
+    return Scene(avatar, camera, photo, layers, background, ~hole, arms, arms | (weight > PULL), place,
+                 shown.astype(np.float32), frontal.astype(np.float32), owner, bent, alpha > 0.5, height, grain,
                  _ground(camera, v, height))  # fmt: skip
 
 
@@ -212,7 +216,7 @@ def person(
     atlas = a.body.atlas
     f = rasterize_mesh(v, a.body.faces, fine)
     drawn = render_textured(v, a.body.faces, atlas.uv, atlas.faces, a.rgb, fine, samples=1)
-    known = np.column_stack([scene.place, scene.shown, scene.frontal, turn, scene.arms]).astype(np.float32)
+    known = np.column_stack([scene.place, scene.shown, scene.frontal, turn, scene.arms, scene.pulled]).astype(np.float32)
     found = interpolate(f, torch.from_numpy(known), a.body.faces)[0].numpy()
     covered = f.mask[0].numpy()
 
@@ -220,7 +224,7 @@ def person(
     i, j = nearest(covered)
     yy, xx = np.mgrid[: h * SAMPLES, : w * SAMPLES].astype(np.float32)
     dx, dy = (xx - j) / SAMPLES, (yy - i) / SAMPLES
-    x, y, shown, frontal, c, s, arm = np.moveaxis(found[i, j], 2, 0)
+    x, y, shown, frontal, c, s, arm, pulled = np.moveaxis(found[i, j], 2, 0)
     x, y, arm = x + c * dx + s * dy, y - s * dx + c * dy, arm > 0.5
     near = np.clip(2 - 2 * np.hypot(dx, dy) / (np.where(arm, EDGE[1], EDGE[0]) * scene.height), 0, 1)
     rest, arms = (_at(layer.rgba, x, y) for layer in scene.layers)
@@ -235,7 +239,7 @@ def person(
     alpha = covered * (1 - cut * outside * (1 - np.clip(2 * matte, 0, 1)))
     rim = near * beside * (1 - alpha)
     if arms_alone:
-        alpha, rim = alpha * arm, rim * arm
+        alpha, rim = alpha * (pulled > 0), rim * arm
         rim = rim * _touching(alpha + rim, covered & arm, SPECK * scene.height * SAMPLES)
     total = colour * alpha[..., None] + photo[..., :3] * rim[..., None]
     moved = np.hypot(x - x0 - (xx + 0.5) / SAMPLES, y - y0 - (yy + 0.5) / SAMPLES)
