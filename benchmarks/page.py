@@ -20,7 +20,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import browse
-
 from dinar.avatar import Avatar
 from dinar.web.local import Served, page_server
 from dinar.web.neural import neural_file

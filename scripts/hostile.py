@@ -1,16 +1,18 @@
 """Hostile requests to `dinar serve`: does it go on, and does its memory stay bounded?
 
-    python scripts/hostile.py --requests 1000
+    python scripts/hostile.py --requests 1000 [--uploads 4]
 
 Starts a server in a temporary folder, sends the requests from several threads, and prints how often each kind had which
-answer. Exit status 1 if an answer is an error of the server (500), if it does not serve afterwards, or if its process
-grew by more than GROWTH.
+answer. With --uploads, that many good photos are uploaded at once before them, and must become avatars. Exit status 1
+if an answer is an error of the server (500), if it does not serve afterwards, if its process grew by more than GROWTH,
+or if an avatar was not made.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import random
 import re
 import socket
@@ -25,9 +27,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+PHOTO = Path(__file__).parents[1] / "src/dinar/data/demo.jpg"
 GROWTH = 200  # MiB
 ANSWER = 120  # seconds until an answer must be there
 THREADS = 4
+MADE = 3600  # seconds until good photos must be avatars
 
 
 def bomb() -> bytes:
@@ -94,22 +98,52 @@ def kinds(port: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def resident(pid: int) -> float:
-    """MiB of a process."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+def resident(pid: int, what: str = "VmRSS") -> float:
+    """MiB of a process; VmHWM: the most so far."""
+    found = re.search(rf"{what}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) / 1024 if found else 0.0
+
+
+def workers(pid: int) -> float:
+    """MiB of the largest of a process's children, at most so far."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [c for t in threads for c in (t / "children").read_text().split()]
+    return max((resident(int(c), "VmHWM") for c in children), default=0.0)
+
+
+def post(port: int) -> str:
+    """The id of a job with a good photo."""
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER)
+    c.request("POST", "/api/jobs", *form(("good.jpg", PHOTO.read_bytes())))
+    return json.load(c.getresponse())["id"]
+
+
+def made(port: int, ids: list[str]) -> list[str]:
+    """The states of the jobs when none is waiting or running any more, or after MADE."""
+    until, states = time.monotonic() + MADE, ["waiting"]
+    while time.monotonic() < until and {"waiting", "running"} & {*states}:
+        time.sleep(1)
+        states = []
+        for id in ids:
+            c = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER)
+            c.request("GET", f"/api/jobs/{id}")
+            states.append(json.load(c.getresponse())["state"])
+    return states
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1000)
-    count = parser.parse_args().requests
+    parser.add_argument("--uploads", type=int, default=0)
+    a = parser.parse_args()
+    count = a.requests
     random.seed(0)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         with log.open("wb") as out:
             server = subprocess.Popen(
-                [sys.executable, "-m", "dinar.cli", "serve", "--port", "0", "--no-open", "--out", f"{folder}/jobs"],
+                [sys.executable, "-m", "dinar.cli", "serve", "--port", "0", "--no-open", "--jobs", "2",
+                 "--out", f"{folder}/jobs"],
                 stdout=out, stderr=out,
             )  # fmt: skip
         try:
@@ -122,8 +156,13 @@ def main() -> int:
             names = [list(sent)[i % len(sent)] for i in range(count)]
             sent["another host"]()  # the first answer loads what answers need
             before = resident(server.pid)
+            start = time.monotonic()
+            with ThreadPoolExecutor(max(a.uploads, 1)) as pool:
+                good = list(pool.map(lambda _: post(port), range(a.uploads)))
             with ThreadPoolExecutor(THREADS) as pool:
                 seen = Counter(zip(names, pool.map(lambda n: sent[n](), names), strict=True))
+            states = made(port, good) if good else []
+            seconds, largest = time.monotonic() - start, workers(server.pid)
             after = resident(server.pid)
             c = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER)
             c.request("GET", "/")
@@ -133,9 +172,11 @@ def main() -> int:
             server.wait(60)
     for (name, answer), n in sorted(seen.items(), key=str):
         print(f"{n:5d} {name:18s} {answer}")
+    if good:
+        print(f"{len(good)} uploads at once: {', '.join(states)} after {seconds:.0f} s; worker: {largest:.0f} MiB")
     failed = sum(n for (_, answer), n in seen.items() if answer == 500)
     print(f"{before:.0f} MiB before, {after:.0f} MiB after; {failed} errors of the server; serves: {serves}")
-    return int(bool(failed) or not serves or after - before > GROWTH)
+    return int(bool(failed) or not serves or after - before > GROWTH or {*states} - {"done"} != set())
 
 
 if __name__ == "__main__":

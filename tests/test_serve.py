@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 import toy_job
 from browser import MINUTES, browse, needs_browser
 from dinar.avatar import Avatar
+from dinar.body.readers import load_motion
 from dinar.cli import main
 from dinar.pool import Failure, Server
 from dinar.web import app as app_module
@@ -97,6 +98,30 @@ def test_person_is_asked_for_and_chosen(client):
     assert "person" in client.post(path, params={"person": "x"}).json()["detail"]
     assert client.post(path, params={"person": 3}).status_code == 200
     assert until(client, job["id"], "done")["person"] == 3
+
+
+def test_a_video_adds_a_motion_to_a_job_that_is_done(client, jobs):
+    def film(id, clip=b"a dance", field="clip"):
+        return client.post(f"/api/jobs/{id}/motion", files={field: ("dance.mp4", clip)})
+
+    id = until(client, post(client, PNG).json()["id"], "done")["id"]
+    for clip, error in ((b"a dance", ""), (b"empty", "no person in it")):
+        assert film(id, clip).json()["state"] in ("waiting", "running", "done")
+        job = until(client, id, "done")
+        assert job["error"] == error and job["files"] == ["me.glb"]  # the avatar stays
+    assert film(id, field="photo").status_code == 422 and film("0" * 32).status_code == 404
+    held = post(client, b"hold").json()["id"]
+    assert film(held).status_code == 409
+    client.delete(f"/api/jobs/{held}")
+
+
+def test_motion_of_a_video_is_one_of_the_viewers(avatar: Avatar, tmp_path, monkeypatch):
+    avatar.save(tmp_path / "me.avatar")
+    (tmp_path / work.CLIP).write_bytes(b"x")
+    monkeypatch.setattr(work, "filmed_motion", lambda *_: load_motion("wave").resampled(4))
+    assert work.make(tmp_path) == {"state": "done"} and not (tmp_path / work.CLIP).exists()
+    (clip,) = work.films(tmp_path)
+    assert clip.name == "video_1" and clip.fps == 4 and b'"video_1"' in (tmp_path / "me.glb").read_bytes()
 
 
 def test_reason_of_failure_names_no_folder(client, jobs):

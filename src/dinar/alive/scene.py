@@ -216,8 +216,8 @@ def person(
     atlas = a.body.atlas
     f = rasterize_mesh(v, a.body.faces, fine)
     drawn = render_textured(v, a.body.faces, atlas.uv, atlas.faces, a.rgb, fine, samples=1)
-    known = np.column_stack([scene.place, scene.shown, scene.frontal, turn, scene.arms, scene.pulled]).astype(np.float32)
-    found = interpolate(f, torch.from_numpy(known), a.body.faces)[0].numpy()
+    known = np.column_stack([scene.place, scene.shown, scene.frontal, turn, scene.arms, scene.pulled])
+    found = interpolate(f, torch.from_numpy(known.astype(np.float32)), a.body.faces)[0].numpy()
     covered = f.mask[0].numpy()
 
     # Beside the mesh: hair, cloth and what is held, moved and turned with the nearest point of the mesh.
@@ -263,9 +263,9 @@ def _box(camera: Camera, v: Tensor, border: float) -> tuple[slice, slice]:
 def _touching(alpha: np.ndarray, core: np.ndarray, width: float) -> np.ndarray:
     """[h, w] bool: without the pieces that lie beside the core, and hang on it by less than a width in pixels."""
     solid = (alpha > 0.3).astype(np.uint8)
-    opened = cv2.morphologyEx(solid, cv2.MORPH_OPEN, _disk(width / 4)) | (solid & core)
-    _, label = cv2.connectedComponents(opened, connectivity=4)
-    kept = np.unique(label[core & (opened > 0)])
+    opened = (cv2.morphologyEx(solid, cv2.MORPH_OPEN, _disk(width / 4)) > 0) | ((solid > 0) & core)
+    _, label = cv2.connectedComponents(opened.astype(np.uint8), connectivity=4)
+    kept = np.unique(label[core & opened])
     return _grown(np.isin(label, kept[kept > 0]), width / 4)
 
 

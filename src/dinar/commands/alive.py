@@ -9,11 +9,10 @@ from pathlib import Path
 
 from ..alive.poses import moving_arms, with_free_arm
 from ..alive.scene import frames, take_apart
-from ..body.readers import load_motion
 from ..create import CreateOptions, create
 from ..export import write_video
 from ..export.video import check_video
-from .common import Common, Flat, MotionRate, Output, Path1, Track, given_files, open_body, say
+from .common import Common, Flat, MotionRate, Output, Path1, Track, given_files, open_body, open_motion, say
 
 
 @dataclass
@@ -36,7 +35,7 @@ class Alive(Common):
 def run(c: Alive) -> None:
     o = c.options
     check_video(c.out, [c.photo, *given_files(c.motion, *o.masks, *o.keypoints, *o.fits, c.body_path)])
-    motion = load_motion(c.motion, fps=c.motion_fps, track=c.track).resampled(c.fps)
+    motion = open_motion(c.motion, c.motion_fps, c.track).resampled(c.fps)
     start = time.perf_counter()
     avatar = create(c.photo, o, body=open_body(c), progress=lambda s: say(f"  {s}"))
     say("  taking the person out of the photo")

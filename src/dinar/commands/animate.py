@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..body.readers import load_motion
 from ..export.video import check_video
 from ..speech.sound import read_sound
 from ..speech.talk import talking
-from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, write_frames
+from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, open_motion, write_frames
 
 
 @dataclass
@@ -22,7 +21,7 @@ class Animate(Common):
     """Video file (mp4, gif); or for transparent pictures of all frames, a folder or a pattern such as x_%04d.png."""
     motion: str | None = None
     """walk, wave, turn, look_around, dance or idle; or a file (BVH, AMASS npz, SMPLify-X pkl, DeepMimic txt; of a face
-    a csv or json of ARKit actions). None: walk; with --speech: idle."""
+    a csv or json of ARKit actions), or a video of a person. None: walk; with --speech: idle."""
     speech: Path | None = None
     """Sound file (wav, mp3, ogg, m4a, flac, or a video) that the avatar says; mp4 and webm contain the sound."""
     close: bool = False
@@ -47,7 +46,7 @@ def run(c: Animate) -> None:
     check_video(c.out, [c.avatar, *given_files(name, c.speech)])
     samples = None if c.speech is None else read_sound(c.speech)
     avatar = open_avatar(c, c.avatar)
-    motion = load_motion(name, fps=c.motion_fps, track=c.track).resampled(c.fps)
+    motion = open_motion(name, c.motion_fps, c.track).resampled(c.fps)
     if samples is not None:
         motion = talking(samples, avatar.body, motion)
     repeat = c.repeat if motion.loop else 1

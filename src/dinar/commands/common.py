@@ -14,7 +14,7 @@ import tyro
 
 from ..avatar import Avatar
 from ..body import Body, load_body
-from ..body.motion import retarget
+from ..body.motion import Motion, retarget
 from ..body.readers import ASSUMED_FPS, load_motion
 from ..errors import escape
 from ..export import write_video
@@ -67,6 +67,17 @@ def open_body(c: Common) -> Body:
 
 def open_avatar(c: Common, path: Path) -> Avatar:
     return Avatar.load(path, None if c.body == "anny" else open_body(c))
+
+
+def open_motion(name: str, fps: float | None = None, track: str | None = None) -> Motion:
+    """A shipped motion, a file of one, or a video of a person."""
+    from ..data.filmed import filmed_motion  # with all that reads photos
+    from ..data.frames import VIDEOS
+
+    if Path(name).suffix.lower() not in VIDEOS:
+        return load_motion(name, fps=fps, track=track)
+    with progress_bar(f"fitting {Path(name).name}") as show:
+        return filmed_motion(Path(name), show)
 
 
 def given_files(*names: str | Path | None) -> list[Path]:

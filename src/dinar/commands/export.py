@@ -8,11 +8,10 @@ from typing import Annotated
 
 import tyro
 
-from ..body.readers import load_motion
 from ..export.profiles import Pose, Program, suffixes_for
 from ..export.simplify import Size
 from ..files import check_output
-from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, say
+from .common import Common, MotionRate, Output, Path1, Track, given_files, open_avatar, open_motion, say
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Export(Common):
 
 def run(c: Export) -> None:
     check_output(c.out, [c.avatar, *given_files(*c.motion)], suffixes_for(c.program))
-    motions = [load_motion(m, fps=c.motion_fps, track=c.track) for m in c.motion]
+    motions = [open_motion(m, c.motion_fps, c.track) for m in c.motion]
     open_avatar(c, c.avatar).export(
         c.out, motions, program=c.program, pose=c.pose, size=c.size, expressions=c.expressions, unlit=c.unlit
     )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -28,9 +29,20 @@ def count_frames(source: Path) -> int:
         return sum(1 for _ in frames)
 
 
+def frame_rate(source: Path) -> tuple[int, float]:
+    """How many frames a video delivers, and how many a second."""
+    count = count_frames(source)
+    with _opened(source) as (about, _):
+        rate, seconds = float(about.get("fps") or 0), float(about.get("duration") or 0)
+    if not count or not (rate > 0 or seconds > 0):
+        raise DinarError(f"{source}: expected a video with a frame rate, got {count} frames of none")
+    return count, count / seconds if seconds > 0 else rate
+
+
 def video_frames(source: Path, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Number and picture [H, W, 3] uint8 of the wanted frames, upright, in the order of the video."""
-    with _opened(source, ["-vf", SQUARE]) as ((width, height), frames):
+    with _opened(source, ["-vf", SQUARE]) as (about, frames):
+        width, height = about["size"]
         if width * height > MAX_PIXELS:
             raise DinarError(f"{source}: expected a video of at most {MAX_PIXELS >> 20} megapixels a frame, got "
                              f"{width} x {height}")  # fmt: skip
@@ -43,8 +55,8 @@ def video_frames(source: Path, wanted: Sequence[int]) -> Iterator[tuple[int, np.
 
 
 @contextmanager
-def _opened(source: Path, options: Sequence[str] = ()) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
-    """Width, height and all frames."""
+def _opened(source: Path, options: Sequence[str] = ()) -> Iterator[tuple[dict[str, Any], Iterator[bytes]]]:
+    """What the file says, with the size of a frame, and all frames."""
     if not source.is_file():  # a pipe may never end
         raise DinarError(f"{source}: expected a video file, found {'a special file' if source.exists() else 'none'}")
     logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of sizes, also of videos on their side
@@ -52,7 +64,8 @@ def _opened(source: Path, options: Sequence[str] = ()) -> Iterator[tuple[tuple[i
                                         output_params=[*_as_delivered(), *options])  # fmt: skip
     try:
         with closing(frames):
-            yield next(frames)["size"], frames
+            about = next(frames)
+            yield {**about, "size": tuple(about["size"])}, frames
     except (OSError, ValueError, KeyError, IndexError, RuntimeError, StopIteration):
         raise DinarError(f"{source}: expected a video, got another or a damaged file") from None
 

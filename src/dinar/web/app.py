@@ -50,7 +50,7 @@ class JobState(BaseModel):
     people: list[dict[str, Any]] = Describe(
         description='In state "choose": the number of each person, and their box (x0, y0, x1, y1) as shares of the '
                     "picture photo.jpg.")  # fmt: skip
-    error: str = Describe(description='In state "failed": why, and what to do.')
+    error: str = Describe(description='In state "failed": why, and what to do; in "done": why a video gave no motion.')
     step: str
     share: float = Describe(description="Of the work that is done, 0 to 1.")
     ahead: int = Describe(description="Jobs before this one in the queue.")
@@ -75,14 +75,17 @@ def web_app(jobs: Jobs, token: str | None = None) -> ASGIApp:
             raise HTTPException(404, "there is no such job: it was deleted, or its id is another one")
         return job
 
+    async def received(request: Request) -> FormData:
+        async with receiving:
+            try:
+                return await asyncio.wait_for(_form(request), UPLOAD_SECONDS)
+            except asyncio.TimeoutError:
+                raise HTTPException(408, f"the upload took longer than {UPLOAD_SECONDS} s") from None
+
     @api.post("/api/jobs", status_code=201, response_model=JobState, openapi_extra=_UPLOAD)
     async def add(request: Request) -> Any:
         """Upload one photo, or several of one person with the front view first, in the form field `photos`."""
-        async with receiving:
-            try:
-                form = await asyncio.wait_for(_form(request), UPLOAD_SECONDS)
-            except asyncio.TimeoutError:
-                raise HTTPException(408, f"the upload took longer than {UPLOAD_SECONDS} s") from None
+        form = await received(request)
         try:
             photos = [p for p in form.getlist("photos") if isinstance(p, UploadFile)]
             if not photos:
@@ -109,6 +112,24 @@ def web_app(jobs: Jobs, token: str | None = None) -> ASGIApp:
             jobs.choose(id, person)
         except DinarError as e:
             raise HTTPException(409, str(e)) from e
+        return known(id)
+
+    @api.post("/api/jobs/{id}/motion", response_model=JobState, openapi_extra=_CLIP)
+    async def film(id: str, request: Request) -> Any:
+        """Upload a video of a person in the form field `clip`: its motion is added to me.glb (state "done")."""
+        known(id)
+        form = await received(request)
+        try:
+            clip = form.get("clip")
+            if not isinstance(clip, UploadFile):
+                raise HTTPException(422, "expected a video in the field clip, got none")
+            if (clip.size or 0) > MAX_PHOTO:
+                raise HTTPException(413, f"too large: expected at most {MAX_PHOTO >> 20} MB in a video")
+            await asyncio.to_thread(jobs.film, id, clip.file)
+        except DinarError as e:
+            raise HTTPException(409, str(e)) from e
+        finally:
+            await form.close()
         return known(id)
 
     @api.delete("/api/jobs/{id}", status_code=204)
@@ -168,6 +189,10 @@ def web_app(jobs: Jobs, token: str | None = None) -> ASGIApp:
 _UPLOAD = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": {
     "type": "object", "required": ["photos"], "properties": {"photos": {
         "type": "array", "maxItems": MAX_PHOTOS, "items": {"type": "string", "format": "binary"}}}}}}}}  # fmt: skip
+
+_CLIP = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": {
+    "type": "object", "required": ["clip"],
+    "properties": {"clip": {"type": "string", "format": "binary"}}}}}}}  # fmt: skip
 
 
 async def _form(request: Request) -> FormData:

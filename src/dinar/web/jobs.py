@@ -23,7 +23,7 @@ from ..arrays import read_json
 from ..errors import DinarError, escape
 from ..files import check_output, replacing, staging
 from ..pool import Failure, Server
-from .work import FILES, PROGRESS
+from .work import CLIP, FILES, PROGRESS
 
 MAX_WAITING = 100  # jobs in the queue: half an hour of work
 LONGEST = 900  # seconds: a job that takes longer is ended; the slowest of 100 photos took 60
@@ -49,7 +49,7 @@ class Job:
     state: State = "waiting"
     person: int | None = None  # whose avatar it is, counted from the left
     people: list[dict[str, Any]] = field(default_factory=list)  # in state "choose": {"person", "box"} of each
-    error: str = ""  # why it failed
+    error: str = ""  # why it failed; of one that is done: why the motion of a video was not added
 
 
 class Jobs:
@@ -130,6 +130,28 @@ class Jobs:
             self._queue.append(id)
             self._change.notify()
 
+    def film(self, id: str, clip: BinaryIO) -> None:
+        """Queue a job that is done once more: the motion of a video is added to its avatar."""
+        if shutil.disk_usage(self.folder).free < MIN_FREE:
+            raise Full("the disk of the server is full")
+        if len(self._queue) >= MAX_WAITING:
+            raise Full(f"{len(self._queue)} photos are waiting already: try again in some minutes")
+        with self._change:
+            job = self._jobs.get(id)
+            if job is None or job.state != "done":
+                raise DinarError(f"expected an avatar that is done, got {'none' if job is None else job.state}")
+            job.state, job.error = "waiting", ""
+        try:
+            with replacing(self.folder / id / CLIP) as temporary, temporary.open("wb") as f:
+                shutil.copyfileobj(clip, f, 1 << 20)
+        except BaseException:
+            job.state = "done"
+            raise
+        with self._change:
+            self._save(job)
+            self._queue.append(id)
+            self._change.notify()
+
     def delete(self, id: str) -> None:
         """Remove a job with all its files; one that runs is ended."""
         with self._change:
@@ -177,12 +199,14 @@ class Jobs:
         runner.stop()
 
     def _finish(self, job: Job, outcome: dict[str, Any] | Failure) -> None:
+        clip = self.folder / job.id / CLIP
         if isinstance(outcome, Failure):
             _log.warning("job %s...: %s", job.id[:4], outcome.trace or outcome.reason)
-            job.state = "failed"
+            job.state = "done" if clip.exists() else "failed"  # the avatar is there, its motion is not
+            clip.unlink(missing_ok=True)
             job.error = outcome.reason.replace(f"{self.folder / job.id}{os.sep}", "")  # no path of the server
         else:
-            job.state, job.people = outcome["state"], outcome.get("people", [])
+            job.state, job.people, job.error = outcome["state"], outcome.get("people", []), outcome.get("error", "")
         self._save(job)
 
     def _save(self, job: Job) -> None:

@@ -7,6 +7,7 @@ import html
 import io
 import json
 import lzma
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,12 @@ def wasm() -> bytes:
     return lzma.decompress((PAGE / WASM_FILE).read_bytes())
 
 
-def viewer_glb(avatar: Avatar) -> bytes:
-    """The GLB that the viewer shows: all built-in motions, and the pose of the photo as a clip of one frame."""
+def viewer_glb(avatar: Avatar, clips: Sequence[Clip] = ()) -> bytes:
+    """The GLB that the viewer shows: all built-in motions, more clips, and the pose of the photo as a clip."""
     hips = avatar.body.rest(avatar.betas[None], offsets=avatar.offsets)[1][0, 0]
     middle = (avatar.transl[1] * avatar.transl.new_tensor([0, 1, 0]) - hips * hips.new_tensor([1, 0, 1]))[None]
     with staging() as folder:
-        avatar.export(folder / "me.glb", [*MOTIONS, Clip("photo", avatar.pose[None], middle, 30)])
+        avatar.export(folder / "me.glb", [*MOTIONS, *clips, Clip("photo", avatar.pose[None], middle, 30)])
         return (folder / "me.glb").read_bytes()
 
 

@@ -9,14 +9,18 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from ..alive.poses import with_free_arm
 from ..alive.scene import frames, take_apart
 from ..avatar import Avatar
 from ..body import load_body
+from ..body.motion import retarget
 from ..body.readers import load_motion
 from ..create import create
-from ..export import write_video
+from ..data.filmed import filmed_motion
+from ..errors import DinarError
+from ..export import Clip, write_video
 from ..files import replacing
 from ..fit.fit_file import Fit
 from ..photo.image import read_photo
@@ -47,6 +51,8 @@ STEPS = {
     "restoring": ("Filling what nobody saw", 0.58), "writing": ("Preparing the viewer", 0.7),
     "more": ("Making the other files", 0.85),
 }  # fmt: skip
+CLIP = "clip"  # a video whose motion is to be added
+CLIP_FRAMES = 60  # that are fitted: of a clip of more than 5 s fewer a second
 CHOICE = 0.5  # of the tallest person's height: smaller people stand in the background and are not offered
 TILE, WALK = 640, 480  # pixels a side: pictures on the way, and the video
 FPS, ALIVE_FPS = 24, 10
@@ -54,6 +60,8 @@ FPS, ALIVE_FPS = 24, 10
 
 def make(folder: Path) -> dict[str, Any]:
     """Do the job of a folder; what the server adds to it: ``{"state": "done"}``, or whom to choose among."""
+    if (folder / CLIP).exists():
+        return film(folder)
     job = json.loads((folder / "job.json").read_text("utf-8"))
     photos = sorted(folder.glob("photo-*"))
     step = progress_of(folder)
@@ -86,6 +94,38 @@ def make(folder: Path) -> dict[str, Any]:
     write_walk(folder / "me.mp4", avatar)
     write_alive(folder / "alive.mp4", avatar)
     return {"state": "done"}
+
+
+def film(folder: Path) -> dict[str, Any]:
+    """Add the motion of the person in the clip that was uploaded to the viewer's."""
+    avatar = Avatar.load(folder / "me.avatar")
+
+    def show(done: int, total: int) -> None:
+        progress = {"step": f"Fitting frame {done} of {total}", "share": round(0.8 * done / total, 2)}
+        _write(folder / PROGRESS, json.dumps(progress).encode())
+
+    try:
+        pose, transl = retarget(motion := filmed_motion(folder / CLIP, show, CLIP_FRAMES), avatar.body,
+                                betas=avatar.betas)  # fmt: skip
+    except DinarError as e:
+        return {"state": "done", "error": str(e)}
+    finally:
+        (folder / CLIP).unlink()
+    number = len(list(folder.glob("film-*.npz"))) + 1
+    with replacing(folder / f"film-{number}.npz") as temporary, temporary.open("wb") as f:
+        np.savez(f, pose=pose.numpy(), transl=transl.numpy(), fps=motion.fps)
+    _write(folder / "me.glb", viewer_glb(avatar, films(folder)))
+    return {"state": "done"}
+
+
+def films(folder: Path) -> list[Clip]:
+    """The motions of the clips of a job."""
+    found = []
+    for path in sorted(folder.glob("film-*.npz")):
+        with np.load(path) as d:
+            pose, transl = (torch.from_numpy(d[k]) for k in ("pose", "transl"))
+            found.append(Clip(f"video_{len(found) + 1}", pose, transl, float(d["fps"])))
+    return found
 
 
 def without_networks(avatar: Avatar) -> Avatar:

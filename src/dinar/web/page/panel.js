@@ -13,9 +13,10 @@ const SPEEDS = [0.25, 2]; // least and most
  * Fill `root` with the viewer of an avatar.
  * glb: ArrayBuffer; name: text; photo: the photo's camera and `src`, or null; presets: { name: { morph: weight } };
  * neural: address of the file with its networks, or null;
- * files: [{ label, note, href, name }] to download; leading, trailing: elements before and after the name.
+ * files: [{ label, note, href, name }] to download; leading, trailing: elements before and after the name;
+ * film: (file, say) => adds the motion of a video, or null.
  */
-export async function mountViewer(root, { glb, name, photo = null, presets = {}, neural = null, files = [], leading = [], trailing = [] }) {
+export async function mountViewer(root, { glb, name, photo = null, presets = {}, neural = null, files = [], leading = [], trailing = [], film = null }) {
   const canvas = el('canvas', { ariaLabel: `Avatar of ${name}. Drag to turn, pinch or scroll to come closer.`, role: 'img' });
   const compared = comparison(photo);
   const layer = el('canvas.layer', { ariaHidden: true });
@@ -24,7 +25,7 @@ export async function mountViewer(root, { glb, name, photo = null, presets = {},
 
   const saves = saving(viewer, name, files);
   const sections = [
-    motions(viewer), expressions(viewer, presets), photo && compared.controls, scene(viewer, stage, neural), saves,
+    motions(viewer, film), expressions(viewer, presets), photo && compared.controls, scene(viewer, stage, neural), saves,
   ].filter(Boolean);
   const panel = el('aside.panel', {}, el('header.title', {}, ...leading, el('h1', {}, name), ...trailing), ...sections.map((s) => s.node));
   const tabs = el('nav.tabs', { ariaLabel: 'Controls' }, ...sections.map((s) => tab(s, () => show(s))));
@@ -78,11 +79,25 @@ function slider(text, [min, max, step, value], oninput) {
   return { node, set(v) { input.value = v; } };
 }
 
-function motions(viewer) {
+function motions(viewer, film) {
   const names = viewer.motions.map((m) => [m, m === 'photo' ? 'Photo pose' : label(m)]);
   const chips = choice(names, 'idle', (m) => viewer.play(m));
   const speed = slider('Speed', [...SPEEDS, 0.05, 1], viewer.setSpeed);
-  return section('motion', 'Motion', chips.node, speed.node);
+  return section('motion', 'Motion', chips.node, speed.node, ...filming(film));
+}
+
+/** A button that takes a video, whose motion becomes one more. */
+function filming(film) {
+  if (!film) return [];
+  const said = el('p.hint', { role: 'status' }, 'A video of one whole person, up to 30 MB: the avatar moves like them.');
+  const input = el('input', { type: 'file', accept: 'video/*', hidden: true, onchange: async () => {
+    if (!input.files.length) return;
+    button.disabled = true;
+    try { await film(input.files[0], (text) => { said.textContent = text; }); } catch (error) { said.textContent = error.message; }
+    [button.disabled, input.value] = [false, ''];
+  } });
+  const button = el('button.chip.wide', { type: 'button', onclick: () => input.click() }, 'Motion from a video');
+  return [button, input, said];
 }
 
 function expressions(viewer, presets) {

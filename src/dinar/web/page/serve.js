@@ -150,11 +150,30 @@ async function show(job) {
   try {
     shown = await mountViewer(root, { glb, name: job.name, presets: about.presets, files: saved(job),
       neural: job.files.includes('me.neural') ? fileOf(job, 'me.neural') : null,
-      photo: { ...photo, src: fileOf(job, 'photo.jpg') }, leading: [back], trailing: [remove(job, '')] });
+      photo: { ...photo, src: fileOf(job, 'photo.jpg') }, leading: [back], trailing: [remove(job, '')],
+      film: (file, say) => film(job, file, say) });
     window.dinar = shown; // for the console
   } catch (error) {
     notice(job.name, `This browser cannot show the avatar: ${error.message}. WebGL 2 is needed.`, job);
   }
+}
+
+/** The motion of a video: fitted by the server, then one more of the viewer's. */
+async function film(job, file, say) {
+  const form = new FormData();
+  form.append('clip', file);
+  say('Sending …');
+  let now = await ask('POST', `/${job.id}/motion`, form);
+  while (now.state !== 'done' && location.hash === `#${job.id}`) {
+    say(`${now.step} …`);
+    await new Promise((later) => setTimeout(later, POLL));
+    now = await ask('GET', `/${job.id}`);
+  }
+  if (now.error) throw new Error(now.error);
+  if (location.hash !== `#${job.id}`) return;
+  shown?.close();
+  await show(now);
+  shown.viewer.play(shown.viewer.motions.filter((m) => m.startsWith('video')).at(-1));
 }
 
 function remove(job, text) {
