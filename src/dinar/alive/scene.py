@@ -32,7 +32,8 @@ FRONTAL = 0.15, 0.45  # cosine to the camera from which the photo's pixels begin
 NEAR = 0.03  # metres behind the surface that the photo shows: still shown
 GROW = 0.006  # of the person's height: how much wider the hole is than the person
 GROW_ARM = 0.02  # likewise around an arm that will move: the mesh's arm may lie beside it
-CLOSED, BESIDE = 0.06, 0.012  # likewise of the body behind that arm: between its parts, and next to them
+CLOSED = 0.06  # likewise of the body behind that arm: between its parts
+BESIDE = 0.03, 0.012  # likewise: and next to them, at the upper arm and at the forearm
 EDGE = 0.15, 0.03  # of the person's height: how far hair, cloth and what is held may lie outside of the mesh; of arms
 SOLID = 0.005, 0.01  # likewise inside the outline of an arm: the photo's outline may still cut it, and not
 SPECK = 0.02  # likewise: what lies beside an arm without touching it, and is smaller, is not drawn
@@ -93,7 +94,9 @@ def take_apart(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Sc
     photo = rgb.astype(np.float32) / 255
     arm = (alpha * owner).astype(np.float32)
     beside = np.where(behind | inner, 0, alpha).astype(np.float32)
-    rest = np.where(behind, _reach((alpha > 0.5) & ~behind, height), alpha).astype(np.float32)
+    fore = body.weights[:, [j for j, n in enumerate(body.joint_names) if side_of_arm(n) and not _is_upper(n)]].sum(1)
+    lower = (fore.numpy() > 0.5)[body.faces[f.face[0].numpy().clip(0), 0]][i, j]
+    rest = np.where(behind, _reach((alpha > 0.5) & ~behind, lower, height), alpha).astype(np.float32)
     layers = (Layer(np.dstack([photo, rest]), beside), Layer(np.dstack([photo, arm]), arm * ~inner))
     towards = torch.nn.functional.normalize(camera.position - v, dim=1)
     cosine = (vertex_normals(v, body.faces) * towards).sum(1).numpy()
@@ -114,10 +117,16 @@ def take_apart(avatar: Avatar, subject: Subject, fit: Fit, motion: Motion) -> Sc
                  _ground(camera, v, height))  # fmt: skip
 
 
-def _reach(mask: np.ndarray, height: float) -> np.ndarray:
+def _reach(mask: np.ndarray, lower: np.ndarray, height: float) -> np.ndarray:
     """[H, W] float32: the mask with what lies between its parts, or next to it: the body behind an arm."""
     closed = cv2.erode(_grown(mask, CLOSED * height).astype(np.uint8), _disk(CLOSED * height)) > 0
-    return cv2.GaussianBlur((closed | _grown(mask, BESIDE * height)).astype(np.float32), (0, 0), 1.5)
+    beside = np.where(lower, *(_grown(mask, share * height) for share in BESIDE[::-1]))
+    return cv2.GaussianBlur((closed | beside).astype(np.float32), (0, 0), 1.5)
+
+
+def _is_upper(joint: str) -> bool:
+    """Whether a joint of an arm moves the upper arm."""
+    return joint.endswith(("collar", "shoulder"))
 
 
 def _visible(v: Tensor, faces: np.ndarray, camera: Camera) -> np.ndarray:
