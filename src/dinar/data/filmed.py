@@ -102,4 +102,4 @@ def _smoothed(rows: np.ndarray, sigma: float) -> np.ndarray:
     r = max(1, round(3 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-r, r + 1) / max(sigma, 1e-6)) ** 2)
     wide = np.pad(rows, ((r, r), (0, 0)), mode="edge")
-    return sum(w * wide[k : k + len(rows)] for k, w in enumerate(kernel / kernel.sum()))
+    return np.stack([wide[k : k + len(rows)] for k in range(len(kernel))], -1) @ (kernel / kernel.sum())
