@@ -58,14 +58,14 @@ def written(body: Body, texture: np.ndarray, tmp_path_factory: pytest.TempPathFa
 
 def test_skinning_agrees_with_the_body(body: Body, written: dict) -> None:
     read, clip = written["read"], written["args"][4][0]
-    shifts = []
+    shifts, own = [], [j for j, n in enumerate(body.joint_names) if "eye" not in n]  # a file's are where the balls are
     for k in (0, 4, T - 1):
         v, joints = read.skinned(0, k / FPS)
         f = lambda x: torch.as_tensor(x[k], dtype=torch.float32)[None]  # noqa: B023, E731
         posed = body(written["betas"][None], f(clip.pose), f(clip.transl), f(clip.expression), written["offsets"])
         shift = joints[0] - posed.joints[0, 0].numpy()
         shifts.append(shift)
-        assert np.abs(joints - posed.joints[0].numpy() - shift).max() < 1e-5
+        assert np.abs(joints - posed.joints[0].numpy() - shift)[own].max() < 1e-5
         error = np.linalg.norm(v - posed.vertices[0].numpy()[body.atlas.vertex] - shift, axis=1)
         assert error.mean() < 1e-4 and error.max() < 2e-2  # metres: four weights of the body's eight
     assert np.abs(np.array(shifts) - shifts[0]).max() < 1e-5 and np.abs(shifts[0][[0, 2]]).max() < 1e-5

@@ -22,7 +22,7 @@ from .fit.face import fit_expression
 from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit
 from .fit.judgement import Judgement, judge
-from .fit.likeness import fit_likeness, turn_head
+from .fit.likeness import fit_likeness, seat_eyes, turn_head
 from .fit.offsets import Silhouette, fit_offsets
 from .fit.pockets import hide_hands
 from .fit.shells import finish, fit_shells
@@ -168,13 +168,14 @@ def make_avatar(
         for x, f in zip(subjects, fits, strict=True)
     ]
     plain = body
-    body, form = fit_shells(body, betas, silhouettes if o.shells and widened else [])
+    body, form = fit_shells(body, betas, silhouettes if o.shells and widened else [], o.hair)
     if widened:
         form = form + fit_likeness(body, fits, [x.face for x in subjects], faces, torch.from_numpy(form))
     D = torch.from_numpy(form)
     lap("shells")
     if widened:
-        D = torch.from_numpy(finish(body, plain, betas, form, fit_offsets(body, betas, silhouettes, start=form)))
+        D = finish(body, plain, betas, form, fit_offsets(body, betas, silhouettes, start=form))
+        D = torch.from_numpy(seat_eyes(body, D))
         fits = [hide_hands(body, f, own, D, x.view.surface, (k for k, h in x.hands.items() if h is not None))
                 for x, f, own in zip(subjects, fits, silhouettes, strict=True)]  # fmt: skip
     lap("offsets")

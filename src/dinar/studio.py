@@ -48,7 +48,9 @@ class CreateOptions(NeuralOptions):
     offsets: bool = True
     """Widen the body mesh to the outline of clothes and hair in the photo. Not with weights trained without it."""
     shells: bool = True
-    """Skirts, dresses, long coats and long hair as surfaces of their own, where the parse shows them."""
+    """Skirts, dresses and long coats as surfaces of their own, where the parse shows them."""
+    hair: bool = False
+    """Long hair, too. It then hangs behind the back, but looks worse from in front than on the widened head."""
     occlusion: bool = True
     """Take no colours along the outlines of limbs in front of the body, where the fit is uncertain (paper, §3.5)."""
     # Ask the surface network which colours are the body's own. Those of forearms and hands in front of it are not

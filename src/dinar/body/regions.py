@@ -60,3 +60,14 @@ def regions(body: Body) -> Regions:
         skull=head & (drop < NAPE) & ~cavity | shell,
         cavity=cavity,
     )
+
+
+def eyes(body: Body) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Vertices of the left and the right eyeball, and of its socket; of a body without sockets (SMPL-X) none."""
+    names = body.segment_names
+    if "eye_cavity" not in names:
+        return []
+    of = lambda *n: np.unique(body.faces[np.isin(body.segment, [names.index(x) for x in n])])  # noqa: E731
+    ball, socket = of("eye_front", "eye_back"), of("eye_cavity")
+    left = body.v_template[:, 0].cpu().numpy() > 0
+    return [(ball[left[ball] == side], socket[left[socket] == side]) for side in (True, False)]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..body import Body
+from ..body.regions import eyes
 from ..body.visemes import VISEMES, viseme_weights
 from ..errors import DinarError
 from .normals import vertex_normals
@@ -105,6 +106,8 @@ def build_model(
     beta = floats(betas, "betas", ("n",))
     offset = None if offsets is None else floats(offsets, "offsets", (body.num_vertices, 3))
     v, joints = (x[0] for x in body.rest(beta[None], offsets=offset))
+    if offset is not None:
+        joints = _eyes_moved(body, joints, offset)
     own = (body.weights if body.rig is None else body.rig).numpy()
     index, weight = top_weights(own)
     dense = np.zeros(own.shape)
@@ -121,6 +124,16 @@ def build_model(
         [_track(rig, c, order) for c in clips], springs_of(rig, beta), unlit,
         {"license": _licence(body), **(notes or {})},
     )  # fmt: skip
+
+
+def _eyes_moved(body: Body, joints: Tensor, offsets: Tensor) -> Tensor:
+    """The joints [J, 3] with those of the eyes as far moved as the eyeballs: gaze turns them about their middle."""
+    out = joints.clone()
+    for side, (ball, _) in zip(("left", "right"), eyes(body), strict=False):
+        name = next((n for n in body.joint_names if n.startswith(f"{side}_eye")), None)
+        if name is not None:
+            out[body.joint(name)] += offsets[ball].mean(0)
+    return out
 
 
 def _track(

@@ -1,10 +1,10 @@
 """The head's pose and the shape of the face from the 468 landmarks of the face mesh.
 
 The table ``body/data/face.npz`` (``scripts/build_face.py``) says where the landmarks lie on the body. First the head
-turns so that they are met up to a shift; then a smooth field moves the head's vertices. The field is the mean of a
-Gaussian process given the landmarks' places in the picture: a wide kernel for the place and size of the face, a narrow
-one for its features, most of their variance symmetric. So the depth, and the side that is turned away, follow from what
-is seen, and eyes, mouth and hair move with the skin.
+turns so that they are met up to a shift; then a field moves the head's vertices: the mean of a Gaussian process given
+the landmarks' places in the picture. It is the sum of the place and the size of the head, of the heads that the body
+model has, and of two smooth fields, a wide and a narrow one, most of whose variance is symmetric. So the depth, and the
+side that is turned away, follow from what is seen, and eyes, mouth and hair move with the skin.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from ..body import Body
+from ..body.regions import eyes, regions
 from ..photo.landmarks import Landmarks
 from ..scene import vertex_normals
 from .fit_file import Fit
@@ -30,8 +31,10 @@ AGREE = (
 )
 STEPS = 4  # of Gauss and Newton, for the turns
 # Of the kernels: length, standard deviation (metres), share of the variance that is the same on both sides.
-KERNELS = ((0.12, 0.012, 0.5), (0.03, 0.004, 0.85))
-NOISE = 0.0012  # metres: standard deviation of a landmark, beside its spread on the body
+KERNELS = ((0.12, 0.002, 0.5), (0.03, 0.0015, 0.85))
+# Standard deviations: of the head's place (metres) and size, and of the betas that its shape has beside the body's.
+SHIFT, SIZE, SHAPE = 0.02, 0.05, 0.7
+NOISE = 0.003  # metres: standard deviation of a landmark, beside its spread on the body
 SPREAD = 0.3  # of the table's spread that counts as noise: most of it is the same for all pictures of a person
 FACING = 0.1  # least cosine between the surface and the camera of a landmark that is used
 FEWEST = 100  # landmarks
@@ -131,17 +134,36 @@ def fit_likeness(
         return out
     row, J, gap, noise = (np.concatenate(x) for x in (rows, jacobians, gaps, noises))
     at = places[row]
-    K = np.stack(_covariance(at, at))
-    A = np.einsum("iac,jdc,cij->iajd", J, J, K, optimize=True).reshape(2 * len(row), -1)
+    heads = _heads(body, rest, J)
+    own = np.einsum("ljck,lj->lck", heads[t.vertices], t.weights)[row]
+    K, G = np.stack(_covariance(at, at)), np.einsum("iac,ick->iak", J, own).reshape(2 * len(row), -1)
+    A = np.einsum("iac,jdc,cij->iajd", J, J, K, optimize=True).reshape(2 * len(row), -1) + G @ G.T
     A += np.diag(np.repeat(noise**2, 2))
-    solved = np.linalg.solve(A, gap.ravel()).reshape(-1, 2)
-    pull = np.einsum("jdc,jd->jc", J, solved)  # [n, 3]
+    solved = np.linalg.solve(A, gap.ravel())
+    pull = np.einsum("jdc,jd->jc", J, solved.reshape(-1, 2))  # [n, 3]
     window = body.weights[:, body.joint("head")].double().numpy()
     moved = np.flatnonzero(window > 1e-3)
     field = np.stack([k @ pull[:, c] for c, k in enumerate(_covariance(rest[moved], at))], 1)
-    out[moved] = field * window[moved, None]
-    for ball in _eyeballs(body):  # they stay round
-        out[ball] = out[ball].mean(0)
+    out[moved] = (field + heads[moved] @ (G.T @ solved)) * window[moved, None]
+    return seat_eyes(body, out)
+
+
+def _heads(body: Body, rest: np.ndarray, J: np.ndarray) -> np.ndarray:  # [V, 3], [n, 2, 3] -> [V, 3, k]
+    """Movements of one standard deviation: the head's place, as far as the pictures show it, and its size, and those of
+    the body's betas, which leave the place of the face."""
+    face = regions(body).face
+    size = SIZE * (rest - rest[face].mean(0))
+    shapes = SHAPE * body.shapedirs[:, :, : body.num_betas].double().numpy()
+    _, seen, axes = np.linalg.svd(J.reshape(-1, 3), full_matrices=False)
+    place = np.broadcast_to(SHIFT * (axes.T * seen / seen[0]), (len(rest), 3, 3))  # not towards the only camera
+    return np.concatenate([place, size[:, :, None], shapes - shapes[face].mean(0)], 2)
+
+
+def seat_eyes(body: Body, offsets: np.ndarray) -> np.ndarray:  # [V, 3] metres
+    """The offsets with each eyeball where its socket is: it stays round."""
+    out = offsets.copy()
+    for ball, socket in eyes(body):
+        out[ball] = offsets[socket].mean(0)
     return out
 
 
@@ -178,14 +200,6 @@ def _facing(body: Body, fit: Fit, expression: Tensor, offsets: Tensor) -> np.nda
     normals = vertex_normals(v[None], body.faces)[0]
     cosine = torch.nn.functional.cosine_similarity(normals, fit.camera.position - v, dim=1).numpy()
     return cosine[t.vertices].mean(1) > FACING
-
-
-def _eyeballs(body: Body) -> list[np.ndarray]:
-    """Vertices of the left and the right eyeball."""
-    names = body.segment_names
-    eye = np.unique(body.faces[np.isin(body.segment, [names.index(n) for n in ("eye_front", "eye_back")])])
-    x = body.v_template[eye, 0].numpy()
-    return [eye[x > 0], eye[x < 0]]
 
 
 def _width(face: Landmarks) -> float:

@@ -23,6 +23,7 @@ def fit_shells(
     body: Body,
     betas: Tensor,  # [num_betas]
     silhouettes: Sequence[Silhouette],
+    hair: bool = True,
 ) -> tuple[Body, np.ndarray]:
     """The body with the shells that the parses show, and the offsets [V, 3] in metres that give them their form.
 
@@ -34,7 +35,7 @@ def fit_shells(
     skirt = fit_skirt(body, betas, views)
     worn = fit_coat(body, betas, views, skirt) or skirt
     dressed, form = worn or (body, np.zeros((body.num_vertices, 3), np.float32))
-    return add_hair(body, dressed, form, betas, views)
+    return add_hair(body, dressed, form, betas, views) if hair else (dressed, form)
 
 
 def finish(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets: np.ndarray) -> np.ndarray:

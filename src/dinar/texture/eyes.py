@@ -13,7 +13,8 @@ from .texels import Texels, texels
 
 IRIS, PUPIL = 0.0059, 0.002  # metres from the axis of the eye
 FEW = 6  # texels of iris and of white that the photo has to show
-# The white against the skin above the eye, and how much darker the iris is: under dark glasses neither is so.
+# The white against the skin above the eye, and how much darker the iris is: under dark glasses neither is so. One eye
+# that is not so tells glasses.
 OPEN, DARKER = 0.5, 0.04
 BRIGHT = 0.7  # quantile of the luma of the eye's white: lashes and lids darken it
 STRETCHED = (1.2, 2.2)  # growth of a lid's faces in a blink from which they are skin, in part and wholly
@@ -38,6 +39,7 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
     colour, shown = rgb.reshape(-1, 3)[t.index[rows]].astype(np.float64), seen.reshape(-1)[t.index[rows]] > 0
     place = t.sample(body.v_template.numpy(), body.faces, rows)
     segment, growth = body.segment[t.face[rows]], lid_growth(body, t, rows)
+    eyes, tones = [], []
     for side in (1, -1):
         ball = np.flatnonzero((segment == name["eye_front"]) & (side * place[:, 0] > 0))
         if not len(ball):
@@ -48,12 +50,19 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
         fold = np.flatnonzero(skin & (above > FOLD[0]) & (above < FOLD[1]) & (growth < STRETCHED[0]))
         lid = np.flatnonzero(skin & (growth > STRETCHED[0]) & (np.abs(above) < FOLD[1]))
         off = np.linalg.norm((place[ball] - pupil)[:, :2], axis=1)
-        painted = _ball(colour[ball], shown[ball], off, colour[fold].mean()) if len(fold) and len(lid) else None
-        if painted is not None:
-            colour[ball] = painted
-            w = np.exp(-(((place[lid, None, 0] - place[None, fold, 0]) / NEAR) ** 2) / 2) + 1e-9
-            share = np.clip((growth[lid] - STRETCHED[0]) / (STRETCHED[1] - STRETCHED[0]), 0, 1)[:, None]
-            colour[lid] += share * (LID * (w @ colour[fold]) / w.sum(1, keepdims=True) - colour[lid])
+        if len(fold) and len(lid):
+            eyes.append((ball, off, lid, fold))
+            tones.append(_tones(colour[ball], shown[ball], off))
+    known = [(tone, fold) for tone, (*_, fold) in zip(tones, eyes, strict=True) if tone is not None]
+    if not known or not all(_open(white, iris, colour[fold].mean()) for (white, iris), fold in known):
+        return rgb
+    for tone, (ball, off, lid, fold) in zip(tones, eyes, strict=True):
+        white, iris = tone or known[0][0]
+        painted = np.where((off < IRIS)[:, None], np.where((off < PUPIL)[:, None], 0.3 * iris, iris), white)
+        colour[ball] = np.where(shown[ball, None], colour[ball], painted)
+        w = np.exp(-(((place[lid, None, 0] - place[None, fold, 0]) / NEAR) ** 2) / 2) + 1e-9
+        share = np.clip((growth[lid] - STRETCHED[0]) / (STRETCHED[1] - STRETCHED[0]), 0, 1)[:, None]
+        colour[lid] += share * (LID * (w @ colour[fold]) / w.sum(1, keepdims=True) - colour[lid])
     out = rgb.copy().reshape(-1, 3)
     out[t.index[rows]] = colour
     return out.reshape(rgb.shape)
@@ -66,22 +75,19 @@ def _around_eyes(body: Body, t: Texels) -> np.ndarray:
     return np.flatnonzero((y > y[eyes].min() - AROUND)[t.face]) if eyes.any() else np.zeros(0, int)
 
 
-def _ball(colour: np.ndarray, shown: np.ndarray, off: np.ndarray, skin: float) -> np.ndarray | None:
-    """Colours [n, 3] of an eyeball's front, painted where not shown; None: no open eye is seen.
-
-    Args:
-        off: [n] metres from the eye's axis.
-        skin: brightness of the skin above the eye.
-    """
+def _tones(colour: np.ndarray, shown: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Colours [3] of white and iris of an eyeball's front; None: too little of them is seen. ``off``: [n] metres from
+    the eye's axis."""
     inner, outer = colour[shown & (off < IRIS)], colour[shown & (off >= IRIS)]
     if min(len(inner), len(outer)) < FEW:
         return None
-    iris, luma = np.median(inner, 0), outer.mean(1)
-    white = np.median(outer[luma >= np.quantile(luma, BRIGHT)], 0)
-    if white.mean() < max(OPEN * skin, iris.mean() + DARKER):
-        return None
-    painted = np.where((off < IRIS)[:, None], np.where((off < PUPIL)[:, None], 0.3 * iris, iris), white)
-    return np.where(shown[:, None], colour, painted)
+    luma = outer.mean(1)
+    return np.median(outer[luma >= np.quantile(luma, BRIGHT)], 0), np.median(inner, 0)
+
+
+def _open(white: np.ndarray, iris: np.ndarray, skin: float) -> bool:
+    """Whether these are colours of an open eye without dark glasses. ``skin``: brightness of the skin above."""
+    return white.mean() >= max(OPEN * skin, iris.mean() + DARKER)
 
 
 def lid_growth(body: Body, t: Texels, rows: np.ndarray | None = None) -> np.ndarray:

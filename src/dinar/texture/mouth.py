@@ -11,9 +11,9 @@ from .texels import texels
 CAVITY, THROAT = (0.3, 0.1, 0.1), (0.05, 0.015, 0.015)  # sRGB behind the lips, and deepest
 TONGUE = (0.48, 0.2, 0.19)
 DEPTH = 0.05  # metres from the lips to where it is deepest dark
-ENAMEL, GUM = (0.84, 0.8, 0.72), (0.62, 0.33, 0.32)  # sRGB of the front teeth
+ENAMEL, GUM = (0.8, 0.75, 0.68), (0.62, 0.33, 0.32)  # sRGB of the front teeth
 GUM_ROWS = 0.1  # of the rows from the roots over the edge to the inside
-BACK = 0.3  # brightness of the last molars
+FRONT, SIDE, BACK = 0.25, 0.7, 0.12  # of half an arch: teeth in the light, and from where in the dark; brightness there
 TEETH = 14  # in a row
 GAP, GAP_SHADE = 0.12, 0.8  # width of the line between two teeth, in teeth, and its brightness
 
@@ -46,7 +46,8 @@ def with_teeth_colours(body: Body, rgb: np.ndarray) -> np.ndarray:
     down = np.linspace(0, 1, y1 - y0)[:, None, None]
     line = 1 - (1 - GAP_SHADE) * np.clip(1 - np.abs((along * TEETH / 2 + 0.5) % 1 - 0.5) / GAP, 0, 1)
     gum = np.clip((GUM_ROWS - down) / GUM_ROWS, 0, 1)
-    colour = (gum * np.array(GUM) + (1 - gum) * np.array(ENAMEL) * line) * (1 - (1 - BACK) * along)
+    lit = np.clip((SIDE - along) / (SIDE - FRONT), 0, 1)
+    colour = (gum * np.array(GUM) + (1 - gum) * np.array(ENAMEL) * line) * (BACK + (1 - BACK) * lit)
     out = rgb.copy()
     out[y0:y1, x0:x1] = (colour * 255 + 0.5).astype(np.uint8)
     return out

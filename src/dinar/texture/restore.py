@@ -35,7 +35,7 @@ LIGHT = 0.2  # colour step up to which it is light and shade; larger ones are an
 FACE_LIGHT, MEETING = 2, 1.5  # times LIGHT: on a face, and between restored colours of two parts
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
 WHOLE = 0.999  # share of a small texel that has to be seen: unseen parts are black in area averages
-SOFT = 0.008  # of the texture's side: width of the soft border of the seen
+SOFT, SOFT_FACE = 0.008, 0.002  # of the texture's side: width of the soft border of the seen; on faces
 SOURCES = 64  # least texels to take colours from
 FLAT = {"neck": (1, 1, 0.15), "head": (1, 1, 0.3)}  # distances from front to back count less there: front to nape
 HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
@@ -82,7 +82,7 @@ def restore(
     filled = push_pull(full.reshape(s.texels.size, s.texels.size, 3), inside)
     if size != s.texels.size:
         filled = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
-    weight = _soft_border(lam > 0, texels(body.atlas, size).inside)[..., None]
+    weight = _soft_border(body, lam > 0)[..., None]
     weight = weight * (1 - cv2.resize(_grid(s, rejected.astype(np.uint8)), (size, size))[..., None])
     return np.clip(rgb * weight + filled * (1 - weight), 0, 1).astype(np.float32)
 
@@ -165,12 +165,15 @@ def _enlarged(s: Surface, grid: np.ndarray) -> np.ndarray:  # [p, p, C] -> [N, C
     return fine.reshape(size * size, -1)[s.texels.index]
 
 
-def _soft_border(seen: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Weight [S, S] float32 of the seen texture: 0 where unseen, rising to 1 within SOFT of the border."""
-    k = max(2.0, SOFT * seen.shape[0])
-    unseen = (inside & ~seen).astype(np.uint8)
+def _soft_border(body: Body, seen: np.ndarray) -> np.ndarray:
+    """Weight [S, S] float32 of the seen texture: 0 where unseen, rising to 1 within SOFT of the border. Eyes and lips
+    are narrower than that."""
+    t, r = texels(body.atlas, seen.shape[0]), regions(body)
+    k = np.full(seen.size, SOFT * seen.shape[0], np.float32)
+    k[t.index[(r.face | r.cavity)[body.faces[t.face]].all(1)]] = SOFT_FACE * seen.shape[0]
+    unseen = (t.inside & ~seen).astype(np.uint8)
     d = cv2.distanceTransform(1 - unseen, cv2.DIST_L2, 3)
-    return np.where(seen, np.clip(d / k, 0, 1), 0).astype(np.float32)
+    return np.where(seen, np.clip(d / np.maximum(k, 2).reshape(seen.shape), 0, 1), 0).astype(np.float32)
 
 
 def _restored(
