@@ -69,3 +69,11 @@ def test_without_usd_one_line_says_what_to_install(
     with pytest.raises(DinarError, match=r"pip install 'dinar\[usd\]'"):
         write_usdz(tmp_path / "me.usdz", model)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_same_model_gives_the_same_bytes(model: Model, tmp_path: Path) -> None:
+    write_usdz(tmp_path / "a.usdz", model)
+    write_usdz(tmp_path / "b.usdz", model)
+    assert (tmp_path / "a.usdz").read_bytes() == (tmp_path / "b.usdz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.usdz") as z:
+        assert z.testzip() is None and {i.date_time for i in z.infolist()} == {(1980, 1, 1, 0, 0, 0)}

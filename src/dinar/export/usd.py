@@ -8,7 +8,8 @@ The first clip is the animation that plays; the others are in the file under the
 
 from __future__ import annotations
 
-import shutil
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ..errors import DinarError
 from ..files import check_output, replacing, staging
 from .gltf import encoded
 from .model import Model, Track
+
+YEAR_1980 = b"\0\0\x21\0"  # January 1st, as zip files say it
 
 
 def write_usdz(path: str | Path, model: Model) -> None:
@@ -36,7 +39,20 @@ def write_usdz(path: str | Path, model: Model) -> None:
         for name in ("avatar.usdc", "texture.jpg"):  # the first file is the one that is opened
             writer.AddFile(str(folder / name), name)
         writer.Save()
-        shutil.copyfile(folder / "avatar.usdz", temp)
+        temp.write_bytes(_without_times((folder / "avatar.usdz").read_bytes()))
+
+
+def _without_times(package: bytes) -> bytes:
+    """A zip file whose members are of 1980, so that the same avatar gives the same bytes."""
+    out = bytearray(package)
+    with zipfile.ZipFile(io.BytesIO(package)) as z:
+        at = z.start_dir  # of the list of members, which says the times once more
+        for member in z.infolist():
+            for start in (member.header_offset + 10, at + 12):
+                out[start : start + 4] = YEAR_1980
+            lengths = (int.from_bytes(package[at + k : at + k + 2], "little") for k in (28, 30, 32))
+            at += 46 + sum(lengths)
+    return bytes(out)
 
 
 def _fill(stage: Any, model: Model) -> None:
