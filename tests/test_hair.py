@@ -85,6 +85,7 @@ def test_only_hair_below_the_chin_gets_a_shape_of_its_own():
     s = photo(body, Style(behind=0.4, front=(0.4, 0.4), before=(True, True)))
     assert [x.kind for x in fit_shells(body, torch.zeros(1), [s])[0].shells] == ["hair"]
     assert s.labels is not None
+    assert fit_shells(body, torch.zeros(1), [s], hair=False)[0] is body  # it does not reach the chest
     scarf = np.where(s.labels == LABEL["hair"], LABEL["accessory"], s.labels)
     assert fit_shells(body, torch.zeros(1), [replace(s, labels=scarf)])[0] is body
 

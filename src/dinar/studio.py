@@ -50,7 +50,7 @@ class CreateOptions(NeuralOptions):
     shells: bool = True
     """Skirts, dresses and long coats as surfaces of their own, where the parse shows them."""
     hair: bool = False
-    """Long hair, too. It then hangs behind the back, but looks worse from in front than on the widened head."""
+    """Hair below the chin as a surface of its own, too. Otherwise only hair down to the chest or longer is one."""
     occlusion: bool = True
     """Take no colours along the outlines of limbs in front of the body, where the fit is uncertain (paper, §3.5)."""
     # Ask the surface network which colours are the body's own. Those of forearms and hands in front of it are not

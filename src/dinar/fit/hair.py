@@ -27,6 +27,9 @@ from .offsets import Silhouette, flatten
 TRIED = 2  # starts that are fitted
 LEAST_HANGING = 0.0025  # square metres of hair below the chin, at least
 AGREE, AGREE_BELOW = 0.6, 0.45  # least IoU of rendered and seen hair, and of that below the chin
+# Heights on the template below which the ends have to be. Shorter hair looks better from in front on the widened head
+# (a sheet of six photos: the three with longer hair look better as shells).
+CHEST, LOWEST = 0.35, 1.0
 REST = 0.4  # height on the template of ends that are hidden behind the shoulders
 SHORT = 0.55  # ends higher than this are those of a bob, which is as long behind
 PRIOR = 0.05  # least fall of the cost, as a share of the hair's pixels, for a metre that ends are moved
@@ -167,13 +170,13 @@ def agreement(search: _Search, style: Style) -> tuple[float, float, bool]:
 
 
 def add_hair(
-    body: Body, dressed: Body, form: np.ndarray, betas: Tensor, silhouettes: Sequence[Silhouette]
+    body: Body, dressed: Body, form: np.ndarray, betas: Tensor, silhouettes: Sequence[Silhouette], ends: float = LOWEST
 ) -> tuple[Body, np.ndarray]:
-    """The dressed body with hair if it hangs down in the photos, and the offsets [V, 3] of its shells."""
+    """The dressed body with hair if its ends hang below the height ``ends`` in the photos, and the offsets [V, 3] of
+    the shells."""
     style = find_style(body, betas, silhouettes)
-    if style is None:
+    if style is None or (hem := round(min(style.behind, *style.front), 2)) > ends:
         return dressed, form
-    hem = round(min(style.behind, *style.front), 2)
     worn = wear(body, (*dressed.shells, Shell("hair", hem)))
     numbered = np.zeros((int(max(worn.numbers.max(), dressed.numbers.max())) + 1, 3), np.float32)
     numbered[dressed.numbers] = form

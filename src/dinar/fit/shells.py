@@ -14,7 +14,7 @@ from ..body import Body
 from ..body.shells import can_wear
 from ..body.skirt import clear_legs, kind_around_legs
 from .coats import fit_coat
-from .hair import add_hair, clear_body
+from .hair import CHEST, LOWEST, add_hair, clear_body
 from .offsets import Silhouette
 from .skirts import fit_skirt
 
@@ -35,7 +35,7 @@ def fit_shells(
     skirt = fit_skirt(body, betas, views)
     worn = fit_coat(body, betas, views, skirt) or skirt
     dressed, form = worn or (body, np.zeros((body.num_vertices, 3), np.float32))
-    return add_hair(body, dressed, form, betas, views) if hair else (dressed, form)
+    return add_hair(body, dressed, form, betas, views, LOWEST if hair else CHEST)
 
 
 def finish(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets: np.ndarray) -> np.ndarray:
