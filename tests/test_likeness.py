@@ -121,3 +121,14 @@ def test_eyeballs_stay_round(body: Body) -> None:
     assert np.ptp(left, axis=0).max() < 1e-6 < np.abs(left).max()
     for ball, socket in eyes_of(body):  # and in their sockets
         assert np.abs(moved[ball].mean(0) - moved[socket].mean(0)).max() < 1e-6 and np.abs(moved[socket]).max() > 1e-3
+
+
+def test_lids_under_a_fringe_have_the_colour_of_skin(body: Body) -> None:
+    t = texels(body.atlas, 256)
+    place, growth = t.sample(body.v_template.numpy(), body.faces), lid_growth(body, t)
+    rgb, ball, _ = eyes(body)
+    fringe = place[:, 1] > t.sample(body.v_template.numpy(), body.faces)[np.isin(t.index, ball), 1].max() + 0.001
+    rgb[t.index[fringe & (growth < STRETCHED[0])]] = 0.1
+    painted = with_eyes(body, rgb.reshape(256, 256, 3), np.ones((256, 256), np.float32)).reshape(-1, 3)
+    lid = (growth > STRETCHED[1]) & (body.segment[t.face] == body.segment_names.index("skin"))
+    assert (painted[t.index[lid]] > 0.4).all()

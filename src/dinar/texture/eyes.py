@@ -21,6 +21,7 @@ STRETCHED = (1.2, 2.2)  # growth of a lid's faces in a blink from which they are
 FOLD = (0.007, 0.02)  # metres above the eye's middle: skin between lid and brow, whose colour closed lids take
 NEAR = 0.006  # metres: standard deviation of the weight of that skin by its distance across
 AROUND = 0.05  # metres below the eyes down to where texels are looked at
+BARE = 0.7  # brightness of that skin against the one below the eye; darker are brows and fringes
 LID = 0.93  # brightness of closed lids against that skin
 
 
@@ -48,6 +49,11 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
         above = place[:, 1] - pupil[1]
         skin = (segment == name["skin"]) & (side * place[:, 0] > 0) & (place[:, 2] > pupil[2] - 0.03)
         fold = np.flatnonzero(skin & (above > FOLD[0]) & (above < FOLD[1]) & (growth < STRETCHED[0]))
+        below = np.flatnonzero(skin & (above < -FOLD[0]) & (above > -FOLD[1]))
+        light = (
+            colour[fold].mean(1) > BARE * np.median(colour[below].mean(1)) if len(below) else np.ones(len(fold), bool)
+        )
+        fold = fold[light] if light.sum() >= FEW else below
         lid = np.flatnonzero(skin & (growth > STRETCHED[0]) & (np.abs(above) < FOLD[1]))
         off = np.linalg.norm((place[ball] - pupil)[:, :2], axis=1)
         if len(fold) and len(lid):
