@@ -208,3 +208,19 @@ def test_staging_folders_of_killed_runs_are_removed(tmp_path):
     files.remove_stale.cache_clear()
     check_output(tmp_path / "shots", folder=True)  # also where nothing is left to be written
     assert not other.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process numbers cannot be asked for elsewhere")
+def test_what_a_new_folder_was_staged_in_is_removed_when_it_is_there(tmp_path):
+    """By the run after one that was killed while it moved files into the folder."""
+    code = """import os, sys
+from dinar.files import replacing
+with replacing(sys.argv[1], folder=True) as t:
+    (t / "0.png").write_bytes(b"x")
+    os.mkdir(sys.argv[1])
+    os.kill(os.getpid(), 9)"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "frames")])
+    assert sorted(p.name[:7] for p in tmp_path.iterdir()) == [".dinar-", "frames"]
+    files.remove_stale.cache_clear()
+    check_output(tmp_path / "frames", folder=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["frames"]

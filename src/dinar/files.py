@@ -111,6 +111,8 @@ def _try_to_write(path: Path, folder: bool) -> None:
     if not home.is_dir():
         raise DinarError(f"cannot write into {path}: {home} is not a folder")
     remove_stale(home)
+    if folder and home == path:  # it was staged beside itself before it was there
+        remove_stale(path.parent)
     with tempfile.TemporaryFile(prefix=".dinar-", dir=home):
         pass
 
