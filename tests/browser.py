@@ -29,6 +29,7 @@ def browse(folder: Path, url: str, steps: list[dict[str, Any]], **request: Any) 
     """Take steps on a page; what it said, asked for and returned. See page.mjs."""
     file = folder / "steps.json"
     file.write_text(json.dumps({"url": url, "chromium": CHROMIUM, "steps": steps, **request}))
-    run = subprocess.run([str(NODE), str(HERE / "page.mjs"), str(file)], capture_output=True, text=True, timeout=600)
+    run = subprocess.run([str(NODE), str(HERE / "page.mjs"), str(file)], capture_output=True, text=True,
+                         timeout=600 + 4 * request.get("timeout", 0) / 1000)  # fmt: skip
     assert run.returncode == 0, run.stderr + run.stdout
     return json.loads(run.stdout)
