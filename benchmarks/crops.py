@@ -22,6 +22,7 @@ from dinar.body.regions import regions
 from dinar.create import create
 from dinar.demo import PHOTO
 from dinar.photo.framing import frame
+from dinar.photo.image import read_photo
 from dinar.texture import texels
 
 WIDTH, HEIGHT = 6000, 4000  # of the canvas around the demo photo
@@ -57,8 +58,9 @@ def main() -> None:
         pixels = canvas() if a.photo is None else np.asarray(Image.open(a.photo).convert("RGB"))
         whole = Path(scratch) / "whole.png"
         Image.fromarray(pixels).save(whole, compress_level=1)
-        framed = frame(whole)
-        x0, y0, x1, y1 = np.array(framed.person.box) / framed.photo.scale + 2 * (*(framed.photo.window or (0, 0))[:2],)
+        person = frame(whole).person
+        assert person is not None
+        x0, y0, x1, y1 = np.array(person.box) / read_photo(whole).scale  # people are found in all of it
         files = {} if a.photo else {"demo": PHOTO}
         for name in a.only:
             left, top, right, bottom = np.array(CROPS[name]) * (y1 - y0)

@@ -22,8 +22,8 @@ CELL, CELLS, TURN = 0.005, 64, 720  # metres along the head of a cell of the noi
 LONGER, WIDER = 3.0, 8.0  # strands of hair with a shape of its own, which has fewer texels
 MOST_CONTRAST = 0.12  # of strands, as a share of their colour
 # Metres below the crown at which short hair ends, and over which it fades; least seen texels at 512² there, or on the
-# ears, that tell; share of hair among them up to which they are bare.
-SHORT, SHORT_FADE, BARE_TEXELS, BARE = 0.153, 0.012, 40, 0.2
+# ears, that tell; share of hair among them up to which they are bare (bare ears: .15 to .22, covered ones .8).
+SHORT, SHORT_FADE, BARE_TEXELS, BARE = 0.153, 0.012, 16, 0.5
 DARK = 0.05  # least lightness that contrast is measured against
 
 

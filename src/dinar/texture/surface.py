@@ -50,9 +50,12 @@ def surface(body: Body, size: int) -> Surface:
     chart, shell = _cylinders(body, x, part), of_shell(body, "hair")[t.face]
     if shell.any():  # along its columns
         chart[shell, :2] = t.sample(combed(body), body.faces)[shell] * [-1, 1]
+    # Borders of regions run straight through faces; the nearest vertices' would be jagged.
+    masks = np.stack([r.face, r.face_centre, r.crown, r.skull, r.ears, r.cavity], 1).astype(np.float32)
+    face, face_centre, crown, skull, ears, cavity = (t.sample(masks, body.faces) > 0.5).T
     return Surface(
-        t, x, part, r.face[vertex], r.face_centre[vertex], r.crown[vertex], r.skull[vertex], r.ears[vertex],
-        r.cavity[vertex],        shell, of_shell(body, "coat")[t.face], chart, _vertex_texels(body, t, x),
+        t, x, part, face, face_centre, crown, skull, ears, cavity, shell, of_shell(body, "coat")[t.face], chart,
+        _vertex_texels(body, t, x),
     )  # fmt: skip
 
 
