@@ -46,11 +46,13 @@ def with_teeth(body: Body) -> Body:
     V, T, n = body.num_vertices, len(body.atlas.uv), len(z["vertices"])
     template, dirs = carry @ body.v_template, torch.einsum("nv,vdc->ndc", carry, body.shapedirs)
     dirs[:, :, body.num_betas :] = 0
-    turn = torch.linalg.lstsq(*(torch.from_numpy(z["vertices"] - z["vertices"].mean(0)), template - template.mean(0)))
+    # In double precision, so that no last digit of float32 depends on where in memory the solver works.
+    centred = [np.asarray(x, np.float64) - np.mean(x, 0, np.float64) for x in (z["vertices"], template.numpy())]
+    turn = np.linalg.lstsq(*centred, rcond=None)[0]
     template[:, 1:] += torch.tensor(np.where(z["upper"][:, None], UPPER, LOWER)).float()
     for k, name in enumerate(map(str, z["jaw_names"])):
-        moved = torch.from_numpy(z["jaw_moves"][:, :, k]) @ turn.solution
-        dirs[:, :, body.num_betas + body.expression_names.index(name)] = moved
+        moved = z["jaw_moves"][:, :, k].astype(np.float64) @ turn
+        dirs[:, :, body.num_betas + body.expression_names.index(name)] = torch.from_numpy(moved).float()
     closed = LIPS * body.shapedirs[:, :, body.num_betas + body.expression_names.index("mouthClose")]
     weights = torch.zeros(n, body.num_joints)
     weights[:, body.joint("head")] = 1
