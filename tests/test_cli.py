@@ -317,6 +317,24 @@ dinar.cli.main()
     assert [p.name for p in tmp_path.iterdir()] == ["cleaned"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_an_interrupt_that_a_library_turns_into_an_error_is_one() -> None:
+    code = """
+import os, signal, sys
+import dinar.cli, dinar.commands.main
+def work(words):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+        raise RecursionError from None
+dinar.commands.main.run = work
+sys.argv = ["dinar", "render"]
+dinar.cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 128 + signal.SIGTERM and done.stderr == ""
+
+
 @pytest.mark.parametrize(("error", "said"), [
     (ValueError("\x1b[31m"), r"unexpected error, please report it (--debug shows where): ValueError: \x1b[31m"),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory"),

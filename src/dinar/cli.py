@@ -19,6 +19,8 @@ from .version import __version__
 
 CLEAN_UP = 3.5  # seconds that an interrupted command has; workers of a pool are killed after pool.GRACE
 
+_received: list[int] = []  # the signal that interrupts this run
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of `dinar`."""
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(128 + number)
     except Exception as e:
+        if _received:  # a library that was being imported turned the interrupt into an error of its own
+            _leave(_received[0], None)
         if debug:
             raise
         print(f"dinar: {explain(e)}", file=sys.stderr)
@@ -68,6 +72,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """End the command through its clean-up, which further signals do not disturb."""
+    _received.append(number)
     _handle_signals(signal.SIG_IGN)
     late = threading.Timer(CLEAN_UP, os._exit, [128 + number])
     late.daemon = True
