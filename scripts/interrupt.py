@@ -175,7 +175,8 @@ def _interrupted(bench: Bench, name: str, root: Path, number: signal.Signals, wh
     problems = [f"ended after {seconds:.1f} s"] * (seconds > WITHIN)
     if not wait_for(lambda: not _session(run.pid), 1):
         problems.append(f"processes left: {len(_session(run.pid))}")
-    problems += ended_badly(run.returncode, said, 0 if not run.returncode else 128 + number)
+    fine = (0, -number)  # it had ended; the signal came after its clean-up
+    problems += ended_badly(run.returncode, said, run.returncode if run.returncode in fine else 128 + number)
     now, left = finished(out), temporaries(out, root / "tmp")
     problems += [f"temporaries left: {left[:3]}"] * bool(left)
     gone = [n for n, d in kept.items() if n not in now or (now[n] != d and name != "train")]  # it saves once more

@@ -296,7 +296,8 @@ def test_signals_end_a_command_through_its_clean_up(number: signal.Signals, tmp_
 import atexit, os, signal, sys, time
 import dinar.cli, dinar.commands.main
 from dinar.files import replacing
-def work(words):
+def work(words, begin):
+    begin()
     with replacing("out.txt") as temporary:
         temporary.touch()
         try:
@@ -318,11 +319,30 @@ dinar.cli.main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_an_import_of_a_command_is_not_interrupted(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nopen('whole', 'x')\n")
+    code = """
+import sys, time
+import dinar.cli, dinar.commands.main
+def work(words, begin):
+    begin()
+    import slow
+    time.sleep(60)
+dinar.commands.main.run = work
+sys.argv = ["dinar", "render"]
+dinar.cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGTERM and done.stderr == "" and (tmp_path / "whole").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_an_interrupt_that_a_library_turns_into_an_error_is_one() -> None:
     code = """
 import os, signal, sys
 import dinar.cli, dinar.commands.main
-def work(words):
+def work(words, begin):
+    begin()
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except BaseException:

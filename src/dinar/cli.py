@@ -19,6 +19,8 @@ from .version import __version__
 
 CLEAN_UP = 3.5  # seconds that an interrupted command has; workers of a pool are killed after pool.GRACE
 
+AGAIN = 0.05  # seconds after which a signal that came during an import is sent again
+
 _received: list[int] = []  # the signal that interrupts this run
 
 
@@ -36,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         from .commands.main import run
 
         if argv is None:
-            _handle_signals(_interrupt)
-        run(words)
+            run(words, begin=lambda: _handle_signals(_interrupt))
+        else:
+            run(words)
     except KeyboardInterrupt as e:
         number = e.args[0] if e.args else signal.SIGINT
         if argv is None:
@@ -71,7 +74,15 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End the command through its clean-up, which further signals do not disturb."""
+    """End the command through its clean-up, which further signals do not disturb. Not during an import: libraries abort
+    the process if one is interrupted."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            again = threading.Timer(AGAIN, os.kill, [os.getpid(), number])
+            again.daemon = True
+            again.start()
+            return
+        frame = frame.f_back
     _received.append(number)
     _handle_signals(signal.SIG_IGN)
     late = threading.Timer(CLEAN_UP, os._exit, [128 + number])

@@ -30,8 +30,8 @@ def commands(words: Sequence[str]) -> dict[type, Callable[[Any], None]]:
     return found
 
 
-def run(words: Sequence[str]) -> None:
-    """Run the command that the words name."""
+def run(words: Sequence[str], begin: Callable[[], None] = lambda: None) -> None:
+    """Run the command that the words name. ``begin`` is called when modules are imported and options checked."""
     if list(words) in (["--help"], ["-h"]):
         print(overview())
         return
@@ -60,6 +60,7 @@ def run(words: Sequence[str]) -> None:
     check_options(command)
     torch.set_num_threads(command.threads or physical_cores())
     use(getattr(getattr(command, "what", command), "device", "auto"))
+    begin()
     known[type(command)](command)
 
 
