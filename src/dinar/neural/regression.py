@@ -1,7 +1,8 @@
 """Unseen texels predicted by a network (``nets/regressor.py``), for the texture of mesh, renderer and exports.
 
-On generated people its colours are 1.5 dB nearer to the truth than the restoration's. On photos they stain hems, fade
-patterns and darken fair hair, so the texture takes its light alone (``texture/restore.py``).
+Its colours are 1.6 dB nearer to the truth than the restoration's, on generated people and on photos, but where it does
+not know what is worn it mixes it: hems blur and coats get stains. So the texture takes its light alone
+(``texture/restore.py``).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Every unseen texel takes the colour of seen ones of the same kind: torso, arms a
 border is then spread over the unseen surface by :mod:`.membrane`, so that there is no seam and the light continues.
 
 Where a network predicts the colours, these rules still give what it cannot: the cloth's pattern and the hair's strands.
-A regressor gives the light (:mod:`dinar.neural.regression`): on photos, its colours stain hems and darken fair hair.
+A regressor gives the light (:mod:`dinar.neural.regression`): its colours blur hems and stain coats.
 """
 
 from __future__ import annotations
