@@ -258,3 +258,24 @@ def test_strands_run_from_the_crown_down(rest, restored) -> None:
     tree = KDTree(place)
     change = lambda *step: np.abs(hair - hair[tree.query(place + step)[1]]).mean()  # noqa: E731
     assert change(0, 0.012, 0) < 0.8 * change(0.012, 0, 0)
+
+
+def test_socks_have_their_bands_behind(body: Body) -> None:
+    """Dark trousers end in a light cuff; another light spot on one leg is no band."""
+    s, size = surface(body, SIZE), SIZE
+    leg = np.isin(s.part, [PARTS.index("left_leg"), PARTS.index("right_leg")])
+    seen = s.x[:, 2] > np.median(s.x[leg, 2])
+    height = s.x[:, 1] - s.x[leg, 1].min()
+    top = height[leg].max()
+    cuff = leg & (height > 0.2 * top) & (height < 0.35 * top)
+    spot = leg & (height > 0.6 * top) & (height < 0.75 * top) & (s.x[:, 0] > 0)
+    colour = np.where((cuff | spot)[:, None], 0.8, 0.2).astype(np.float32).repeat(3, 1)
+    rgb, lam = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
+    worn = np.zeros(size * size, np.uint8)
+    rgb[s.texels.index], lam[s.texels.index], worn[s.texels.index] = colour, seen, seen * LABEL["lower"]
+    square = lambda x: x.reshape(size, size, *x.shape[1:])  # noqa: E731
+    out = restore(body, square(rgb), square(lam), square(worn)).reshape(-1, 3)[s.texels.index]
+    behind = leg & (s.x[:, 2] < np.quantile(s.x[leg, 2], 0.2))
+    light = lambda low, high: out[behind & (height > low * top) & (height < high * top)].mean()  # noqa: E731
+    assert light(0.23, 0.32) > 0.7 and light(0.4, 0.5) < 0.3 and light(0.05, 0.15) < 0.3
+    assert light(0.62, 0.73) < 0.5
