@@ -101,8 +101,9 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             band = _bands(colour[palette], row[palette], limb[palette], rows)
         for k in range(band.max() + 1):
             here, mine = band[row[palette]] == k, band[row[own]] == k
-            told = (x[palette][here] for x in (colour, row, limb, weight))
-            made[mine] = _levels(*told, rows, weave.pattern)[limb[own][mine], row[own][mine]]
+            shown = np.flatnonzero(palette)[here]
+            level = _levels(colour[shown], row[shown], limb[shown], weight[shown], rows, weave.pattern)
+            made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
             made = made + woven(s, kind, palette, weave.detail, own)
         out[own] += away[own, None] * (made - out[own])
