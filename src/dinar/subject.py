@@ -12,6 +12,7 @@ from .errors import DinarError
 from .fit.clothing import in_front, outline_trust
 from .fit.fingers import sharpen_face
 from .fit.view import View
+from .photo.build import has_build, person_build
 from .photo.exif import equivalent
 from .photo.framing import frame
 from .photo.image import Photo
@@ -52,6 +53,7 @@ def read_subject(
     mask_convention: str | None = None,
     whole: bool = False,  # the photo as it lies at working size, which pixels of sets refer to
     focal: float | None = None,  # of the camera, millimetres of 35 mm film; None: by the EXIF data
+    build: float | None = None,  # of the body, from -1, a woman's, to 1, a man's; None: as the photo looks
 ) -> Subject:
     """Read a photo, find the person and cut them out: by the parser, or a photo's own alpha channel, or ``mask``:
     a cut-out, or a label map where a convention is named."""
@@ -86,9 +88,12 @@ def read_subject(
     sharp = sharpen_face(pose.keypoints, face)
     surface = surface_map(photo.rgb, alpha, sharp) if has_surface() else None
     guess = guess_body(surface, sharp, pose.world, alpha) if surface is not None and has_pose() else None
+    if build is None and has_build():
+        build = person_build(photo.rgb, pose.keypoints)
     pixels = photo.focal if focal is None else equivalent(focal, photo.size)
     view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, surface=surface,
-                guess=guess, whole=photo.whole, focal=pixels and pixels * photo.scale)  # fmt: skip
+                guess=guess, whole=photo.whole, focal=pixels and pixels * photo.scale,
+                build=build)  # fmt: skip
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
                    tuple(notes), photo.turn, face)  # fmt: skip

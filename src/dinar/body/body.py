@@ -68,6 +68,7 @@ class Body:
     chains: tuple[Chain, ...] = ()  # joints of shells in files
     rig: Tensor | None = None  # [V, J + K] weights of the joints and those of the chains, in files
     bare: Body | None = None  # without the shells
+    build: Tensor | None = None  # [num_betas] betas @ build is 1 for the mean man and -1 for the mean woman
 
     @property
     def num_vertices(self) -> int:

@@ -60,6 +60,7 @@ def _load_bundle() -> Body:
         t_pose=t("t_pose"),
         posedirs=None,
         keypoint_names=tuple(map(str, a["keypoint_names"])),
+        build=t("build"),
         keypoint_weights=torch.from_numpy(kw),
         segment=a["segment"],
         segment_names=tuple(map(str, a["segment_names"])),

@@ -44,6 +44,8 @@ KNEES = 0.15  # share of it for bent knees: squared radians, where the upright p
 # distance of the pelvis' rotations; squared radians of the camera's pitch.
 GUESS, ORIENT, PITCH = 7.0, 2.0, 4.0
 SURE = 0.1  # metres of error at which a limb of the guess counts half
+BUILD = 30.0  # weight of the squared error of the build, where that of the betas is 1: men and women differ by 20 of its
+# standard deviations among either (scripts/build_body.py); less, because photos tell it with less certainty
 SHAPED = 0.5  # share of the guess's betas that the shape prior is about: one photo hardly tells the height
 
 EVERY = 8  # every 8th vertex is compared with the mask: trades accuracy for time
@@ -105,6 +107,11 @@ class Objective:
         self._prior()
         shapes = SHAPED * torch.stack([s.betas for s in starts])
         self.shape_prior = shapes.mean(0, keepdim=True) if shared_shape else shapes
+        told = torch.tensor([v.build if v.build is not None and body.build is not None else torch.nan for v in views
+                            ], dtype=torch.float32)  # fmt: skip
+        self.build = body.build if body.build is not None else torch.zeros(body.num_betas)
+        self.build_prior = told.nanmean()[None] if shared_shape else told
+        self.shape_prior = self._of_build(self.shape_prior)
         self.betas = (self.shape_prior if betas is None else betas.reshape(1, -1)).clone()
         self.fixed_shape = betas is not None
         own = torch.tensor([body.joint(n) - 1 for n in b.joint_names[1:]])
@@ -123,6 +130,11 @@ class Objective:
                     setattr(moved, name, x.to(device))
         self.skeleton, self.surface = self.skeleton.to(device), self.surface.to(device)
         self.body = self.skeleton
+
+    def _of_build(self, betas: Tensor) -> Tensor:  # [B or 1, num_betas]
+        """The nearest betas of the known builds."""
+        off = (self.build_prior - betas @ self.build).nan_to_num()
+        return betas + off[:, None] * self.build / self.build.square().sum().clamp(min=1e-6)
 
     def _limbs(self, starts: list[Start], used: list[int]) -> tuple[Tensor, Tensor]:
         """Directions of LIMBS [B, L, 3] in the first guesses and their weights [B, L]."""
@@ -187,7 +199,8 @@ class Objective:
         prior, limit, knees = self._pose_terms()
         upright = UPRIGHT * w.upright
         total = total + w.pose * prior + LIMIT * limit + upright * KNEES * knees
-        total = total + w.shape * (self.betas - self.shape_prior).square().sum(1)
+        build = (self.betas @ self.build - self.build_prior).nan_to_num().square()
+        total = total + w.shape * ((self.betas - self.shape_prior).square().sum(1) + BUILD * build)
         total = total + upright * self.standing * self._lean(J)
         turned = (posed.skinning[:, 0, :3, :3] - self.root_prior).square().sum((1, 2)) / 2
         tilted = (self.pitch - self.pitch_prior).square()

@@ -45,6 +45,7 @@ class View:
     guess: BodyGuess | None = None  # hypotheses about the default body; None: unknown
     whole: Whole | None = None  # the whole photo, where this is a part of it
     focal: float | None = None  # pixels; None: unknown
+    build: float | None = None  # from -1, surely a woman's, to 1, surely a man's; None: unknown
 
     def camera(self, focal: float | None = None, pitch: float = 0.0) -> Camera:
         """:func:`photo_camera`; of the whole photo, cut to this part, where the focal length is known: its axis goes

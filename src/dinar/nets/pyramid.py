@@ -116,22 +116,27 @@ class Pyramid(Network):
     def encoder(self) -> list[nn.Parameter]:
         return [p for p in (*self.stem.parameters(), *self.stages.parameters()) if p.requires_grad]
 
-    def features(
-        self,
-        rgb: Tensor,  # [B, 3, H, W] in [-1, 1], sRGB; H and W multiples of 16
-        hints: Tensor,  # [B, hints, H/4, W/4] in [0, 1]
-    ) -> tuple[Tensor, Tensor]:
-        """[B, widths[0], H/2, W/2] of the pyramid, and [B, 320, H/32, W/32] of the encoder."""
+    def encode(self, rgb: Tensor, hints: Tensor | None = None) -> list[Tensor]:
+        """The encoder's features at strides 2, 4, 8, 16 and 32; arguments as of :meth:`features`."""
         features, x = [], rgb
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             x = self.stem(x)
         for i, stage in enumerate(self.stages):
             with torch.set_grad_enabled(torch.is_grad_enabled() and i >= self.frozen):
                 x = stage(x)
-            if i == 1:
+            if i == 1 and hints is not None:
                 x = x + self.pose(self.gain * hints)
             if i in TAPS:
                 features.append(x)
+        return features
+
+    def features(
+        self,
+        rgb: Tensor,  # [B, 3, H, W] in [-1, 1], sRGB; H and W multiples of 16
+        hints: Tensor,  # [B, hints, H/4, W/4] in [0, 1]
+    ) -> tuple[Tensor, Tensor]:
+        """[B, widths[0], H/2, W/2] of the pyramid, and [B, 320, H/32, W/32] of the encoder."""
+        features = self.encode(rgb, hints)
         levels = [lateral(x) for lateral, x in zip(self.lateral, features, strict=True)]
         for i, conv in enumerate(self.hinted, 1):
             levels[i] = levels[i] + conv(F.adaptive_avg_pool2d(hints, levels[i].shape[2:]))

@@ -1,0 +1,57 @@
+"""Bodies of men and women: told by the photo or by the user, kept by the fit."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from known_body import subject
+
+from dinar.body import Body
+from dinar.create import CreateOptions
+from dinar.demo import PHOTO
+from dinar.errors import DinarError
+from dinar.fit.smplify import fit_body
+from dinar.photo.build import person_build
+from dinar.photo.image import read_photo
+from dinar.photo.person import find_person
+from dinar.studio import open_studio
+
+
+def test_women_have_breasts_and_men_broader_shoulders(body: Body) -> None:
+    assert body.build is not None
+    man = body.build / body.build.square().sum()  # the nearest betas to 0
+    assert float(man @ body.build) == pytest.approx(1, abs=1e-5)
+    breasts, shoulders = [], []
+    for betas in (man, -man):
+        v, joints = (x[0] for x in body.rest(betas[None])[:2])
+        up = v[:, 1] - joints[body.joint("spine3"), 1]
+        out = lambda low, high: float(v[(v[:, 0].abs() < 0.12) & (up > low) & (up < high), 2].max())  # noqa: B023, E731
+        breasts.append(out(0.03, 0.15) - out(-0.2, -0.05))
+        shoulders.append(float(joints[body.joint("left_shoulder"), 0]))
+    assert breasts[1] > breasts[0] + 0.015 and shoulders[0] > shoulders[1] + 0.015
+
+
+def test_a_fit_has_the_build_that_is_known(body: Body) -> None:
+    view, _, _ = subject(body, yaw=10)
+    built = []
+    for build in (-1.0, 1.0):
+        fit = fit_body(body, [dataclasses.replace(view, build=build)])[0]
+        built.append(float(fit.betas @ body.build))
+        assert fit.keypoint_error < 2
+    assert built[0] < -0.8 and built[1] > 0.8, "a silhouette tells less about it than the build"
+
+
+def test_build_of_a_photo_and_of_its_mirror_image() -> None:
+    rgb = read_photo(PHOTO).rgb
+    points = find_person(rgb).pose.keypoints
+    mirrored = points.copy()
+    mirrored[:, 0] = rgb.shape[1] - points[:, 0]
+    said, other = person_build(rgb, points), person_build(np.ascontiguousarray(rgb[:, ::-1]), mirrored)
+    assert -1 <= said <= 1 and abs(said - other) < 0.5
+
+
+def test_a_body_that_knows_no_build_refuses_one(body: Body) -> None:
+    with pytest.raises(DinarError, match="expected --build auto"):
+        open_studio(CreateOptions(build="man"), dataclasses.replace(body, build=None))
