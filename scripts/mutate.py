@@ -46,6 +46,11 @@ CHANGES = [
         ("KEYPOINTS", "KEYPOINTS / 10", "test_keypoints_are_met"),
     ),
     *changes(
+        "fit.objective",
+        "test_build.py",
+        ("BUILD", "0.1", "test_a_fit_has_the_build_that_is_known"),
+    ),
+    *changes(
         "fit.smplify",
         "test_fit.py",
         ("LIKELY", "1.0", "test_the_best_guess_is_fitted_along_gravity"),

@@ -1,10 +1,10 @@
 """Train the network that says whether a photographed person is built like a man or like a woman (photo/build.py).
 
-    python scripts/train_build.py PHOTOS            # the folder of Clothing Co-Parsing's photos; two minutes of one core
+    python scripts/train_build.py PHOTOS       # the folder of Clothing Co-Parsing's photos; minutes of one core
 
 Labels are in builds.txt, given by looking; people who were not clear are not in it. Photos of the benchmark
-(benchmarks/photos.txt) are not trained on, but tested. Prints shares of right answers, by eightfold cross-validation and
-for the tested photos, and writes src/dinar/weights/parser/build.
+(benchmarks/photos.txt) are not trained on, but tested. Prints shares of right answers, by eightfold cross-validation
+and for the tested photos, and writes src/dinar/weights/parser/build.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def fitted(x: Tensor, man: Tensor) -> BuildNet:
 def told(name: str, build: np.ndarray, man: np.ndarray) -> None:
     for who, on in (("men", man > 0.5), ("women", man < 0.5)):
         right = build[on] * (1 if who == "men" else -1)
-        print(f"{name}: {on.sum()} {who}: {(right > 0).mean():.1%} right, {(right < -0.5).mean():.1%} surely wrong, mean "
-              f"{right.mean():.2f}")  # fmt: skip
+        print(f"{name}: {on.sum()} {who}: {(right > 0).mean():.1%} right, {(right < -0.5).mean():.1%} surely wrong, "
+              f"mean {right.mean():.2f}")  # fmt: skip
 
 
 def main() -> None:

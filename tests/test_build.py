@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from known_body import subject
 
 from dinar.body import Body
 from dinar.create import CreateOptions
@@ -17,6 +16,7 @@ from dinar.photo.build import person_build
 from dinar.photo.image import read_photo
 from dinar.photo.person import find_person
 from dinar.studio import open_studio
+from known_body import subject
 
 
 def test_women_have_breasts_and_men_broader_shoulders(body: Body) -> None:
@@ -35,6 +35,7 @@ def test_women_have_breasts_and_men_broader_shoulders(body: Body) -> None:
 
 def test_a_fit_has_the_build_that_is_known(body: Body) -> None:
     view, _, _ = subject(body, yaw=10)
+    assert body.build is not None
     built = []
     for build in (-1.0, 1.0):
         fit = fit_body(body, [dataclasses.replace(view, build=build)])[0]

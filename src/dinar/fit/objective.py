@@ -44,8 +44,9 @@ KNEES = 0.15  # share of it for bent knees: squared radians, where the upright p
 # distance of the pelvis' rotations; squared radians of the camera's pitch.
 GUESS, ORIENT, PITCH = 7.0, 2.0, 4.0
 SURE = 0.1  # metres of error at which a limb of the guess counts half
-BUILD = 30.0  # weight of the squared error of the build, where that of the betas is 1: men and women differ by 20 of its
-# standard deviations among either (scripts/build_body.py); less, because photos tell it with less certainty
+# Weight of the squared error of the build where that of the betas is 1. Among men and among women its deviation is .1,
+# which would be 100 (scripts/build_body.py); photos tell it with less certainty.
+BUILD = 30.0
 SHAPED = 0.5  # share of the guess's betas that the shape prior is about: one photo hardly tells the height
 
 EVERY = 8  # every 8th vertex is compared with the mask: trades accuracy for time

@@ -19,6 +19,8 @@ class BuildNet(Network):
 
     def __init__(self, features: int = FEATURES) -> None:
         super().__init__(features=features)
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
         self.linear = nn.Linear(features, 1)
