@@ -61,7 +61,8 @@ def test_every_option_of_create_is_a_flag(monkeypatch: pytest.MonkeyPatch) -> No
     switches = ("--keep-accessories", "--no-evidence", "--no-offsets", "--no-shells", "--no-occlusion", "--no-neural",
                 "--no-rgb", "--no-refuse", "--hair", "--refine", "True")  # fmt: skip
     words = ("--person", "2", "--mask-convention", "lip", "--blend", "poisson", "--size", "64", "--renderer", "neural",
-             "--unseen", "regression", "--refine-adversarial", "0.01", "--seed", "3", "--focal", "28", "--build", "man")  # fmt: skip
+             "--unseen", "regression", "--refine-adversarial", "0.01", "--seed", "3", "--focal", "28",
+             "--build", "man")  # fmt: skip
     given = CreateOptions(
         person=2, masks=("a.png",), mask_convention="lip", keep_accessories=True, keypoints="k.json",  # type: ignore
         fits=("f.npz",), offsets=False, occlusion=False, blend="poisson", size=64, renderer="neural", weights="w",  # type: ignore
