@@ -24,6 +24,7 @@ from dinar.commands.train import STAGES as STAGES_OF_TRAINING
 from dinar.device import current, half, network_dtype, use
 from dinar.errors import DinarError
 from dinar.fit.objective import Objective
+from dinar.fit.silhouette import bilinear, look_up
 from dinar.fit.smplify import STAGES, first_guesses, optimise
 from dinar.photo.parsing import class_probabilities, load_parser
 from dinar.photo.surface import load_surface, surface_map
@@ -104,6 +105,15 @@ def test_the_fit_computes_on_its_device(body: Body) -> None:
         optimise(p, stage, 2)
         assert p.loss(stage.weights).device == META
     assert {getattr(p, name).device for name in ("betas", "pose", "root", "transl", "pitch")} == {META}
+
+
+def test_fields_are_looked_up_alike_on_cuda() -> None:
+    """The gradient that CUDA can repeat is torch's own."""
+    torch.manual_seed(0)
+    field, x = torch.rand(2, 1, 8, 8), (torch.rand(2, 50, 2) * 2.4 - 1.2).requires_grad_()
+    values = look_up(field, x), bilinear(field[:, 0], x)
+    torch.testing.assert_close(*values, atol=1e-6, rtol=0)
+    torch.testing.assert_close(*(torch.autograd.grad(v.square().sum(), x)[0] for v in values), atol=1e-5, rtol=0)
 
 
 def test_textured_pixels_in_torch_are_the_kernels(avatar: Avatar) -> None:

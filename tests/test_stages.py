@@ -25,7 +25,7 @@ from dinar.train.compression import CompressionStage
 from dinar.train.finetune import FinetuneStage
 from dinar.train.inpainting import InpaintingStage
 from dinar.train.loop import State, train
-from dinar.train.losses import cut, dice, over, random_crop, reconstruction, texture_loss
+from dinar.train.losses import cut, dice, over, random_crop, reconstruction, texture_loss, windows
 from dinar.train.people import People, frontality, holes, mirror_arrays, view_arrays
 from dinar.views import Views
 from test_data import person
@@ -220,10 +220,13 @@ def test_terms_of_equation_4() -> None:
 
 def test_cuts_and_crops() -> None:
     x = torch.rand(2, 3, 16, 16)
-    big = torch.rand(3, 128, 96)  # pixels of the box as they are: not resampled
-    assert torch.equal(cut(big, torch.tensor([0.25, 0.25, 0.75, 0.75])), big[:, 32:96, 24:72])
-    assert torch.equal(cut(big, torch.tensor([0.9, 0.0, 1.0, 0.1])), big[:, :32, 64:])  # widened to MIN_FACE
-    assert torch.equal(cut(x[0], torch.tensor([0.25, 0.5, 0.75, 1.0])), x[0])
+    boxes = torch.tensor([[0.25, 0.25, 0.75, 0.75], [0.9, 0.0, 1.0, 0.1], [0, 0, 0, 0], [0.2, 0.0, 0.6, 0.1]])
+    found = windows(boxes, 128, 96)  # widened to steps of 16 pixels, and to MIN_FACE
+    assert found == {(64, 48): [(0, 32, 24)], (32, 32): [(1, 0, 64)], (32, 48): [(3, 0, 14)]}
+    assert windows(torch.tensor([[0.25, 0.5, 0.75, 1.0]]), 16, 16) == {(16, 16): [(0, 0, 0)]}  # at most the picture
+    big = torch.rand(4, 3, 128, 96)  # pixels as they are: not resampled
+    at = torch.tensor([[0, 32, 24], [3, 5, 0]])
+    assert torch.equal(cut(big, at, 64, 48), torch.stack([big[0, :, 32:96, 24:72], big[3, :, 5:69, :48]]))
     torch.manual_seed(0)
     part = random_crop(torch.cat([x, x], 1), 8)
     assert torch.equal(part[:, :3], part[:, 3:]) and part.shape[2:] == (8, 8)

@@ -211,7 +211,7 @@ class Body:
         order, place, parents, counts, above = self._tree
         R = axis_angle_to_matrix(pose)
         bone = torch.cat([joints[:, :1], joints[:, 1:] - joints.index_select(1, parents[1:])], 1)
-        last = R.new_tensor([0, 0, 0, 1]).expand(*R.shape[:2], 1, 4)
+        last = torch.eye(4, dtype=R.dtype, device=R.device)[3:].expand(*R.shape[:2], 1, 4)
         own = torch.cat([torch.cat([R, bone[..., None]], -1), last], -2)  # [B, J, 4, 4] from joint to parent
         T = list(own.index_select(1, order).split(counts, 1))
         for i, up in enumerate(above, 1):  # one step per depth of the tree

@@ -34,4 +34,4 @@ def turn(a: Tensor, b: Tensor) -> Tensor:
     K = a.new_zeros(len(a), 3, 3)
     K[:, 0, 1], K[:, 0, 2], K[:, 1, 2] = -v[:, 2], v[:, 1], -v[:, 0]
     K = K - K.mT
-    return torch.eye(3).to(K) + K + K @ K / (1 + c[:, None, None])
+    return torch.eye(3, dtype=K.dtype, device=K.device) + K + K @ K / (1 + c[:, None, None])

@@ -280,6 +280,7 @@ class Folder:
         self.header = read_header(folder, "folder")
         self.body: str = self.header["body"]
         self.names = people_in(folder)
+        self._counts: dict[int, int] = {}  # of views by person, once read
 
     @property
     def num_people(self) -> int:
@@ -299,7 +300,10 @@ class Folder:
         return read
 
     def num_views(self, i: int) -> int:
-        return len(read_arrays(self._read(i)("views.npz"), f"{self.names[i]}/views.npz")["view_names"])
+        if i not in self._counts:
+            a = read_arrays(self._read(i)("views.npz"), f"{self.names[i]}/views.npz")
+            self._counts[i] = len(a["view_names"])
+        return self._counts[i]
 
     def views(self, i: int, indices: Sequence[int] | None = None) -> Views:
         return decode(self._read(i), indices, str(self.folder / self.names[i]))

@@ -125,6 +125,7 @@ class Objective:
         self.pose_prior, self.root_prior = self.pose.clone(), axis_angle_to_matrix(self.root)
         self.pitch_prior = self.pitch.clone()
         self.transl = torch.zeros(len(views), 3)
+        self.flip = torch.tensor([1.0, -1.0])  # y is down in pictures
         for moved in (self, self.mask_term):
             for name, x in vars(moved).items():
                 if isinstance(x, Tensor):
@@ -185,7 +186,7 @@ class Objective:
     def project(self, p: Tensor) -> Tensor:
         """World points [B, N, 3] to pixels [B, N, 2]."""
         z = (-p[..., 2:]).clamp(min=MIN_Z)
-        return p[..., :2] * p.new_tensor([1, -1]) / z * self.focal[:, None, None] + self.centre[:, None]
+        return p[..., :2] * self.flip / z * self.focal[:, None, None] + self.centre[:, None]
 
     def loss(self, w: Weights, step: int = 0) -> Tensor:
         """[B] the sum of all terms, at a step of the optimiser."""

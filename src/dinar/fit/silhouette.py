@@ -45,8 +45,7 @@ class MaskTerm:
         step: int,  # of the optimiser
     ) -> Tensor:
         """[B]: vertices outside the mask, and contour points far from the nearest vertex."""
-        d = F.grid_sample(self.field, (x / self.centre[:, None] - 1)[:, None], align_corners=False,
-                          padding_mode="border")[:, 0, 0]  # fmt: skip
+        d = look_up(self.field, x / self.centre[:, None] - 1)
         cover = geman_mcclure(d.square(), COVER_SIGMA).mean(1)
         if step % REMATCH == 0:
             with torch.no_grad():
@@ -57,10 +56,27 @@ class MaskTerm:
         return COVER * cover + CONTOUR * missed
 
 
+def look_up(field: Tensor, x: Tensor) -> Tensor:  # [B, 1, n, n], [B, V, 2] in [-1, 1] -> [B, V]
+    """Bilinear, the border's value outside. Torch's own gradient on CUDA is not repeatable and is refused there."""
+    if x.device.type != "cuda":
+        return F.grid_sample(field, x[:, None], align_corners=False, padding_mode="border")[:, 0, 0]
+    return bilinear(field[:, 0], x)
+
+
+def bilinear(field: Tensor, x: Tensor) -> Tensor:  # [B, n, n], [B, V, 2] in [-1, 1] -> [B, V]
+    n = field.shape[-1]
+    at = ((x + 1) * (n / 2) - 0.5).clamp(0, n - 1)
+    low = at.detach().floor().clamp(max=n - 2)
+    (u, v), (i, j) = (at - low).unbind(-1), low.long().unbind(-1)
+    flat, place = field.flatten(1), j * n + i
+    a, b, c, d = (flat.gather(1, place + k) for k in (0, 1, n, n + 1))
+    return (a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v
+
+
 def _nearest(contour: Tensor, x: Tensor) -> Tensor:
     """[B, POINTS] int64 row of the vertex [B, V, 2] nearest to each contour point [B, POINTS, 2]."""
     if x.device.type != "cpu":
-        return torch.cdist(contour, x).argmin(2)
+        return torch.cdist(contour, x, compute_mode="donot_use_mm_for_euclid_dist").argmin(2)
     pairs = zip(contour.numpy(), x.detach().nan_to_num().numpy(), strict=True)
     return torch.stack([torch.from_numpy(KDTree(v).query(c)[1]) for c, v in pairs])
 

@@ -180,7 +180,7 @@ def _place(p: Objective) -> None:
     torso = torch.tensor([p.row[i] for i in TORSO])
     J = p.points()
     for i in range(len(p.views)):
-        x, y, w = J[i, :, :2] * p.x2.new_tensor([1, -1]), p.x2[i], p.weight[i, :, None]
+        x, y, w = J[i, :, :2] * p.flip, p.x2[i], p.weight[i, :, None]
         x0, y0 = (x * w).sum(0) / w.sum(), (y * w).sum(0) / w.sum()
         scale = ((x - x0) * (y - y0) * w).sum() / ((x - x0).square() * w).sum()  # pixels per metre
         scale = scale.clamp(min=LEAST_SCALE * float(p.height[i]) / LANDMARK_SPAN)

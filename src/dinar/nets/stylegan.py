@@ -8,6 +8,7 @@ convolution, runs on every device and can be differentiated twice (R1).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +37,15 @@ def blur(x: Tensor, stride: int = 1, pad: int = 1, gain: float = 1.0) -> Tensor:
 
 
 def _blur(x: Tensor, stride: int, pad: int, gain: float) -> Tensor:
-    k = x.new_tensor([1, 3, 3, 1]) / 8
-    k = (k[:, None] * k * gain).expand(x.shape[1], 1, 4, 4)
-    return F.conv2d(x, k.to(x.dtype), stride=stride, padding=pad, groups=x.shape[1])
+    k = _filter(gain, x.device, x.dtype).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(x, k, stride=stride, padding=pad, groups=x.shape[1])
+
+
+@lru_cache(maxsize=16)
+def _filter(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """[4, 4]; kept, because a copy to a GPU waits for all that it has to do."""
+    k = torch.tensor([1.0, 3, 3, 1]) / 8
+    return (k[:, None] * k * gain).to(device, dtype)
 
 
 class Conv(nn.Module):

@@ -56,25 +56,21 @@ def scatter(
     """
     b, c = values.shape[:2]
     texel = (uv.float() * size).long().clamp(0, size - 1)
-    image, y, x = on[:, 0].nonzero(as_tuple=True)
-    picked = values.permute(0, 2, 3, 1)[image, y, x].float()
-    tx, ty = texel.permute(0, 2, 3, 1)[image, y, x].unbind(-1)
+    image = torch.arange(b, device=uv.device)[:, None, None]
+    place, texels = ((image * size + texel[:, 1]) * size + texel[:, 0]).reshape(-1), b * size * size
+    number = torch.arange(len(place), device=uv.device)
+    # pixels that are not used go to rows of their own: a GPU does not wait for how many there are
+    place = torch.where(on[:, 0].reshape(-1), place, texels + number % (size * size))
+    picked = values.permute(0, 2, 3, 1).reshape(-1, c).float()
     counted = torch.cat([picked, torch.ones_like(picked[:, :1])], 1)
-    total = picked.new_zeros(b * size * size, c + 1)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            i, j = ty + dy, tx + dx
-            ok = (i >= 0) & (i < size) & (j >= 0) & (j < size)
-            total.index_add_(0, ((image * size + i) * size + j)[ok], counted[ok])
+    total = counted.new_zeros(texels + size * size, c + 1).index_add(0, place, counted)[:texels]
+    total = F.avg_pool2d(total.view(b, size, size, -1).permute(0, 3, 1, 2), 3, 1, 1, divisor_override=1)
     count = total[:, c:]
-    texture = total[:, :c] / count.clamp(min=1)
-    exact = (image * size + ty) * size + tx
-    last = torch.full((b * size * size,), -1, device=exact.device)
-    last = last.scatter_reduce(0, exact, torch.arange(len(exact), device=exact.device), "amax")
-    hit = last >= 0
-    texture = torch.where(hit[:, None], picked[last.clamp(min=0)], texture) if len(picked) else texture
-    grid = lambda t: t.float().view(b, size, size, -1).permute(0, 3, 1, 2)  # noqa: E731
-    return grid(texture), grid(hit), grid(count > 0)
+    last = torch.full((texels + size * size,), -1, device=uv.device).scatter_reduce(0, place, number, "amax")[:texels]
+    hit = (last >= 0).view(b, 1, size, size)
+    exact = picked[last.clamp(min=0)].view(b, size, size, c).permute(0, 3, 1, 2)
+    texture = torch.where(hit, exact, total[:, :c] / count.clamp(min=1))
+    return texture, hit.float(), (count > 0).float()
 
 
 def sample(

@@ -151,7 +151,11 @@ class AvatarStage:
     # ---- Stage protocol --------------------------------------------------------------------------------------------
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return self.people.pair(rng, self.c.complete, self.c.complete_with == "target")
+        x = self.people.pair(rng, self.c.complete, self.c.complete_with == "target")
+        if self.c.loop.precision == "no":
+            return x
+        # half the bytes from the workers to the device: a batch of 64 samples of 256² has 500 MB in float32
+        return {k: a.astype(np.float16) if a.ndim == 3 else a for k, a in x.items()}
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w, nets = self.c.losses, self.nets(state.device)

@@ -108,10 +108,10 @@ def schedule(step: int, loop: Loop) -> float:
 @torch.no_grad()
 def average(ema: nn.Module, module: nn.Module, decay: float) -> None:
     """ema <- decay · ema + (1 − decay) · module; buffers are copied."""
-    for a, b in zip(ema.parameters(), module.parameters(), strict=True):
-        a.lerp_(b, 1 - decay)
-    for a, b in zip(ema.buffers(), module.buffers(), strict=True):
-        a.copy_(b)
+    if averages := [*ema.parameters()]:
+        torch._foreach_lerp_(averages, [*module.parameters()], 1 - decay)
+    if buffers := [*ema.buffers()]:
+        torch._foreach_copy_(buffers, [*module.buffers()])
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
@@ -146,9 +146,18 @@ def batches(state: State) -> Iterator[dict[str, Tensor]]:
     # The loader draws seeds of its workers. Its own generator keeps the run's random state unchanged.
     loader = DataLoader(_Samples(state.stage, loop.seed), batch_sampler=micros, num_workers=loop.workers,
                         generator=torch.Generator().manual_seed(loop.seed), pin_memory=a.device.type == "cuda",
-                        persistent_workers=False)  # fmt: skip
+                        worker_init_fn=_one_thread, prefetch_factor=4 if loop.workers else None)  # fmt: skip
     for batch in loader:
-        yield {k: v.to(a.device, non_blocking=True) for k, v in batch.items()}
+        yield {k: _full(v.to(a.device, non_blocking=True)) for k, v in batch.items()}
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)  # torch has one already
+
+
+def _full(x: Tensor) -> Tensor:
+    """In float32 what a stage hands over in 16 bits."""
+    return x.float() if x.dtype == torch.float16 else x
 
 
 # --- checkpoints ----------------------------------------------------------------------------------------------------

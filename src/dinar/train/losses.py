@@ -13,6 +13,7 @@ from ..nets.perceptual import LPIPS
 from .presets import Losses
 
 MIN_FACE = 32  # pixels a side of face crops, at least: LPIPS needs as many
+FACE_STEP = 16  # pixels: their sides are multiples of it
 
 
 def over(rgb: Tensor, alpha: Tensor, background: Tensor | float = 1.0) -> Tensor:
@@ -52,16 +53,30 @@ def random_crop(pictures: Tensor, size: int) -> Tensor:
     return pictures[..., y : y + size, x : x + size]
 
 
-def cut(picture: Tensor, box: Tensor) -> Tensor:  # [C, H, W], [4] x0, y0, x1, y1 in [0, 1] -> [C, h, w]
-    """The pixels of a box, not resampled; smaller boxes are widened to MIN_FACE, or to the whole picture."""
-    h, w = picture.shape[1:]
-    ends = []
-    for low, high, n in ((box[1], box[3], h), (box[0], box[2], w)):
-        a, b = int(float(low) * n), math.ceil(float(high) * n)
-        side = min(n, max(b - a, MIN_FACE))
-        start = min(max(0, (a + b - side) // 2), n - side)
-        ends.append(slice(start, start + side))
-    return picture[:, ends[0], ends[1]]
+def windows(boxes: Tensor, height: int, width: int) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
+    """Where the pixels of boxes [B, 4] (x0, y0, x1, y1 in [0, 1]) are, by the window's rows and columns: the picture's
+    number, first row and column. Windows are widened to multiples of FACE_STEP and to MIN_FACE, at most to the whole
+    picture: those of a batch have few sizes. Boxes without area are left out."""
+    found: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+    for i, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
+        if not (x1 > x0 and y1 > y0):
+            continue
+        sides, starts = [], []
+        for low, high, n in ((y0, y1, height), (x0, x1, width)):
+            a, b = int(low * n), math.ceil(high * n)
+            side = min(n, max(-(-(b - a) // FACE_STEP) * FACE_STEP, MIN_FACE))
+            sides.append(side)
+            starts.append(min(max(0, (a + b - side) // 2), n - side))
+        found.setdefault((sides[0], sides[1]), []).append((i, starts[0], starts[1]))
+    return found
+
+
+def cut(pictures: Tensor, at: Tensor, rows: int, columns: int) -> Tensor:
+    """Windows [n, C, rows, columns] of pictures [B, C, H, W], not resampled; ``at`` [n, 3] int64: the picture, the
+    first row and column."""
+    y = at[:, 1, None] + torch.arange(rows, device=at.device)
+    x = at[:, 2, None] + torch.arange(columns, device=at.device)
+    return pictures.movedim(1, -1)[at[:, 0, None, None], y[:, :, None], x[:, None]].movedim(-1, 1)
 
 
 def reconstruction(
@@ -87,14 +102,14 @@ def reconstruction(
         window = random_crop(torch.cat([a, b], 1), crop)
         parts["lpips"] = lpips(window[:, :3], window[:, 3:]).mean()
         total = total + w.lpips * parts["lpips"]
-    seen = (face[:, 2] - face[:, 0]) * (face[:, 3] - face[:, 1]) > 0
-    if w.face and bool(seen.any()):
+    if w.face and (found := windows(face, *a.shape[2:])):
         loss = a.new_zeros(())
-        for i in seen.nonzero()[:, 0].tolist():
-            fa, fb = cut(a[i], face[i])[None], cut(b[i], face[i])[None]
-            loss = loss + w.l2 * F.mse_loss(fa, fb)
+        at = torch.tensor([k for some in found.values() for k in some]).to(a.device).split([*map(len, found.values())])
+        for size, places in zip(found, at, strict=True):  # one call for each: a GPU waits for the calls
+            fa, fb = cut(torch.cat([a, b], 1), places, *size).chunk(2, 1)
+            loss = loss + w.l2 * F.mse_loss(fa, fb) * len(places)
             if lpips is not None:
-                loss = loss + w.lpips * lpips(fa, fb).mean()
-        parts["face"] = loss / len(seen)
+                loss = loss + w.lpips * lpips(fa, fb).sum()
+        parts["face"] = loss / len(face)
         total = total + w.face * parts["face"]
     return total, parts
