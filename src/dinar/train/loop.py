@@ -108,7 +108,8 @@ def schedule(step: int, loop: Loop) -> float:
 @torch.no_grad()
 def average(ema: nn.Module, module: nn.Module, decay: float) -> None:
     """ema <- decay · ema + (1 − decay) · module; buffers are copied."""
-    if averages := [*ema.parameters()]:
+    averages: list[Tensor] = [*ema.parameters()]
+    if averages:
         torch._foreach_lerp_(averages, [*module.parameters()], 1 - decay)
     if buffers := [*ema.buffers()]:
         torch._foreach_copy_(buffers, [*module.buffers()])
