@@ -4,7 +4,7 @@
 
 Labels are in builds.txt, given by looking; people who were not clear are not in it. Photos of the benchmark
 (benchmarks/photos.txt) are not trained on, but tested. Prints shares of right answers, by eightfold cross-validation
-and for the tested photos, and writes src/dinar/weights/parser/build.
+and for the tested photos, and writes src/dinar/weights/parser/builds.
 """
 
 from __future__ import annotations

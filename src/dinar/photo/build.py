@@ -18,7 +18,7 @@ from .parser_input import person_affine, warp
 from .parsing import WEIGHTS as PARSER_WEIGHTS
 from .parsing import load_parser
 
-WEIGHTS = PARSER_WEIGHTS / "build"
+WEIGHTS = PARSER_WEIGHTS / "builds"
 HEAD, BODY = (192, 192), (320, 176)  # rows and columns of the crops
 FACE = slice(0, 11)  # the face's keypoints, whose middle is that of the head's crop
 HALF = 0.9  # half the side of the head's crop, in shoulder widths, or in trunks of TRUNK where the person is turned
