@@ -87,7 +87,7 @@ def measure(source: Synthetic, i: int, z: dict[str, np.ndarray]) -> dict[str, np
     at = pixel[:, 1], pixel[:, 0]
     error = np.where(known[at], np.linalg.norm(points[at] - rest, axis=1), np.inf)
     behind = np.isin(vertex_surface_parts(body)[corner[:, 0].numpy()], BEHIND)
-    printed = behind & np.isin(parts_of(z["surface"][at]), LIMB)
+    printed = behind & np.isin(parts_of(torch.from_numpy(z["surface"][at])).numpy(), LIMB)
     right = np.flatnonzero(error < RIGHT)
     visible = printed.copy()
     if printed.any() and len(right) > ABOUT:

@@ -23,8 +23,8 @@ from torch import Tensor
 from dinar.body.load import load_body
 from dinar.body.skeleton import BODY
 from dinar.data.pose import read
+from dinar.data.scenes import Backgrounds
 from dinar.data.shards import open_set
-from dinar.data.surface import Backgrounds
 from dinar.nets.pose import PoseNet
 from dinar.photo.pose import WEIGHTS, load_pose, pose_inputs
 from dinar.photo.surface import load_surface, surface_map

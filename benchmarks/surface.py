@@ -23,11 +23,12 @@ import torch
 
 from dinar.body.load import load_body
 from dinar.data.photos import load_fits
+from dinar.data.scenes import Backgrounds, Draws
 from dinar.data.shards import open_set
-from dinar.data.surface import Backgrounds, SurfaceSet
+from dinar.data.surface import SurfaceSet, whole
 from dinar.photo.surface import WEIGHTS, SurfaceMap, load_surface, surface_map
 from dinar.scene import interpolate, rasterize
-from dinar.train.surface import NEAR, chosen, measure, plain_crop
+from dinar.train.surface import NEAR, chosen, measure
 from dinar.views import SURFACE_CENTRE, SURFACE_UNIT, Views
 
 SURE = {"keypoint_error": 0.6, "iou": 0.75}  # of the fits that photos are held against: at most, at least
@@ -60,11 +61,10 @@ def posture(v: Views) -> str:
 def generated(a: argparse.Namespace, net) -> list[dict]:
     rows: list[dict] = []
     source = open_set(a.set)
-    people, scenes = SurfaceSet(source), Backgrounds(a.backgrounds)
-    rng = np.random.default_rng(0)
+    people, scenes = SurfaceSet([(source, range(source.num_people or 0))]), Backgrounds(a.backgrounds)
+    d = Draws(1, generator=torch.Generator().manual_seed(0))
     for i in range(min(len(people), a.limit or len(people))):
-        made = plain_crop(people[i], net.sizes, scenes((256, 256), rng))
-        batch = {k: torch.from_numpy(v)[None] for k, v in made.items()}
+        batch = whole(people, torch.tensor([i]), net.sizes, scenes, d)
         with torch.inference_mode():
             out = net(batch["rgb"].contiguous(memory_format=torch.channels_last), batch["hints"])
         row: dict = {k: float(v[0]) for k, v in measure(out, batch).items()}
@@ -79,7 +79,7 @@ def generated(a: argparse.Namespace, net) -> list[dict]:
         front = batch["turn"][0, 2]
         angle = float(torch.rad2deg(torch.atan2(front[[0, 1]].norm(), -front[2])))
         row["view"] = next(n for n, (low, high) in VIEWS.items() if low <= angle < high)
-        row["posture"] = posture(source.views(people.people[i // people.views], [i % people.views]))
+        row["posture"] = posture(source.views(people.views[i][1], [people.views[i][2]]))
         rows.append(row)
     return rows
 

@@ -10,7 +10,7 @@ from dinar.body.load import load_body
 from dinar.body.skeleton import BODY
 from dinar.data import pose as data
 from dinar.data import simulated
-from dinar.data.surface import Backgrounds
+from dinar.data.scenes import Backgrounds
 from dinar.errors import DinarError
 from dinar.fit.view import LANDMARKS
 from dinar.nets.pose import INPUTS, PoseNet

@@ -10,15 +10,16 @@ import torch
 
 from dinar.body.load import load_body
 from dinar.data.augment import flip
+from dinar.data.scenes import Backgrounds, Draws, Pictures, compressed
 from dinar.data.shards import open_set
-from dinar.data.surface import Backgrounds, SurfaceSample, SurfaceSet, augment, crop, mirrored, parts_of, tensors
+from dinar.data.surface import SurfaceSet, augment, best_sizes, boxes, crop, found, parts_of, tensors, whole
 from dinar.errors import DinarError
 from dinar.fit.view import View
 from dinar.labels import LABEL
 from dinar.nets.parser import Parser
 from dinar.nets.surface import HINTS, SURFACE_PARTS, SurfaceNet, vertex_surface_parts
 from dinar.photo.blazepose import KEYPOINTS
-from dinar.photo.surface import SurfaceMap, best_size, box_affine, corners, surface_map
+from dinar.photo.surface import SurfaceMap, best_size, box_affine, corners, hints, surface_map
 from dinar.scene import interpolate, orbit, rasterize_mesh
 from dinar.subject import Subject
 from dinar.synthetic.export import synthesize
@@ -27,6 +28,8 @@ from dinar.texture.agreement import evidence_of, in_crop, near_arms
 from dinar.train.presets import PRESETS
 from dinar.train.surface import losses, measure, start_net, train
 from dinar.views import SURFACE_UNIT, decode_surface, encode_surface
+
+ONE = torch.tensor([0])
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +43,8 @@ def views(source):
 
 
 @pytest.fixture(scope="module")
-def sample(source) -> SurfaceSample:
-    return SurfaceSet(source)[0]
+def people(source) -> SurfaceSet:
+    return SurfaceSet([(source, range(2))])
 
 
 def test_generated_surfaces_are_those_of_the_body_under_the_clothes(views):
@@ -56,7 +59,7 @@ def test_generated_surfaces_are_those_of_the_body_under_the_clothes(views):
     assert not known[views.alpha < 20].any()
     skirt = np.isin(views.labels.numpy(), [LABEL["lower"], LABEL["skirt"]])  # hung with hands beside it
     arms = [1 + i for i, n in enumerate(SURFACE_PARTS) if n.endswith(("arm", "hand"))]
-    assert skirt.any() and not np.isin(parts_of(views.surface.numpy())[skirt], arms).any()
+    assert skirt.any() and not np.isin(parts_of(views.surface).numpy()[skirt], arms).any()
 
 
 def test_surface_bytes():
@@ -66,7 +69,7 @@ def test_surface_bytes():
     assert not decode_surface(encode_surface(v[:3], torch.zeros(3, dtype=torch.bool)))[1].any()
 
 
-def test_the_mirror_of_the_targets_is_the_target_of_the_mirror(views, sample):
+def test_the_mirror_of_the_targets_is_the_target_of_the_mirror(views, people):
     body = load_body()
     other = flip(views, body)
     assert other.surface is not None
@@ -77,11 +80,16 @@ def test_the_mirror_of_the_targets_is_the_target_of_the_mirror(views, sample):
     assert torch.allclose((points * torch.tensor([-1.0, 1, 1])).flip(2)[there], mirror[there], atol=1e-6)
     again = flip(other, body).surface
     assert again is not None and torch.equal(decode_surface(again)[0], points)
-    m = mirrored(sample)
-    assert np.array_equal(mirrored(m).surface, sample.surface) and np.array_equal(m.turn[:, 0], -sample.turn[:, 0])
-    swap = [0, *(1 + SURFACE_PARTS.index(other_side(n)) for n in SURFACE_PARTS)]
-    agree = np.array(swap)[parts_of(sample.surface)][:, ::-1] == parts_of(m.surface)
-    assert agree.mean() > 0.98  # the middle of the body is on either side
+    plain, m = (crop(people, ONE, torch.eye(2, 3)[None], (112, 112), torch.tensor([x])) for x in (False, True))
+    width = int(people.pictures.size[0, 1])
+    assert torch.equal(m.rgb[..., :width].flip(3), plain.rgb[..., :width])
+    assert torch.equal(m.turn[..., 0], -plain.turn[..., 0])
+    nose, left = KEYPOINTS.index("nose"), KEYPOINTS.index("left_wrist")
+    assert torch.equal(m.keypoints[0, nose, 0], width - 1 - plain.keypoints[0, nose, 0])
+    assert torch.equal(m.keypoints[0, left, 1], plain.keypoints[0, KEYPOINTS.index("right_wrist"), 1])
+    swap = torch.tensor([0, *(1 + SURFACE_PARTS.index(other_side(n)) for n in SURFACE_PARTS)])
+    agree = swap[parts_of(plain.surface[..., :width, :])].flip(2) == parts_of(m.surface[..., :width, :])
+    assert agree.float().mean() > 0.98  # the middle of the body is on either side
 
 
 def other_side(name: str) -> str:
@@ -93,23 +101,27 @@ def test_parts_cover_the_body_and_agree_with_the_table():
     body = load_body()
     part = vertex_surface_parts(body)
     assert set(part) == set(range(len(SURFACE_PARTS)))
-    bytes_ = encode_surface(body.v_template, torch.ones(body.num_vertices, dtype=torch.bool)).numpy()
-    assert (parts_of(bytes_) == part + 1).mean() > 0.93
+    bytes_ = encode_surface(body.v_template, torch.ones(body.num_vertices, dtype=torch.bool))
+    assert (parts_of(bytes_).numpy() == part + 1).mean() > 0.93
     hand = body.v_template[:, 0].argmax()
     assert SURFACE_PARTS[part[hand]] == "left_hand"
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, -37])
-def test_crops_hold_the_turned_person_and_turn_the_camera(sample, degrees):
+def test_crops_hold_the_turned_person_and_turn_the_camera(people, views, degrees):
     size = (96, 64)
-    M = box_affine(corners(sample.alpha > 127), size, degrees)
-    s = crop(sample, M, size)
-    inside = np.abs(np.linalg.det(M[:, :2])) * (sample.alpha > 127).sum()
-    assert (s.alpha > 127).sum() == pytest.approx(inside, rel=0.15)
+    turn, margin = torch.tensor([degrees]).deg2rad(), torch.tensor([0.06])
+    M = boxes(people.hull[:1], size, turn, margin)
+    edge = corners(views.alpha[0].numpy() > 127)
+    assert np.allclose(M[0, :, :2], box_affine(edge, size, degrees)[:, :2], rtol=1e-3, atol=1e-3)
+    assert best_sizes(people.hull[:1], [(96, 64), (64, 96)], turn) == best_size(edge, ((96, 64), (64, 96)), degrees)
+    s = crop(people, ONE, M, size, ONE > 0)
+    inside = float(torch.linalg.det(M[0, :, :2])) * int((views.alpha[0] > 127).sum())
+    assert int((s.alpha > 0.5).sum()) == pytest.approx(inside, rel=0.15)
     a = np.deg2rad(degrees)
-    x, y = sample.turn[0, :2]
-    assert np.allclose(s.turn[0, :2], [x * np.cos(a) - y * np.sin(a), x * np.sin(a) + y * np.cos(a)], atol=1e-5)
-    assert np.allclose(s.turn @ s.turn.T, sample.turn @ sample.turn.T, atol=1e-5)
+    x, y = people.turn[0, 0, :2]
+    assert np.allclose(s.turn[0, 0, :2], [x * np.cos(a) - y * np.sin(a), x * np.sin(a) + y * np.cos(a)], atol=1e-5)
+    assert np.allclose(s.turn @ s.turn.mT, people.turn[:1] @ people.turn[:1].mT, atol=1e-5)
 
 
 def test_the_crop_shape_follows_the_person():
@@ -119,27 +131,54 @@ def test_the_crop_shape_follows_the_person():
     assert best_size(np.array([[0, 0], [30, 30]], float), sizes) == 1
 
 
-def test_augmentation_repeats_by_seed_and_occluders_are_no_body(sample):
-    size, covered = (96, 64), 0
-    for i in range(24):
-        rng = lambda i=i: np.random.default_rng(i)  # noqa: E731
-        (a, mask), (b, _) = (augment(sample, sample, size, 10.0, Backgrounds(), rng()) for _ in range(2))
-        assert np.array_equal(a.rgb, b.rgb) and np.array_equal(a.surface, b.surface)
-        assert not (a.surface.any(-1) & ~near_person(a.alpha)).any()
-        covered += (a.surface[..., 0] > 0).mean() < 0.15
-        t = tensors(a, mask, rng())
-        shapes = {k: v.shape for k, v in t.items() if k != "turn"}
-        assert shapes == {"rgb": (3, 96, 64), "hints": (HINTS, 24, 16), "part": (48, 32), "points": (3, 48, 32)}
-        assert set(np.unique(t["part"])) <= {*range(1 + len(SURFACE_PARTS)), 255}
-    assert 0 < covered < 24
+def test_augmentation_repeats_by_seed_and_occluders_are_no_body(people):
+    sizes, drawn = ((96, 64), (64, 64), (64, 96)), torch.arange(24)[:, None].expand(-1, 2) % len(people)
+
+    def made():
+        torch.manual_seed(1)
+        return augment(people, drawn, drawn[:, 0].flip(0), sizes, 0, Backgrounds())
+
+    (s, mask), (again, _) = made(), made()
+    assert torch.equal(s.rgb, again.rgb) and torch.equal(s.surface, again.surface)
+    near = torch.nn.functional.max_pool2d(s.alpha, 3, 1, 1)[:, 0] > 0.02  # surfaces end a pixel later than a soft edge
+    on = s.surface[..., 0] > 0
+    assert not (on & ~near).any()
+    assert 0 < int((on.float().mean((1, 2)) < 0.15).sum()) < 24
+    assert 0 < int((mask.amax((1, 2)) == 0).sum()) < 24
+    t = tensors(s, mask, found(s.keypoints))
+    shapes = {k: tuple(v.shape[1:]) for k, v in t.items() if k != "turn"}
+    assert shapes == {"rgb": (3, 96, 64), "hints": (HINTS, 24, 16), "part": (48, 32), "points": (3, 48, 32)}
+    assert set(t["part"].unique().tolist()) <= {*range(1 + len(SURFACE_PARTS)), 255}
+    assert float(t["rgb"].abs().max()) <= 1 and float(t["hints"].min()) >= 0 and float(t["hints"].max()) <= 1.001
 
 
-def near_person(alpha: np.ndarray) -> np.ndarray:
-    """Where any of the 3 x 3 pixels around is the person: surfaces end a pixel later than a soft edge."""
-    return cv2.dilate((alpha > 5).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+def test_hints_are_drawn_where_the_points_are():
+    points = torch.zeros(1, 33, 4)
+    for name, x, y in (("nose", 32, 8), ("left_shoulder", 16, 24), ("left_elbow", 16, 56)):
+        points[0, KEYPOINTS.index(name)] = torch.tensor([x, y, 0, 1.0])
+    mask, nose, arm = hints(torch.ones(1, 96, 64), points)[0, :3]
+    assert (mask == 1).all() and divmod(int(nose.argmax()), 16) == (2, 8)
+    assert float(arm[6:14, 4].min()) > 0.4 and float(arm[:, 8:].max()) < 0.01 and float(arm[20:].max()) < 0.01
 
 
-def test_the_network_starts_from_a_parser_and_learns(tmp_path, source):
+def test_pictures_of_any_size_in_one_batch(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((4, 9), (7, 5))]
+    y, x = torch.meshgrid(torch.arange(3.0), torch.arange(4.0), indexing="ij")
+    at = Pictures(images).linear(torch.tensor([1, 0]), (x + 0.5).expand(2, -1, -1), y.expand(2, -1, -1))
+    half = [(a[:3, :4].astype(float) + a[:3, 1:5]) / 2 / 255 for a in images[::-1]]
+    assert np.allclose(at.permute(0, 2, 3, 1), half, atol=1e-6)
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((50, 80, 3), (0, 0, 255), np.uint8))
+    torch.manual_seed(0)
+    made = Backgrounds(tmp_path)((16, 12), Draws(12))
+    red = (made == torch.tensor([1.0, 0, 0])[:, None, None]).flatten(1).all(1)
+    assert made.shape == (12, 3, 16, 12) and 0 < int(red.sum()) < 12
+    smooth = torch.linspace(0.2, 0.8, 16).expand(1, 3, 16, 16)
+    fine, coarse = ((compressed(smooth, torch.full((1, 1, 1, 1), q)) - smooth).abs().mean() for q in (0.01, 2.0))
+    assert fine < 0.002 < coarse < 0.05
+
+
+def test_the_network_starts_from_a_parser_and_learns(tmp_path, people):
     torch.manual_seed(0)
     parser = Parser(size=(64, 48))
     parser.save_pretrained(tmp_path / "parser")
@@ -147,10 +186,9 @@ def test_the_network_starts_from_a_parser_and_learns(tmp_path, source):
     net = start_net(c, tmp_path / "parser").train()
     own, theirs = (n.state_dict()["stages.3.0.layers.0.weight"] for n in (net, parser))
     assert torch.allclose(own, theirs, atol=1e-3)
-    people = SurfaceSet(source)
-    rng = np.random.default_rng(0)
-    made = [tensors(*augment(people[i], people[0], (96, 64), 0.0, Backgrounds(), rng)) for i in range(4)]
-    batch = {k: torch.from_numpy(np.stack([m[k] for m in made])) for k in made[0]}
+    drawn = torch.arange(4)[:, None]
+    s, mask = augment(people, drawn, drawn[:, 0], ((96, 64),), 0, Backgrounds())
+    batch = tensors(s, mask, s.keypoints)
     out = net(batch["rgb"], batch["hints"])
     assert out.logits.shape == (4, 15, 48, 32) and out.points.shape == (4, 14, 3, 48, 32)
     assert torch.allclose(out.turn.norm(dim=2), torch.ones(4, 3), atol=1e-5)
@@ -164,9 +202,8 @@ def test_the_network_starts_from_a_parser_and_learns(tmp_path, source):
     assert float(loss.detach()) < first - 0.3
 
 
-def test_figures_of_a_perfect_answer(sample):
-    s = crop(sample, box_affine(corners(sample.alpha > 127), (96, 64)), (96, 64))
-    t = {k: torch.from_numpy(v)[None] for k, v in tensors(s, s.alpha / 255.0).items()}
+def test_figures_of_a_perfect_answer(people):
+    t = whole(people, ONE, ((96, 64),), Backgrounds(), Draws(1))
     out = SurfaceNet(size=(96, 64, 64)).eval()(t["rgb"], t["hints"])
     part = t["part"].clamp(max=14)
     out.logits = torch.nn.functional.one_hot(part, 15).permute(0, 3, 1, 2).float()
@@ -260,7 +297,7 @@ def test_training_refuses_other_sets_and_runs(tmp_path, source):
     synthesize(plain, tmp_path / "plain", 1)
     c = PRESETS["surface"]["nano"]
     with pytest.raises(DinarError, match="--varied"):
-        SurfaceSet(open_set(tmp_path / "plain"))[0]
+        SurfaceSet([(open_set(tmp_path / "plain"), range(1))])
     with pytest.raises(DinarError, match="more people"):
         train([tmp_path / "people"], tmp_path / "run", c, init=Path("none"))
     with pytest.raises(DinarError, match="got none"):

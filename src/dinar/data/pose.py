@@ -17,8 +17,7 @@ from ..photo import blazepose
 from ..photo.pose import extent, mirror_image, pose_inputs
 from ..photo.surface import surface_map, towards
 from ..views import Views
-from .parsing import _camera, _colours
-from .surface import Backgrounds, _bag, _shape
+from .scenes import Backgrounds, Draws, bag, camera, colours, shape
 
 JOINTS = [BODY[1:].index(other_side(n)) for n in BODY[1:]]
 TRUTH: dict[str, tuple[int | str, ...]] = {
@@ -36,21 +35,13 @@ COVERED = 0.3  # share of the people with something in front
 def picture(v: Views, scenes: Backgrounds, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The first view before a background, now and then covered a little: rgb [H, W, 3] uint8 and the person's mask
     [H, W] float32 in [0, 1]."""
-    alpha = v.alpha[0].numpy().astype(np.float32) / 255
-    size = alpha.shape
-    layers: list[tuple[np.ndarray, np.ndarray]] = [(v.rgb[0].numpy().astype(np.float32), alpha)]
-    if rng.random() < COVERED:
-        over = np.zeros(size, np.float32)
-        if rng.random() < 0.5:
-            over = _bag(size, rng)
-        else:
-            _shape(over, np.ones(1), rng, 0.12)
-        layers.append((scenes(size, rng).astype(np.float32), over))
-        alpha = alpha * (1 - over)
-    rgb = scenes(size, rng).astype(np.float32)
-    for colour, over in layers:
-        rgb += (colour - rgb) * over[..., None]
-    return _camera(_colours((rgb + 0.5).astype(np.uint8), rng), rng), alpha
+    d = Draws(1, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
+    rgb, alpha = v.rgb[:1].movedim(-1, 1) / 255, v.alpha[:1, None] / 255
+    size = v.size
+    rgb = torch.lerp(scenes(size, d), rgb, alpha)
+    over = torch.where(d.chance(0.5, 1, 1, 1), bag(size, d), shape(size, d, 0.12)) * d.chance(COVERED, 1, 1, 1)
+    rgb = camera(colours(torch.lerp(rgb, scenes(size, d), over), d), d)
+    return (rgb[0].movedim(0, -1) * 255).round().byte().numpy(), (alpha * (1 - over))[0, 0].numpy()
 
 
 def find(rgb: np.ndarray, alpha: np.ndarray) -> blazepose.Pose | None:

@@ -1,5 +1,5 @@
 """Training samples of the surface network: generated people with surface coordinates, cut out, turned, put before
-backgrounds, covered, cropped.
+backgrounds, covered, cropped; B of them at once, on the device that trains.
 
 Sets are those of ``dinar synthesize --varied --plain``. Everything that is drawn over a person changes its truth:
 pixels of occluders show no part of the body.
@@ -7,100 +7,129 @@ pixels of occluders show no part of the body.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy.spatial import KDTree
+from torch import Tensor
 
 from ..body.load import load_body
 from ..body.skeleton import other_side
+from ..cores import physical_cores
 from ..errors import DinarError
 from ..fit.view import LANDMARKS
 from ..labels import LABEL
 from ..nets.surface import vertex_surface_parts
 from ..photo.blazepose import KEYPOINTS
-from ..photo.surface import OUTSIDE, box_affine, corners, hints, towards
-from ..pictures import read_array
-from ..views import SURFACE_CENTRE, SURFACE_UNIT, Source
-from .parsing import _camera, _colours
+from ..photo.surface import MARGIN, OUTSIDE, corners, hints, towards
+from ..views import SURFACE_CENTRE, SURFACE_UNIT, Source, Views
+from .scenes import Backgrounds, Draws, Pictures, bag, blurred, camera, colours, constant, shape
 
 IGNORE = 255  # in a map of parts: pixels that do not train
-_SWAPPED = [KEYPOINTS.index(other_side(n)) for n in KEYPOINTS]
-_ARMS, _LEGS = ([i for i, n in enumerate(KEYPOINTS) if n.split("_", 1)[-1] in names] for names in (
-    ("elbow", "wrist", "pinky", "index", "thumb"), ("knee", "ankle", "heel", "foot_index")))  # fmt: skip
-SOFT = (40, 215)  # alpha between these is neither the person nor the background
+SOFT = (40 / 255, 215 / 255)  # alpha between these is neither the person nor the background
+NO_KEYPOINTS, NO_MASK = 0.2, 0.2  # share of the samples
+HULL = 64  # directions in which a person's outermost pixel is kept
+_SWAPPED = tuple(KEYPOINTS.index(other_side(n)) for n in KEYPOINTS)
+_ARMS, _LEGS = (tuple(_SWAPPED[i] if n.split("_", 1)[-1] in names else i for i, n in enumerate(KEYPOINTS))
+                for names in (("elbow", "wrist", "pinky", "index", "thumb"),
+                              ("knee", "ankle", "heel", "foot_index")))  # fmt: skip
 
 
 @dataclass(frozen=True)
-class SurfaceSample:
-    """One picture of one person without background."""
+class Person:
+    """One picture of one person without background, cut to the person's box."""
 
-    rgb: np.ndarray  # [H, W, 3] uint8 sRGB, colours continued a little outside of the person
-    alpha: np.ndarray  # [H, W] uint8, bags and all
-    surface: np.ndarray  # [H, W, 3] uint8 views.encode_surface
+    pixels: np.ndarray  # [H, W, 7] uint8: sRGB, continued a little outside of the person; alpha, bags and all;
+    # views.encode_surface
+    hull: np.ndarray  # [HULL, 2] float32 outermost pixels
     turn: np.ndarray  # [3, 3] float32 rows: the world's up, the pelvis' up and front, in the axes of a camera that
     # looks at the middle of the person
     keypoints: np.ndarray  # [33, 4] float32 as BlazePose's: x, y in pixels (centres at integers), 0, visibility
 
 
-class SurfaceSet:
-    """Sample i is view i % views of person i // views; cut to the person's box and kept in memory."""
+@cache
+def _landmarks() -> tuple[list[int], list[int]]:
+    """BlazePose's points that the body has, and theirs of the body."""
+    body = load_body()
+    rows = {i: body.keypoint_index(name) for i, (name, _) in LANDMARKS.items()}
+    return list(rows), list(rows.values())
 
-    def __init__(self, source: Source, people: range | None = None) -> None:
-        n = source.num_people or 0
-        self.people = people if people is not None else range(n)
-        if not len(self.people) or self.people[-1] >= n:
-            raise DinarError(f"expected a set of people with surface coordinates, of which {self.people} can be taken; "
-                             f"got {n} people")  # fmt: skip
-        if source.body != "anny":
-            raise DinarError(f"expected people with the default body, got {source.body}")
-        self.source, self.views = source, source.num_views(self.people[0])
-        self.memory: dict[int, SurfaceSample] = {}
-        body = load_body()
-        rows = {i: body.keypoint_index(name) for i, (name, _) in LANDMARKS.items()}
-        self.ours, self.theirs = list(rows), list(rows.values())
+
+def person_of(v: Views) -> Person:
+    """The first view."""
+    if v.surface is None:
+        raise DinarError(f"{v.name}: the surface network learns from views with surface coordinates; "
+                         "dinar synthesize --varied --plain makes them")  # fmt: skip
+    alpha = v.alpha[0].numpy()
+    if (alpha > 127).sum() < 200:
+        raise DinarError(f"{v.name}: expected a person in every view, got an empty mask")
+    ys, xs = np.where(alpha > 5)
+    box = slice(max(0, ys.min() - 4), ys.max() + 5), slice(max(0, xs.min() - 4), xs.max() + 5)
+    corner = np.array([box[1].start, box[0].start])
+    middle = np.array([(xs.min() + xs.max() + 1) / 2, (ys.min() + ys.max() + 1) / 2])
+    T, K = v.T_cam_world[0].numpy().astype(np.float64), v.K[0].numpy().astype(np.float64)
+    pelvis = cv2.Rodrigues(v.params.pose[0, 0].numpy().astype(np.float64))[0]
+    turn = np.stack([[0.0, 1, 0], pelvis[:, 1], pelvis[:, 2]]) @ T[:3, :3].T @ towards(K, middle).T
+    surface = v.surface[0].numpy()
+    if v.labels is not None:  # of a bag nothing is known but that it is no body
+        surface = np.where(v.labels[0].numpy()[..., None] == LABEL["bag"], 0, surface)
+    points = np.zeros((len(KEYPOINTS), 4), np.float32)
+    if v.keypoints2d is not None:
+        ours, theirs = _landmarks()
+        found = v.keypoints2d[0, theirs].numpy()
+        points[ours, :2] = found[:, :2] - 0.5 - corner
+        points[ours, 3] = 0.5 + 0.5 * found[:, 2]  # hidden points are guessed, too
+    edge = corners(alpha > 127) - corner
+    angle = np.arange(HULL) * 2 * np.pi / HULL
+    hull = edge[(edge @ np.stack([np.cos(angle), np.sin(angle)])).argmax(0)]
+    pixels = np.concatenate([v.rgb[0].numpy(), alpha[..., None], surface], 2)[box]
+    return Person(pixels, hull.astype(np.float32), turn.astype(np.float32), points)
+
+
+class SurfaceSet:
+    """Views of people of one or several sources, in memory. ``share`` [S] says how often each source is drawn from."""
+
+    def __init__(self, sources: Sequence[tuple[Source, range]], share: Sequence[float] = ()) -> None:
+        views = []
+        for source, people in sources:
+            if not len(people) or people[-1] >= (source.num_people or 0):
+                raise DinarError("expected a set of people with surface coordinates, of which "
+                                 f"{people} can be taken; got {source.num_people} people")  # fmt: skip
+            if source.body != "anny":
+                raise DinarError(f"expected people with the default body, got {source.body}")
+            views.append([(source, i, k) for i in people for k in range(source.num_views(i))])
+        self.views = [v for some in views for v in some]
+        self.ends = np.cumsum([len(some) for some in views])
+        share = list(share) or [1.0] * len(views)
+        self.share = np.cumsum(share) / np.sum(share)
+        with ThreadPoolExecutor(physical_cores()) as pool:
+            read = list(pool.map(lambda v: person_of(v[0].views(v[1], [v[2]])), self.views))
+        self.pictures = Pictures([p.pixels for p in read])
+        self.hull, self.turn, self.keypoints = (torch.from_numpy(np.stack([getattr(p, k) for p in read]))
+                                                for k in ("hull", "turn", "keypoints"))  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self.people) * self.views
+        return len(self.views)
 
-    def __getitem__(self, i: int) -> SurfaceSample:
-        if i not in self.memory:
-            self.memory[i] = self._read(i)
-        return self.memory[i]
+    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """[n] random views of one source."""
+        k = min(int((rng.random() >= self.share).sum()), len(self.share) - 1)
+        return rng.integers(self.ends[k - 1] if k else 0, self.ends[k], n)
 
-    def _read(self, i: int) -> SurfaceSample:
-        v = self.source.views(self.people[i // self.views], [i % self.views])
-        if v.surface is None:
-            raise DinarError(f"{v.name}: the surface network learns from views with surface coordinates; "
-                             "dinar synthesize --varied --plain makes them")  # fmt: skip
-        alpha = v.alpha[0].numpy()
-        if (alpha > 127).sum() < 200:
-            raise DinarError(f"{v.name}: expected a person in every view, got an empty mask")
-        ys, xs = np.where(alpha > 5)
-        box = slice(max(0, ys.min() - 4), ys.max() + 5), slice(max(0, xs.min() - 4), xs.max() + 5)
-        middle = np.array([(xs.min() + xs.max() + 1) / 2, (ys.min() + ys.max() + 1) / 2])
-        T, K = v.T_cam_world[0].numpy().astype(np.float64), v.K[0].numpy().astype(np.float64)
-        pelvis = cv2.Rodrigues(v.params.pose[0, 0].numpy().astype(np.float64))[0]
-        turn = np.stack([[0.0, 1, 0], pelvis[:, 1], pelvis[:, 2]]) @ T[:3, :3].T @ towards(K, middle).T
-        labels = v.labels
-        surface = v.surface[0].numpy()
-        if labels is not None:  # of a bag nothing is known but that it is no body
-            surface = np.where(labels[0].numpy()[..., None] == LABEL["bag"], 0, surface)
-        points = np.zeros((len(KEYPOINTS), 4), np.float32)
-        if v.keypoints2d is not None:
-            found = v.keypoints2d[0, self.theirs].numpy()
-            points[self.ours, :2] = found[:, :2] - 0.5 - [box[1].start, box[0].start]
-            points[self.ours, 3] = 0.5 + 0.5 * found[:, 2]  # hidden points are guessed, too
-        copy = lambda a: np.ascontiguousarray(a[box])  # noqa: E731
-        return SurfaceSample(copy(v.rgb[0].numpy()), copy(alpha), copy(surface), turn.astype(np.float32),
-                             points)  # fmt: skip
+    def to(self, device: torch.device) -> SurfaceSet:
+        self.pictures.to(device)
+        self.hull, self.turn, self.keypoints = (a.to(device) for a in (self.hull, self.turn, self.keypoints))
+        return self
 
 
-@lru_cache(maxsize=1)
-def part_table() -> np.ndarray:
+@cache
+def part_table(device: torch.device) -> Tensor:
     """[128, 128, 128] uint8: the part of the body nearest to a point, by the halves of its three bytes."""
     body = load_body()
     v = body.v_template.numpy()
@@ -111,244 +140,202 @@ def part_table() -> np.ndarray:
     near = KDTree(v).query(points)[1]
     table = np.zeros((128, 128, 128), np.uint8)
     table[tuple(cells.reshape(-1, 3).T)] = vertex_surface_parts(body)[near]
-    return table
+    return torch.from_numpy(table).to(device)
 
 
-def parts_of(surface: np.ndarray) -> np.ndarray:  # [..., 3] uint8 -> [...] uint8
+def parts_of(surface: Tensor) -> Tensor:  # [..., 3] uint8 -> [...] int64
     """1 + index into SURFACE_PARTS; 0 where no surface is known."""
-    a, b, c = np.moveaxis(surface >> 1, -1, 0)
-    return np.where(surface[..., 0] > 0, part_table()[a, b, c] + 1, 0).astype(np.uint8)
-
-
-def mirrored(s: SurfaceSample) -> SurfaceSample:
-    """The mirror image: left is right."""
-    surface = s.surface[:, ::-1].copy()
-    x = surface[..., 0]
-    surface[..., 0] = np.where(x > 0, 256 - x.astype(int), 0)
-    points = s.keypoints[_SWAPPED].copy()
-    points[:, 0] = s.alpha.shape[1] - 1 - points[:, 0]
-    return SurfaceSample(s.rgb[:, ::-1].copy(), s.alpha[:, ::-1].copy(), surface,
-                         s.turn * np.array([-1, 1, 1], np.float32), points)  # fmt: skip
+    a, b, c = (surface >> 1).long().unbind(-1)
+    return torch.where(surface[..., 0] > 0, part_table(surface.device)[a, b, c].long() + 1, 0)
 
 
 # --- crops ----------------------------------------------------------------------------------------------------------
 
 
-def crop(s: SurfaceSample, M: np.ndarray, size: tuple[int, int]) -> SurfaceSample:
-    """The sample through an affine without mirroring."""
-    n = size[::-1]
-    area = cv2.INTER_AREA if abs(np.linalg.det(M[:, :2])) < 1 else cv2.INTER_LINEAR
-    R = np.eye(3)
-    R[:2, :2] = M[:, :2] / np.sqrt(np.linalg.det(M[:, :2]))
-    points = s.keypoints.copy()
-    points[:, :2] = points[:, :2] @ M[:, :2].T + M[:, 2]
-    return SurfaceSample(
-        cv2.warpAffine(s.rgb, M, n, flags=area, borderMode=cv2.BORDER_REPLICATE),
-        cv2.warpAffine(s.alpha, M, n, flags=cv2.INTER_LINEAR),
-        cv2.warpAffine(s.surface, M, n, flags=cv2.INTER_NEAREST),
-        (s.turn @ R.T).astype(np.float32),
-        points,
-    )
+@dataclass(frozen=True)
+class Crops:
+    """Of B people."""
+
+    rgb: Tensor  # [B, 3, H, W] float32 in [0, 1] sRGB
+    alpha: Tensor  # [B, 1, H, W] float32 in [0, 1]
+    surface: Tensor  # [B, H, W, 3] uint8
+    turn: Tensor  # [B, 3, 3]
+    keypoints: Tensor  # [B, 33, 4]
+
+
+def boxes(points: Tensor, size: tuple[int, int], radians: Tensor, margin: Tensor) -> Tensor:
+    """:func:`dinar.photo.surface.box_affine` of points [B, P, 2], angles [B] and margins [B]: [B, 2, 3]."""
+    c, s = radians.cos(), radians.sin()
+    R = torch.stack([torch.stack([c, -s], 1), torch.stack([s, c], 1)], 1)
+    p = points @ R.mT
+    low, high = p.amin(1), p.amax(1)
+    sides = constant(tuple(map(float, size[::-1])), points.device)
+    k = ((sides - 2 * margin[:, None] * min(size)) / (high - low).clamp(min=1e-6)).amin(1)[:, None]
+    return torch.cat([k[..., None] * R, (sides / 2 - 0.5 - k * (low + high) / 2)[..., None]], 2)
+
+
+def best_sizes(points: Tensor, sizes: Sequence[tuple[int, int]], radians: Tensor) -> Tensor:
+    """[B] which crop shows the points largest."""
+    A = torch.stack([boxes(points, s, radians, MARGIN + 0 * radians)[..., :2] for s in sizes])
+    return torch.linalg.det(A).argmax(0)
+
+
+def _mirrored(people: SurfaceSet, i: Tensor, mirror: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Outlines, directions and keypoints of views i [B], of the mirror image where ``mirror`` [B] is."""
+    width = people.pictures.size[i, 1, None].float()
+    hull, turn, points = people.hull[i], people.turn[i], people.keypoints[i]
+    flip = lambda p: torch.cat([width[..., None] - 1 - p[..., :1], p[..., 1:]], -1)  # noqa: E731
+    other = flip(hull), turn * constant((-1, 1, 1), i.device), flip(points[:, constant(_SWAPPED, i.device)])
+    m = mirror[:, None, None]
+    return torch.where(m, other[0], hull), torch.where(m, other[1], turn), torch.where(m, other[2], points)
+
+
+def crop(people: SurfaceSet, i: Tensor, M: Tensor, size: tuple[int, int], mirror: Tensor) -> Crops:
+    """Views i [B], mirrored where ``mirror`` [B] is, through affines [B, 2, 3] without mirroring."""
+    _, turn, points = _mirrored(people, i, mirror)
+    A = torch.linalg.inv(M[..., :2])
+    h, w = size
+    y, x = torch.meshgrid(torch.arange(h, device=i.device), torch.arange(w, device=i.device), indexing="ij")
+    at = (torch.stack([x, y], -1).float() - M[:, None, None, :, 2]) @ A[:, None].mT
+    x, y = at.unbind(-1)
+    height, width = people.pictures.size[i].T[..., None, None]
+    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    x = torch.where(mirror[:, None, None], width - 1 - x, x)
+    soft = people.pictures.linear(i, x, y)[:, :4]
+    surface = people.pictures.nearest(i, x.round(), y.round())[..., 4:] * inside[..., None]
+    first = surface[..., :1]
+    other = torch.cat([-first, surface[..., 1:]], -1)  # bytes: 256 - x
+    R = F.pad(M[..., :2] / torch.linalg.det(M[..., :2])[:, None, None].sqrt(), (0, 1, 0, 1))
+    R[:, 2, 2] = 1
+    points = torch.cat([points[..., :2] @ M[..., :2].mT + M[:, None, :, 2], points[..., 2:]], -1)
+    return Crops(soft[:, :3], soft[:, 3:] * inside[:, None], torch.where(mirror[:, None, None, None], other, surface),
+                 turn @ R.mT, points)  # fmt: skip
 
 
 # --- what is behind and in front ------------------------------------------------------------------------------------
 
 
-class Backgrounds:
-    """Random pictures to stand before: of a folder, or patterns made up."""
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.paths: list[Path] = []
-        self.memory: dict[int, np.ndarray] = {}
-        if folder is not None:
-            self.paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
-            if not self.paths:
-                raise DinarError(f"{folder}: expected pictures for backgrounds, found none")
-
-    def __call__(self, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        """[H, W, 3] uint8."""
-        kind = rng.random()
-        if kind < 0.12:
-            return np.full((*size, 3), 255 if rng.random() < 0.5 else rng.uniform(0, 255, 3), np.uint8)
-        if not self.paths or kind < 0.3:
-            return pattern(size, rng)
-        k = int(rng.integers(len(self.paths)))
-        if k not in self.memory:
-            image = read_array(self.paths[k], cv2.IMREAD_COLOR)
-            if image is None:
-                raise DinarError(f"{self.paths[k]}: cannot be read as a picture")
-            scale = 400 / max(image.shape[:2])
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            self.memory[k] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        image = self.memory[k]
-        h, w = image.shape[:2]
-        share = rng.uniform(0.35, 1.0) * min(h / size[0], w / size[1])  # background pixels a crop's pixel
-        y, x = rng.uniform(0, h - share * size[0]), rng.uniform(0, w - share * size[1])
-        M = np.array([[share, 0, x], [0, share, y]])
-        if rng.random() < 0.5:
-            image = image[:, ::-1]
-        return cv2.warpAffine(image, M, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                              borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+def _paste(s: Crops, rgb: Tensor, over: Tensor) -> Crops:
+    """Something in front: colours [B, 3, H, W] where ``over`` [B, 1, H, W] in [0, 1] is."""
+    return replace(s, rgb=torch.lerp(s.rgb, rgb, over), alpha=s.alpha * (1 - over),
+                   surface=torch.where(over[:, 0, ..., None] > 0.5, 0, s.surface))  # fmt: skip
 
 
-def pattern(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Noise of several scales, a floor, some boxes: [H, W, 3] uint8."""
-    h, w = size
-    out = np.zeros((h, w, 3), np.float32) + rng.uniform(30, 225, 3)
-    for cells in (2, 5, 12, 40):
-        noise = rng.normal(0, rng.uniform(0, 22), (cells, cells, 1 if rng.random() < 0.6 else 3))
-        out += np.atleast_3d(cv2.resize(noise.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC))
-    for _ in range(rng.integers(0, 7)):
-        _shape(out, rng.uniform(0, 255, 3), rng, 0.5)
-    if rng.random() < 0.6:
-        out[int(rng.uniform(0.55, 1) * h) :] += rng.normal(0, 40, 3)
-    return out.clip(0, 255).astype(np.uint8)
+def _opened(x: Tensor) -> Tensor:
+    """[B, 1, H, W] float: without what is narrower than 3 pixels."""
+    return F.max_pool2d(-F.max_pool2d(-x, 3, 1, 1), 3, 1, 1)
 
 
-def _shape(out: np.ndarray, colour: np.ndarray, rng: np.random.Generator, largest: float) -> None:
-    """A turned box or an ellipse, in place."""
-    h, w = out.shape[:2]
-    centre = (int(rng.uniform(0, w)), int(rng.uniform(0, h)))
-    half = [int(rng.uniform(0.02, largest) * max(h, w)) + 1 for _ in range(2)]
-    angle = float(rng.choice([0, 90]) + rng.normal(0, 12))
-    value = tuple(float(c) for c in np.atleast_1d(colour))
-    if rng.random() < 0.4:
-        cv2.ellipse(out, centre, half, angle, 0, 360, value, -1, cv2.LINE_AA)
-    else:
-        box = cv2.boxPoints((centre, (2 * half[0], 2 * half[1]), angle))
-        cv2.fillConvexPoly(out, np.rint(box).astype(np.int32), value, cv2.LINE_AA)
-
-
-def _paste(s: SurfaceSample, rgb: np.ndarray, over: np.ndarray) -> SurfaceSample:
-    """Something in front: colours [H, W, 3] where ``over`` [H, W] float in [0, 1] is."""
-    o = over[..., None]
-    return replace(s, rgb=(s.rgb * (1 - o) + rgb * o + 0.5).astype(np.uint8),
-                   alpha=(s.alpha * (1 - over) + 0.5).astype(np.uint8),
-                   surface=np.where(o > 0.5, 0, s.surface).astype(np.uint8))  # fmt: skip
-
-
-def _bag(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """[H, W] float: a rounded box on a strap."""
-    h, w = size
-    out = np.zeros(size, np.uint8)
-    x, y, r = rng.uniform(0.1, 0.9) * w, rng.uniform(0.2, 0.85) * h, rng.uniform(0.04, 0.13) * h
-    box = cv2.boxPoints(((x, y), (2 * r, 2 * r * rng.uniform(0.6, 1.2)), float(rng.normal(0, 10))))
-    cv2.fillConvexPoly(out, np.rint(box).astype(np.int32), 255, cv2.LINE_AA)
-    top = (int(x + rng.normal(0, 0.15) * w), int(y - rng.uniform(1, 5) * r))
-    cv2.line(out, (int(x - r * 0.8), int(y)), top, 255, int(rng.integers(1, 4)), cv2.LINE_AA)
-    cv2.line(out, (int(x + r * 0.8), int(y)), top, 255, int(rng.integers(1, 4)), cv2.LINE_AA)
-    return out / np.float32(255)
-
-
-NO_KEYPOINTS, NO_MASK = 0.2, 0.2  # share of the samples
-
-
-# --- all of it ------------------------------------------------------------------------------------------------------
+def body_alpha(s: Crops) -> Tensor:
+    """[B, 1, H, W] alpha without the things that a person carries."""
+    held = (s.surface[..., 0] == 0)[:, None] & (s.alpha > SOFT[1])
+    return torch.where(_opened(held.float()) > 0, 0.0, s.alpha)
 
 
 def augment(
-    drawn: SurfaceSample,
-    other: SurfaceSample,  # somebody else, behind or in front now and then
-    size: tuple[int, int],
-    degrees: float,
+    people: SurfaceSet,
+    drawn: Tensor,  # [B, T] int64 views, of which the first that fills the crop is taken
+    other: Tensor,  # [B] int64 somebody else, behind or in front now and then
+    sizes: Sequence[tuple[int, int]],
+    want: int,  # index into sizes
     backgrounds: Backgrounds,
-    rng: np.random.Generator,
-) -> tuple[SurfaceSample, np.ndarray]:
-    """A crop with background, and the person's mask [H, W] float in [0, 1] as a parser would give it; 0: none is known.
+) -> tuple[Crops, Tensor]:
+    """Crops with background, and the people's masks [B, H, W] in [0, 1] as a parser would give them; 0: none is known.
 
-    Alpha of the sample that comes back is the person's, without what is in front.
+    Alpha of what comes back is the person's, without what is in front.
     """
-    if rng.random() < 0.5:
-        drawn, degrees = mirrored(drawn), -degrees
-    M = box_affine(corners(drawn.alpha > 127), size, degrees, rng.uniform(0.02, 0.16))
-    middle = np.array(size[::-1]) / 2 - 0.5
-    if rng.random() < 0.25:  # cropped edges
-        k, at = rng.uniform(1.1, 2.0), middle + rng.uniform(-0.35, 0.35, 2) * size[::-1]
-        M = np.c_[k * M[:, :2], k * M[:, 2] + middle - k * at]
-    M[:, 2] += rng.normal(0, 0.02, 2) * size[::-1]
-    s = crop(drawn, M, size)
+    B, T = drawn.shape
+    size, d = sizes[want], Draws(B, drawn.device)
+    h, w = size
+    mirror, kind = d.chance(0.5), d.uniform(0, 1, T)
+    degrees = torch.where(kind < 0.9, d.uniform(-180, 180, T), 90.0 * (1 + d.index(3, T)) + d.normal(6, T))
+    radians = torch.where(kind < 0.8, d.normal(10, T), degrees).deg2rad()
+    hull = _mirrored(people, drawn.flatten(), mirror.repeat_interleave(T))[0]
+    fits = best_sizes(hull, sizes, radians.flatten()).unflatten(0, (B, T)) == want
+    pick = torch.where(fits, torch.arange(T, device=drawn.device), T - 1).amin(1, keepdim=True)
+    hull = hull.unflatten(0, (B, T))[torch.arange(B, device=drawn.device), pick[:, 0]]
+    M = boxes(hull, size, radians.gather(1, pick)[:, 0], d.uniform(0.02, 0.16))
+    sides = constant((float(w), float(h)), d.device)
+    k = torch.where(d.chance(0.25), d.uniform(1.1, 2), 1.0)[:, None]  # cropped edges
+    t = (sides / 2 - 0.5) * (1 - k) - k * d.uniform(-0.35, 0.35, 2) * sides * (k > 1)
+    M = torch.cat([k[..., None] * M[..., :2], (k * M[..., 2] + t + d.normal(0.02, 2) * sides)[..., None]], 2)
+    s = crop(people, drawn.gather(1, pick)[:, 0], M, size, mirror)
 
-    scene = backgrounds(size, rng).astype(np.float32)
-    if rng.random() < 0.25:
-        o = _passer_by(other, size, rng)
-        scene += (o.rgb - scene) * (o.alpha[..., None] / 255)
-    bagged = s.alpha.copy()  # the parser takes some bags for the person
-    a = s.alpha[..., None] / np.float32(255)
-    s = replace(s, rgb=(s.rgb * a + scene * (1 - a) + 0.5).astype(np.uint8))
-    held = (s.surface[..., 0] == 0) & (s.alpha > SOFT[1])
-    own = np.where(cv2.morphologyEx(held.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3))) > 0, 0, s.alpha)
-    s = replace(s, alpha=own)
-    if rng.random() < 0.08:
-        o = _passer_by(other, size, rng)
-        s, bagged = _paste(s, o.rgb, o.alpha / np.float32(255)), bagged * (1 - o.alpha / 255)
-    for _ in range(rng.choice(4, p=[0.6, 0.22, 0.12, 0.06])):
-        if rng.random() < 0.5:
-            over = _bag(size, rng)
-        else:
-            over = np.zeros(size, np.float32)
-            _shape(over, np.ones(1), rng, 0.16)
-        s = _paste(s, backgrounds(size, rng), over)
-        bagged = np.maximum(bagged * (1 - over), over * 255 * (rng.random() < 0.1))
-    rgb = _camera(_colours(s.rgb, rng), rng)
-    mask = _rough((s.alpha if rng.random() < 0.75 else bagged).astype(np.float32) / 255, rng)
-    if rng.random() < 0.15:  # the picture ends inside the crop
-        side, depth = int(rng.integers(4)), rng.uniform(0.03, 0.3)
-        rows, columns = (slice(None), slice(None))
-        n = int(depth * size[side % 2])
-        cut = (slice(0, n) if side < 2 else slice(size[side % 2] - n, None))
-        rows, columns = (cut, columns) if side % 2 == 0 else (rows, cut)
-        rgb = rgb.copy()
-        rgb[rows, columns], mask[rows, columns] = OUTSIDE, 0
-        alpha, surface = s.alpha.copy(), s.surface.copy()
-        alpha[rows, columns], surface[rows, columns] = 0, 0
-        s = replace(s, alpha=alpha, surface=surface)
-    return replace(s, rgb=rgb), np.zeros_like(mask) if rng.random() < NO_MASK else mask
-
-
-def _passer_by(other: SurfaceSample, size: tuple[int, int], rng: np.random.Generator) -> SurfaceSample:
-    M = box_affine(corners(other.alpha > 127), size, float(rng.normal(0, 5)), rng.uniform(-0.1, 0.25))
-    M[0, 2] += rng.choice([-1, 1]) * rng.uniform(0.25, 0.7) * size[1]
-    return crop(other, M, size)
+    scene = backgrounds(size, d)
+    fill = scene.roll(1, 0) + d.normal(0.1, 3, 1, 1)  # of things in front: another scene
+    N = boxes(people.hull[other], size, d.normal(5).deg2rad(), d.uniform(-0.1, 0.25))
+    N[:, 0, 2] += d.sign() * d.uniform(0.25, 0.7) * w
+    o = crop(people, other, N, size, d.chance(0))
+    where = d.uniform(0, 1, 1, 1, 1)
+    scene = torch.lerp(scene, o.rgb, o.alpha * (where < 0.25))
+    s = replace(s, rgb=torch.lerp(scene, s.rgb, s.alpha))
+    bagged = s.alpha  # the parser takes some bags for the person
+    s = replace(s, alpha=body_alpha(s))
+    before = o.alpha * (where > 0.92)
+    s, bagged = _paste(s, o.rgb, before), bagged * (1 - before)
+    for share in (0.4, 0.18, 0.06):
+        over = torch.where(d.chance(0.5, 1, 1, 1), bag(size, d), shape(size, d, 0.16)) * d.chance(share, 1, 1, 1)
+        s = _paste(s, fill.clamp(0, 1), over)
+        bagged = torch.maximum(bagged * (1 - over), over * d.chance(0.1, 1, 1, 1))
+        fill = fill.roll(1, 0)
+    rgb = camera(colours(s.rgb, d), d)
+    mask = _rough(torch.where(d.chance(0.75, 1, 1, 1), s.alpha, bagged), d)
+    y, x = torch.arange(h, device=d.device)[:, None], torch.arange(w, device=d.device)
+    side, depth = d.index(4, 1, 1), d.uniform(0.03, 0.3, 1, 1)
+    gap = torch.stack(torch.broadcast_tensors(y / h, x / w, 1 - (y + 1) / h, 1 - (x + 1) / w))
+    out = (gap[side[:, 0, 0]] < depth) & d.chance(0.15, 1, 1)  # the picture ends inside the crop
+    keep = ~out[:, None]
+    s = replace(s, rgb=torch.where(keep, rgb, OUTSIDE / 255), alpha=s.alpha * keep,
+                surface=s.surface * keep[:, 0, ..., None])  # fmt: skip
+    return s, (mask * keep * ~d.chance(NO_MASK, 1, 1, 1))[:, 0]
 
 
-def _rough(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _rough(mask: Tensor, d: Draws) -> Tensor:
     """A mask as it is found: wider or narrower here and there, at times without a piece."""
-    h, w = mask.shape
-    noise = cv2.resize(rng.normal(0, 1, (h // 24, w // 24)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
-    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.8, 3.0))
-    mask = np.clip((soft - 0.5 + 0.16 * noise) * rng.uniform(3, 12) + 0.5, 0, 1)
-    if rng.random() < 0.15:
-        hole = np.zeros_like(mask)
-        _shape(hole, np.ones(1), rng, 0.12)
-        mask = mask * (1 - hole)
-    return mask
+    size = (mask.shape[2], mask.shape[3])
+    noise = F.interpolate(d.normal(1, 1, size[0] // 24, size[1] // 24), size, mode="bicubic")
+    soft = blurred(mask, d.one(0.8, 3.0))
+    mask = ((soft - 0.5 + 0.16 * noise) * d.uniform(3, 12, 1, 1, 1) + 0.5).clamp(0, 1)
+    return mask * (1 - shape(size, d, 0.12) * d.chance(0.15, 1, 1, 1))
 
 
-def found(s: SurfaceSample, rng: np.random.Generator) -> np.ndarray:
-    """[33, 4] keypoints as a detector finds them: moved, hidden ones more so, some missing, sides confused, or none."""
-    out = s.keypoints.copy()
-    if rng.random() < NO_KEYPOINTS:
-        out[:, 3] = 0
-        return out
-    extent = float(np.ptp(out[out[:, 3] > 0, :2], axis=0).max()) if (out[:, 3] > 0).any() else 1.0
-    spread = np.where(out[:, 3] > 0.75, rng.choice([0.003, 0.01, 0.025], p=[0.5, 0.35, 0.15]), 0.035)
-    out[:, :2] += rng.normal(0, 1, (len(out), 2)) * spread[:, None] * extent
-    out[rng.random(len(out)) < 0.05, 3] = 0
-    for share, rows in ((0.05, range(len(out))), (0.03, _ARMS), (0.03, _LEGS)):
-        if rng.random() < share:
-            rows = list(rows)
-            out[rows] = out[[_SWAPPED[i] for i in rows]]
+def found(points: Tensor) -> Tensor:
+    """[B, 33, 4] keypoints as a detector finds them: moved, hidden ones more so, some missing, sides confused, or
+    none."""
+    d = Draws(len(points), points.device)
+    known = points[..., 3:] > 0
+    far = points[..., :2].abs().amax() + 1
+    low, high = (torch.where(known, points[..., :2], x * far) for x in (1, -1))
+    extent = (high.amax(1) - low.amin(1)).amax(1).clamp(min=1)[:, None, None]
+    kind = d.uniform(0, 1, 1, 1)
+    spread = torch.where(kind < 0.5, 0.003, torch.where(kind < 0.85, 0.01, 0.025))
+    spread = torch.where(points[..., 3:] > 0.75, spread, 0.035)
+    xy = points[..., :2] + d.normal(1, 33, 2) * spread * extent
+    seen = points[..., 3:] * ~d.chance(0.05, 33, 1) * ~d.chance(NO_KEYPOINTS, 1, 1)
+    out = torch.cat([xy, points[..., 2:3], seen], -1)
+    for share, rows in ((0.05, _SWAPPED), (0.03, _ARMS), (0.03, _LEGS)):
+        out = torch.where(d.chance(share, 1, 1), out[:, constant(rows, d.device)], out)
     return out
 
 
-def tensors(s: SurfaceSample, mask: np.ndarray, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
-    """As the network takes it: rgb [3, H, W] and hints [HINTS, H/4, W/4] float32; part [H/2, W/2] int64, points
-    [3, H/2, W/2] float32 metres, of one pixel of each output cell at random; turn [3, 3]."""
-    y, x = rng.integers(0, 2, 2) if rng is not None else (0, 0)
-    surface, alpha = s.surface[y::2, x::2], s.alpha[y::2, x::2]
+def tensors(s: Crops, mask: Tensor, keypoints: Tensor, y: int = 0, x: int = 0) -> dict[str, Tensor]:
+    """As the network takes it: rgb [B, 3, H, W] and hints [B, HINTS, H/4, W/4] float32; part [B, H/2, W/2] int64,
+    points [B, 3, H/2, W/2] float32 metres, of the pixel y, x of each output cell; turn [B, 3, 3]."""
+    surface, alpha = s.surface[:, y::2, x::2], s.alpha[:, 0, y::2, x::2]
     part = parts_of(surface)
-    part[(part == 0) & (alpha > SOFT[0])] = IGNORE
-    points = (surface.astype(np.float32) - 128) * np.float32(SURFACE_UNIT) + np.array(SURFACE_CENTRE, np.float32)
-    known = hints(mask, s.keypoints if rng is None else found(s, rng))
-    return {"rgb": s.rgb.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1, "hints": known,
-            "part": part.astype(np.int64), "points": points.transpose(2, 0, 1).copy(), "turn": s.turn}  # fmt: skip
+    part = torch.where((part == 0) & (alpha > SOFT[0]), IGNORE, part)
+    points = (surface.float() - 128) * SURFACE_UNIT + constant(SURFACE_CENTRE, s.rgb.device)
+    return {"rgb": 2 * s.rgb - 1, "hints": hints(mask, keypoints), "part": part, "points": points.movedim(-1, 1),
+            "turn": s.turn}  # fmt: skip
+
+
+def whole(
+    people: SurfaceSet, i: Tensor, sizes: Sequence[tuple[int, int]], backgrounds: Backgrounds, d: Draws
+) -> dict[str, Tensor]:
+    """Views i [B], for all of which the same crop is best, as ``photo`` would show them to the network: whole, upright,
+    with their masks, before backgrounds."""
+    hull, flat = people.hull[i], torch.zeros(len(i), device=i.device)
+    size = sizes[int(best_sizes(hull, sizes, flat)[0])]
+    s = crop(people, i, boxes(hull, size, flat, flat + MARGIN), size, flat > 0)
+    s = replace(s, rgb=torch.lerp(backgrounds(size, d), s.rgb, s.alpha), alpha=body_alpha(s))
+    return tensors(s, s.alpha[:, 0], s.keypoints)

@@ -10,9 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ..device import current
-from ..nets.surface import HINTS, SURFACE_PARTS, SurfaceNet
+from ..nets.surface import SURFACE_PARTS, SurfaceNet
 from .blazepose import KEYPOINTS
 from .parser_input import SEEN, STRIDE, warp
 
@@ -23,7 +25,12 @@ OUTSIDE = 128  # grey outside of the photo
 HANDS = [i for i, n in enumerate(SURFACE_PARTS) if n.endswith("hand")]
 _HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right")
 _CHAINS = (("shoulder", "elbow", "wrist", "index"), ("hip", "knee", "ankle", "foot_index"), ("shoulder", "hip"))
-NEARER, FARTHER = 255, 130  # of a limb's chain: the half next to the trunk, and the rest
+NEARER, FARTHER = 1.0, 130 / 255  # of a limb's chain: the half next to the trunk, and the rest
+BLUR = 0.7  # pixels: standard deviation of what is drawn as hints
+# What is drawn as hints, in the channels after the mask's: from point, to point, value.
+_DRAWN = [[(n, n, NEARER) for n in _HEAD]]
+_DRAWN += [[(f"{s}_{a}", f"{s}_{b}", FARTHER if j else NEARER) for j, (a, b) in enumerate(pairwise(chain))]
+           for chain in _CHAINS for s in ("left", "right")]  # fmt: skip
 SLACK = 0.1  # metres along the body that a good fit and a good prediction may be apart (benchmarks/agreement.py)
 
 
@@ -108,7 +115,7 @@ def surface_map(
     points[:, :2] = (points[:, :2] - 0.5) @ M[:, :2].T + M[:, 2]
     x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
     like = next(net.parameters())
-    hint = torch.from_numpy(hints(mask, points))[None].to(like)
+    hint = hints(torch.from_numpy(mask)[None], torch.from_numpy(points)[None].float()).to(like)
     out = net(x.to(like).contiguous(memory_format=torch.channels_last), hint)
     cells = np.c_[M[:, :2] / 2, (M[:, 2] - 0.5) / 2]  # a cell is the middle of 2 x 2 pixels
     last = lambda t: t[0].float().cpu().movedim(-1, 0).movedim(-1, 0).contiguous().numpy()  # noqa: E731  [..., h, w] -> [h, w, ...]
@@ -116,28 +123,40 @@ def surface_map(
                       out.turn[0].float().cpu().numpy())  # fmt: skip
 
 
+@cache
+def _drawn(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of all rows of _DRAWN: both points, value, whether they differ."""
+    a, b, value = zip(*(row for rows in _DRAWN for row in rows), strict=True)
+    a, b = (torch.tensor([KEYPOINTS.index(n) for n in names], device=device) for names in (a, b))
+    return a, b, torch.tensor(value, device=device), a != b
+
+
 def hints(
-    mask: np.ndarray,  # [H, W] float in [0, 1] of the crop
-    keypoints: np.ndarray,  # [33, 4] crop pixels (centres at integers), visibility
-) -> np.ndarray:
-    """[HINTS, H/4, W/4] float32 in [0, 1]: mask, points of the face, left and right arm, leg and side of the trunk."""
-    shape = mask.shape[0] // STRIDE, mask.shape[1] // STRIDE
-    xy = (keypoints[:, :2] + 0.5) / STRIDE - 0.5
-    points = np.clip(np.rint(xy), -(2**14), 2**14).astype(np.int32)
-    seen = (keypoints[:, 3] > SEEN) & np.isfinite(xy).all(1)
-    r = max(1, round(max(shape) / 40))
-    maps = np.zeros((HINTS - 1, *shape), np.uint8)
-    for i in (KEYPOINTS.index(n) for n in _HEAD):
-        if seen[i]:
-            cv2.circle(maps[0], points[i].tolist(), max(1, r // 2), 255, -1)
-    for channel, (chain, side) in enumerate([(c, s) for c in _CHAINS for s in ("left", "right")], 1):
-        own = [KEYPOINTS.index(f"{side}_{n}") for n in chain]
-        for j, (a, b) in reversed(list(enumerate(pairwise(own)))):
-            if seen[a] and seen[b]:
-                cv2.line(maps[channel], points[a].tolist(), points[b].tolist(), NEARER if j == 0 else FARTHER, r)
-    soft = [cv2.GaussianBlur(m, (0, 0), 0.7) for m in maps]
-    small = cv2.resize(mask.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
-    return np.concatenate([small[None], np.stack(soft).astype(np.float32) / 255])
+    mask: Tensor,  # [B, H, W] in [0, 1] of the crops
+    keypoints: Tensor,  # [B, 33, 4] crop pixels (centres at integers), visibility
+) -> Tensor:
+    """[B, HINTS, H/4, W/4] float32 in [0, 1]: mask, points of the face, left and right arm, leg and side of the trunk;
+    lines and points are blurred."""
+    h, w = mask.shape[1] // STRIDE, mask.shape[2] // STRIDE
+    points, seen = (keypoints[..., :2] + 0.5) / STRIDE - 0.5, keypoints[..., 3] > SEEN
+    seen = seen & points.isfinite().all(-1)
+    points = torch.where(seen[..., None], points, 0.0)
+    r = max(1, round(max(h, w) / 40))
+    y = torch.arange(h, device=mask.device, dtype=torch.float32)[:, None]
+    x = torch.arange(w, device=mask.device, dtype=torch.float32)
+    below = lambda d: torch.special.ndtr(d / BLUR)  # noqa: E731
+    first, last, value, lines = _drawn(mask.device)
+    a, b = points[:, first, :, None, None], points[:, last, :, None, None]  # [B, lines, 2, 1, 1]
+    along = b - a
+    t = (x - a[:, :, 0]) * along[:, :, 0] + (y - a[:, :, 1]) * along[:, :, 1]
+    t = (t / along.square().sum(2).clamp(min=1e-6)).clamp(0, 1)
+    far = ((x - a[:, :, 0] - t * along[:, :, 0]) ** 2 + (y - a[:, :, 1] - t * along[:, :, 1]) ** 2).sqrt()
+    half = torch.where(lines, r // 2 + 0.5, 0.0)[:, None, None]  # a point: a disc
+    line = below(far + half) - below(far - half)
+    drawn = torch.where(half > 0, line, below(max(1, r // 2) - far)) * value[:, None, None]
+    drawn = drawn * (seen[:, first] & seen[:, last])[..., None, None]
+    maps = torch.stack([x.amax(1) for x in drawn.split([len(rows) for rows in _DRAWN], 1)], 1)
+    return torch.cat([F.adaptive_avg_pool2d(mask[:, None].float(), (h, w)), maps], 1)
 
 
 def towards(K: np.ndarray, pixel: np.ndarray) -> np.ndarray:  # [3, 3], [2] -> [3, 3]

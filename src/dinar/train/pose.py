@@ -27,8 +27,8 @@ from ..body.load import load_body
 from ..body.rotation import axis_angle_to_matrix
 from ..body.skeleton import BODY
 from ..data.pose import TABLE, mirrored, read, rolled
+from ..data.scenes import Backgrounds
 from ..data.simulated import Errors, Simulator, simulate
-from ..data.surface import Backgrounds
 from ..errors import DinarError
 from ..files import replacing, staging
 from ..nets.pose import PoseNet, PoseOutput

@@ -19,20 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..body.load import load_body
-from ..data.surface import (
-    IGNORE,
-    Backgrounds,
-    SurfaceSample,
-    SurfaceSet,
-    augment,
-    crop,
-    tensors,
-)
+from ..data.scenes import Backgrounds, Draws, constant
+from ..data.surface import IGNORE, SurfaceSet, augment, best_sizes, found, tensors, whole
 from ..errors import DinarError
 from ..nets.parser import Parser
 from ..nets.pyramid import Pyramid, pyramid_optimizer
 from ..nets.surface import SURFACE_PARTS, UNIT, SurfaceNet, SurfaceOutput
-from ..photo.surface import best_size, box_affine, corners
 from ..views import SURFACE_CENTRE, SURFACE_UNIT, Source
 from . import presets
 from .loop import State
@@ -41,11 +33,12 @@ from .loop import State
 WEIGHTS = {"none": 0.5, "hand": 2.5, "foot": 1.8, "forearm": 1.6, "upper_arm": 1.3}
 NEAR = 0.1  # metres: predictions within count as right
 TRIES = 4  # people drawn until one fills the step's crop
+SHOWN_AT_ONCE = 8  # pictures of a validation
 
 
-def class_weights() -> list[float]:
+def class_weights() -> tuple[float, ...]:
     kinds = ["none", *(p.split("_", 1)[-1] for p in SURFACE_PARTS)]
-    return [WEIGHTS.get(k, 1.0) for k in kinds]
+    return tuple(WEIGHTS.get(k, 1.0) for k in kinds)
 
 
 def chosen(points: Tensor, part: Tensor) -> Tensor:
@@ -57,7 +50,7 @@ def chosen(points: Tensor, part: Tensor) -> Tensor:
 def losses(out: SurfaceOutput, batch: dict[str, Tensor], c: presets.SurfaceOptions) -> dict[str, Tensor]:
     """Cross-entropy of the parts; Laplace likelihood and distance of the points; the turn of body and camera."""
     part = batch["part"]
-    cross = F.cross_entropy(out.logits, part, out.logits.new_tensor(class_weights()), ignore_index=IGNORE)
+    cross = F.cross_entropy(out.logits, part, constant(class_weights(), part.device), ignore_index=IGNORE)
     on = (part > 0) & (part != IGNORE)
     k = torch.where(on, part - 1, 0)
     error = (chosen(out.points, k) - batch["points"]).norm(dim=1)
@@ -89,18 +82,6 @@ def measure(out: SurfaceOutput, batch: dict[str, Tensor]) -> dict[str, np.ndarra
             "iou": iou.cpu().numpy(), "pitch": pitch.cpu().numpy(), "azimuth": about.cpu().numpy()}  # fmt: skip
 
 
-def plain_crop(s: SurfaceSample, sizes: Sequence[tuple[int, int]], backdrop: np.ndarray) -> dict[str, np.ndarray]:
-    """A sample as ``photo`` would show it to the network: whole, upright, with its mask, before ``backdrop``."""
-    points = corners(s.alpha > 127)
-    size = sizes[best_size(points, tuple(sizes))]
-    s = crop(s, box_affine(points, size), size)
-    a = s.alpha[..., None] / np.float32(255)
-    rgb = (s.rgb * a + cv2.resize(backdrop, size[::-1]) * (1 - a) + 0.5).astype(np.uint8)
-    body = np.where(cv2.morphologyEx((s.surface[..., 0] == 0).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3))), 0,
-                    s.alpha).astype(np.uint8)  # fmt: skip
-    return tensors(dataclasses.replace(s, rgb=rgb, alpha=body), body.astype(np.float32) / 255)
-
-
 class SurfaceStage:
     """See :class:`dinar.train.loop.Stage`."""
 
@@ -109,14 +90,12 @@ class SurfaceStage:
     def __init__(
         self,
         c: presets.SurfaceOptions,
-        sources: Sequence[SurfaceSet],
-        weights: Sequence[float],  # how often each source is drawn from
+        people: SurfaceSet,
         validation: SurfaceSet,
         backgrounds: Backgrounds,
         start: Path | bytes | None = None,  # folder of a parser or a surface network, or EfficientNet-Lite0's weights
     ) -> None:
-        self.c, self.sources, self.validation, self.backgrounds = c, sources, validation, backgrounds
-        self.share = np.cumsum(weights) / np.sum(weights)
+        self.c, self.people, self.validation, self.backgrounds = c, people, validation, backgrounds
         torch.manual_seed(c.loop.seed)
         net = start_net(c, start)
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
@@ -132,44 +111,41 @@ class SurfaceStage:
         return (long, short), (square, square), (short, long)
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        step = i // self.c.loop.micro_batch
-        sizes = self.sizes(i // self.c.loop.batch)
-        want = int(np.random.default_rng([self.c.loop.seed, step]).choice(3, p=self.c.shapes))
-        source = self.sources[min(int((rng.random() >= self.share).sum()), len(self.sources) - 1)]
-        for _ in range(TRIES):
-            drawn = source[int(rng.integers(len(source)))]
-            kind = rng.random()
-            degrees = rng.normal(0, 10) if kind < 0.8 else rng.uniform(-180, 180) if kind < 0.9 else \
-                rng.choice([90, 180, 270]) + rng.normal(0, 6)  # fmt: skip
-            if best_size(corners(drawn.alpha > 127), sizes, degrees) == want:
-                break
-        other = source[int(rng.integers(len(source)))]
-        return tensors(*augment(drawn, other, sizes[want], degrees, self.backgrounds, rng), rng)
+        """Views of people to choose from, and somebody else."""
+        return {"drawn": self.people.draw(rng, TRIES + 1)}
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
-        rgb = batch["rgb"].to(memory_format=torch.channels_last)
+        rng = np.random.default_rng([self.c.loop.seed, state.step])
+        want, y, x = int(rng.choice(3, p=self.c.shapes)), *rng.integers(0, 2, 2).tolist()
+        people, drawn = self.people.to(state.device), batch["drawn"]
+        with torch.no_grad():
+            s, mask = augment(people, drawn[:, :-1], drawn[:, -1], self.sizes(state.step), want, self.backgrounds)
+            batch = tensors(s, mask, found(s.keypoints), y, x)
+        rgb = batch["rgb"].contiguous(memory_format=torch.channels_last)
         out = losses(self.modules["surface"](rgb, batch["hints"]), batch, self.c)
         state.update("surface", out["loss"])
         return out
 
     def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Figures of the held-out people, whole and with their masks; some drawn: picture, guess, truth, scale."""
-        net, sizes = averaged["surface"], self.sizes(state.step)
-        rng = np.random.default_rng(0)
-        found: dict[str, list[np.ndarray]] = {}
+        people, sizes = self.validation.to(state.device), self.sizes(state.step)
+        torch.manual_seed(0)  # the loop restores its own
+        i = torch.linspace(0, len(people) - 1, min(len(people), self.c.shown), device=state.device).long()
+        best = best_sizes(people.hull[i], sizes, 0.0 * i)
+        figures: dict[str, list[np.ndarray]] = {}
         tiles = []
-        n = min(len(self.validation), self.c.shown)
-        for i in np.linspace(0, len(self.validation) - 1, n).astype(int):
-            made = plain_crop(self.validation[i], sizes, self.backgrounds((256, 256), rng))
-            batch = {k: torch.from_numpy(v)[None].to(state.device) for k, v in made.items()}
-            out = net(batch["rgb"].contiguous(memory_format=torch.channels_last), batch["hints"])
-            for k, v in measure(out, batch).items():
-                found.setdefault(k, []).append(v)
+        for some in (own for k in range(len(sizes)) for own in i[best == k].split(SHOWN_AT_ONCE)):
+            if not len(some):
+                continue
+            made = whole(people, some, sizes, self.backgrounds, Draws(len(some), state.device))
+            out = averaged["surface"](made["rgb"].contiguous(memory_format=torch.channels_last), made["hints"])
+            for k, v in measure(out, made).items():
+                figures.setdefault(k, []).append(v)
             if len(tiles) < 24:
-                tiles.append(drawn_map(made, out))
-        tiles = [cv2.resize(t, (640, 160), interpolation=cv2.INTER_AREA) for t in tiles]
+                tiles += [drawn_map(made, out, j) for j in range(len(some))]
+        tiles = [cv2.resize(t, (640, 160), interpolation=cv2.INTER_AREA) for t in tiles[:24]]
         rows = [np.hstack(tiles[j : j + 3]) for j in range(0, len(tiles) - 2, 3)] or tiles[:1]
-        return {k: float(np.concatenate(v).mean()) for k, v in found.items()}, {"validation": np.vstack(rows)}
+        return {k: float(np.concatenate(v).mean()) for k, v in figures.items()}, {"validation": np.vstack(rows)}
 
     def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
         net = averaged["surface"]
@@ -200,11 +176,12 @@ def start_net(c: presets.SurfaceOptions, start: Path | bytes | None) -> SurfaceN
     return net
 
 
-def drawn_map(made: dict[str, np.ndarray], out: SurfaceOutput) -> np.ndarray:
-    """[256, 1024, 3] uint8: the crop, its predicted and true surface as colours, and the predicted scale."""
-    rgb = ((made["rgb"].transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
-    truth = _colours(made["points"], (made["part"] > 0) & (made["part"] != IGNORE))
-    guess, scale = drawn_surface(out)
+def drawn_map(made: dict[str, Tensor], out: SurfaceOutput, i: int) -> np.ndarray:
+    """[256, 1024, 3] uint8: crop i, its predicted and true surface as colours, and the predicted scale."""
+    rgb = ((made["rgb"][i].movedim(0, -1).cpu().numpy() + 1) * 127.5).astype(np.uint8)
+    part = made["part"][i].cpu().numpy()
+    truth = _colours(made["points"][i].cpu().numpy(), (part > 0) & (part != IGNORE))
+    guess, scale = drawn_surface(out, i)
     parts = [cv2.resize(a, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST) for a in (guess, truth, scale)]
     tile = np.full((256, 4, 256, 3), 255, np.uint8)
     k = 256 / max(rgb.shape[:2])
@@ -214,12 +191,12 @@ def drawn_map(made: dict[str, np.ndarray], out: SurfaceOutput) -> np.ndarray:
     return tile.reshape(256, 1024, 3)
 
 
-def drawn_surface(out: SurfaceOutput) -> tuple[np.ndarray, np.ndarray]:
-    """Of the first crop: the points as colours, dark where no part is seen, and the scale, white 5 cm or more."""
+def drawn_surface(out: SurfaceOutput, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of crop i: the points as colours, dark where no part is seen, and the scale, white 5 cm or more."""
     k = out.logits[:, 1:].argmax(1)
-    on = (out.logits.argmax(1) > 0)[0].cpu().numpy()
-    points = chosen(out.points, k)[0].float().cpu().numpy()
-    scale = (chosen(out.scale[:, :, None], k)[0, 0] / 0.05).clamp(0, 1).cpu().numpy() * on
+    on = (out.logits.argmax(1) > 0)[i].cpu().numpy()
+    points = chosen(out.points, k)[i].float().cpu().numpy()
+    scale = (chosen(out.scale[:, :, None], k)[i, 0] / 0.05).clamp(0, 1).cpu().numpy() * on
     return _colours(points, on), (scale[..., None].repeat(3, 2) * 255).astype(np.uint8)
 
 
@@ -266,12 +243,14 @@ def train(
     from .loop import train as loop
 
     held, people = split(data, c.holdout)
-    validation, sources = SurfaceSet(*held), [SurfaceSet(*p) for p in people]
-    weights = list(weights) or [1.0] * len(sources)
-    if len(weights) != len(sources):
-        raise DinarError(f"expected as many --weights as sets that train, {len(sources)}, got {len(weights)}")
+    weights = list(weights) or [1.0] * len(people)
+    if len(weights) != len(people):
+        raise DinarError(f"expected as many --weights as sets that train, {len(people)}, got {len(weights)}")
     start = init or asset("efficientnet-lite0.pth")
-    stage = SurfaceStage(c, sources, weights, validation, Backgrounds(backgrounds), start)
+    if dry_run:
+        held, people = (held[0], held[1][:1]), [(s, some[:2]) for s, some in people]
+    sets = SurfaceSet(people, weights), SurfaceSet([held])
+    stage = SurfaceStage(c, *sets, Backgrounds(backgrounds), start)
     config = {"stage": "surface", "data": [str(f) for f in data], "weights": weights, "init": str(init or ""),
               "backgrounds": str(backgrounds or "")}  # fmt: skip
     config |= dataclasses.asdict(c)
