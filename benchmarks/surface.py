@@ -25,7 +25,7 @@ from dinar.body.load import load_body
 from dinar.data.photos import load_fits
 from dinar.data.scenes import Backgrounds, Draws
 from dinar.data.shards import open_set
-from dinar.data.surface import SurfaceSet, whole
+from dinar.data.surface import SurfaceSet, read_people, whole
 from dinar.photo.surface import WEIGHTS, SurfaceMap, load_surface, surface_map
 from dinar.scene import interpolate, rasterize
 from dinar.train.surface import NEAR, chosen, measure
@@ -61,7 +61,8 @@ def posture(v: Views) -> str:
 def generated(a: argparse.Namespace, net) -> list[dict]:
     rows: list[dict] = []
     source = open_set(a.set)
-    people, scenes = SurfaceSet([(source, range(source.num_people or 0))]), Backgrounds(a.backgrounds)
+    people, scenes = SurfaceSet([read_people(source)]), Backgrounds(a.backgrounds)
+    views = [(i, k) for i in range(source.num_people or 0) for k in range(source.num_views(i))]
     d = Draws(1, generator=torch.Generator().manual_seed(0))
     for i in range(min(len(people), a.limit or len(people))):
         batch = whole(people, torch.tensor([i]), net.sizes, scenes, d)
@@ -79,7 +80,7 @@ def generated(a: argparse.Namespace, net) -> list[dict]:
         front = batch["turn"][0, 2]
         angle = float(torch.rad2deg(torch.atan2(front[[0, 1]].norm(), -front[2])))
         row["view"] = next(n for n, (low, high) in VIEWS.items() if low <= angle < high)
-        row["posture"] = posture(source.views(people.views[i][1], [people.views[i][2]]))
+        row["posture"] = posture(source.views(views[i][0], [views[i][1]]))
         rows.append(row)
     return rows
 

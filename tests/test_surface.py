@@ -12,7 +12,18 @@ from dinar.body.load import load_body
 from dinar.data.augment import flip
 from dinar.data.scenes import Backgrounds, Draws, Pictures, compressed
 from dinar.data.shards import open_set
-from dinar.data.surface import SurfaceSet, augment, best_sizes, boxes, crop, found, parts_of, tensors, whole
+from dinar.data.surface import (
+    SurfaceSet,
+    augment,
+    best_sizes,
+    boxes,
+    crop,
+    found,
+    parts_of,
+    read_people,
+    tensors,
+    whole,
+)
 from dinar.errors import DinarError
 from dinar.fit.view import View
 from dinar.labels import LABEL
@@ -44,7 +55,7 @@ def views(source):
 
 @pytest.fixture(scope="module")
 def people(source) -> SurfaceSet:
-    return SurfaceSet([(source, range(2))])
+    return SurfaceSet([read_people(source, range(2))])
 
 
 def test_generated_surfaces_are_those_of_the_body_under_the_clothes(views):
@@ -297,7 +308,7 @@ def test_training_refuses_other_sets_and_runs(tmp_path, source):
     synthesize(plain, tmp_path / "plain", 1)
     c = PRESETS["surface"]["nano"]
     with pytest.raises(DinarError, match="--varied"):
-        SurfaceSet([(open_set(tmp_path / "plain"), range(1))])
+        read_people(open_set(tmp_path / "plain"))
     with pytest.raises(DinarError, match="more people"):
         train([tmp_path / "people"], tmp_path / "run", c, init=Path("none"))
     with pytest.raises(DinarError, match="got none"):

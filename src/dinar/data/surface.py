@@ -92,30 +92,34 @@ def person_of(v: Views) -> Person:
     return Person(pixels, hull.astype(np.float32), turn.astype(np.float32), points)
 
 
-class SurfaceSet:
-    """Views of people of one or several sources, in memory. ``share`` [S] says how often each source is drawn from."""
+def read_people(source: Source, people: range | None = None) -> list[Person]:
+    """All views of these people, by default of all."""
+    n = source.num_people or 0
+    people = range(n) if people is None else people
+    if not len(people) or people[-1] >= n:
+        raise DinarError(f"expected a set of people with surface coordinates, of which {people} can be taken; "
+                         f"got {n} people")  # fmt: skip
+    if source.body != "anny":
+        raise DinarError(f"expected people with the default body, got {source.body}")
+    views = [(i, k) for i in people for k in range(source.num_views(i))]
+    with ThreadPoolExecutor(physical_cores()) as pool:
+        return list(pool.map(lambda v: person_of(source.views(v[0], [v[1]])), views))
 
-    def __init__(self, sources: Sequence[tuple[Source, range]], share: Sequence[float] = ()) -> None:
-        views = []
-        for source, people in sources:
-            if not len(people) or people[-1] >= (source.num_people or 0):
-                raise DinarError("expected a set of people with surface coordinates, of which "
-                                 f"{people} can be taken; got {source.num_people} people")  # fmt: skip
-            if source.body != "anny":
-                raise DinarError(f"expected people with the default body, got {source.body}")
-            views.append([(source, i, k) for i in people for k in range(source.num_views(i))])
-        self.views = [v for some in views for v in some]
-        self.ends = np.cumsum([len(some) for some in views])
-        share = list(share) or [1.0] * len(views)
+
+class SurfaceSet:
+    """People of one or several sources, in memory. ``share`` says how often each source is drawn from."""
+
+    def __init__(self, sources: Sequence[Sequence[Person]], share: Sequence[float] = ()) -> None:
+        self.ends = np.cumsum([len(some) for some in sources])
+        share = list(share) or [1.0] * len(sources)
         self.share = np.cumsum(share) / np.sum(share)
-        with ThreadPoolExecutor(physical_cores()) as pool:
-            read = list(pool.map(lambda v: person_of(v[0].views(v[1], [v[2]])), self.views))
-        self.pictures = Pictures([p.pixels for p in read])
-        self.hull, self.turn, self.keypoints = (torch.from_numpy(np.stack([getattr(p, k) for p in read]))
+        people = [p for some in sources for p in some]
+        self.pictures = Pictures([p.pixels for p in people])
+        self.hull, self.turn, self.keypoints = (torch.from_numpy(np.stack([getattr(p, k) for p in people]))
                                                 for k in ("hull", "turn", "keypoints"))  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self.views)
+        return len(self.turn)
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """[n] random views of one source."""

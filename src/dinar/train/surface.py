@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..body.load import load_body
 from ..data.scenes import Backgrounds, Draws, constant
-from ..data.surface import IGNORE, SurfaceSet, augment, best_sizes, found, tensors, whole
+from ..data.surface import IGNORE, SurfaceSet, augment, best_sizes, found, read_people, tensors, whole
 from ..errors import DinarError
 from ..nets.parser import Parser
 from ..nets.pyramid import Pyramid, pyramid_optimizer
@@ -249,7 +249,7 @@ def train(
     start = init or asset("efficientnet-lite0.pth")
     if dry_run:
         held, people = (held[0], held[1][:1]), [(s, some[:2]) for s, some in people]
-    sets = SurfaceSet(people, weights), SurfaceSet([held])
+    sets = SurfaceSet([read_people(*p) for p in people], weights), SurfaceSet([read_people(*held)])
     stage = SurfaceStage(c, *sets, Backgrounds(backgrounds), start)
     config = {"stage": "surface", "data": [str(f) for f in data], "weights": weights, "init": str(init or ""),
               "backgrounds": str(backgrounds or "")}  # fmt: skip
