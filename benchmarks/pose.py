@@ -22,7 +22,7 @@ from torch import Tensor
 
 from dinar.body.load import load_body
 from dinar.body.skeleton import BODY
-from dinar.data.pose import read
+from dinar.data.pose import detect, read
 from dinar.data.scenes import Backgrounds
 from dinar.data.shards import open_set
 from dinar.nets.pose import PoseNet
@@ -61,9 +61,10 @@ def generated(a: argparse.Namespace, net: PoseNet, skeleton: Skeleton) -> list[d
     for i in range(source.num_people or 0):
         for k in range(source.num_views(i)):
             v = source.views(i, [k])
-            x = read(v, scenes, np.random.default_rng([0, i, k]), surface)
+            x = detect(v, scenes, np.random.default_rng([0, i, k]))
             if x is None:
                 continue
+            x = read([x], surface)[0]
             front = x["true_root"][:, 2]
             angle = np.degrees(np.arctan2(np.hypot(front[0], front[1]), -front[2]))
             view = next(n for n, (low, high) in VIEWS.items() if low <= angle < high)

@@ -16,7 +16,7 @@ from dinar.fit.view import LANDMARKS
 from dinar.nets.pose import INPUTS, PoseNet
 from dinar.nets.surface import SURFACE_PARTS, SurfaceNet, vertex_surface_parts
 from dinar.photo.blazepose import Pose, Region
-from dinar.photo.pose import BodyGuess, extent, guess_body, part_moments
+from dinar.photo.pose import BodyGuess, extent, guess_body, part_moments, pose_inputs
 from dinar.photo.surface import SurfaceMap, surface_map, towards
 from dinar.scene import interpolate, orbit, rasterize_mesh
 from dinar.synthetic.export import synthesize
@@ -64,8 +64,12 @@ def random_people(n: int) -> dict[str, torch.Tensor]:
 
 def test_the_truth_is_the_body_towards_the_camera(source, found, small, skeleton):
     v = source.views(0, [1])
-    x = data.read(v, Backgrounds(), np.random.default_rng(0), small)
-    assert x is not None and set(x) == set(data.TABLE)
+    seen = data.detect(v, Backgrounds(), np.random.default_rng(0))
+    assert seen is not None
+    (x,) = data.read([seen], small)
+    m = surface_map(seen["rgb"], seen["alpha"], seen["points"], small)
+    one = pose_inputs(m, seen["points"], seen["space"], seen["alpha"])
+    assert set(x) == set(data.TABLE) and all(np.allclose(x[k], one[k], atol=1e-4) for k in INPUTS)
     t = {k: torch.from_numpy(a)[None] for k, a in x.items()}
     joints = skeleton(stage.true_rotation(t), t["true_betas"])[0]
     body = load_body()

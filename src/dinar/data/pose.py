@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -14,8 +16,8 @@ from ..body.skeleton import BODY, other_side
 from ..nets.pose import INPUTS
 from ..nets.surface import SurfaceNet
 from ..photo import blazepose
-from ..photo.pose import extent, mirror_image, pose_inputs
-from ..photo.surface import surface_map, towards
+from ..photo.pose import extent, mirror_image, moments, pointed
+from ..photo.surface import answer, crop_of, load_surface, towards
 from ..views import Views
 from .scenes import Backgrounds, Draws, bag, camera, colours, shape
 
@@ -68,19 +70,38 @@ def truth(v: Views, alpha: np.ndarray) -> dict[str, np.ndarray]:
     return {f"true_{k}": np.asarray(x, np.float32) for k, x in found.items()}
 
 
-def read(
-    v: Views,
-    scenes: Backgrounds,
-    rng: np.random.Generator,
-    net: SurfaceNet | None = None,  # another one than the shipped
-) -> dict[str, np.ndarray] | None:
-    """Inputs of the first view, by :data:`dinar.nets.pose.INPUTS`, and the truth; None where nobody is found."""
+def detect(v: Views, scenes: Backgrounds, rng: np.random.Generator) -> dict[str, np.ndarray] | None:
+    """The first view as a picture, what BlazePose finds in it, and the truth; None where nobody is found."""
     rgb, alpha = picture(v, scenes, rng)
     pose = find(rgb, alpha)
     if pose is None:
         return None
-    m = surface_map(rgb, alpha, pose.keypoints, net)
-    return pose_inputs(m, pose.keypoints, pose.world, alpha) | truth(v, alpha)
+    return {"rgb": rgb, "alpha": alpha, "points": pose.keypoints, "space": pose.world, **truth(v, alpha)}
+
+
+@torch.inference_mode()
+def read(
+    people: Sequence[dict[str, np.ndarray]],  # of detect
+    net: SurfaceNet | None = None,  # another one than the shipped
+) -> list[dict[str, np.ndarray]]:
+    """Inputs by :data:`dinar.nets.pose.INPUTS`, and the truth."""
+    net = net or load_surface()
+    crops = [crop_of(x["rgb"], x["alpha"], x["points"], net.sizes) for x in people]
+    out: list[dict[str, np.ndarray]] = [{} for _ in people]
+    for size in net.sizes:
+        own = [i for i, c in enumerate(crops) if c.mask.shape == size]
+        if not own:
+            continue
+        y = answer(net, [crops[i] for i in own])
+        middle, extents = zip(*(extent(people[i]["alpha"]) for i in own), strict=True)
+        M, at, far = (torch.from_numpy(np.stack(a)) for a in ([crops[i].cells for i in own], middle, extents))
+        found = moments(y.logits.float().softmax(1), y.points, y.scale, M, at, far) | {"turn": y.turn}
+        found = {k: v.float().cpu().numpy() for k, v in found.items()}
+        for j, i in enumerate(own):
+            x = people[i]
+            rows = pointed(x["points"], x["space"], middle[j], extents[j]) | {k: v[j] for k, v in found.items()}
+            out[i] = {k: np.asarray(v, np.float32) for k, v in rows.items()} | {k: x[k] for k in TRUTH}
+    return out
 
 
 # --- the same people seen otherwise ---------------------------------------------------------------------------------

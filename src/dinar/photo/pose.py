@@ -21,6 +21,7 @@ from .surface import SurfaceMap, towards
 WEIGHTS = SURFACE_WEIGHTS / "pose"
 SPREAD = 0.03  # metres: parts of which less is seen than this do not tell how they are turned
 LITTLE = 4.0  # cells: parts of about so few are hardly seen
+CLEAR = 0.02  # cells count whose likeliest part is at least so likely
 OPPOSED = 4.0  # log weight that a hypothesis loses whose pelvis faces the other way than the surface network says: of
 # 152 generated people two have such a first hypothesis, both lying; of street photos those that are turned about
 
@@ -107,37 +108,54 @@ def pose_inputs(
     """What the network is told, float32, by the names of :data:`dinar.nets.pose.INPUTS`: lengths in the picture in
     units of the person's extent, from the middle."""
     middle, size = extent(alpha)
+    found = {**pointed(keypoints, world, middle, size), "turn": surface.turn, **part_moments(surface, middle, size)}
+    return {k: v.astype(np.float32) for k, v in found.items()}
+
+
+def pointed(keypoints: np.ndarray, world: np.ndarray | None, middle: np.ndarray, size: float) -> dict[str, np.ndarray]:
+    """The part of the inputs that keypoints say."""
     points = np.zeros((33, 4))
     seen = keypoints[:, 3:] > 0
     points[:, :2], points[:, 2] = (keypoints[:, :2] - middle) / size, keypoints[:, 2] / size
     points[:, 3] = keypoints[:, 3]
-    found = {"keypoints": points * seen, "world": np.zeros((33, 3)) if world is None else world * seen,
-             "turn": surface.turn, **part_moments(surface, middle, size)}  # fmt: skip
-    return {k: v.astype(np.float32) for k, v in found.items()}
+    return {"keypoints": points * seen, "world": np.zeros((33, 3)) if world is None else world * seen}
 
 
 def part_moments(surface: SurfaceMap, middle: np.ndarray, size: float) -> dict[str, np.ndarray]:
-    """Of each of K parts: how much is seen, where in the picture and how spread, which side of it, and the affine map
-    from the rest pose to the picture there, which tells how the part is turned."""
-    _, w, K = surface.scale.shape
-    p = surface.probability[..., 1:].reshape(-1, K).T  # [K, cells]
-    on = p.max(0) > 0.02
-    p = p[:, on]
-    rest = surface.points.reshape(-1, K, 3)[on].transpose(1, 2, 0)  # [K, 3, cells]
-    y, x = np.divmod(np.flatnonzero(on), w)
-    M = surface.M
-    at = np.linalg.solve(M[:, :2], np.stack([x, y]) - M[:, 2:])  # photo pixels, centres at integers
-    at = (at + 0.5 - middle[:, None]) / size
-    area = 1 / (float(np.linalg.det(M[:, :2])) * size**2)  # of a cell
-    mass = p.sum(1)
-    share = p / (mass[:, None] + LITTLE)
-    known = (mass / (mass + LITTLE))[:, None]
-    mean, centre = share @ at.T, (share[:, None] * rest).sum(2)
-    dx = at[None] - (mean / known.clip(1e-6))[..., None]
-    dr = rest - (centre / known.clip(1e-6))[..., None]
-    spread = np.einsum("kn,kin,kjn->kij", share, dx, dx, optimize=True)
-    cross = np.einsum("kn,kin,kjn->kij", share, dx, dr, optimize=True)
-    own = np.einsum("kn,kin,kjn->kij", share, dr, dr, optimize=True) + SPREAD**2 * np.eye(3)
-    doubt = (share * surface.scale.reshape(-1, K)[on].T).sum(1)
-    return {"mass": np.sqrt(mass * area), "mean": mean, "rest": centre, "spread": spread,
-            "affine": cross @ np.linalg.inv(own), "doubt": doubt}  # fmt: skip
+    """:func:`moments` of one photo."""
+    first = lambda a: torch.from_numpy(a).movedim((0, 1), (-2, -1))[None]  # noqa: E731  [h, w, ...] -> [1, ..., h, w]
+    found = moments(first(surface.probability), first(surface.points), first(surface.scale),
+                    torch.from_numpy(surface.M)[None], torch.from_numpy(middle)[None],
+                    torch.tensor([size]))  # fmt: skip
+    return {k: v[0].numpy() for k, v in found.items()}
+
+
+def moments(
+    probability: Tensor,  # [B, 1 + K, h, w]
+    points: Tensor,  # [B, K, 3, h, w] metres
+    scale: Tensor,  # [B, K, h, w] metres
+    M: Tensor,  # [B, 2, 3] photo pixels (centres at integers) to cells
+    middle: Tensor,  # [B, 2] photo pixels
+    size: Tensor,  # [B] photo pixels
+) -> dict[str, Tensor]:
+    """Of each of K parts of B people: how much is seen, where in the picture and how spread, which side of it, and the
+    affine map from the rest pose to the picture there, which tells how the part is turned."""
+    h, w = scale.shape[2:]
+    p, rest, scale = (a.flatten(-2).float() for a in (probability[:, 1:], points, scale))  # cells last
+    p = p * (p.amax(1, keepdim=True) > CLEAR)
+    M, middle, size = (a.to(p) for a in (M, middle, size))
+    y, x = torch.meshgrid(torch.arange(h, device=p.device), torch.arange(w, device=p.device), indexing="ij")
+    cell = torch.stack([x, y]).flatten(1).to(p) - M[:, :, 2:]
+    at = (torch.linalg.solve(M[:, :, :2], cell) + 0.5 - middle[..., None]) / size[:, None, None]  # [B, 2, cells]
+    area = 1 / (torch.linalg.det(M[:, :, :2]) * size**2)  # of a cell
+    mass = p.sum(2)
+    share = p / (mass[..., None] + LITTLE)
+    known = (mass / (mass + LITTLE)).clamp(min=1e-6)[..., None]
+    both = torch.cat([at[:, None].expand(-1, p.shape[1], -1, -1), rest], 2)  # [B, K, 5, cells]
+    one = (both @ share[..., None])[..., 0]
+    off = both - (one / known)[..., None]
+    two = (off * share[:, :, None]) @ off.mT  # [B, K, 5, 5]
+    own = two[..., 2:, 2:] + SPREAD**2 * torch.eye(3, device=p.device)
+    return {"mass": (mass * area[:, None]).sqrt(), "mean": one[..., :2], "rest": one[..., 2:],
+            "spread": two[..., :2, :2], "affine": two[..., :2, 2:] @ torch.linalg.inv(own),
+            "doubt": (share * scale).sum(2)}  # fmt: skip

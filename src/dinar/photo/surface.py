@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import current
-from ..nets.surface import SURFACE_PARTS, SurfaceNet
+from ..nets.surface import SURFACE_PARTS, SurfaceNet, SurfaceOutput
 from .blazepose import KEYPOINTS
 from .parser_input import SEEN, STRIDE, warp
 
@@ -98,6 +99,45 @@ def _load(folder: Path, device: torch.device) -> SurfaceNet:
     return net.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+@dataclass(frozen=True)
+class Crop:
+    """What the network is shown of one person."""
+
+    M: np.ndarray  # [2, 3] photo pixels to crop pixels, centres at integers
+    rgb: np.ndarray  # [H, W, 3] uint8
+    mask: np.ndarray  # [H, W] float32
+    keypoints: np.ndarray  # [33, 4] float32 of the crop
+
+    @property
+    def cells(self) -> np.ndarray:  # [2, 3] photo pixels to cells: a cell is the middle of 2 x 2 pixels
+        return np.c_[self.M[:, :2] / 2, (self.M[:, 2] - 0.5) / 2]
+
+
+def crop_of(
+    rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
+    alpha: np.ndarray,  # [H, W] float in [0, 1]: the person
+    keypoints: np.ndarray | None,  # [33, 4] BlazePose: x, y, z in pixels, visibility
+    sizes: tuple[tuple[int, int], ...],
+) -> Crop:
+    """The crop of one person in the shape that shows them largest."""
+    points = corners(alpha > 0.5)
+    size = sizes[best_size(points, sizes)]
+    M = box_affine(points, size, margin=MARGIN)
+    picture, mask = warp(rgb, M, size, border=OUTSIDE), warp(alpha.astype(np.float32), M, size)
+    points = np.zeros((33, 4), np.float32) if keypoints is None else keypoints.astype(np.float32)
+    points[:, :2] = (points[:, :2] - 0.5) @ M[:, :2].T + M[:, 2]
+    return Crop(M, picture, mask, points)
+
+
+def answer(net: SurfaceNet, crops: Sequence[Crop]) -> SurfaceOutput:
+    """What the network says of crops of one size."""
+    like = next(net.parameters())
+    rgb, mask, points = (torch.from_numpy(np.stack([getattr(c, k) for c in crops])).to(like.device)
+                         for k in ("rgb", "mask", "keypoints"))  # fmt: skip
+    x = (rgb.movedim(-1, 1).float() / 127.5 - 1).to(like)
+    return net(x.contiguous(memory_format=torch.channels_last), hints(mask, points).to(like))
+
+
 @torch.inference_mode()
 def surface_map(
     rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
@@ -105,21 +145,12 @@ def surface_map(
     keypoints: np.ndarray | None,  # [33, 4] BlazePose: x, y, z in pixels, visibility
     net: SurfaceNet | None = None,  # another one than the shipped
 ) -> SurfaceMap:
-    """The network's answer for one person, in the crop shape that shows them largest."""
+    """The network's answer for one person."""
     net = net or load_surface()
-    points = corners(alpha > 0.5)
-    size = net.sizes[best_size(points, net.sizes)]
-    M = box_affine(points, size, margin=MARGIN)
-    picture, mask = warp(rgb, M, size, border=OUTSIDE), warp(alpha.astype(np.float32), M, size)
-    points = np.zeros((33, 4), np.float32) if keypoints is None else keypoints.copy()
-    points[:, :2] = (points[:, :2] - 0.5) @ M[:, :2].T + M[:, 2]
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
-    like = next(net.parameters())
-    hint = hints(torch.from_numpy(mask)[None], torch.from_numpy(points)[None].float()).to(like)
-    out = net(x.to(like).contiguous(memory_format=torch.channels_last), hint)
-    cells = np.c_[M[:, :2] / 2, (M[:, 2] - 0.5) / 2]  # a cell is the middle of 2 x 2 pixels
+    crop = crop_of(rgb, alpha, keypoints, net.sizes)
+    out = answer(net, [crop])
     last = lambda t: t[0].float().cpu().movedim(-1, 0).movedim(-1, 0).contiguous().numpy()  # noqa: E731  [..., h, w] -> [h, w, ...]
-    return SurfaceMap(cells, last(out.logits.float().softmax(1)), last(out.points), last(out.scale),
+    return SurfaceMap(crop.cells, last(out.logits.float().softmax(1)), last(out.points), last(out.scale),
                       out.turn[0].float().cpu().numpy())  # fmt: skip
 
 

@@ -10,7 +10,7 @@ folder. The training itself takes minutes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
@@ -26,12 +26,13 @@ from ..body import Body
 from ..body.load import load_body
 from ..body.rotation import axis_angle_to_matrix
 from ..body.skeleton import BODY
-from ..data.pose import TABLE, mirrored, read, rolled
+from ..data.pose import TABLE, detect, mirrored, read, rolled
 from ..data.scenes import Backgrounds
 from ..data.simulated import Errors, Simulator, simulate
 from ..errors import DinarError
 from ..files import replacing, staging
 from ..nets.pose import PoseNet, PoseOutput
+from ..nets.surface import SurfaceNet
 from ..photo.surface import WEIGHTS, load_surface
 from ..pool import Failure, run_pool
 from ..views import Source
@@ -40,6 +41,7 @@ from .loop import State
 from .surface import split
 
 JOINTS = 3.0  # how many joints' likelihoods tell hypotheses apart: their errors are not independent
+AT_ONCE = 16  # pictures that are read
 LOSER = 0.05  # weight of hypotheses that do not explain a person
 
 
@@ -241,11 +243,9 @@ def drawn_skeleton(
     return tile
 
 
-def _read(item: tuple[int, int, int], source: Source, init: Path, backgrounds: Path | None
-          ) -> dict[str, np.ndarray] | None:  # fmt: skip
+def _detect(item: tuple[int, int, int], source: Source, backgrounds: Path | None) -> dict[str, np.ndarray] | None:
     person, view, _ = item
-    rng = np.random.default_rng(item)
-    return read(source.views(person, [view]), _scenes(backgrounds), rng, load_surface(init))
+    return detect(source.views(person, [view]), _scenes(backgrounds), np.random.default_rng(item))
 
 
 @cache
@@ -258,17 +258,41 @@ def read_set(source: Source, people: range, file: Path, init: Path, backgrounds:
     """Inputs and truth of all views in which BlazePose finds somebody, from ``file`` where it is there."""
     if not file.exists():
         items = [(i, k, r) for r in range(reads) for i in people for k in range(source.num_views(i))]
-        work = partial(_read, source=source, init=init, backgrounds=backgrounds)
-        found = run_pool(work, items, jobs=jobs)
-        for r in found:
-            if isinstance(r, Failure):
-                raise DinarError(r.reason)
-        rows = [r for r in found if isinstance(r, dict)]
+        rows = read_all(items, partial(_detect, source=source, backgrounds=backgrounds), load_surface(init), jobs)
         if not rows:
             raise DinarError("expected people whom BlazePose finds, found none")
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **{k: np.stack([r[k] for r in rows]) for k in rows[0]})  # type: ignore[arg-type]
     return read_npz(file, TABLE, what="pictures read by dinar train pose")
+
+
+def read_all(
+    items: Sequence[tuple[int, int, int]],
+    work: Callable[[tuple[int, int, int]], dict[str, np.ndarray] | None],
+    net: SurfaceNet,
+    jobs: int,
+) -> list[dict[str, np.ndarray]]:
+    """Inputs and truth of what other processes find, in the order of the items; read here, some at a time."""
+    waiting: list[tuple[tuple[int, int, int], dict[str, np.ndarray]]] = []
+    rows: dict[tuple[int, int, int], dict[str, np.ndarray]] = {}
+
+    def flush() -> None:
+        for (item, x), row in zip(waiting, read([x for _, x in waiting], net), strict=True):
+            rows[item] = row
+            x.clear()  # the pool keeps all results
+        waiting.clear()
+
+    def done(item: tuple[int, int, int], outcome: dict[str, np.ndarray] | Failure | None) -> None:
+        if isinstance(outcome, Failure):
+            raise DinarError(outcome.reason)
+        if outcome:
+            waiting.append((item, outcome))
+        if len(waiting) == AT_ONCE:
+            flush()
+
+    run_pool(work, items, jobs=jobs, done=done)
+    flush()
+    return [rows[i] for i in items if i in rows]
 
 
 def simulated_set(read: dict[str, np.ndarray], count: int, motions: Path | None, seed: int, file: Path
