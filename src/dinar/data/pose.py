@@ -76,7 +76,8 @@ def detect(v: Views, scenes: Backgrounds, rng: np.random.Generator) -> dict[str,
     pose = find(rgb, alpha)
     if pose is None:
         return None
-    return {"rgb": rgb, "alpha": alpha, "points": pose.keypoints, "space": pose.world, **truth(v, alpha)}
+    space = np.zeros((33, 3), np.float32) if pose.world is None else pose.world
+    return {"rgb": rgb, "alpha": alpha, "points": pose.keypoints, "space": space, **truth(v, alpha)}
 
 
 @torch.inference_mode()
