@@ -197,7 +197,7 @@ def _mirrored(people: SurfaceSet, i: Tensor, mirror: Tensor) -> tuple[Tensor, Te
 def crop(people: SurfaceSet, i: Tensor, M: Tensor, size: tuple[int, int], mirror: Tensor) -> Crops:
     """Views i [B], mirrored where ``mirror`` [B] is, through affines [B, 2, 3] without mirroring."""
     _, turn, points = _mirrored(people, i, mirror)
-    A = torch.linalg.inv(M[..., :2])
+    A = torch.linalg.inv_ex(M[..., :2])[0]  # does not wait for the device
     h, w = size
     y, x = torch.meshgrid(torch.arange(h, device=i.device), torch.arange(w, device=i.device), indexing="ij")
     at = (torch.stack([x, y], -1).float() - M[:, None, None, :, 2]) @ A[:, None].mT
