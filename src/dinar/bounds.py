@@ -21,7 +21,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "adversarial": (0, 10**6), "refine_adversarial": (0, 10**6), "weights": (0, 10**9),
     "warmup": (0, 10**9), "clip": (1e-9, 1e12), "log_every": (1, 10**9), "show_every": (1, 10**9),
     "save_every": (1, 10**9), "discriminator_lr": (1e-9, 10), "rgb_size": (0, 8192), "crop": (16, 8192),
-    "complete": (0, 1), "ablated": (0, 1), "seen": (0, 10**6), "classes": (0, 10**6),
+    "complete": (0, 1), "ablated": (0, 1), "windows": (0, 1), "seen": (0, 10**6), "classes": (0, 10**6),
     "backgrounds": (0, 1), "holdout": (0, 10**6), "validation": (0, 10**6), "cached": (0, 10**9),
     "r1_every": (1, 10**9),
     "widths": (1, 4096), "encoder_lr": (0, 1000), "weight_decay": (0, 10), "frozen": (0, 100),

@@ -30,13 +30,14 @@ class Neural:
     renderer: Network
     size: int  # pixels a side of the pictures that the renderer was trained on
     rgb_size: int | None = None  # texels a side of the fine layer in its training; 0: it had none; None: as ``size``
+    largest: int = 0  # pixels a side of the largest pictures that it saw windows of; 0: none
 
     def to(self, device: torch.device) -> Neural:
         """The same on another device; itself where it is there already."""
         if self.texture.device == device:
             return self
         fine = None if self.fine is None else self.fine.to(device)
-        return Neural(self.texture.to(device), fine, self.renderer.to(device), self.size, self.rgb_size)
+        return Neural(self.texture.to(device), fine, self.renderer.to(device), self.size, self.rgb_size, self.largest)
 
     @cached_property
     def folded_renderer(self) -> nn.Module:
@@ -50,10 +51,18 @@ class Neural:
         if rgb_size == 0:
             return None
         r = 1 if self.fine is None else self.fine.rgb.shape[-1] // rgb_size
-        if self.fine is None or r < 2:
-            return self.fine
-        known = F.avg_pool2d(self.fine.known, r)
-        return Fine(F.avg_pool2d(self.fine.rgb * self.fine.known, r) / known.clamp(min=1e-3), known)
+        return self.fine if self.fine is None or r < 2 else reduced(self.fine, r)
+
+    def finest(self, size: int) -> Fine | None:
+        """``fine`` for a picture of ``size`` pixels a side: no texel is much smaller than a pixel."""
+        r = 1 if self.fine is None else self.fine.rgb.shape[-1] // size
+        return self.fine if self.fine is None or r < 2 else reduced(self.fine, r)
+
+
+def reduced(fine: Fine, r: int) -> Fine:
+    """The layer with r² texels averaged to one."""
+    known = F.avg_pool2d(fine.known, r)
+    return Fine(F.avg_pool2d(fine.rgb * fine.known, r) / known.clamp(min=1e-3), known)
 
 
 def fine_layer(
@@ -82,7 +91,7 @@ def to_tensors(neural: Neural, rgb: Tensor) -> tuple[dict[str, Tensor], dict[str
     if not in_package:
         out |= {f"renderer.{k}": v.half() if v.is_floating_point() else v
                 for k, v in neural.renderer.state_dict().items() if not k.endswith("num_batches_tracked")}  # fmt: skip
-    about = {"size": neural.size, "rgb_size": neural.rgb_size,
+    about = {"size": neural.size, "rgb_size": neural.rgb_size, "largest": neural.largest,
              "renderer": {"network": name, **neural.renderer.config}, "weights": weights,
              "embedded": not in_package, "colours": same}  # fmt: skip
     return out, about
@@ -98,6 +107,9 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
     config = dict(about["renderer"]) if isinstance(about.get("renderer"), dict) else {}
     kind = {c.__name__: c for c in (FastRenderer, PaperRenderer)}.get(str(config.pop("network", "")))
     size, texture, rgb_size = about.get("size"), t.get("neural.texture"), about.get("rgb_size")
+    largest = about.get("largest", 0)
+    if type(largest) is not int or not 0 <= largest <= 8192:
+        raise DinarError(f"{what}, got a damaged header; make it again with `dinar create`")
     if rgb_size is not None and (type(rgb_size) is not int or not 0 <= rgb_size <= 8192):
         raise DinarError(f"{what}, got a damaged header; make it again with `dinar create`")
     if kind is None or type(size) is not int or not 16 <= size <= 4096:
@@ -125,4 +137,4 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
         if known is None or tuple(rgb.shape) != (3, n, n) or tuple(known.shape) != (1, n, n) or n < 8:
             raise DinarError(f"{what}, got finer colours of another shape; make it again with `dinar create`")
         fine = Fine(rgb[None].float() / 255, known[None].float() / 255)
-    return Neural(texture[None].float(), fine, renderer, size, rgb_size)
+    return Neural(texture[None].float(), fine, renderer, size, rgb_size, largest)

@@ -147,7 +147,8 @@ def make_neural(
     if fine is not None:  # 8 bits, as in the avatar file, so that a loaded avatar equals the one that was made
         fine = Fine((fine.rgb * 255).round() / 255, fine.known)
     rgb_size = networks.size if networks.rgb_size is None else networks.rgb_size
-    return Neural(whole.half().float(), fine, nets["renderer"], networks.size, rgb_size), [*used, "renderer"]
+    neural = Neural(whole.half().float(), fine, nets["renderer"], networks.size, rgb_size, networks.largest)
+    return neural, [*used, "renderer"]
 
 
 def with_colours(texture: Tensor, fine: Fine) -> Tensor:  # [B, 21, S, S]

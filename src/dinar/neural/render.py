@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -37,7 +39,8 @@ def render(
 ) -> np.ndarray:
     """[H, W, 4] float32 in [0, 1], straight alpha.
 
-    The renderer renders the square around the body at its own size. The result is resampled into the camera's image.
+    The renderer renders the square around the body at its own size, or, if it was trained on windows, at the image's up
+    to ``largest``. The result is resampled into the camera's image.
     If the image has a higher resolution, :class:`FastRenderer`'s own colours, gate and alpha are enlarged. The sampled
     colours are rasterised at the image's resolution, and so is the outline of the body where the network has not moved
     it. Thus the image has the photo's resolution.
@@ -58,11 +61,16 @@ def render(
     if h <= 0 or w <= 0:
         return picture
     side = float((high - low).max()) + 2 * reach
+    n, coarse = neural.size, neural.coarse
+    if n < side and n < neural.largest:
+        n = min(-(-math.ceil(side) // SIDE_MULTIPLE) * SIDE_MULTIPLE, neural.largest)
+        side, coarse = max(side, n), neural.finest(n)
     x0, y0 = ((low + high) / 2 - side / 2).tolist()
-    n = neural.size
+    if n == side:  # the image's own pixels: nothing is resampled
+        x0, y0 = round(x0), round(y0)
     k = n / side
     square = _Raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
-    raster = rasterize_texture(neural.texture, square.uv, square.body_mask, neural.coarse)
+    raster = rasterize_texture(neural.texture, square.uv, square.body_mask, coarse)
     inputs = raster, square.uv, square.cover()
     A = np.array([[1 / k, 0, x0 - left + 0.5 / k - 0.5], [0, 1 / k, y0 - top + 0.5 / k - 0.5]])
 

@@ -43,6 +43,11 @@ class Fine:
         return Fine(self.rgb.to(device), self.known.to(device))
 
 
+@dataclass
+class Drawn(Fine):
+    """The sampled colours and where they are known, of every pixel of a picture: [B, 3, H, W] and [B, 1, H, W]."""
+
+
 def scatter(
     values: Tensor,  # [B, C, H, W]
     uv: Tensor,  # [B, 2, H, W] in [0, 1]
@@ -133,7 +138,8 @@ def rasterize_colours(
     rgb, smp, known = _bilinear(torch.cat([rgb * known, smp, known], 1), uv).split(SIZES, 1)
     rgb = rgb / known.clamp(min=MIN_KNOWN)
     if fine is not None:
-        sharp, share = _bilinear(torch.cat([fine.rgb * fine.known, fine.known], 1), uv).split([3, 1], 1)
+        layer = torch.cat([fine.rgb * fine.known, fine.known], 1)
+        sharp, share = (layer if isinstance(fine, Drawn) else _bilinear(layer, uv)).split([3, 1], 1)
         rgb, known = rgb * (1 - share) + sharp, torch.maximum(known, share)
     return torch.cat([rgb.clamp(0, 1), smp, known], 1) * body_mask
 

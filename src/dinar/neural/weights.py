@@ -41,6 +41,7 @@ class Networks:
     rgb_size: int | None = None  # texels a side of the sampled colours in training; None: not said, as the pictures
     complete: bool = False  # complete textures were in training: where texels are restored, both masks are 1
     offsets: bool = True  # the body was widened to the clothes in training
+    largest: int = 0  # pixels a side of the largest pictures that training had windows of; 0: no windows
     bags: bool = True  # bags were painted on the body in training; `create` cuts them out in any case
 
     @property
@@ -78,7 +79,7 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
         raise DinarError(f"{folder}: expected the weights folder of a training run ({', '.join(NAMES)}), found none")
     about = _about(folder)
     size, unseen, atlas = about.get("size"), about.get("unseen"), about.get("atlas", "")
-    rgb_size = about.get("rgb_size")
+    rgb_size, largest = about.get("rgb_size"), about.get("largest", 0)
     if type(size) is not int or not 16 <= size <= 4096:
         raise DinarError(f"{folder / FILE}: expected a size of the pictures from 16 to 4096 pixels; train again")
     unseen = "restoration" if unseen == "classical" else unseen  # its name before
@@ -86,8 +87,10 @@ def load_networks(folder: Path, only: Sequence[str] = NAMES) -> Networks:
         raise DinarError(f"{folder / FILE}: expected unseen to be one of {', '.join(get_args(Unseen))}; train again")
     if rgb_size is not None and (type(rgb_size) is not int or not 0 <= rgb_size <= 8192):
         raise DinarError(f"{folder / FILE}: expected an rgb_size from 0 to 8192 texels; train again")
+    if type(largest) is not int or not 0 <= largest <= 8192:
+        raise DinarError(f"{folder / FILE}: expected a largest picture from 0 to 8192 pixels; train again")
     return Networks(out, size, bool(about.get("default", False)), unseen, bool(about.get("refine", False)), atlas,
-                    rgb_size, bool(about.get("complete", False)), bool(about.get("offsets", True)),
+                    rgb_size, bool(about.get("complete", False)), bool(about.get("offsets", True)), largest,
                     bool(about.get("bags", True)))  # fmt: skip
 
 

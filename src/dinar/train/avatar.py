@@ -26,9 +26,10 @@ from ..nets.renderer import push_pull
 from ..nets.vqgan import VQGAN
 from ..neural.condition import complete
 from ..neural.encode import encode
-from ..neural.texture import Fine, Partial, merge, rasterize_texture, sample
+from ..neural.texture import Drawn, Fine, Partial, merge, rasterize_texture, sample
 from ..neural.weights import load_networks, save_networks
-from . import presets
+from . import presets, windows
+from .looks import Looks
 from .loop import State
 from .losses import over, reconstruction, texture_loss
 from .people import People
@@ -46,9 +47,11 @@ class AvatarStage:
     needs: ClassVar[tuple[str, ...]] = ()  # those that have to be trained already
     direct: ClassVar[bool] = True  # render the texture itself
     restored: ClassVar[bool] = False  # render the texture restored by the VQGAN
+    windowed: ClassVar[bool] = True  # --windows has an effect
 
     def __init__(self, c: presets.AvatarOptions, people: People, start: Path | None = None) -> None:
         self.c, self.people = c, people
+        self.looks = Looks(people) if self.windowed and c.windows > 0 else None
         torch.manual_seed(c.loop.seed)
         found = load_networks(start).nets if start else {}
         if missing := [n for n in self.needs if n not in found]:
@@ -107,8 +110,9 @@ class AvatarStage:
         ``--rgb False``.
         """
         texture, part = self.texture(nets, batch, noise=True)
-        fine = self.fine(batch)
-        layer = None if fine is None else Fine(fine.rgb, fine.fill)
+        drawn = self.drawn(batch)
+        fine = None if drawn else self.fine(batch)
+        layer = drawn if fine is None else Fine(fine.rgb, fine.fill)
         if "complete" in batch:
             chosen = batch["complete"][:, :, None, None] > 0.5
             whole = complete(*_merged((texture, part), self.texture(nets, batch, "more")))
@@ -122,8 +126,12 @@ class AvatarStage:
             draw = torch.rand(len(texture), 1, 1, 1).to(texture.device) / self.c.ablated
             generated, sampled = ~(draw < 0.5), ~((draw >= 0.5) & (draw < 1))
             texture = torch.cat([texture[:, GENERATED] * generated, texture[:, COLOURS] * sampled], 1)
-            layer = layer and Fine(layer.rgb * sampled, layer.known * sampled)
+            layer = layer and type(layer)(layer.rgb * sampled, layer.known * sampled)
         return texture, layer
+
+    def drawn(self, batch: dict[str, Tensor]) -> Drawn | None:
+        """Sampled colours of every pixel of the ``out_*`` view, with --windows."""
+        return Drawn(*batch["out_seen"].split([3, 1], 1)) if "out_seen" in batch else None
 
     def fine(self, batch: dict[str, Tensor], way: str = "in") -> Partial | None:
         """Sampled colours at ``rgb_size``; None if that is the texture's size."""
@@ -151,7 +159,10 @@ class AvatarStage:
     # ---- Stage protocol --------------------------------------------------------------------------------------------
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        x = self.people.pair(rng, self.c.complete, self.c.complete_with == "target")
+        target = self.c.complete_with == "target"
+        if self.looks is not None:
+            return windows.pair(self.looks, rng, self.c.windows, self.c.complete, target)
+        x = self.people.pair(rng, self.c.complete, target)
         if self.c.loop.precision == "no":
             return x
         # half the bytes from the workers to the device: a batch of 64 samples of 256² has 500 MB in float32
@@ -159,6 +170,7 @@ class AvatarStage:
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w, nets = self.c.losses, self.nets(state.device)
+        batch = windows.floats(batch)
         with state.accelerator.autocast():  # for fixed networks, which accelerate has not prepared
             texture, fine = self.input_textures(nets, batch)
             textures, parts = self.rendered_textures(nets, texture, fine)
@@ -203,10 +215,12 @@ class AvatarStage:
         """Held-out people. Scalars: :func:`measures`; picture: input, rasterised colours, render, truth."""
         nets, rows, scores = self.nets(state.device, averaged), [], []
         for i in range(self.people.holdout):
-            batch = {k: torch.from_numpy(v)[None].to(state.device) for k, v in self.people.held_out(i).items()}
+            x = windows.held_out(self.looks, i) if self.looks else self.people.held_out(i)
+            batch = windows.floats({k: torch.from_numpy(v)[None].to(state.device) for k, v in x.items()})
             texture, _ = self.texture(nets, batch)
-            fine = self.fine(batch)
-            last = self.rendered_textures(nets, texture, fine and Fine(fine.rgb, fine.fill))[0][-1:]
+            layer, fine = self.drawn(batch), self.fine(batch) if self.looks is None else None
+            layer = (fine and Fine(fine.rgb, fine.fill)) or layer
+            last = self.rendered_textures(nets, texture, layer)[0][-1:]
             rgb, alpha = self.render(nets, last, batch)
             body_mask = batch["out_body_mask"]
             colours = rasterize_texture(last[0][0], batch["out_uv"], body_mask, last[0][1])[:, SAMPLED]
@@ -221,7 +235,7 @@ class AvatarStage:
         rgb_size = 0 if self.c.rgb_size == self.c.texture else self.c.rgb_size  # 0: no fine layer
         save_networks(folder, {n: network(m) for n, m in everything.items()}, self.c.size,
                       atlas=self.people.body.atlas.hash, rgb_size=rgb_size, complete=self.c.complete > 0,
-                      bags=self.people.bags,
+                      bags=self.people.bags, largest=round(windows.SCALES[1] * self.c.size) if self.looks else 0,
                       offsets=self.people.offsets)  # fmt: skip
 
 

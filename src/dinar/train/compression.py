@@ -26,7 +26,7 @@ class CompressionStage(AvatarStage):
     uses = ("encoder", "generator", "renderer", "vqgan")
     learns = ("vqgan",)
     needs = ("encoder", "generator", "renderer")
-    direct, restored = False, True
+    direct, restored, windowed = False, True, False
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         vqgan = cast(VQGAN, network(self.modules["vqgan"]))

@@ -246,6 +246,9 @@ class AvatarOptions:
     complete_with: Literal["other", "target"] = "other"
     # Share of the samples of stages 1 to 3 without the generated channels, or without the sampled colours.
     ablated: float = 0.05
+    # Share of the samples of stages 1 and 3 whose target is a window of --size pixels, cut out of a view that is drawn
+    # 1.5 to 4 times as large. The others show the whole person. 0: all do, and sampled colours have --rgb-size.
+    windows: float = 0.0
     # Normalise textures for the VQGAN by mean and deviation of each channel, and start with codes of textures.
     texture_statistics: bool = True
     # Normalise latents for the denoiser by mean and deviation of each channel.
@@ -258,10 +261,11 @@ class AvatarOptions:
     views: int = 8
     # Number of people of the first set that are kept for validation.
     holdout: int = 8
-    # Augment samples by camera rotation, colour shift and mirroring (§4.2). --no-augmented: by mirroring only.
+    # Augment samples by camera rotation, colour shift and mirroring (§4.2). --no-augmented: by mirroring only; so do
+    # --windows.
     augmented: bool = True
     # Number of rasterised views kept in memory, 1.2 MB each at --size 256. Only with --no-augmented, which raises the
-    # default from 0 to 4000.
+    # default from 0 to 4000. Of --windows: without effect.
     cached: int = 0
 
 
@@ -277,7 +281,14 @@ def _base(steps: int, batch: int = 16, micro: int = 16, **more: Any) -> AvatarOp
     """One GPU, or two cores for as long as one has."""
     loop = Loop(steps, batch, micro, warmup=500, ema=0.999, precision="bf16", workers=8, show_every=1000,
                 save_every=500)  # fmt: skip
-    more = {"nets": "base", "losses": Losses(l1=1.0), "lr": 1e-3, "discriminator_lr": 1e-3, "rgb_size": 512} | more
+    more = {
+        "nets": "base",
+        "losses": Losses(l1=1.0),
+        "lr": 1e-3,
+        "discriminator_lr": 1e-3,
+        "rgb_size": 512,
+        "windows": 0.75,
+    } | more
     return AvatarOptions(loop, **more)
 
 

@@ -15,6 +15,7 @@ from .finetune import FinetuneStage
 from .inpainting import InpaintingStage
 from .loop import train as loop
 from .people import People
+from .windows import PICTURE
 
 STAGES: dict[str, type[AvatarStage]] = {
     "avatar": AvatarStage, "compression": CompressionStage, "finetune": FinetuneStage, "inpainting": InpaintingStage,
@@ -33,7 +34,9 @@ def train(
     body_path: Path | None = None,  # SMPLX_*.npz, for sources in the authors' layout
 ) -> bool:
     """Train a stage, from the run's checkpoint if it has one. Returns False if a signal stopped it."""
-    sources = [open_source(d, c.size, seed=c.loop.seed, body_path=body_path) for d in data]
+    windowed = STAGES[stage].windowed and c.windows > 0
+    side = c.size * PICTURE if windowed else c.size
+    sources = [open_source(d, side, seed=c.loop.seed, body_path=body_path) for d in data]
     body = load_body("smplx", body_path) if sources and sources[0].body == "smplx" else None
     people = People(sources, weights, c.size, c.holdout, c.augmented, c.cached, body, c.offsets, c.bags)
     config = {"stage": stage, "data": [str(d) for d in data], "weights": list(weights),
