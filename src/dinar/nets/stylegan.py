@@ -44,8 +44,9 @@ def _blur(x: Tensor, stride: int, pad: int, gain: float) -> Tensor:
 @lru_cache(maxsize=16)
 def _filter(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
     """[4, 4]; kept, because a copy to a GPU waits for all that it has to do."""
-    k = torch.tensor([1.0, 3, 3, 1]) / 8
-    return (k[:, None] * k * gain).to(device, dtype)
+    with torch.inference_mode(False):  # the next caller may need gradients
+        k = torch.tensor([1.0, 3, 3, 1]) / 8
+        return (k[:, None] * k * gain).to(device, dtype)
 
 
 class Conv(nn.Module):

@@ -54,7 +54,7 @@ class Texture:
         """[N, 4] bilinear, wrapped around."""
         at = uv.remainder(1.0) * 2 - 1
         at = torch.stack([at[:, 0], -at[:, 1]], 1)[None, None]
-        image = self.image.permute(2, 0, 1)[None]
+        image = self.image.to(uv.device).permute(2, 0, 1)[None]
         return grid_sample(image, at, padding_mode="border", align_corners=False)[0, :, 0].T
 
     def solid_faces(self, layer) -> Tensor:
