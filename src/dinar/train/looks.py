@@ -36,36 +36,36 @@ class Looks:
     def __init__(self, people: People) -> None:
         self.people, left = people, MEMORY
         self.kept: list[np.ndarray | None] = []
-        self.counted: dict[tuple[int, int], int] = {}
+        self.first: list[np.ndarray] = []  # of each source, the number of views before each person
         for source in people.sources:
-            count = 0
-            if source.num_people is not None:  # an endless source: no view is used twice
+            count, n = 0, source.num_people or 0  # an endless source: no view is used twice
+            counts = [source.num_views(i) for i in range(n)]
+            self.first.append(np.concatenate([[0], np.cumsum(counts)]).astype(int))
+            if n:
                 kind = record(source.views(0, [0]).size[0], people.size, people.body)
-                count = min(source.num_people * source.num_views(0), left // kind.itemsize)
+                count = min(sum(counts), left // kind.itemsize)
                 left -= count * kind.itemsize
             # anonymous memory: workers that are forked share it
             self.kept.append(np.frombuffer(mmap.mmap(-1, count * kind.itemsize), kind) if count else None)
 
     def num_views(self, k: int, person: int) -> int:
-        if (k, person) not in self.counted:  # a set reads it from a file
-            self.counted[k, person] = self.people.sources[k].num_views(person)
-        return self.counted[k, person]
+        first = self.first[k]
+        if len(first) == 1:
+            return self.people.sources[k].num_views(person)
+        return int(first[person + 1] - first[person])
 
     def __call__(self, k: int, person: int, views: Sequence[int]) -> list[np.void]:
         """The records of some views of a person."""
-        kept, n = self.kept[k], self.num_views(k, person)
-        slots = [person * n + i for i in views]
-        known = kept is not None and n == self.num_views(k, 0) and max(slots) < len(kept)
-        rows = [kept[s] for s in slots] if known and kept is not None else [None] * len(views)
-        if missing := [j for j, r in enumerate(rows) if r is None or not r["done"]]:
+        kept, first = self.kept[k], self.first[k]
+        slots = [int(first[person]) + i for i in views] if kept is not None else []
+        if kept is None or max(slots) >= len(kept):
+            return list(look(self.people, k, person, views))  # type: ignore[arg-type]
+        if missing := [j for j, s in enumerate(slots) if not kept[s]["done"]]:
             made = look(self.people, k, person, [views[j] for j in missing])
             for j, new in zip(missing, made, strict=True):
-                if known and kept is not None:
-                    for name in kept.dtype.names or ():
-                        kept[slots[j]][name] = new[name]  # ``done`` is last; two workers write the same
-                    new = kept[slots[j]]
-                rows[j] = new
-        return rows  # type: ignore[return-value]
+                for name in kept.dtype.names or ():
+                    kept[slots[j]][name] = new[name]  # ``done`` is last; two workers write the same
+        return [kept[s] for s in slots]
 
 
 def record(side: int, size: int, body: Body) -> np.dtype:
