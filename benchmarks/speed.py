@@ -127,7 +127,7 @@ def fitting(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
     subjects: list[Subject] = [read_subject(p) for p in a.photos]
     body = load_body()
     for where in devices[::-1]:
-        for count in (1, 4) if a.small else (1, 16, 64) if where == "cpu" else (1, 16, 64, 256):
+        for count in (1, 4) if a.small else (1, 16, 64) if where == "cpu" else (16, 64, 1, 256):
             views = [subjects[i % len(subjects)].view for i in range(count)]
             start = time.perf_counter()
             fits = fit_body(body, views, shared_shape=False, device=where)
