@@ -147,12 +147,16 @@ def batches(state: State) -> Iterator[dict[str, Tensor]]:
     # The loader draws seeds of its workers. Its own generator keeps the run's random state unchanged.
     loader = DataLoader(_Samples(state.stage, loop.seed), batch_sampler=micros, num_workers=loop.workers,
                         generator=torch.Generator().manual_seed(loop.seed), pin_memory=a.device.type == "cuda",
-                        worker_init_fn=_one_thread, prefetch_factor=4 if loop.workers else None)  # fmt: skip
+                        worker_init_fn=_begin_worker, prefetch_factor=4 if loop.workers else None)  # fmt: skip
     for batch in loader:
         yield {k: _full(v.to(a.device, non_blocking=True)) for k, v in batch.items()}
 
 
-def _one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    """Ctrl-C, ``timeout`` and Slurm signal whole groups of processes; a worker that ended would end the run without a
+    checkpoint."""
+    for s in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(s, signal.SIG_IGN)
     cv2.setNumThreads(1)  # torch has one already
 
 
