@@ -120,6 +120,9 @@ class TrainFinetune(TrainAvatar):
 class TrainInpainting(TrainAvatar):
     """Train the denoiser, which fills unseen texels (paper, §3.3). Comes after finetune."""
 
+    regressor: Path | None = None
+    """With --textures: regressor whose answer the denoiser starts from. None: the one in the package."""
+
 
 STAGES: dict[str, type[TrainStage]] = {
     "parser": TrainParser, "surface": TrainSurface, "pose": TrainPose, "regression": TrainRegression,
@@ -156,11 +159,13 @@ def command(words: Sequence[str]) -> type:
 
 def run(train: TrainCommand) -> None:
     c = train.what
-    others = (getattr(c, name, None) for name in ("backgrounds", "motions", "start"))
+    others = (getattr(c, name, None) for name in ("backgrounds", "motions", "start", "regressor"))
     check_output(c.run, given_files(*c.data, c.init, *others), folder=True)
     stage = next(name for name, kind in STAGES.items() if type(c) is kind)
     options = derived(c.options, PRESETS[stage][c.preset])  # type: ignore[attr-defined]
     start = partial(stages.train, stage, body_path=c.body_path)
+    if isinstance(c, TrainInpainting):
+        start = partial(start, regressor=c.regressor)
     if isinstance(c, TrainParser):
         start = train_parser
     elif isinstance(c, TrainSurface):

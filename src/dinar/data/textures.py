@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,14 +19,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
+from torch import nn
 
 from ..arrays import read_json
-from ..body import Body
+from ..body import Body, load_body
 from ..errors import DinarError
 from ..files import replacing
 from ..labels import CLASSES
 from ..neural.arrays import view_arrays
 from ..neural.texture import sample, scatter
+from ..neural.weights import weights_hash
 from ..scene import vertex_normals
 from ..texture.restore import rules
 from ..texture.sample import GRAZING
@@ -40,6 +42,7 @@ LIMIT = (GRAZING, 0.45)  # range of λ up to which texels of an input are not se
 NO_PARSE = 0.15  # share of inputs without classes
 INPUTS = 4  # of a single photo
 DIRECTIONS, FACING = 16, 0.3  # hidden: what faces one of these horizontal directions, by the cosine
+MOST = 1 << 24  # people of a set, and views of a person
 HIDDEN = (0.15, 0.7)  # share of the seen texels that are hidden
 
 
@@ -53,6 +56,7 @@ class TextureSet:
     rules: np.ndarray  # [P, V, S, S, 3] uint8 texture.restore.rules of what :func:`shown` leaves of each view
     front: np.ndarray  # [P, V] float32 in [-1, 1], frontality of the view; -inf: no such view
     parts: np.ndarray | None = None  # :func:`parts` if the views are inputs of a single photo
+    style: np.ndarray | None = None  # [P, D] float16, the encoder's answer to the most frontal view
 
     def __len__(self) -> int:
         return len(self.rgb)
@@ -60,7 +64,8 @@ class TextureSet:
     def people(self, rows: slice) -> TextureSet:
         """Some people of the set."""
         names = ("rgb", "lam", "worn", "rules", "front")
-        return dataclasses.replace(self, **{n: getattr(self, n)[rows] for n in names})
+        style = None if self.style is None else self.style[rows]
+        return dataclasses.replace(self, style=style, **{n: getattr(self, n)[rows] for n in names})
 
 
 @lru_cache(maxsize=2)
@@ -84,16 +89,30 @@ def shown(
 ) -> tuple[np.ndarray, np.ndarray]:
     """λ and classes of a view as an input of training: texels up to a random λ are not seen, as where a fit is off, and
     some views have no parse. The same view is always the same."""
+    threshold, parsed, direction = drawn(lam * np.float32(255), person, view, parts)
+    lam = np.where(lam > threshold, lam, 0).astype(np.float32)
+    if parts is not None and direction >= 0:
+        lam = np.where(parts[int(direction)], 0, lam).astype(np.float32)
+    return lam, worn * (lam > 0) * bool(parsed)
+
+
+def drawn(
+    lam: np.ndarray,  # [S, S] in [0, 255]
+    person: int,
+    view: int,
+    parts: np.ndarray | None = None,  # [K, S, S] bool
+) -> tuple[float, float, float]:
+    """What :func:`shown` does to a view: up to which λ in [0, 1] texels are not seen, whether there is a parse, and
+    which of the parts is hidden (-1: none)."""
     rng = np.random.default_rng([person, view])
-    lam = np.where(lam > rng.uniform(*LIMIT), lam, 0).astype(np.float32)
-    parsed = rng.random() >= NO_PARSE
+    threshold, parsed, direction = rng.uniform(*LIMIT), rng.random() >= NO_PARSE, -1
     if parts is not None:
-        for k in rng.permutation(len(parts)):
-            share = (parts[k] & (lam > 0)).sum() / max((lam > 0).sum(), 1)
-            if HIDDEN[0] <= share <= HIDDEN[1]:
-                lam = np.where(parts[k], 0, lam).astype(np.float32)
+        seen = lam > np.float32(255 * threshold)
+        for k in rng.permutation(len(parts)).tolist():
+            if HIDDEN[0] <= (parts[k] & seen).sum() / max(seen.sum(), 1) <= HIDDEN[1]:
+                direction = k
                 break
-    return lam, worn * (lam > 0) * parsed
+    return float(np.float32(threshold)), float(parsed), float(direction)
 
 
 def view_textures(v: Views, body: Body, size: int) -> dict[str, np.ndarray]:
@@ -130,9 +149,8 @@ def sampled_textures(
     hidden = parts(body, size) if views == 1 else None
     views = INPUTS if views == 1 else views
     about = {"size": size, "views": views, "atlas": body.atlas.hash, "version": VERSION}
-    shapes = {"rgb": (n, views, size, size, 3), "lam": (n, views, size, size), "worn": (n, views, size, size),
-              "rules": (n, views, size, size, 3), "front": (n, views)}  # fmt: skip
-    arrays, done = _open(folder, shapes, about)
+    arrays, done = _open(folder, _shapes(n, views, size), about)
+    single = {"single": hidden is not None}
     for i in range(done, n):
         v = source.views(i).to("cpu")
         k = views if hidden is not None else min(views, len(v))
@@ -146,9 +164,103 @@ def sampled_textures(
         if i % 16 == 15 or i == n - 1:
             for a in arrays.values():
                 a.flush()
-            _write(folder, about | {"people": i + 1})
+            _write(folder, about | single | {"people": i + 1})
         progress(i + 1, n)
     return TextureSet(**arrays, parts=hidden)
+
+
+def open_textures(folder: Path, body: Body, size: int) -> TextureSet:
+    """A folder that :func:`sampled_textures` wrote, without its source."""
+    about = read_json(folder / FILE, what="sampled textures")
+    about = about if isinstance(about, dict) else {}
+    n, v = about.get("people"), about.get("views")
+    if about.get("version") != VERSION or about.get("size") != size or about.get("atlas") != body.atlas.hash or \
+            type(n) is not int or type(v) is not int or not (1 <= n <= MOST and 1 <= v <= MOST):  # fmt: skip
+        raise DinarError(f"{folder}: expected textures of {size}² of the {body.name} body, got others: sample them "
+                         "again from their pictures")  # fmt: skip
+    arrays = {}
+    for name, shape in _shapes(n, v, size).items():
+        a = _old(folder / f"{name}.npy", np.float32 if name == "front" else np.uint8, shape[1:], n)
+        assert a is not None
+        arrays[name] = a[:n]
+    hidden = parts(body, size) if about.get("single") else None
+    return TextureSet(**arrays, parts=hidden, style=_style(folder, n))
+
+
+def open_sets(
+    data: Sequence[Path],  # sources of people (dinar.sources), or folders of sampled textures
+    folder: Path,  # where those of sources are sampled into
+    size: int,  # texels a side
+    picture: int,  # pixels a side of the sources' pictures
+    seed: int = 0,
+    body_path: Path | None = None,
+    encoder: nn.Module | None = None,  # for style vectors
+) -> tuple[Body, list[TextureSet]]:
+    """The texture sets of the training commands, and their body."""
+    from ..sources import open_source
+
+    sources = [None if (d / FILE).is_file() else open_source(d, picture, seed=seed, body_path=body_path) for d in data]
+    body = load_body(next((s.body for s in sources if s is not None), "anny"), body_path)  # type: ignore[arg-type]
+
+    def told(name: Path, done: int, total: int) -> None:
+        if done % 50 == 0 or done == total:
+            print(f"textures of {name}: {done} of {total}", flush=True)
+
+    sets = []
+    for i, (d, source) in enumerate(zip(data, sources, strict=True)):
+        if source is None:
+            sets.append(open_textures(d, body, size))
+            continue
+        if source.body != body.name:
+            raise DinarError(f"expected sets with the {body.name} body alone, got one with {source.body}")
+        into = folder / f"{i}_{d.name}"
+        made = sampled_textures(source, body, size, into, progress=lambda done, total, d=d: told(d, done, total))
+        style = None if encoder is None else _styles(source, body, encoder, picture, made.front, into)
+        sets.append(dataclasses.replace(made, style=style))
+    return body, sets
+
+
+@torch.no_grad()
+def _styles(
+    source: Source, body: Body, encoder: nn.Module, picture: int, front: np.ndarray, folder: Path
+) -> np.ndarray:
+    """[P, D] float16: the encoder's answer to everyone's most frontal view; kept in the set's folder."""
+    about = {"encoder": weights_hash(encoder), "people": len(front)}
+    note, path = folder / "style.json", folder / "style.npy"
+    if note.is_file() and read_json(note) == about:
+        found = _style(folder, len(front))
+        assert found is not None
+        return found
+    out = []
+    for i in range(len(front)):
+        k = int(front[i].argmax()) if source.num_views(i) > 1 else 0
+        x = view_arrays(source.views(i, [k]).to("cpu"), body, picture, bags=False)
+        out.append(encoder(torch.from_numpy(x["rgb"]), torch.from_numpy(x["mask"]))[0].half().numpy())
+    style = np.stack(out)
+    with replacing(path) as temp:
+        np.save(temp.open("wb"), style)
+    with replacing(note) as temp:
+        temp.write_text(json.dumps(about))
+    return style
+
+
+def _shapes(n: int, views: int, size: int) -> dict[str, tuple[int, ...]]:
+    return {"rgb": (n, views, size, size, 3), "lam": (n, views, size, size), "worn": (n, views, size, size),
+            "rules": (n, views, size, size, 3), "front": (n, views)}  # fmt: skip
+
+
+def _style(folder: Path, n: int) -> np.ndarray | None:
+    """[n, D] float16 of ``style.npy``, if there is one."""
+    path = folder / "style.npy"
+    if not path.is_file():
+        return None
+    try:
+        style = np.load(path)
+    except Exception:  # numpy and ast raise a dozen kinds
+        raise DinarError(f"{path}: expected an array of style vectors, got a damaged file; delete it") from None
+    if style.dtype != np.float16 or style.ndim != 2 or len(style) < n or not np.isfinite(style).all():
+        raise DinarError(f"{path}: expected {n} finite style vectors of float16, got something else; delete it")
+    return style[:n]
 
 
 def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tuple[dict[str, np.memmap], int]:

@@ -31,6 +31,7 @@ class Denoiser(Network):
         mirror: bool = False,
         prediction: str = "epsilon",
         residual: bool = False,
+        start: str = "mirror",
     ) -> None:
         """Args:
         latent: channels of the latents.
@@ -39,11 +40,13 @@ class Denoiser(Network):
         head_dim: channels of an attention head; 0: widths[1] / 8 (the released system).
         mirror: the condition also contains the mirrored partial texture (not in the paper).
         prediction: the output: "epsilon", the noise (eq. 1), or "v_prediction", the velocity (Salimans and Ho 2022).
-        residual: diffuse the difference of the latents to those of ``neural.condition.fill_from_mirror`` (not in the
-            paper).
+        residual: diffuse the difference of the latents to those of a texture without holes (not in the paper).
+        start: how those holes are filled: "mirror", by ``neural.condition.fill_from_mirror``, or "regression", by the
+            answer of ``nets/regressor.py``.
         """
         super().__init__(latent=latent, widths=list(widths), blocks=blocks, head_dim=head_dim, dropout=dropout,
-                         groups=groups, mirror=mirror, prediction=prediction, residual=residual)  # fmt: skip
+                         groups=groups, mirror=mirror, prediction=prediction, residual=residual,
+                         start=start)  # fmt: skip
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         n = len(widths)

@@ -43,7 +43,7 @@ PRESETS: dict[str, dict[str, Made]] = {
         "renderer": (FastRenderer, dict(widths=[48, 96, 192, 384], blocks=[1, 1, 2, 2], unshuffle=4)),
         "discriminator": (Discriminator, dict(size=512, width=16384, max_channels=256)),
         "vqgan": (VQGAN, dict(widths=[32, 48, 64], blocks=1, groups=16, linear=True)),
-        "denoiser": (Denoiser, dict(widths=[32, 48, 80], blocks=1, head_dim=16, dropout=0.1, groups=16, mirror=True,
+        "denoiser": (Denoiser, dict(widths=[48, 64, 96], blocks=1, head_dim=16, dropout=0.1, groups=16, mirror=True,
                                prediction="v_prediction", residual=True)),
         "regressor": (TextureRegressor, {}),
     },

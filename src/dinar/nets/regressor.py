@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ..labels import CLASSES
 from .pretrained import Network
@@ -69,3 +70,18 @@ class TextureRegressor(Network):
         for block in self.up:
             x = block(torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()], 1))
         return self.head(x).float().split([3, WORN], 1)  # type: ignore[return-value]
+
+
+class PatchDiscriminator(nn.Module):
+    """Judges patches of 34² texels of a completed texture [B, 11, S, S]: above 0 for true ones (Isola et al. 2017)."""
+
+    def __init__(self, channels: int = 11, width: int = 64) -> None:
+        super().__init__()
+        widths = (channels, width, 2 * width, 4 * width)
+        layers: list[nn.Module] = []
+        for i, (a, b) in enumerate(pairwise(widths)):
+            layers += [spectral_norm(nn.Conv2d(a, b, 4, 2 if i < 2 else 1, 1)), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 4, 1, 1)))
+
+    def forward(self, candidate: Tensor) -> Tensor:  # [B, 1, s, s]
+        return self.layers(candidate)

@@ -41,6 +41,12 @@ def fill_from_mirror(partial: Tensor) -> Tensor:  # [B, 21, S, S] -> [B, 21, S, 
     return complete(both, torch.maximum(known, other[:, FILL].clamp(0, 1)))
 
 
+def fill_with(partial: Tensor, rgb: Tensor) -> Tensor:  # [B, 21, S, S], [B, 3, S, S] in [0, 1] -> [B, 21, S, S]
+    """The texture with these colours where it has holes."""
+    rgb = torch.where(partial[:, FILL] > 0.5, partial[:, SAMPLED], rgb.to(partial))
+    return torch.cat([partial[:, GENERATED], rgb, torch.ones_like(partial[:, MASKS])], 1)
+
+
 def condition(
     partial: Tensor,  # [B, 21, S, S] T^j, the texture of one view
     latents: Tensor,  # [B, 6, s, s] T_c^j = E_VQ(T^j)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..errors import DinarError
+from ..nets.channels import FILL, SMP
 from ..nets.denoiser import Denoiser
 from ..nets.vqgan import VQGAN
 from .blend import blend
-from .condition import condition, fill_from_mirror
+from .condition import condition, fill_from_mirror, fill_with
 from .sampler import denoise
 from .texture import mirror
 
@@ -25,21 +27,33 @@ def inpaint(
     sampler: str = "dpm++",
     steps: int | None = None,  # None: the sampler's default
     progress: Callable[[int, int], None] = lambda done, total: None,
+    start: Tensor | None = None,  # [1, 3, S, S] the regressor's colours, for a denoiser that starts from them
 ) -> tuple[Tensor, Tensor]:
     """T [seeds, 21, S, S] of eq. 6, and T_res [seeds, 21, S, S] as decoded."""
-    cond, start = encode_condition(vqgan, denoiser, partial)
+    cond, first = encode_condition(vqgan, denoiser, partial, start)
     latents = denoise(denoiser, cond.expand(len(seeds), -1, -1, -1), seeds, sampler, steps, progress)
-    restored = vqgan.decode(start + latents).float()
+    restored = vqgan.decode(first + latents).float()
     return blend(restored, partial.expand(len(seeds), -1, -1, -1), inside), restored
 
 
-def encode_condition(vqgan: VQGAN, denoiser: Denoiser, partial: Tensor) -> tuple[Tensor, Tensor | float]:
-    """:func:`condition` of partial textures [B, 21, S, S], and the latents to which the denoiser's output is added.
+def encode_condition(
+    vqgan: VQGAN,
+    denoiser: Denoiser,
+    partial: Tensor,  # [B, 21, S, S]
+    answer: Tensor | None = None,  # [B, 3, S, S] the regressor's colours, for a denoiser that starts from them
+) -> tuple[Tensor, Tensor | float]:
+    """:func:`condition` of partial textures, and the latents to which the denoiser's output is added.
 
-    With ``residual`` those are the latents [B, 6, s, s] of :func:`fill_from_mirror`; without, 0.
+    With ``residual`` those are the latents [B, 6, s, s] of :func:`fill_from_mirror`, or of the texture that is filled
+    with ``answer``; without, 0.
     """
     if denoiser.config["residual"]:  # mean and std of the denoiser are of residuals, so the condition is not normalised
-        start = vqgan.encode(fill_from_mirror(partial)).float()
+        if denoiser.config["start"] == "regression":
+            if answer is None:
+                raise DinarError("these weights of the diffusion start from the regressor's answer: expected one")
+            partial = torch.cat([partial[:, : SMP.start], partial[:, FILL], partial[:, FILL]], 1)
+        filled = fill_from_mirror(partial) if answer is None else fill_with(partial, answer)
+        start = vqgan.encode(filled).float()
         latents, normalize = start, lambda latents: latents
     else:
         start, normalize = 0.0, denoiser.normalize

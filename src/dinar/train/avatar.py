@@ -59,7 +59,8 @@ class AvatarStage:
             raise DinarError(f"expected trained networks ({', '.join(self.needs)}) in --init, the weights folder of "
                              f"the stage before; {got}")  # fmt: skip
         critic = ("discriminator",) if (self.direct or self.restored) and c.losses.adversarial > 0 else ()
-        fitting = {"generator": {"size": c.texture}, "vqgan": {"size": c.texture}, "discriminator": {"size": c.size}}
+        fitting = {"generator": {"size": c.texture}, "vqgan": {"size": c.texture}, "discriminator": {"size": c.size},
+                   "denoiser": {"start": c.start}}  # fmt: skip
         nets = {n: found.pop(n, None) or build(c.nets, n, **fitting.get(n, {})) for n in (*self.uses, *critic)}
         if nets["generator"].config["size"] != c.texture:
             raise DinarError(f"expected a generator of {c.texture}² textures, got {nets['generator'].config['size']}²")
@@ -152,7 +153,7 @@ class AvatarStage:
         if self.restored:
             restored, parts["codebook"] = nets["vqgan"](texture)
             std = cast(VQGAN, network(nets["vqgan"])).std if self.c.texture_statistics else None
-            parts["texture"] = texture_loss(restored, texture, std)
+            parts["texture"] = texture_loss(restored, texture, std, self.c.losses.colours)
             out.append((restored, None))
         return out, parts
 

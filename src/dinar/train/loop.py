@@ -75,10 +75,16 @@ class State:
     step: int = 0  # optimiser steps done
     averaged: dict[str, nn.Module] = field(default_factory=dict)
     peaks: dict[str, list[float]] = field(default_factory=dict)  # peak learning rates of each optimiser's groups
+    begun: float = field(default_factory=time.perf_counter)
 
     @property
     def device(self) -> torch.device:
         return self.accelerator.device
+
+    @property
+    def spent(self) -> float:
+        """The share of ``loop.minutes`` that is over."""
+        return (time.perf_counter() - self.begun) / (60 * self.loop.minutes) if self.loop.minutes else 0.0
 
     def update(self, name: str, loss: Tensor) -> None:
         """Backward pass, and an optimiser step if the accumulated batch is complete."""
@@ -87,7 +93,7 @@ class State:
         if self.accelerator.sync_gradients:
             self.accelerator.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], self.loop.clip)
             for group, peak in zip(optimizer.param_groups, self.peaks[name], strict=True):
-                group["lr"] = peak * schedule(self.step, self.loop)
+                group["lr"] = peak * schedule(self.step, self.loop, self.spent)
         optimizer.step()  # accelerate skips both while gradients accumulate
         optimizer.zero_grad()
 
@@ -96,13 +102,14 @@ class State:
         return self.accelerator.unwrap_model(self.stage.modules[name])
 
 
-def schedule(step: int, loop: Loop) -> float:
-    """Factor of the learning rates: linear warm-up, then a cosine to 0, or 1."""
+def schedule(step: int, loop: Loop, spent: float = 0.0) -> float:
+    """Factor of the learning rates: linear warm-up, then a cosine to 0 at the end of steps or time, or 1."""
     if step < loop.warmup:
         return (step + 1) / (loop.warmup + 1)
     if loop.schedule == "constant":
         return 1.0
-    return 0.5 + 0.5 * math.cos(math.pi * (step - loop.warmup) / max(1, loop.steps - loop.warmup))
+    done = max((step - loop.warmup) / max(1, loop.steps - loop.warmup), min(spent, 1))
+    return 0.5 + 0.5 * math.cos(math.pi * done)
 
 
 @torch.no_grad()
@@ -274,8 +281,9 @@ def train(
     for m in stage.modules.values():
         m.train()
     done, logged, begun = state.step, state.step, time.perf_counter()
+    state.begun = begun
     stream = batches(state)
-    while state.step < loop.steps and not stop(a):
+    while state.step < loop.steps and not stop(a, state.spent >= 1):
         for _ in range(loop.batch // (loop.micro_batch * a.num_processes)):
             with a.accumulate(*stage.modules.values()):
                 scalars = stage.step(next(stream), state)
@@ -294,15 +302,18 @@ def train(
         if state.step % loop.save_every == 0:
             save(state, checkpoint, config)
             done = state.step
+    in_time = state.step >= loop.steps or (state.spent >= 1 and not stop.asked)
+    if in_time and state.step < loop.steps and state.step % loop.show_every and writer:
+        _show(state, run, writer)
     if done < state.step:
         save(state, checkpoint, config)
     if a.is_main_process:
         stage.export(state.averaged, run / "weights")
     if writer:
         writer.close()
-    a.print(f"{'finished' if state.step >= loop.steps else 'stopped'} at step {state.step} of {loop.steps}", flush=True)
+    a.print(f"{'finished' if in_time else 'stopped'} at step {state.step} of {loop.steps}", flush=True)
     stop.restore()
-    return state.step >= loop.steps
+    return in_time
 
 
 def _prepare(stage: Stage, loop: Loop, cpu: bool) -> tuple[Accelerator, State]:
@@ -375,9 +386,9 @@ class _Stop:
         for s, handler in self.old.items():
             signal.signal(s, handler)
 
-    def __call__(self, a: Accelerator) -> bool:
-        """True in all processes if one of them received a signal."""
+    def __call__(self, a: Accelerator, late: bool = False) -> bool:
+        """True in all processes if one of them received a signal or is late."""
         if a.num_processes == 1:
-            return self.asked
-        asked = torch.tensor([self.asked], device=a.device).float()
+            return self.asked or late
+        asked = torch.tensor([self.asked or late], device=a.device).float()
         return bool(a.reduce(asked, reduction="sum") > 0)  # type: ignore[operator]

@@ -31,17 +31,18 @@ def texture_loss(
     restored: Tensor,  # [B, 21, S, S] T_res
     texture: Tensor,  # [B, 21, S, S] T
     scale: Tensor | None,  # [21, 1, 1] standard deviations of the channels; None: all 21 channels as they are
+    colours: float = 1.0,  # weight of colours beside generated channels and masks
 ) -> Tensor:
     """‖T − T_res‖² of §3.3, or the same in units of each channel's standard deviation.
 
-    In these units it is the mean of three terms with equal weights: generated channels, known colours, masks.
+    In these units it is the mean of three terms: generated channels, known colours, masks.
     """
     if scale is None:
         return F.mse_loss(restored, texture)
     known = texture[:, FILL]
     error = ((restored - texture) / scale).square()
     rgb = (error[:, SAMPLED] * known).sum() / (3 * known.sum()).clamp(min=1)
-    return (error[:, GENERATED].mean() + rgb + error[:, MASKS].mean()) / 3
+    return (error[:, GENERATED].mean() + colours * rgb + error[:, MASKS].mean()) / (2 + colours)
 
 
 def random_crop(pictures: Tensor, size: int) -> Tensor:

@@ -28,6 +28,8 @@ class Loop:
     warmup: int = 50
     # The learning rate after the warm-up: it falls to 0 along a cosine, or it stays.
     schedule: Literal["cosine", "constant"] = "cosine"
+    # Minutes after which a start of the run ends. The cosine ends with them. 0: --steps alone end the run.
+    minutes: Annotated[float, tyro.conf.arg(aliases=["--minutes"])] = 0.0
     # Decay of the running average of the weights, which is the result. At most (1 + step) / (10 + step). 0: no average,
     # the result are the last weights.
     ema: Annotated[float, tyro.conf.arg(aliases=["--ema"])] = 0.999
@@ -131,6 +133,10 @@ class RegressionOptions:
     seen: float = 0.1
     # Loss weight of the classes' cross-entropy.
     classes: float = 0.02
+    # Loss weight of a discriminator of patches, which makes hems sharp. 0: no discriminator.
+    patches: float = 0.0
+    # Peak learning rate of the discriminator.
+    discriminator_lr: float = 4e-4
     # Number of people of a single set that are kept for validation.
     holdout: int = 30
     # Of several sets, the number of first ones that are only validated on.
@@ -209,6 +215,8 @@ class Losses:
     face: float = 0.1
     # Error of the compressed texture, ‖T − T_res‖² of §3.3, in units of each channel's standard deviation.
     texture: float = 10.0
+    # Weight of the colours in that error, in relation to generated channels and masks.
+    colours: float = 1.0
     # Codebook loss of the VQGAN.
     codebook: float = 1.0
     # (log mean T_gen²)²: keeps generated channels near unit size, as the batch norm after them does not.
@@ -251,6 +259,12 @@ class AvatarOptions:
     windows: float = 0.0
     # Normalise textures for the VQGAN by mean and deviation of each channel, and start with codes of textures.
     texture_statistics: bool = True
+    # Train compression and inpainting from sampled textures alone: many times faster, without renders in the loss.
+    textures: bool = False
+    # How a new residual denoiser's start is filled: from the other half of the body, or by the regressor (--textures).
+    start: Literal["mirror", "regression"] = "mirror"
+    # Number of colourings of every texture that --textures makes for the inpainting stage.
+    recoloured: int = 4
     # Normalise latents for the denoiser by mean and deviation of each channel.
     latent_statistics: bool = True
     # Widen the body to the outline of clothes and hair, as `create` does.

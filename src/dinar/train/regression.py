@@ -4,7 +4,8 @@
     dinar train regression --data people --run runs/regression
 
 The input is the texture of one view, the truth the texture merged from all views (eq. 5); of a set of photos, the input
-is the photo's texture without what faces a random direction. Textures are sampled once, into RUN/textures. The last
+is the photo's texture without what faces a random direction. Textures are sampled once, into RUN/textures; a folder of
+it is a set, too. They lie on the training device, which draws batches from them (``data/batches.py``). The last
 ``holdout`` people of a single set are validated on; of several sets, the first ones (``validation``).
 """
 
@@ -21,21 +22,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..body import Body
-from ..data.textures import TextureSet, sampled_textures, shown
+from ..data.batches import Batches, task
+from ..data.textures import TextureSet, open_sets
 from ..errors import DinarError
 from ..nets.presets import build
-from ..nets.regressor import TextureRegressor
+from ..nets.regressor import PatchDiscriminator, TextureRegressor
 from ..neural.condition import geometry, surface_condition
 from ..neural.regression import predictor
 from ..texture import restore
-from ..texture.merge import SHARPNESS
 from ..texture.restore import Predict
-from ..texture.sample import GRAZING
 from . import presets
 from .loop import State
 
-GAMMA = (0.7, 1.4)  # range of the exponent of colours
-RECOLOURED = 0.5  # share of samples with permuted colour channels
 SHOWN = 8  # people in the picture of a validation
 
 
@@ -53,8 +51,8 @@ class RegressionStage:
         validation: dict[str, TextureSet],  # by name
         start: Path | None = None,  # folder of a regressor to start from
     ) -> None:
-        self.c, self.body, self.sets, self.validation = c, body, list(sets), validation
-        self.share = np.cumsum(weights) / np.sum(weights)
+        self.c, self.body, self.validation = c, body, validation
+        self.batches = Batches(sets, weights)
         self.geometry = geometry(body, c.texture)
         torch.manual_seed(c.loop.seed)
         net = TextureRegressor.from_pretrained(start) if start else \
@@ -66,37 +64,56 @@ class RegressionStage:
         self.modules: dict[str, nn.Module] = {"regressor": net.train()}
         adam = torch.optim.AdamW(net.parameters(), c.lr, betas=(0.9, 0.99), weight_decay=c.weight_decay)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"regressor": adam}
+        if c.patches > 0:
+            critic = PatchDiscriminator().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.modules["discriminator"] = critic.train()
+            self.optimizers["discriminator"] = torch.optim.Adam(
+                critic.parameters(), c.discriminator_lr, betas=(0.0, 0.99)
+            )
         self.rules: dict[tuple[str, int], Tensor] = {}  # validation people restored without a network [1, 3, S, S]
 
     def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        k = min(int((rng.random() >= self.share).sum()), len(self.sets) - 1)
-        s = self.sets[k]
-        person = int(rng.integers(len(s)))
-        view = int(rng.choice(np.flatnonzero(np.isfinite(s.front[person]))))
-        out = task(s, person, view)
-        gamma = np.float32(rng.uniform(*GAMMA))
-        order = rng.permutation(3) if rng.random() < RECOLOURED else np.arange(3)
-        for name in ("rgb", "guess", "truth"):
-            out[name] = out[name][order] ** gamma
-        if rng.random() < 0.5:  # the atlas is symmetric about u = 0.5
-            out = {name: np.ascontiguousarray(a[..., ::-1]) for name, a in out.items()}
-        return out
+        return {"key": self.batches.draw(rng)}
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
-        w = self.c
-        guess, g = batch["guess"], self.geometry.to(state.device)
-        told = surface_condition(g, batch["rgb"], batch["lam"], batch["worn"], guess)
+        w, x = self.c, self.batches.to(state.device).tasks(batch["key"])
+        guess, g = x["guess"], self.geometry.to(state.device)
+        told = surface_condition(g, x["rgb"], x["lam"], x["worn"], guess)
         correction, logits = self.modules["regressor"](told.contiguous(memory_format=torch.channels_last))
-        unseen = (batch["lam"] == 0).float()
-        weight = batch["known"] * (unseen + w.seen * (1 - unseen))
-        error = (guess + correction - batch["truth"]).abs()
+        unseen = (x["lam"] == 0).float()
+        weight = x["known"] * (unseen + w.seen * (1 - unseen))
+        error = (guess + correction - x["truth"]).abs()
         colour = (error * weight).sum() / (3 * weight.sum()).clamp(min=1)
-        classes = batch["worn_truth"][:, 0].long() - 1
+        classes = x["worn_truth"][:, 0].long() - 1
         classes = torch.where(weight[:, 0] > 0, classes, -1)
         cross = F.cross_entropy(logits, classes, ignore_index=-1, reduction="sum") / (classes >= 0).sum().clamp(min=1)
         loss = colour + w.classes * cross
+        parts = {"l1": colour, "cross_entropy": cross}
+        if w.patches <= 0:
+            state.update("regressor", loss)
+            return {"loss": loss, **parts}
+        discriminator = state.plain("discriminator")
+        fake = torch.where(unseen > 0, guess + correction, x["truth"])
+        real, fake = (self._candidate(c, x, g.position) for c in (x["truth"], fake))
+        discriminator.requires_grad_(False)
+        judged = discriminator(fake).float()
+        on = F.interpolate(x["known"] * unseen, size=judged.shape[2:], mode="area")
+        parts["adversarial"] = -(judged * on).sum() / on.sum().clamp(min=1)
+        loss = loss + w.patches * parts["adversarial"]
         state.update("regressor", loss)
-        return {"loss": loss, "l1": colour, "cross_entropy": cross}
+        discriminator.requires_grad_(True)
+        judged = self.modules["discriminator"](torch.cat([real, fake.detach()]))
+        on = F.interpolate(x["known"], size=judged.shape[2:], mode="area")
+        a, b = judged.float().chunk(2)
+        parts["discriminator"] = ((F.relu(1 - a) + F.relu(1 + b)) * on).sum() / on.sum().clamp(min=1)
+        state.update("discriminator", parts["discriminator"])
+        return {"loss": loss, **parts}
+
+    def _candidate(self, rgb: Tensor, x: dict[str, Tensor], position: Tensor) -> Tensor:
+        """A texture as the discriminator sees it: known texels of it, what the input shows, and where on the body."""
+        seen = (x["lam"] > 0).float()
+        place = position[None].expand(len(rgb), -1, -1, -1)
+        return torch.cat([(rgb - 0.5) * x["known"], (x["rgb"] - 0.5) * seen, seen, x["known"], place], 1)
 
     def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Held-out people of every validation set, most frontal view. Scalars: PSNR of unseen texels of the network, of
@@ -162,34 +179,6 @@ def psnr(out: Tensor, batch: dict[str, Tensor], hidden: Tensor) -> float:
     return float(-10 * torch.log10(error.clamp(min=1e-8)))
 
 
-def task(s: TextureSet, person: int, view: int) -> dict[str, np.ndarray]:
-    """The texture of one view, as :func:`dinar.data.textures.shown` leaves it, and the truth; float32.
-
-    Returns:
-        guess: [3, S, S] in [0, 1], of the rules.
-        rgb: [3, S, S] in [0, 1], 0 where not seen.
-        lam: [1, S, S] in [0, 1], 0 where not seen.
-        worn: [1, S, S] classes where seen, else 0.
-        truth: [3, S, S] colours merged from all views (eq. 5).
-        known: [1, S, S] {0, 1}, texels that any view shows.
-        worn_truth: [1, S, S] classes of the view with the largest λ.
-    """
-    lams = s.lam[person].astype(np.float32) / 255  # [V, S, S]
-    lams = np.where(lams > GRAZING, lams, 0)
-    weight = np.where(lams > 0, np.exp(SHARPNESS * (lams - lams.max(0))), 0)
-    weight /= np.maximum(weight.sum(0), 1e-6)
-    rgbs = s.rgb[person].astype(np.float32) / 255
-    truth = (rgbs * weight[..., None]).sum(0)
-    best = lams.argmax(0)
-    worn_truth = np.take_along_axis(np.asarray(s.worn[person]), best[None], 0)[0]
-    lam, worn = shown(lams[view], s.worn[person, view], person, view, s.parts)
-    floats = {"guess": (s.rules[person, view] / np.float32(255)).transpose(2, 0, 1),
-              "rgb": (rgbs[view] * (lam > 0)[..., None]).transpose(2, 0, 1), "lam": lam[None],
-              "worn": worn[None], "truth": truth.transpose(2, 0, 1),
-              "known": (lams.max(0) > 0)[None], "worn_truth": worn_truth[None]}  # fmt: skip
-    return {k: np.ascontiguousarray(a, np.float32) for k, a in floats.items()}
-
-
 def train(
     data: Sequence[Path],
     run: Path,
@@ -201,25 +190,11 @@ def train(
     body_path: Path | None = None,
 ) -> bool:
     """The ``dinar train regression`` command; arguments as of :func:`dinar.train.stages.train`."""
-    from ..body import load_body
-    from ..sources import open_source
     from .loop import train as loop
 
-    sources = [open_source(d, presets.REGRESSION_PICTURE, seed=c.loop.seed, body_path=body_path) for d in data]
-    if not sources:
+    if not data:
         raise DinarError("expected one or more --data sets, got none")
-    body = load_body(sources[0].body, body_path)  # type: ignore[arg-type]
-
-    def told(name: str, done: int, total: int) -> None:
-        if done % 50 == 0 or done == total:
-            print(f"textures of {name}: {done} of {total}", flush=True)
-
-    sets = []
-    for i, (name, source) in enumerate(zip(data, sources, strict=True)):
-        if source.body != body.name:
-            raise DinarError(f"expected sets with the {body.name} body alone, got one with {source.body}")
-        folder = run / "textures" / f"{i}_{Path(name).name}"
-        sets.append(sampled_textures(source, body, c.texture, folder, progress=lambda d, t, n=name: told(str(n), d, t)))
+    body, sets = open_sets(data, run / "textures", c.texture, presets.REGRESSION_PICTURE, c.loop.seed, body_path)
     if len(sets) > 1:
         if c.validation >= len(sets):
             raise DinarError(f"expected more --data sets than --validation {c.validation}, got {len(sets)}")
