@@ -299,7 +299,7 @@ def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tupl
 def _old(path: Path, dtype: type, row: tuple[int, ...], done: int) -> np.ndarray:
     """An array of an earlier run, with at least ``done`` rows of this type and shape."""
     try:
-        a = open_memmap(path, "r")
+        a = open_memmap(path, "c")  # torch wants arrays that could be written
     except Exception:  # numpy, ast and mmap raise a dozen kinds
         raise DinarError(f"{path}: expected an array of sampled textures, got a damaged file or none; delete its "
                          "folder") from None  # fmt: skip
