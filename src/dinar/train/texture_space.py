@@ -159,7 +159,8 @@ class TextureInpainting(InpaintingStage):
                 partial, whole, known = textures(nets["generator"], x, inside)
                 latents, cond = self._latents(nets, partial, whole, x)
             out.append((latents.half(), cond.half(), resize(known, latents.shape[-1]).half()))
-        latents, cond, known = (torch.cat(a) for a in zip(*out, strict=True))
+        with torch.autocast(state.device.type, enabled=False):  # it refuses fp16 where it has bf16
+            latents, cond, known = (torch.cat(a) for a in zip(*out, strict=True))
         if self.c.latent_statistics and state.step == 0 and bool((denoiser.std == 1).all()):
             denoiser.mean.copy_(latents.float().mean((0, 2, 3)))
             denoiser.std.copy_(latents.float().std((0, 2, 3)).clamp(min=MIN_STD))
