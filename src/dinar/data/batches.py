@@ -28,7 +28,7 @@ class Batches:
     def __init__(self, sets: Sequence[TextureSet], weights: Sequence[float]) -> None:
         self.sets, self.share = list(sets), np.cumsum(weights) / np.sum(weights)
         self.tensors = [tensors(s) for s in sets]
-        self.device = torch.device("cpu")
+        self.orders, self.device = torch.tensor(ORDERS), torch.device("cpu")
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """A sample as six numbers, float64: set, person, view, mirrored or not, order of the colours, gamma."""
@@ -40,7 +40,7 @@ class Batches:
     def to(self, device: torch.device) -> Batches:
         if device != self.device:
             self.tensors = [{n: a.to(device) for n, a in t.items()} for t in self.tensors]
-            self.device = device
+            self.orders, self.device = self.orders.to(device), device
         return self
 
     def tasks(self, keys: Tensor) -> dict[str, Tensor]:
@@ -54,7 +54,7 @@ class Batches:
             for n, a in x.items():
                 out[n] = torch.where(_over(here, a), a, out[n]) if k else a
         gamma = keys[:, 5].float()
-        orders = torch.tensor(ORDERS, device=self.device)[order][:, :, None, None]
+        orders = self.orders[order][:, :, None, None]
         for n in COLOURED:
             a = out[n]
             out[n] = a.gather(1, orders.expand_as(a)) ** _over(gamma, a)

@@ -77,7 +77,8 @@ class RegressionStage:
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w, x = self.c, self.batches.to(state.device).tasks(batch["key"])
-        guess, g = x["guess"], self.geometry.to(state.device)
+        guess = x["guess"]
+        g = self.geometry = self.geometry.to(state.device)
         told = surface_condition(g, x["rgb"], x["lam"], x["worn"], guess)
         correction, logits = self.modules["regressor"](told.contiguous(memory_format=torch.channels_last))
         unseen = (x["lam"] == 0).float()

@@ -45,6 +45,13 @@ class Sampled:
     def __init__(self, body: Body, batches: Batches, validation: TextureSet) -> None:
         self.body, self.batches, self.validation = body, batches, validation
         self.holdout = len(validation)
+        self._inside = geometry(body, validation.rgb.shape[2]).inside > 0
+
+    def inside(self, device: torch.device) -> Tensor:
+        """[1, S, S] bool, texels in an island."""
+        if self._inside.device != device:
+            self._inside = self._inside.to(device)
+        return self._inside
 
     def held_out(self, device: torch.device) -> list[dict[str, Tensor]]:
         """The most frontal view of everyone, as of :func:`dinar.data.batches.tasks`."""
@@ -98,7 +105,7 @@ class TextureCompression(CompressionStage):
     @torch.no_grad()
     def _textures(self, keys: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
         x = self.people.batches.to(state.device).tasks(keys)
-        inside = geometry(self.people.body, self.c.texture).inside.to(state.device) > 0
+        inside = self.people.inside(state.device)
         return textures(self.nets(state.device)["generator"], x, inside)
 
     def first_textures(self, state: State) -> Tensor:
@@ -111,7 +118,7 @@ class TextureCompression(CompressionStage):
         """Held-out people: PSNR of the colours of their true textures, coded; over all known texels, and over those
         that the most frontal view does not show. Picture: the true texture, coded."""
         nets, rows, scores = self.nets(state.device, averaged), [], []
-        inside = geometry(self.people.body, self.c.texture).inside.to(state.device) > 0
+        inside = self.people.inside(state.device)
         for x in self.people.held_out(state.device):
             _, whole, _ = textures(nets["generator"], x, inside)
             out = cast(VQGAN, nets["vqgan"])(whole)[0]
@@ -152,7 +159,7 @@ class TextureInpainting(InpaintingStage):
         there = [np.where(np.isfinite(s.front), np.arange(s.front.shape[1]), s.front.argmax(1)[:, None]) for s in sets]
         keys = np.array([(k, p, there[k][p, v], flip, *recolouring(np.random.default_rng([k, p, v, flip, c])))
                          for k, p, v, flip, c in rows])  # fmt: skip
-        inside = geometry(self.people.body, self.c.texture).inside.to(state.device) > 0
+        inside = self.people.inside(state.device)
         for some in torch.from_numpy(keys).split(CHUNK):
             x = self.people.batches.to(state.device).tasks(some)
             with state.accelerator.autocast():
@@ -188,7 +195,7 @@ class TextureInpainting(InpaintingStage):
         partial texture, two samples, the truth."""
         nets, rows, scores = self.nets(state.device, averaged), [], []
         vqgan, denoiser = cast(VQGAN, nets["vqgan"]), cast(Denoiser, nets["denoiser"])
-        inside = geometry(self.people.body, self.c.texture).inside.to(state.device) > 0
+        inside = self.people.inside(state.device)
         for x in self.people.held_out(state.device):
             partial, _, _ = textures(nets["generator"], x, inside)
             answer = self._answer(denoiser, x)
