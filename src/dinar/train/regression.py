@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..body import Body
 from ..data.batches import Batches, task
-from ..data.textures import TextureSet, open_sets
+from ..data.textures import TextureSet
 from ..errors import DinarError
 from ..nets.presets import build
 from ..nets.regressor import PatchDiscriminator, TextureRegressor
@@ -33,6 +33,7 @@ from ..texture import restore
 from ..texture.restore import Predict
 from . import presets
 from .loop import State
+from .sets import open_sets
 
 SHOWN = 8  # people in the picture of a validation
 

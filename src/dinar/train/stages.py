@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..body import load_body
 from ..data.batches import Batches
-from ..data.textures import open_sets
 from ..errors import DinarError
 from ..neural.regression import open_regressor
 from ..neural.weights import load_networks
@@ -21,6 +20,7 @@ from .inpainting import InpaintingStage
 from .loop import train as loop
 from .people import People
 from .windows import PICTURE
+from .sets import open_sets
 
 STAGES: dict[str, type[AvatarStage]] = {
     "avatar": AvatarStage, "compression": CompressionStage, "finetune": FinetuneStage, "inpainting": InpaintingStage,
