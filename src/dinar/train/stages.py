@@ -19,8 +19,8 @@ from .finetune import FinetuneStage
 from .inpainting import InpaintingStage
 from .loop import train as loop
 from .people import People
-from .windows import PICTURE
 from .sets import open_sets
+from .windows import PICTURE
 
 STAGES: dict[str, type[AvatarStage]] = {
     "avatar": AvatarStage, "compression": CompressionStage, "finetune": FinetuneStage, "inpainting": InpaintingStage,
