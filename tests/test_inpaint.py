@@ -14,7 +14,7 @@ from dinar.nets.presets import build
 from dinar.nets.renderer import FastRenderer
 from dinar.neural import texture as neural
 from dinar.neural.blend import blend
-from dinar.neural.condition import condition, fill_from_mirror, resize
+from dinar.neural.condition import condition, fill_from_mirror, fill_with, resize
 from dinar.neural.inpaint import inpaint
 from dinar.neural.refine import Refinement, match_colours, refine
 from dinar.neural.sampler import SAMPLERS, denoise, noise_schedule
@@ -129,6 +129,24 @@ def test_a_denoiser_of_differences_starts_from_the_fill() -> None:
     plain.std.fill_(1e-6)
     _, other = inpaint(vqgan, plain, T, (0, 1), steps=2)  # type: ignore[arg-type]
     assert (other - want).abs().max() > 1e-3
+
+
+def test_a_denoiser_may_start_from_the_regressor() -> None:
+    torch.manual_seed(0)
+    vqgan = build("nano", "vqgan", size=32, linear=False).eval()
+    denoiser = build("nano", "denoiser", start="regression").eval()
+    denoiser.std.fill_(1e-6)
+    T, answer = torch.rand(1, 21, 32, 32), torch.rand(1, 3, 32, 32)
+    T[:, FILL] = (T[:, FILL] > 0.5).float()
+    filled = fill_with(T, answer)
+    seen = (T[:, FILL] > 0.5).expand(-1, 3, -1, -1)
+    assert torch.equal(filled[:, SAMPLED], torch.where(seen, T[:, SAMPLED], answer))
+    _, restored = inpaint(vqgan, denoiser, T, (3,), steps=2, start=answer)  # type: ignore[arg-type]
+    with torch.no_grad():
+        want = vqgan.decode(vqgan.encode(filled))  # type: ignore[operator]
+    assert torch.allclose(restored, want, atol=1e-3)
+    with pytest.raises(DinarError, match="start from the regressor's answer"):
+        inpaint(vqgan, denoiser, T, (3,), steps=2)  # type: ignore[arg-type]
 
 
 def test_blend_is_equation_6() -> None:

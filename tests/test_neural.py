@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib import resources
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 
 from dinar.avatar import Avatar
 from dinar.cli import main
-from dinar.create import create
+from dinar.create import completed, create
 from dinar.errors import DinarError
 from dinar.evaluate import iou
 from dinar.nets.channels import FILL, MASKS, SAMPLED
@@ -22,7 +23,9 @@ from dinar.neural.encode import NeuralOptions, make_neural
 from dinar.neural.refine import Refinement
 from dinar.neural.texture import Fine
 from dinar.neural.weights import Networks, load_networks, open_networks, save_networks, shipped
+from dinar.preview import candidates
 from dinar.scene import orbit
+from dinar.studio import Clock
 
 NAMES = ("encoder", "generator", "renderer", "vqgan", "denoiser")
 SMALL = {"encoder": dict(size=32, max_channels=16, style=16), "generator": dict(size=32, max_channels=16, style=16),
@@ -78,6 +81,18 @@ def test_a_neural_avatar_draws_saves_and_loads(avatar: Avatar, networks: Network
     assert again.neural is not None and torch.equal(again.neural.texture, made.neural.texture)
     other, _ = make(avatar, networks, seed=1)
     assert other.neural is not None and not torch.equal(other.neural.texture, made.neural.texture)
+
+
+def test_candidates_differ_where_the_photo_shows_nothing(avatar: Avatar, networks: Networks) -> None:
+    """In the colours of mesh, exports and renderer alike; and a seed is a candidate, whoever asks for it."""
+    studio = dataclasses.replace(avatar.work.studio, networks=networks)
+    studio = dataclasses.replace(studio, options=dataclasses.replace(studio.options, unseen="diffusion", refine=False))
+    first = completed(studio, avatar.work.sampled, 7, Clock())
+    other, same = first.work.again(8), first.work.again(7)
+    assert np.array_equal(first.rgb, same.rgb) and other.meta["neural"]["seed"] == 8
+    differ, seen = (first.rgb != other.rgb).any(-1), first.lam > 0
+    assert differ[~seen].mean() > 10 * differ[seen].mean() and differ[~seen].any()
+    assert candidates([first, other], 7, 64).shape == (3 * 64, 2 * 40, 3)
 
 
 def test_switches_take_parts_out(avatar: Avatar, networks: Networks) -> None:

@@ -24,7 +24,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "complete": (0, 1), "ablated": (0, 1), "windows": (0, 1), "seen": (0, 10**6), "classes": (0, 10**6),
     "backgrounds": (0, 1), "holdout": (0, 10**6), "validation": (0, 10**6), "cached": (0, 10**9),
     "r1_every": (1, 10**9), "minutes": (0, 10**6), "colours": (0, 10**6), "recoloured": (1, 1000),
-    "patches": (0, 10**6),
+    "patches": (0, 10**6), "candidates": (0, 64),
     "widths": (1, 4096), "encoder_lr": (0, 1000), "weight_decay": (0, 10), "frozen": (0, 100),
     "l2": (0, 10**6), "l1": (0, 10**6), "lpips": (0, 10**6), "dice": (0, 10**6), "iou": (0, 10**6), "r1": (0, 10**6),
     "face": (0, 10**6), "losses.texture": (0, 10**6), "codebook": (0, 10**6), "scale": (0, 10**6),

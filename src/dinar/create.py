@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,44 +187,70 @@ def make_avatar(
     texture, seen, classes = sampled_texture(body, shots, o.size, o.blend)
     lap("sample")
 
-    whole = texture
-    if o.unseen != "diffusion":
-        progress("restoring what the photo does not show")
-        light = None if s.regressor is None else predictor(s.regressor, body)
-        whole = restore(body, texture, seen, classes, light=light)
-        lap("restore")
-
-    neural, used = None, []
-    if networks is not None:
-        progress("making the neural texture")
-        fine = fine_layer(whole, np.ones_like(seen)) if o.unseen in FILLED else fine_layer(texture, seen)
-        pictures = [(x.rgb, x.alpha) for x in subjects]
-        critic = perceptual(progress) if o.refine and o.rgb else None
-        critic = None if critic is None else critic.to(current())
-        neural, used = make_neural(body, networks, pictures, fits, D, fine, o, o.occlusion, critic,
-                                   progress=progress, lap=lap)  # fmt: skip
-        if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too
-            inpainted = neural.texture[0, SAMPLED].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
-            whole = restore(body, texture, seen, classes, lambda *_: inpainted)
-            lap("restore")
-
-    whole = with_eyes(body, with_mouth(body, whole), seen)
-    first = fits[0]
     meta = {
-        "dinar": __version__, "photos": [x.name for x in subjects], "renderer": "neural" if neural else "mesh",
-        "people": [[x.index, x.count] for x in subjects],
+        "dinar": __version__, "photos": [x.name for x in subjects], "people": [[x.index, x.count] for x in subjects],
         "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": s.evidence, "unseen": o.unseen},
         "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in fits],
         "judgement": [j.summary() for j in judged],
         "expression": [{n: round(x, 2) for n, x in zip(body.expression_names, e.tolist(), strict=True) if x > 0.005}
                        for e in faces],
     }  # fmt: skip
+    files = tuple(Path(p).absolute() for p in (*paths, *o.masks, *o.keypoints, *o.fits))
+    sampled = Sampled(body, subjects, fits, shots, D, texture, seen, classes, meta, files)
+    return completed(s, sampled, o.seed, clock, progress)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A person in clothes, with the part of the texture that the photos show."""
+
+    body: Body  # with the surfaces of skirts and hair
+    subjects: list[Subject]
+    fits: list[Fit]
+    shots: list[Shot]
+    offsets: torch.Tensor  # [V, 3] metres
+    texture: np.ndarray  # [S, S, 3] float32 in [0, 1]
+    seen: np.ndarray  # [S, S] λ; 0: not seen
+    classes: np.ndarray | None  # [S, S] uint8
+    meta: dict[str, Any]
+    files: tuple[Path, ...]  # that it was made of
+
+
+def completed(
+    s: Studio, x: Sampled, seed: int, clock: Clock, progress: Callable[[str], None] = lambda _: None
+) -> Avatar:
+    """The last part of :func:`create`: what the photos do not show. ``seed`` is the diffusion's."""
+    o, body, networks, lap = replace(s.options, seed=seed), x.body, s.networks, clock.lap
+    predict = None if s.regressor is None else predictor(s.regressor, body)
+    whole = x.texture
+    if o.unseen != "diffusion":
+        progress("restoring what the photo does not show")
+        whole = restore(body, x.texture, x.seen, x.classes, light=predict)
+        lap("restore")
+
+    neural, used = None, []
+    if networks is not None:
+        progress("making the neural texture")
+        fine = fine_layer(whole, np.ones_like(x.seen)) if o.unseen in FILLED else fine_layer(x.texture, x.seen)
+        pictures = [(p.rgb, p.alpha) for p in x.subjects]
+        critic = perceptual(progress) if o.refine and o.rgb else None
+        critic = None if critic is None else critic.to(current())
+        answer = predict(x.texture, x.seen, x.classes) if predict is not None and o.unseen == "diffusion" else None
+        neural, used = make_neural(body, networks, pictures, x.fits, x.offsets, fine, o, o.occlusion, critic,
+                                   answer=answer, progress=progress, lap=lap)  # fmt: skip
+        if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too
+            inpainted = neural.texture[0, SAMPLED].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
+            whole = restore(body, x.texture, x.seen, x.classes, lambda *_: inpainted)
+            lap("restore")
+
+    whole = with_eyes(body, with_mouth(body, whole), x.seen)
+    first = x.fits[0]
+    meta = x.meta | {"renderer": "neural" if neural else "mesh"}
     if neural:
         meta["neural"] = {"parts": used, "neural": o.neural, "rgb": o.rgb, "unseen": o.unseen, "seed": o.seed}
-    avatar = Avatar(body, betas, D, (whole * 255 + 0.5).astype(np.uint8), (seen * 255).astype(np.uint8),
-                    first.pose, first.transl, first.whole_camera, meta, neural,
-                    tuple(Path(p).absolute() for p in (*paths, *o.masks, *o.keypoints, *o.fits)))  # fmt: skip
-    avatar.work = Work(subjects, fits, shots, clock.seconds)
+    avatar = Avatar(body, first.betas, x.offsets, (whole * 255 + 0.5).astype(np.uint8), (x.seen * 255).astype(np.uint8),
+                    first.pose, first.transl, first.whole_camera, meta, neural, x.files)  # fmt: skip
+    avatar.work = Work(x.subjects, x.fits, x.shots, clock.seconds, s, x)
     return avatar
 
 
@@ -236,6 +262,12 @@ class Work:
     fits: list[Fit]
     shots: list[Shot]
     seconds: dict[str, float]
+    studio: Studio
+    sampled: Sampled
+
+    def again(self, seed: int) -> Avatar:
+        """The same person with the diffusion's colours of another seed."""
+        return completed(self.studio, self.sampled, seed, Clock())
 
 
 def sampled_texture(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -33,6 +35,16 @@ def preview(avatar: Avatar, work: Work | None = None, tile: int = TILE) -> np.nd
     tiles.append(("a new pose", over(avatar.render(new_pose(avatar), size=tile, azimuth=25))))
     cut = tile * 3 // 16  # people are tall: the middle five eighths of each square
     return np.hstack([_label(to_uint8(t[:, cut : tile - cut]), name) for name, t in tiles])
+
+
+def candidates(avatars: Sequence[Avatar], seed: int, tile: int = TILE) -> np.ndarray:
+    """[3 tile, W, 3] uint8: a column for each avatar, labelled with its seed from ``seed`` on: back and both sides."""
+    cut = tile * 3 // 16
+    columns = []
+    for k, avatar in enumerate(avatars):
+        views = [over(avatar.render(size=tile, azimuth=a))[:, cut : tile - cut] for a in (180, 90, -90)]
+        columns.append(_label(to_uint8(np.vstack(views)), f"--seed {seed + k}"))
+    return np.hstack(columns)
 
 
 def new_pose(avatar: Avatar):

@@ -73,7 +73,8 @@ class CreateOptions(NeuralOptions):
     weights: Path | None = None
     """Folder of weights of the neural renderer, as RUN/weights of `dinar train`. None: the shipped ones."""
     regressor: Path | None = None
-    """Folder of weights for --unseen regression, as RUN/weights of `dinar train regression`. None: the shipped ones."""
+    """Folder of weights of `dinar train regression`, RUN/weights, for --unseen regression and for a diffusion that
+    starts from its answer. None: the shipped ones."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -89,9 +90,9 @@ class CreateOptions(NeuralOptions):
             object.__setattr__(self, "renderer", "neural")
         if self.regressor is not None:
             object.__setattr__(self, "regressor", Path(self.regressor))
-            if self.unseen not in (None, "regression"):
-                raise DinarError(f"a regressor is for unseen regression, got unseen {self.unseen}")
-            object.__setattr__(self, "unseen", "regression")
+            if self.unseen not in (None, "regression", "diffusion"):
+                raise DinarError(f"a regressor is for unseen regression or diffusion, got unseen {self.unseen}")
+            object.__setattr__(self, "unseen", self.unseen or "regression")
         if self.mask_convention and not self.masks:
             raise DinarError("expected the label map of each photo as its mask, got "
                              f"{self.mask_convention} labels and no mask")  # fmt: skip
@@ -119,10 +120,12 @@ def open_studio(options: CreateOptions, body: Body | None = None) -> Studio:
     o = options.resolved(networks)
     if options.unseen is None and o.unseen == "restoration" and has_regressor(body):
         o = replace(o, unseen="regression")
-    regressor = open_regressor(o.regressor, body).to(current()) if o.unseen == "regression" else None
+    starts = networks is not None and o.unseen == "diffusion" and networks.nets["denoiser"].config["start"]
+    asked = o.unseen == "regression" or starts == "regression"
+    regressor = open_regressor(o.regressor, body).to(current()) if asked else None
     if regressor is not None and min(RESTORED, o.size) % (own := regressor.config["size"]):
         if options.unseen is not None:
-            raise DinarError(f"expected a size of a multiple of {own} texels for unseen regression, got {o.size}: take "
+            raise DinarError(f"expected a size of a multiple of {own} texels for unseen {o.unseen}, got {o.size}: take "
                              f"--unseen restoration, or --size {TEXTURE}")  # fmt: skip
         o, regressor = replace(o, unseen="restoration"), None
     return Studio(o, body, networks, regressor, evidence)

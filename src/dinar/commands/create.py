@@ -11,7 +11,7 @@ from ..create import CreateOptions, create
 from ..errors import DinarError
 from ..files import PICTURES, check_outputs
 from ..pictures import write_image
-from ..preview import preview
+from ..preview import candidates, preview
 from .common import Common, Flat, Output, Paths, given_files, open_body, say
 
 
@@ -27,6 +27,9 @@ class Create(Common):
     """Also write the body fit of the first photo to this npz file, for --fit."""
     preview: bool = True
     """Write the preview: a picture of the body fit and of the avatar from all sides."""
+    candidates: int = 0
+    """Write NAME.candidates.png beside the avatar: what this number of seeds, from --seed on, give to what the photo
+    does not show. Choose one with --seed. Only with --unseen diffusion. 0: no such picture."""
     options: Flat[CreateOptions] = field(default_factory=CreateOptions)
 
 
@@ -34,10 +37,14 @@ def run(c: Create) -> None:
 
     if not c.photos:
         raise DinarError("expected a photo: dinar create PHOTO [PHOTO ...] -o me.avatar")
+    if c.candidates and c.options.unseen != "diffusion":
+        raise DinarError("candidates differ by the seed of the diffusion: add --renderer neural --unseen diffusion")
     sheet = c.out.with_suffix(".preview.png")
     outputs = [(c.out, SUFFIXES), *[(sheet, PICTURES)] * c.preview]
     outputs += [(c.save_fit, (".npz",))] if c.save_fit else []
     o = c.options
+    choice = c.out.with_suffix(".candidates.png")
+    outputs += [(choice, PICTURES)] * (c.candidates > 0)
     check_outputs(outputs, given_files(*c.photos, *o.masks, *o.keypoints, *o.fits, c.body_path))
     start = time.perf_counter()
     avatar = create(c.photos, o, body=open_body(c), progress=lambda s: say(f"  {s}"))
@@ -49,6 +56,10 @@ def run(c: Create) -> None:
         avatar.work.fits[0].save(c.save_fit, avatar.work.subjects[0].turn)
     if c.preview:
         write_image(sheet, preview(avatar, avatar.work))
+    if c.candidates:
+        others = (avatar.work.again(o.seed + k) for k in range(1, c.candidates))
+        write_image(choice, candidates([avatar, *others], o.seed))
+        say(f"{choice}: choose one with --seed")
     kind = "textured mesh"
     if avatar.neural is not None:
         kind = "neural: " + ", ".join(avatar.meta["neural"]["parts"])

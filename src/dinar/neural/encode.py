@@ -93,6 +93,7 @@ def make_neural(
     perceptual: nn.Module | None = None,  # LPIPS, for the refinement
     refinement: Refinement | None = None,  # None: that of the options
     steps: int | None = None,  # of the diffusion sampler; None: as many as it needs
+    answer: np.ndarray | None = None,  # [n, n, 3] the regressor's colours, for a diffusion that starts from them
     progress: Callable[[str], None] = lambda _: None,
     lap: Callable[[str], None] = lambda _: None,  # told what has just been done, for a clock
 ) -> tuple[Neural, list[str]]:
@@ -127,8 +128,11 @@ def make_neural(
         whole = partial = blend(with_colours(partial, fine), partial)
     elif o.unseen == "diffusion":
         progress("inpainting unseen texels")
+        start = None if answer is None else torch.from_numpy(answer).permute(2, 0, 1)[None].to(device)
+        if start is not None and start.shape[-1] != networks.texture:
+            start = F.interpolate(start, size=(networks.texture, networks.texture), mode="bilinear", antialias=True)
         whole, restored = inpaint(cast(VQGAN, nets["vqgan"]), cast(Denoiser, nets["denoiser"]), partial, (o.seed,),
-                                  inside, steps=steps)  # fmt: skip
+                                  inside, steps=steps, start=start)  # fmt: skip
         mix = lambda res, part: blend(res, part, inside)  # noqa: E731
         used.append("diffusion")
         lap("inpaint")
