@@ -222,7 +222,7 @@ def test_regressors_of_other_bodies_are_refused(body: Body, tmp_path: Path) -> N
     build("nano", "regressor", size=S, atlas=body.atlas.hash).save_pretrained(tmp_path)
     assert open_regressor(tmp_path, body).config["size"] == S
     assert CreateOptions(regressor=tmp_path).unseen == "regression"
-    with pytest.raises(DinarError, match="is for unseen regression, got unseen restoration"):
+    with pytest.raises(DinarError, match="is for unseen regression or diffusion, got unseen restoration"):
         CreateOptions(regressor=tmp_path, unseen="restoration")
 
 
