@@ -42,7 +42,7 @@ class InpaintingStage(AvatarStage):
     uses = ("encoder", "generator", "renderer", "vqgan", "denoiser")
     learns = ("denoiser",)
     needs = ("encoder", "generator", "renderer", "vqgan")
-    direct = restored = False
+    direct = restored = windowed = False
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         self.schedule = noise_schedule("ddpm", self.modules["denoiser"].config["prediction"])  # type: ignore[index]

@@ -129,7 +129,6 @@ class TextureCompression(CompressionStage):
 
 
 class TextureInpainting(InpaintingStage):
-    windowed = False
     people: Sampled  # type: ignore[assignment]
     regressor: TextureRegressor | None = None  # for a denoiser that starts from its answer
 
