@@ -76,6 +76,11 @@ def test_sigterm_leaves_a_checkpoint_of_that_step(tmp_path):
     assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
+def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint(tmp_path):
+    assert not run_toy(tmp_path, Toy(stop_at=2, group=True), workers=1)
+    assert weights(tmp_path)["step"] == 3
+
+
 def test_accumulated_micro_batches_equal_the_batch(tmp_path):
     run_toy(tmp_path / "a", Toy(dropout=0.0), steps=4)
     run_toy(tmp_path / "b", Toy(dropout=0.0), steps=4, micro_batch=2)

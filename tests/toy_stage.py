@@ -6,11 +6,13 @@ python toy_stage.py RUN SECONDS_A_STEP
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from torch import nn
 
@@ -23,7 +25,7 @@ LOOP = Loop(steps=24, batch=8, micro_batch=8, warmup=3, ema=0.9, log_every=5, sh
 class Toy:
     averaged = ("net",)
 
-    def __init__(self, pause=0.0, dropout=0.2, stop_at=None):
+    def __init__(self, pause=0.0, dropout=0.2, stop_at=None, group=False):
         torch.manual_seed(0)
         net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 1))
         self.modules = {"net": net, "critic": nn.Linear(1, 1)}
@@ -31,7 +33,7 @@ class Toy:
             "net": torch.optim.AdamW(net.parameters(), lr=1e-2),
             "critic": torch.optim.Adam(self.modules["critic"].parameters(), lr=1e-2),
         }
-        self.pause, self.stop_at, self.seen = pause, stop_at, []
+        self.pause, self.stop_at, self.group, self.seen = pause, stop_at, group, []
 
     def sample(self, i, rng):
         x = rng.normal(size=4).astype(np.float32)
@@ -40,6 +42,9 @@ class Toy:
     def step(self, batch, state):
         time.sleep(self.pause)
         if state.step == self.stop_at:
+            if self.group:  # from elsewhere: to a signal of its parent a worker ends as if it were done
+                subprocess.run(["kill", "-TERM", *(str(p.pid) for p in psutil.Process().children())], check=True)
+                time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGTERM)
         self.seen += batch["i"].tolist()
         out = self.modules["net"](batch["x"])
