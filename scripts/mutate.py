@@ -192,6 +192,7 @@ CHANGES = [
         ("CHANGE", "0.1", "test_a_band_in_front_does_not_go_all_around"),
         ("VOTE", 'VOTE | {"accessory": 4.0}', "test_a_band_in_front_does_not_go_all_around"),
         ("TWIN", "0.001", "test_legs_take_the_colour_of_their_own_front"),
+        ("BOTH", "0.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
         ("BAND", "10.0", "test_socks_have_their_bands_behind"),
         ("OTHER_LIMB", "1.0", "test_legs_take_the_colour_of_their_own_front"),
     ),

@@ -185,6 +185,22 @@ def test_the_hem_of_a_long_coat_is_level_behind(body: Body, rest) -> None:
         assert (coat == LABEL["outer"]).all() and (legs == LABEL["lower"]).all() and len(coat) > 100 < len(legs)
 
 
+def test_a_shirt_is_plain_behind_whatever_is_on_its_front(body: Body, rest) -> None:
+    """A large print, and a patch on one side that the parse takes for a coat."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["upper"], np.uint8)
+    x, y, _ = s.x.T
+    height = (y - y[rest.torso].min()) / np.ptp(y[rest.torso])
+    colour = np.where(((x > -0.05) & (height < 0.7))[:, None], (0.8, 0.2, 0.1), (0.9, 0.9, 0.95)).astype(np.float32)
+    patch = rest.torso & (x < -0.05) & (height < 0.6)
+    colour[patch], worn[patch] = (0.1, 0.6, 0.1), LABEL["outer"]
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(x), np.uint8), np.zeros(len(x), bool)
+    fold(s, "torso", colour, lam, worn, out, behind, done)
+    back = rest.torso & (rest.normal[:, 2] < -0.5) & (height > 0.1)
+    assert (behind[back] == LABEL["upper"]).mean() > 0.95
+    assert np.quantile(np.abs(out[back] - (0.9, 0.9, 0.95)).max(1), 0.9) < 0.1
+
+
 def test_nothing_of_a_bag_comes_on_the_back(restored) -> None:
     assert np.quantile(restored.out[restored.back, 2] - restored.out[restored.back, 0], 0.99) < -0.22
 
@@ -210,7 +226,7 @@ def test_dark_folds_are_not_copied(restored) -> None:
 def test_light_is_copied_in_part(restored) -> None:
     r = restored
     left, right = (r.out[r.back & (np.sign(r.x) == sign) & (np.abs(r.x) > 0.08), 0].mean() for sign in (1, -1))
-    assert 0.045 < left - right < 0.072
+    assert 0.035 < left - right < 0.072
 
 
 def test_halves_are_mixed_at_the_spine(restored) -> None:

@@ -32,6 +32,7 @@ TWIN = 0.06  # metres added to the distance of sources on the other limb
 VOTE = {"skin": 0.5, "accessory": 0.5, "upper": 1.0, "outer": 1.0, "lower": 1.0, "skirt": 1.0, "legwear": 1.0,
         "shoes": 1.0}  # fmt: skip
 OPEN = 3.0  # vote of "outer": a coat that is open in front is closed behind
+BOTH = 0.1  # share of what is worn on either half of a torso, from which "outer" is such a coat; else it votes as "upper"
 CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 INNER = 0.2  # weight of votes from texels too far inside to be sources
 OTHER = 0.5  # weight of votes from the other limb of a pair
@@ -160,10 +161,12 @@ def _levels(
         return np.moveaxis(sums[:, :3] / np.maximum(sums[:, 3:], 1e-30), 1, 2)
 
     w = weight * np.sqrt(colour.sum(1))
-    for width in (3 * SHADE, SHADE):
+    for width in (6 * SHADE, 3 * SHADE, 3 * SHADE, SHADE):  # the scale falls with what is still taken for the cloth
         plain = mean(w, width)
         away = np.linalg.norm(colour - plain[limb, row], axis=1)
-        w = w * np.exp(-np.square(away / (UNLIKE * np.median(away) + 1e-6)))
+        order = np.argsort(away)
+        middle = away[order[min(np.searchsorted(w[order].cumsum(), w.sum() / 2), len(w) - 1)]]
+        w = w * np.exp(-np.square(away / (UNLIKE * middle + 1e-6)))
     return (plain + pattern * (mean(weight, SHADE) - plain)).astype(np.float32)
 
 
@@ -255,7 +258,8 @@ def _class_behind(
     seen = _along(seen + OTHER * seen[::-1] * (len(sides) > 1), HEM)
     total = seen.sum(2)
     sure = np.minimum(1, total / np.maximum(np.median(total, 1, keepdims=True), 1e-12))
-    votes = seen * [OPEN if n == "outer" else VOTE[n] for n in names]
+    coated = kind != "torso" or _on_both_halves(s, worn, voters)
+    votes = seen * [OPEN if n == "outer" and coated else VOTE[n] for n in names]
     votes *= (sure / np.maximum(votes.sum(2), 1e-30))[..., None]
     number, out = np.array([LABEL[n] for n in names], np.uint8), np.zeros(len(row), np.uint8)
     chosen = number[np.stack([few_changes(v, CHANGE) for v in votes])]
@@ -269,6 +273,15 @@ def _class_behind(
         own = s.part == part
         out[own] = chosen[k][row[own]]
     return out
+
+
+def _on_both_halves(s: Surface, worn: np.ndarray, voters: np.ndarray) -> bool:
+    """Whether "outer" is worn on every half of the torso that is seen."""
+    for half in (s.x[:, 0] < 0, s.x[:, 0] > 0):
+        shown = voters & half & of_kind(s, "torso") & np.isin(worn, [LABEL["upper"], LABEL["outer"]])
+        if shown.sum() >= least(s, ENOUGH) and (worn[shown] == LABEL["outer"]).mean() < BOTH:
+            return False
+    return True
 
 
 def few_changes(score: np.ndarray, cost: float) -> np.ndarray:
