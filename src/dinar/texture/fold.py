@@ -32,7 +32,7 @@ TWIN = 0.06  # metres added to the distance of sources on the other limb
 VOTE = {"skin": 0.5, "accessory": 0.5, "upper": 1.0, "outer": 1.0, "lower": 1.0, "skirt": 1.0, "legwear": 1.0,
         "shoes": 1.0}  # fmt: skip
 OPEN = 3.0  # vote of "outer": a coat that is open in front is closed behind
-BOTH = 0.1  # share of what is worn on either half of a torso, from which "outer" is such a coat; else it votes as "upper"
+BOTH = 0.1  # share of what either half of a torso wears, from which "outer" is such a coat, and no "upper"
 CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 INNER = 0.2  # weight of votes from texels too far inside to be sources
 OTHER = 0.5  # weight of votes from the other limb of a pair
