@@ -193,6 +193,7 @@ CHANGES = [
         ("VOTE", 'VOTE | {"accessory": 4.0}', "test_a_band_in_front_does_not_go_all_around"),
         ("TWIN", "0.001", "test_legs_take_the_colour_of_their_own_front"),
         ("BOTH", "0.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
+        ("LEVEL", "0.0", "test_the_hem_of_a_jacket_is_level_on_the_hips"),
         ("BAND", "10.0", "test_socks_have_their_bands_behind"),
         ("OTHER_LIMB", "1.0", "test_legs_take_the_colour_of_their_own_front"),
     ),

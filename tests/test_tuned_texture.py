@@ -201,6 +201,25 @@ def test_a_shirt_is_plain_behind_whatever_is_on_its_front(body: Body, rest) -> N
     assert np.quantile(np.abs(out[back] - (0.9, 0.9, 0.95)).max(1), 0.9) < 0.1
 
 
+def test_the_hem_of_a_jacket_is_level_on_the_hips(body: Body, rest) -> None:
+    """A jacket covers the trunk, which ends in a wedge between the legs; hands are before the hips beside it."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["lower"], np.uint8)
+    bottom = s.x[rest.torso, 1].min()
+    worn[rest.torso], lam[rest.leg & (s.x[:, 1] > bottom)] = LABEL["upper"], 0
+    colour = np.where(rest.torso[:, None], RED, BLUE).astype(np.float32)
+    bare = rest.torso & (s.x[:, 1] > s.x[rest.torso, 1].mean())
+    worn[bare], colour[bare] = LABEL["skin"], SAND
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    for kind in ("torso", "leg"):
+        fold(s, kind, colour, lam, worn, out, behind, done)
+    back = rest.normal[:, 2] < -0.5
+    hips = rest.leg & back & (s.x[:, 1] > bottom + 0.03)
+    thighs = rest.leg & back & (s.x[:, 1] < bottom - 0.05)
+    assert hips.sum() > 100 and (behind[hips] == LABEL["upper"]).mean() > 0.95 and np.abs(out[hips] - RED).max() < 0.1
+    assert (behind[thighs] == LABEL["lower"]).mean() > 0.99 and np.abs(out[thighs] - BLUE).max() < 0.1
+
+
 def test_nothing_of_a_bag_comes_on_the_back(restored) -> None:
     assert np.quantile(restored.out[restored.back, 2] - restored.out[restored.back, 0], 0.99) < -0.22
 

@@ -36,6 +36,7 @@ BOTH = 0.1  # share of what either half of a torso wears, from which "outer" is 
 CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 INNER = 0.2  # weight of votes from texels too far inside to be sources
 OTHER = 0.5  # weight of votes from the other limb of a pair
+LEVEL, ALONG = 8.0, 8  # hips are like the torso at their height: weight of heights; texels whose mean they take
 BIN, HEM, FAR = 0.01, 0.015, 0.15  # metres: height of a row, smoothing of votes, and smoothing where few are seen
 WIDE, WIDE_WEIGHT, FAR_WEIGHT, TRUNCATE = 4, 0.2, 1e-3, 12.0  # sums along heights: wider kernel, weights, cut in sigmas
 PURE = 0.01  # of a texture's side, around a source, within which no other class may be seen
@@ -110,6 +111,14 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         out[own] += away[own, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]
+    torso = of_kind(s, "torso")
+    if kind == "leg" and not s.coat.any() and (torso & (behind > 0)).any():  # a hem is level, not where the parts meet
+        hips = np.flatnonzero(own_all & (away > 0) & (s.x[:, 1] > s.x[torso, 1].min()))
+        place, like = s.x * [1, LEVEL, 1], np.flatnonzero(torso & (behind > 0))
+        worn_there = behind[like[KDTree(place[like]).query(place[hips])[1]]]
+        hips, worn_there = hips[worn_there != cloth[hips]], worn_there[worn_there != cloth[hips]]
+        out[hips] += away[hips, None] * (nearest(place[like], out[like], place[hips], ALONG) - out[hips])
+        behind[hips[far[hips]]] = worn_there[far[hips]]
 
 
 def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int) -> np.ndarray:
