@@ -1,6 +1,6 @@
 """Unseen texels predicted by a network (``nets/regressor.py``), for the texture of mesh, renderer and exports.
 
-Its colours are 1.6 dB nearer to the truth than the restoration's, on generated people and on photos, but where it does
+Its colours are 1.7 dB nearer to the truth than the restoration's, on generated people and on photos, but where it does
 not know what is worn it mixes it: hems blur and coats get stains. So the texture takes its light alone
 (``texture/restore.py``).
 """
