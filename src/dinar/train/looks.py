@@ -16,7 +16,7 @@ from ..labels import LABEL
 from ..neural.arrays import view_arrays
 from ..scene import rasterize, vertex_normals
 from ..texture.sample import BEHIND, ERODE, facing_camera
-from ..views import Params, project
+from ..views import project
 from .people import People
 
 MEMORY = 8 << 30  # bytes of views that are kept
@@ -72,7 +72,7 @@ def record(side: int, size: int, body: Body) -> np.dtype:
     """A view: see :func:`look`."""
     v, n = body.num_vertices, LOOKED * size
     return np.dtype([
-        ("picture", np.uint8, (side, side, 4)), ("drawn", np.float32, (v, 3)), ("fitted", np.float32, (v, 3)),
+        ("picture", np.uint8, (side, side, 4)), ("vertices", np.float32, (v, 3)),
         ("cosine", np.float32, (v,)), ("wall", np.float32, (n, n)), ("parts", np.float32, (6, 2)),
         ("K", np.float32, (3, 3)), ("T", np.float32, (4, 4)), ("face", np.float32, (4,)),
         ("rgb", np.uint8, (3, size, size)), ("mask", np.uint8, (1, size, size)), ("uv", np.float16, (2, size, size)),
@@ -82,7 +82,7 @@ def record(side: int, size: int, body: Body) -> np.dtype:
 
 def look(people: People, k: int, person: int, chosen: Sequence[int]) -> np.ndarray:
     """Records of views of a person: the encoded view's arrays at the network's size; RGB on white and alpha as the
-    source has them; the body as it is drawn and as it is fitted; the wall behind which the fitted body is not seen (-1:
+    source has them; the fitted body's vertices; the wall behind which it is not seen (-1:
     its pixel must not be sampled); and where the parts of PARTS are."""
     body, size = people.body, people.size
     v = people._views(k, person, chosen)
@@ -99,15 +99,13 @@ def look(people: People, k: int, person: int, chosen: Sequence[int]) -> np.ndarr
     out["picture"][..., :3] = (v.rgb.numpy() * share + 255 * (1 - share)).round()
     out["picture"][..., 3] = alpha
     posed = v.fit.posed(body)
-    truth = v.params if v.fitted is not None else v.fit
-    drawn = Params(v.fit.betas, truth.pose, truth.transl, truth.expression, v.fit.offsets).posed(body)
-    out["fitted"], out["drawn"], out["K"], out["T"] = posed.vertices, drawn.vertices, v.K, v.T_cam_world
+    out["vertices"], out["K"], out["T"] = posed.vertices, v.K, v.T_cam_world
     xy, z = project(posed.vertices, v.K, v.T_cam_world)
     depth = rasterize(xy * (n / side), z, body.faces, n, n).depth.numpy()
     k_erode = max(1, round(ERODE * side))
     around = np.ones((2 * k_erode + 1, 2 * k_erode + 1), np.uint8)
     normals = vertex_normals(posed.vertices, body.faces)
-    joints, _ = project(drawn.joints, v.K, v.T_cam_world)
+    joints, _ = project(posed.joints, v.K, v.T_cam_world)
     names = list(body.joint_names)
     for i in range(len(v)):
         core = cv2.erode((alpha[i] > 127).astype(np.uint8), around)

@@ -4,9 +4,6 @@ A window is the view with another camera (``Camera.crop``): UV render and covera
 and the picture is resampled from the source's. So pictures of S² teach the renderer pictures of 4 S a side. The encoded
 view stays the whole person. Sampled colours are looked up in its picture as the source has it, by the rules of
 :func:`dinar.texture.gather`: they are as sharp as those that ``create`` gives the renderer.
-
-The body of a target has its true pose where the source knows it, with shape and offsets of the fit, as in evaluation:
-its outline in the picture is then that of the clothes, not of the fit's error.
 """
 
 from __future__ import annotations
@@ -150,7 +147,7 @@ def draw(view: np.void, w: Window, body: Body, inputs: Sequence[tuple[np.void, n
     s = w.size
     A = torch.tensor([[w.scale, 0.0, -w.scale * w.x0], [0, w.scale, -w.scale * w.y0], [0, 0, 1]])
     K, T = torch.from_numpy(view["K"])[None], torch.from_numpy(view["T"])[None]
-    xy, z = project(torch.from_numpy(view["drawn"])[None], A @ K, T)
+    xy, z = project(torch.from_numpy(view["vertices"])[None], A @ K, T)
     faces = near(xy[0].numpy(), body, s)
     f = rasterize(xy, z, faces[0], s, s)
     uv = interpolate(f, torch.from_numpy(body.atlas.uv), faces[1])[0].permute(2, 0, 1)
@@ -201,7 +198,7 @@ def seen(
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for view, keep in inputs:
         side, n = view["picture"].shape[0], view["wall"].shape[0]
-        xy, z = project(torch.from_numpy(view["fitted"])[None], *(torch.from_numpy(view[m])[None] for m in "KT"))
+        xy, z = project(torch.from_numpy(view["vertices"])[None], *(torch.from_numpy(view[m])[None] for m in "KT"))
         values = torch.cat([xy[0], z[0, :, None], torch.from_numpy(view["cosine"])[:, None]], 1)
         at = interpolate(f, values, faces)[0].numpy()
         x, y, z_at, lam = np.ascontiguousarray(at.transpose(2, 0, 1))
