@@ -145,7 +145,7 @@ def test_a_denoiser_may_start_from_the_regressor() -> None:
     with torch.no_grad():
         want = vqgan.decode(vqgan.encode(filled))  # type: ignore[operator]
     assert torch.allclose(restored, want, atol=1e-3)
-    with pytest.raises(DinarError, match="start from the regressor's answer"):
+    with pytest.raises(DinarError, match="starts from the regressor's answer"):
         inpaint(vqgan, denoiser, T, (3,), steps=2)  # type: ignore[arg-type]
 
 
