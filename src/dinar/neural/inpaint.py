@@ -50,7 +50,9 @@ def encode_condition(
     if denoiser.config["residual"]:  # mean and std of the denoiser are of residuals, so the condition is not normalised
         if denoiser.config["start"] == "regression":
             if answer is None:
-                raise DinarError("this denoiser starts from the regressor's answer: expected one; train it with --textures")
+                raise DinarError(
+                    "this denoiser starts from the regressor's answer: expected one; train it with --textures"
+                )
             partial = torch.cat([partial[:, : SMP.start], partial[:, FILL], partial[:, FILL]], 1)
         filled = fill_from_mirror(partial) if answer is None else fill_with(partial, answer)
         start = vqgan.encode(filled).float()
