@@ -83,5 +83,6 @@ ORT = scripts/web/node_modules/onnxruntime-web
 web:
 	cd scripts/web && npm ci --no-audit --no-fund && npm run -s build
 	cp scripts/web/node_modules/three/LICENSE $(PAGE)/LICENSE-three.txt
-	grep -v sourceMappingURL $(ORT)/dist/ort.webgpu.bundle.min.mjs > $(PAGE)/ort.min.js
+	xz -9ef $(PAGE)/three.min.js
+	grep -v sourceMappingURL $(ORT)/dist/ort.webgpu.bundle.min.mjs | xz -9ec > $(PAGE)/ort.min.js.xz
 	xz -9ec $(ORT)/dist/ort-wasm-simd-threaded.jsep.wasm > $(PAGE)/ort.wasm.xz

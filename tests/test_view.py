@@ -23,7 +23,7 @@ from dinar.photo.image import read_photo
 from dinar.scene import Camera
 from dinar.web.local import Served, is_local, page_server
 from dinar.web.neural import neural_file
-from dinar.web.page import MODULES, PAGE, fill, photo_view, viewer_page, worker_files
+from dinar.web.page import MODULES, PAGE, asset, fill, photo_view, viewer_page, worker_files
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,9 @@ def test_page_names_no_address_and_no_code_of_a_name(page: str) -> None:
 
 
 def test_modules_take_only_what_three_exports() -> None:
-    exported = set(
-        re.findall(r"(?:[\w$]+ as )?(\w+)", (PAGE / "three.min.js").read_text("utf-8").rsplit("export{", 1)[1])
-    )
+    exported = set(re.findall(r"(?:[\w$]+ as )?(\w+)", asset("three.min.js").decode().rsplit("export{", 1)[1]))
     for name in MODULES.values():
-        text = (PAGE / name).read_text("utf-8")
+        text = asset(name).decode()
         for names, source in re.findall(r"import \{([^}]*)\} from '([^']+)'", text):
             assert source in MODULES
             assert source != "three" or {n.strip() for n in names.split(",")} - {""} <= exported

@@ -25,7 +25,7 @@ from ..version import __version__
 from .guard import Guard
 from .jobs import Full, Jobs
 from .neural import shipped_graph
-from .page import GRAPH, MODULES, PAGE, WASM, WORKER, expression_presets, fill, wasm
+from .page import GRAPH, MODULES, PAGE, WASM, WORKER, asset, expression_presets, fill
 from .work import FILES
 
 MAX_PHOTO = 30 << 20  # bytes
@@ -35,6 +35,7 @@ UPLOADS = 8  # that are received at once; others wait
 UPLOAD_SECONDS = 300
 TYPES = {".glb": "model/gltf-binary", ".vrm": "model/gltf-binary", ".avatar": "application/octet-stream"}
 LICENCES = {"LICENSE-three.txt", "LICENSE-onnxruntime.txt"}
+KINDS = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 STATIC = {*MODULES.values(), *WORKER, *LICENCES, "style.css", "serve.css", "serve.js", "api.js"}
 
 
@@ -157,12 +158,12 @@ def web_app(jobs: Jobs, token: str | None = None) -> ASGIApp:
     @api.get("/page/{name}", include_in_schema=False)
     def static(name: str) -> Response:
         if name == WASM:
-            return Response(wasm(), media_type="application/wasm", headers={"Cache-Control": "no-cache"})
+            return Response(asset(name), media_type="application/wasm", headers={"Cache-Control": "no-cache"})
         if name == GRAPH and (graph := shipped_graph()) is not None:
             return Response(graph, media_type="application/octet-stream")
         if name not in STATIC:
             raise HTTPException(404, "there is no such page")
-        return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
+        return Response(asset(name), media_type=KINDS[Path(name).suffix], headers={"Cache-Control": "no-cache"})
 
     @api.exception_handler(RequestValidationError)
     async def invalid(_: Request, e: RequestValidationError) -> Response:

@@ -8,7 +8,7 @@ import io
 import json
 import lzma
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ from ..photo.image import read_photo
 from ..version import __version__
 from .local import Served
 
-PAGE = Path(__file__).parent / "page"  # sources of the pages; three.min.js is made by `make web`
+PAGE = Path(__file__).parent / "page"  # sources of the pages; `make web` makes the libraries, *.xz
 MODULES = {"three": "three.min.js", **{f"dinar/{n}": n for n in ("dom.js", "layer.js", "viewer.js", "panel.js")}}
-# What the neural viewer's worker takes; the WebAssembly is compressed.
+# What the neural viewer's worker takes, beside the WebAssembly.
 WORKER = {n: "text/javascript" for n in ("neural.js", "picture.js", "raster.js", "resample.js", "ort.min.js")}
-WASM, WASM_FILE, GRAPH = "ort.wasm", "ort.wasm.xz", "renderer.onnx"
+WASM, GRAPH = "ort.wasm", "renderer.onnx"
 MOTIONS = ("idle", "walk", "wave", "dance", "turn", "look_around")  # clips of the viewer's GLB
 AROUND = 0.12  # of the person's height: border of the picture that is compared
 HEIGHT = 1280  # largest height of that picture, pixels
@@ -51,7 +51,7 @@ def viewer_page(avatar: Avatar, name: str, photo: str | Path | None = None, neur
     if photo is not None:
         seen, picture = photo_view(avatar, read_photo(photo).rgb, str(photo))
         about["photo"] = {**seen, "src": _data_url("image/jpeg", jpeg(picture))}
-    modules = {n: _data_url("text/javascript", (PAGE / f).read_bytes()) for n, f in MODULES.items()}
+    modules = {n: _data_url("text/javascript", asset(f)) for n, f in MODULES.items()}
     return fill(PAGE / "view.html", {
         "policy": policy, "generator": f"dinar {__version__}", "title": html.escape(name),
         "style": (PAGE / "style.css").read_text("utf-8"), "imports": json.dumps({"imports": modules}),
@@ -62,14 +62,15 @@ def viewer_page(avatar: Avatar, name: str, photo: str | Path | None = None, neur
 
 def worker_files(prefix: str) -> dict[str, Served]:
     """The files that the neural viewer's worker takes, by address."""
-    files = {prefix + n: Served(kind, (PAGE / n).read_bytes()) for n, kind in WORKER.items()}
-    return files | {prefix + WASM: Served("application/wasm", wasm())}
+    files = {prefix + n: Served(kind, asset(n)) for n, kind in WORKER.items()}
+    return files | {prefix + WASM: Served("application/wasm", asset(WASM))}
 
 
-@lru_cache(maxsize=1)
-def wasm() -> bytes:
-    """ONNX Runtime Web's program, 21 MB."""
-    return lzma.decompress((PAGE / WASM_FILE).read_bytes())
+@cache
+def asset(name: str) -> bytes:
+    """A file of the pages. Libraries lie compressed: ONNX Runtime Web's program has 21 MB."""
+    packed = PAGE / f"{name}.xz"
+    return lzma.decompress(packed.read_bytes()) if packed.is_file() else (PAGE / name).read_bytes()
 
 
 def viewer_glb(avatar: Avatar, clips: Sequence[Clip] = ()) -> bytes:
