@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
@@ -74,6 +76,14 @@ def test_sigterm_leaves_a_checkpoint_of_that_step(tmp_path):
     assert stage.seen[0] == 7 * LOOP.batch  # and no sample is seen twice
     assert run_toy(tmp_path / "b")
     assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_workers_start_where_opencv_had_threads(tmp_path):
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2000, 2000), np.uint8), (0, 0), 3)  # by two threads, which a forked worker has not
+    assert run_toy(tmp_path, Toy(), workers=1, steps=2)
+    cv2.setNumThreads(threads)
 
 
 def test_a_signal_to_all_processes_of_a_run_leaves_a_checkpoint(tmp_path):

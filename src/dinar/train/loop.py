@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import multiprocessing
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -151,6 +152,8 @@ def batches(state: State) -> Iterator[dict[str, Tensor]]:
     """This process' micro batches on its device, from the state's step on."""
     a, loop = state.accelerator, state.loop
     micros = _Micros(loop, state.step, a.process_index, a.num_processes)
+    if loop.workers:
+        cv2.setNumThreads(1)  # of the workers, too, which are copies of this process; torch has one already
     # The loader draws seeds of its workers. Its own generator keeps the run's random state unchanged.
     loader = DataLoader(_Samples(state.stage, loop.seed), batch_sampler=micros, num_workers=loop.workers,
                         generator=torch.Generator().manual_seed(loop.seed), pin_memory=a.device.type == "cuda",
@@ -164,7 +167,8 @@ def _begin_worker(worker: int) -> None:
     checkpoint."""
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, signal.SIG_IGN)
-    cv2.setNumThreads(1)  # torch has one already
+    if multiprocessing.get_start_method() != "fork":  # copies of a process with threads would wait forever
+        cv2.setNumThreads(1)
 
 
 def _full(x: Tensor) -> Tensor:
