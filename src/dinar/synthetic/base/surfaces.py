@@ -127,7 +127,7 @@ def hanging_pose(body: Body) -> Tensor:
         for j, name in enumerate(body.joint_names):
             arm = any(s in name for s in ("shoulder", "elbow", "wrist", "index", "middle", "ring", "pinky", "thumb"))
             if name.startswith(side) and arm:
-                G[j] = down @ G[j]
+                G[j] = down.to(G[j].device) @ G[j]
     local = [G[0]] + [G[p].T @ G[j] for j, p in enumerate(body.parents) if p >= 0]
     return matrix_to_axis_angle(torch.stack(local))[None]
 
