@@ -44,6 +44,7 @@ SHADE = 0.05  # metres over which the colour of a cloth changes with height
 # Bands of a plain cloth around legs and arms, as cuffs and striped socks (looked at on 12 street photos):
 BAND = 0.12  # least difference of the colours below and above a border
 BAND_CLEAR = 2.0  # and over the median deviation within a height
+SHADOW = 15  # heights below a hem over which it may throw a shadow
 BAND_ROWS, BAND_TEXELS = 3, 8  # heights below and above that are compared; least texels of one
 OTHER_LIMB = 0.05  # weight of the other limb's colours at a height; it is 1 where
 ALIKE = 0.06  # both have the same hue: colours of sum 1 differ less
@@ -126,6 +127,9 @@ def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int) -> 
     borders are on both limbs, where both are seen."""
     steps = [_steps(colour[limb == k], row[limb == k], rows) for k in np.unique(limb)]
     step = np.nan_to_num(np.fmin.reduce(steps)) if steps else np.zeros(rows)
+    first = int(row.min()) if len(row) else 0
+    for r in np.flatnonzero(step[first : first + SHADOW]) + first:  # the shadow of what is worn above is no band
+        step[r] *= colour[row < r].mean() > colour[(row >= r) & (row < r + SHADOW)].mean()
     border = np.zeros(rows, int)
     while step.max() > 0:  # the strongest of neighbours
         r = int(step.argmax())
