@@ -194,6 +194,7 @@ CHANGES = [
         ("TWIN", "0.001", "test_legs_take_the_colour_of_their_own_front"),
         ("BOTH", "0.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
         ("LEVEL", "0.0", "test_the_hem_of_a_jacket_is_level_on_the_hips"),
+        ("SHADOW", "0", "test_the_shadow_under_a_hem_is_no_band"),
         ("BAND", "10.0", "test_socks_have_their_bands_behind"),
         ("OTHER_LIMB", "1.0", "test_legs_take_the_colour_of_their_own_front"),
     ),

@@ -220,6 +220,17 @@ def test_the_hem_of_a_jacket_is_level_on_the_hips(body: Body, rest) -> None:
     assert (behind[thighs] == LABEL["lower"]).mean() > 0.99 and np.abs(out[thighs] - BLUE).max() < 0.1
 
 
+def test_the_shadow_under_a_hem_is_no_band(body: Body, rest) -> None:
+    """Light trousers that are dark over a decimetre at their upper end."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["lower"], np.uint8)
+    dark = rest.leg & (s.chart[:, 0] < s.chart[rest.leg, 0].min() + 0.1)
+    colour = np.where(dark[:, None], 0.2, 0.8).astype(np.float32).repeat(3, 1)
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    fold(s, "leg", colour, lam, worn, out, behind, done)
+    assert np.median(out[dark & (rest.normal[:, 2] < -0.7)]) > 0.5
+
+
 def test_nothing_of_a_bag_comes_on_the_back(restored) -> None:
     assert np.quantile(restored.out[restored.back, 2] - restored.out[restored.back, 0], 0.99) < -0.22
 

@@ -1,6 +1,6 @@
 """Whether the person in a photo is built like a man or like a woman (:mod:`dinar.nets.build`).
 
-Keypoints and an outline in clothes do not tell: without this, fits gave every second man breasts.
+Keypoints and an outline in clothes do not tell: without this, fits gave most men breasts.
 """
 
 from __future__ import annotations
