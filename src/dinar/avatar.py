@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -37,12 +37,17 @@ from .neural.render import render as render_neural
 from .scene import Camera, orbit
 from .scene.camera import check_cameras
 from .scene.fragments import GUARD
-from .scene.textured import render_textured
+from .scene.textured import render_textured, render_together
 from .tensors import read_metadata, read_tensors
 from .texture.mouth import with_teeth_colours
 
 FORMAT, VERSION = "dinar-avatar", 1
 SUFFIXES = (".avatar",)
+
+TOGETHER = 1 << 21  # pixels of the frames that a GPU draws at once: 8 of 512², about 1 GB
+
+Frame = tuple[Tensor, Tensor | None, Tensor | None]
+"""Pose [J, 3], place [3], weights of the body's expressions."""
 
 # What the file must hold: shapes, types, and generous ranges (metres, radians, pixels).
 TABLE = {
@@ -80,19 +85,26 @@ class Avatar:
         self, pose: Tensor | None = None, transl: Tensor | None = None, expression: Tensor | None = None
     ) -> Tensor:
         """Mesh [V, 3] with the offsets of clothes; without arguments in the pose of the photo."""
-        return self._posed(self.body, pose, transl, expression)
-
-    def _posed(self, body: Body, pose: Tensor | None, transl: Tensor | None, expression: Tensor | None) -> Tensor:
-        device = body.v_template.device
         if pose is None:
-            pose, transl = self.pose.to(device), self.transl.to(device) if transl is None else transl
-        t = None if transl is None else transl[None]
+            pose, transl = self.pose, self.transl if transl is None else transl
+        return self._posed(self.body, [(pose, transl, expression)])[0]
+
+    def _posed(self, body: Body, frames: Sequence[Frame]) -> Tensor:
+        """[B, V, 3] meshes on the body's device."""
+        device, rest = body.v_template.device, []
         v, j = _shape(body, self.betas, self.offsets, self.betas._version, self.offsets._version)
-        if expression is not None:
+        for _, _, expression in frames:
+            if expression is None:
+                rest.append((v, j))
+                continue
             used = expression.detach().nonzero()[:, 0]
-            dirs, j_dirs = (d.index_select(2, used + body.num_betas) for d in (body.shapedirs, body.j_dirs))
-            v, j = v + dirs @ expression[used], j + j_dirs @ expression[used]
-        return body.posed(v, j, pose[None], t).vertices[0]
+            share, column = expression[used].to(device), (used + body.num_betas).to(device)
+            rest.append([x + d.index_select(2, column) @ share for x, d in ((v, body.shapedirs), (j, body.j_dirs))])
+        if any(expression is not None for *_, expression in frames):
+            v, j = (torch.cat(x) for x in zip(*rest, strict=True))
+        pose = torch.stack([p for p, _, _ in frames]).to(device)
+        place = torch.stack([p.new_zeros(3) if t is None else t for p, t, _ in frames]).to(device)
+        return body.posed(v, j, pose, place).vertices
 
     def render(
         self,
@@ -111,22 +123,25 @@ class Avatar:
             within("height of the camera", camera.height, 1, GUARD)
             within("width of the camera", camera.width, 1, GUARD)
         device = current()
-        whole = self if self.neural is not None else self._with_teeth()
-        a, on_gpu = whole.body.atlas, self.neural is None and device.type == "cuda"
-        if on_gpu:
-            body, faces, uv, uv_faces = _on_gpu(whole.body, device)
-            move = lambda x: None if x is None else x.to(device)  # noqa: E731
-            v = shown = whole._posed(body, move(pose), move(transl), move(expression))
-        else:
-            faces, uv, uv_faces = whole.body.faces, a.uv, a.faces
-            v = shown = whole.vertices(pose, transl, expression)
-        if camera is None:
-            h, w = (size, size) if isinstance(size, int) else size
-            camera = orbit(v, azimuth, height=h, width=w)
+        if pose is None:
+            pose, transl = self.pose, self.transl if transl is None else transl
+        see = lambda v: camera or orbit(v, azimuth, height=h, width=w)  # noqa: E731
+        h, w = (size, size) if isinstance(size, int) else size
         if self.neural is not None:
-            self.neural = self.neural.to(device)
-            return render_neural(self.neural, self.body, v, camera)
-        return render_textured(shown, faces, uv, uv_faces, whole.rgb, camera)
+            self.neural, v = self.neural.to(device), self.vertices(pose, transl, expression)
+            return render_neural(self.neural, self.body, v, see(v))
+        if device.type == "cuda":
+            return self._drawn_together([(pose, transl, expression)], lambda v: [see(v[0])])[0]
+        whole = self._with_teeth()
+        v, a = whole.vertices(pose, transl, expression), whole.body.atlas
+        return render_textured(v, whole.body.faces, a.uv, a.faces, whole.rgb, see(v))
+
+    def _drawn_together(self, frames: Sequence[Frame], cameras: Callable[[Tensor], Sequence[Camera]]) -> np.ndarray:
+        """[B, H, W, 4] of the mesh, by the GPU in use; ``cameras`` is asked for those of the meshes [B, V, 3]."""
+        whole = self._with_teeth()
+        body, faces, uv, uv_faces = _on_gpu(whole.body, current())
+        v, texture = whole._posed(body, frames), torch.as_tensor(whole.rgb).to(current())
+        return render_together(v, faces, uv, uv_faces, texture, cameras(v)).cpu().numpy()
 
     def _with_teeth(self) -> Avatar:
         """What pictures and files show: the body has teeth."""
@@ -162,11 +177,19 @@ class Avatar:
         sample = range(0, len(pose), max(1, len(pose) // 12))
         shown = self._above_shoulders() if close else slice(None, None, 7)
         extent = torch.cat([self.vertices(pose[i], transl[i])[shown] for i in sample])
-        n = repeat * len(pose)
-        for k in range(n):
-            i = k % len(pose)
-            camera = orbit(extent, azimuth + turn * k / max(n - 1, 1), height=h, width=w)
-            yield self.render(pose[i], camera, transl=transl[i], expression=None if face is None else face[i])
+        n, first = repeat * len(pose), orbit(extent, azimuth, height=h, width=w)
+        together = max(1, TOGETHER // (h * w))
+        for start in range(0, n, together):
+            some = range(start, min(start + together, n))
+            cameras = [orbit(extent, azimuth + turn * k / max(n - 1, 1), height=h, width=w) if turn else first
+                       for k in some]  # fmt: skip
+            frames = [(pose[k % len(pose)], transl[k % len(pose)], None if face is None else face[k % len(pose)])
+                      for k in some]  # fmt: skip
+            if self.neural is None and current().type == "cuda":
+                yield from self._drawn_together(frames, lambda _, c=cameras: c)
+            else:
+                for (p, t, e), camera in zip(frames, cameras, strict=True):
+                    yield self.render(p, camera, transl=t, expression=e)
 
     def _above_shoulders(self) -> Tensor:
         """[n] vertices from the shoulders up, in the rest pose, without the arms."""
@@ -302,8 +325,8 @@ def _teeth_too(body: Body, offsets: Tensor, version: int) -> Tensor:
 @lru_cache(maxsize=2)
 def _on_gpu(body: Body, device: torch.device) -> tuple[Body, Tensor, Tensor, Tensor]:
     """Body, faces, texture coordinates and their faces, which frames share."""
-    faces, uv, uv_faces = (torch.as_tensor(x).to(device) for x in (body.faces, body.atlas.uv, body.atlas.faces))
-    return body.to(device), faces, uv, uv_faces
+    faces, uv_faces = (torch.as_tensor(x.astype(np.int64)).to(device) for x in (body.faces, body.atlas.faces))
+    return body.to(device), faces, torch.as_tensor(body.atlas.uv).to(device), uv_faces
 
 
 def _with_current_words(meta: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The rasteriser in plain torch, for any device; the reference of the compiled one (:mod:`._numba`).
+"""The rasteriser in plain torch, for any device; the reference of the compiled ones
+(:mod:`._numba`, :mod:`._triton_raster`).
 
 Every triangle lists the pixels of its bounding box; those inside write one 64-bit key (distance bits, face) to the
 image with an atomic minimum. Arithmetic is the kernel's, operation by operation, so results are equal bit by bit.
@@ -10,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DinarError
-from .fragments import FAR, GUARD, face_index
+from .fragments import FAR, GUARD, checked_index
 
 EMPTY = (1 << 63) - 1
 CHUNK = 1 << 22  # candidate pixels at a time: about 0.5 GB
@@ -30,9 +30,7 @@ def rasterize_torch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Face, barycentrics and depth as in :class:`~dinar.scene.Fragments`."""
     B, V = depth.shape
-    tri = face_index(faces, xy.device)
-    if tri.numel() and not (tri.min() >= 0 and tri.max() < V):
-        raise DinarError("faces index vertices that do not exist; pass the faces that belong to these vertices")
+    tri = checked_index(faces, V, xy.device)
     near_, far = (depth.new_tensor(v) for v in (near, FAR))  # compared in float32, as in the kernel
     good = (xy.abs() <= GUARD).all(2) & (depth > near_) & (depth < far)  # false for NaN
     # 1/256 pixels, pixel centres at multiples of 256

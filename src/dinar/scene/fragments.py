@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import DinarError
+
 GUARD = 32768.0  # pixels: float32 still resolves 1/256 there, and edge products stay under 2^51
 FAR = 1e9  # metres: inverse depth times inverse area stays a normal float32
 
@@ -24,6 +26,16 @@ class Fragments:
     def mask(self) -> Tensor:
         """[B, H, W] bool, True where a face is visible."""
         return self.face >= 0
+
+
+def checked_index(faces: np.ndarray | Tensor, vertices: int, device: torch.device) -> Tensor:
+    """:func:`face_index`, of faces whose vertices exist; waits for the device."""
+    tri = face_index(faces, device)
+    if tri.numel():
+        low, high = torch.stack(tri.aminmax()).tolist()
+        if low < 0 or high >= vertices:
+            raise DinarError("faces index vertices that do not exist; pass the faces that belong to these vertices")
+    return tri
 
 
 def face_index(faces: np.ndarray | Tensor, device: torch.device) -> Tensor:

@@ -1,8 +1,8 @@
 """Triangle rasteriser: which face, where in it, and how far, for every pixel (the R of §3.1).
 
-Two implementations have the same result on every pixel: one compiled by numba for the CPU (:mod:`._numba`), one in
-plain torch for any device (:mod:`._torch_raster`). Not differentiable; gradients come from :mod:`.interpolate` and
-:mod:`.silhouette`.
+Three implementations have the same result on every pixel: one compiled by numba for the CPU (:mod:`._numba`), one in
+plain torch for any device (:mod:`._torch_raster`), one in Triton for CUDA (:mod:`._triton_raster`). Not differentiable;
+gradients come from :mod:`.interpolate` and :mod:`.silhouette`.
 
 Coverage is exact. Vertices are snapped to 1/256 pixel and edge functions are 64-bit integers with a top-left rule, so
 a pixel centre on an edge between two triangles belongs to exactly one of them. Barycentrics are those of the snapped
@@ -13,9 +13,13 @@ image's origin, or not finite; so are triangles without area.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -35,7 +39,7 @@ def rasterize(
     cull: Literal["back", "none"] = "back",
     near: float = 1e-3,  # metres, > 0
     behind: Tensor | None = None,  # [B, H, W] metres: only faces farther than this are visible; depth peeling
-    backend: Literal["auto", "numba", "torch"] = "auto",  # auto: torch on CUDA, else numba
+    backend: Literal["auto", "numba", "torch", "triton"] = "auto",  # auto: triton or torch on CUDA, else numba
 ) -> Fragments:
     """Visible face, barycentrics and depth of B meshes with the same faces, on the device of ``xy``.
 
@@ -50,9 +54,9 @@ def rasterize(
         raise DinarError(f"expected faces [F, 3], got {list(faces.shape)}")
     if not (0 < height <= GUARD and 0 < width <= GUARD):
         raise DinarError(f"expected an image of 1 to {GUARD:.0f} pixels a side, got {height} x {width}")
-    if not near > 0 or cull not in ("back", "none") or backend not in ("auto", "numba", "torch"):
-        raise DinarError(f"expected near > 0, cull back or none, backend auto, numba or torch; got {near=} {cull=} "
-                         f"{backend=}")  # fmt: skip
+    if not near > 0 or cull not in ("back", "none") or backend not in ("auto", "numba", "torch", "triton"):
+        raise DinarError(f"expected near > 0, cull back or none, backend auto, numba, torch or triton; got {near=} "
+                         f"{cull=} {backend=}")  # fmt: skip
     if behind is not None and behind.shape != (len(xy), height, width):
         raise DinarError(f"expected behind [{len(xy)}, {height}, {width}], got {list(behind.shape)}")
     device = xy.device
@@ -63,6 +67,10 @@ def rasterize(
         behind = None if behind is None else behind.cpu()
     if backend == "numba" or (backend == "auto" and not on_gpu):
         from ._numba import rasterize_numba as run
+    elif backend == "triton":
+        from ._triton_raster import rasterize_triton as run
+    elif backend == "auto":
+        run = _for_cuda(device)
     else:
         from ._torch_raster import rasterize_torch as run
     wall = None if behind is None else behind.detach().float()
@@ -70,6 +78,24 @@ def rasterize(
     if face.device != device:
         face, bary, d = face.to(device), bary.to(device), d.to(device)
     return Fragments(face, bary, d)
+
+
+@cache
+def _for_cuda(device: torch.device) -> Callable:
+    """Triton's kernels if a triangle can be drawn with them (they need a C compiler once), else torch's."""
+    from ._torch_raster import rasterize_torch
+
+    triangle = torch.tensor([[[0.0, 0], [0, 4], [4, 0]]], device=device), torch.ones(1, 3, device=device)
+    try:
+        from ._triton_raster import rasterize_triton
+
+        face = rasterize_triton(*triangle, np.array([[0, 1, 2]]), 2, 2, True, True, 1e-3, None)[0]
+        if face.any():  # face 0 is everywhere
+            raise DinarError(f"expected face 0, got {face.tolist()}")
+        return rasterize_triton
+    except Exception as e:
+        warnings.warn(f"Triton fails here, so torch draws, which takes longer: {e}", stacklevel=2)
+        return rasterize_torch
 
 
 def rasterize_mesh(

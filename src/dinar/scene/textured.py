@@ -1,6 +1,8 @@
-"""Render a textured mesh without a network: the mesh renderer. On CUDA in torch, else compiled by numba."""
+"""Render a textured mesh without a network: the mesh renderer. One picture by numba's kernels, or many by a GPU."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,11 +11,11 @@ from torch import Tensor
 from ._numba import shade_numba
 from .camera import Camera
 from .fragments import GUARD, Fragments, face_index
-from .raster import rasterize, rasterize_mesh
+from .raster import rasterize
 
 
 def render_textured(
-    vertices: Tensor,  # [V, 3] world, metres
+    vertices: Tensor,  # [V, 3] world, metres, on the CPU
     faces: np.ndarray | Tensor,  # [F, 3]
     uv: np.ndarray | Tensor,  # [T, 2] in [0, 1], v down
     uv_faces: np.ndarray | Tensor,  # [F, 3]
@@ -24,10 +26,6 @@ def render_textured(
     """[H, W, 4] float32 in [0, 1], straight alpha; colours are the texture's, without lighting."""
     h, w = camera.height, camera.width
     fine = camera.resized(h * samples, w * samples)
-    if vertices.device.type == "cuda":
-        f = rasterize_mesh(vertices, faces, fine.to(vertices.device))
-        on = lambda x: torch.as_tensor(x).to(vertices.device)  # noqa: E731
-        return shade_torch(f, on(uv), on(uv_faces), on(texture), samples).cpu().numpy()
     xy, depth = fine.project(vertices)
     x0, y0, x1, y1 = _frame(xy / samples, w, h)
     f = rasterize((xy - samples * xy.new_tensor([x0, y0]))[None], depth[None], faces, samples * (y1 - y0),
@@ -50,18 +48,35 @@ def _frame(xy: Tensor, width: int, height: int) -> tuple[int, int, int, int]:
     return x0, y0, x1, y1
 
 
+def render_together(
+    vertices: Tensor,  # [B, V, 3] world, metres
+    faces: Tensor,  # [F, 3]
+    uv: Tensor,  # [T, 2]
+    uv_faces: Tensor,  # [F, 3]
+    texture: Tensor,  # [S, S, 3] uint8 sRGB
+    cameras: Sequence[Camera],  # B of one size, all perspective or all orthographic
+    samples: int = 2,
+) -> Tensor:
+    """:func:`render_textured` of B poses, [B, H, W, 4] on their device: what a GPU is given to do at once."""
+    h, w = cameras[0].height * samples, cameras[0].width * samples
+    seen = [c.resized(h, w).to(v.device).project(v) for c, v in zip(cameras, vertices, strict=True)]
+    xy, depth = (torch.stack(x) for x in zip(*seen, strict=True))
+    f = rasterize(xy, depth, faces, h, w, perspective=not cameras[0].orthographic)
+    return shade_torch(f, uv, uv_faces, texture, samples)
+
+
 def shade_torch(
-    f: Fragments,  # of one mesh, in fine pixels
+    f: Fragments,  # of B meshes, in fine pixels
     uv: Tensor,  # [T, 2]
     uv_faces: Tensor,  # [F, 3]
     texture: Tensor,  # [S, S, 3] uint8
     samples: int,
 ) -> Tensor:
-    """[H, W, 4] on the fragments' device: what :func:`shade_numba` computes, every fine pixel at once."""
-    face, size = f.face[0], texture.shape[0]
+    """[B, H, W, 4] on the fragments' device: what :func:`shade_numba` computes, every fine pixel at once."""
+    face, size = f.face, texture.shape[0]
     on = (face >= 0)[..., None].float()
-    corner = face_index(uv_faces, face.device)[face.clamp(min=0).long()]  # [H, W, 3]
-    at = (f.barycentrics[0][..., None] * uv[corner]).sum(2) * size - 0.5
+    corner = face_index(uv_faces, face.device)[face.clamp(min=0).long()]  # [B, H, W, 3]
+    at = (f.barycentrics[..., None] * uv[corner]).sum(3) * size - 0.5
     at = at.clamp(0, size - 1)
     low = at.long()
     high = (low + 1).clamp(max=size - 1)
@@ -70,8 +85,8 @@ def shade_torch(
     above = look(y0, x0) * (1 - u) + look(y0, x1) * u
     below = look(y1, x0) * (1 - u) + look(y1, x1) * u
     colour = (above * (1 - v) + below * v) * on / 255
-    h, w = face.shape[0] // samples, face.shape[1] // samples
-    total = torch.cat([colour, on], -1).view(h, samples, w, samples, 4).sum((1, 3))
+    h, w = face.shape[1] // samples, face.shape[2] // samples
+    total = torch.cat([colour, on], -1).view(-1, h, samples, w, samples, 4).sum((2, 4))
     count = total[..., 3:]
     return torch.cat([total[..., :3] / count.clamp(min=1), count / samples**2], -1)
 
