@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,12 @@ GATHER = {"index": 0.14, "middle": 0.02, "ring": -0.1, "pinky": -0.2, "thumb": 0
 
 
 def relaxed_hands(body: Body) -> Tensor:
-    """Pose [J, 3] float32 axis-angle of relaxed fingers; 0 for all other joints."""
+    """Pose [J, 3] float32 axis-angle of relaxed fingers, on the CPU; 0 for all other joints."""
+    return _relaxed(body).clone()
+
+
+@lru_cache(maxsize=8)
+def _relaxed(body: Body) -> Tensor:
     pose = torch.zeros(body.num_joints, 3)
     for j, name in enumerate(body.joint_names):
         side, _, rest = name.partition("_")

@@ -171,6 +171,12 @@ class Sheet:
         return self.points.gather(1, i), self.normals.gather(1, i)
 
 
+def _threads(x: Tensor) -> Tensor:
+    """[B, 4 R - 3, C, 3] from each point of a grid [B, R, C, 3] to the next: along weft, warp and both diagonals."""
+    after, before = x.roll(-1, 2), x.roll(1, 2)
+    return torch.cat([after - x, x[:, 1:] - x[:, :-1], after[:, 1:] - x[:, :-1], before[:, 1:] - x[:, :-1]], 1)
+
+
 def settle(
     drape: Drape,
     s: Surfaces,
@@ -198,17 +204,20 @@ def settle(
     r0, r1 = (drape.radii[[e[2] for e in ends], k] for k in (0, 1))
     thin = torch.tensor([2.0 * (e[2] == 0) for e in ends], device=x0.device) * r0  # hips are no balls
     rest = drape.rest
-    warp = (rest[1:] - rest[:-1]).norm(dim=-1)
-    weft = (rest.roll(-1, 1) - rest).norm(dim=-1)
-    bias = (rest.roll(-1, 1)[1:] - rest[:-1]).norm(dim=-1), (rest.roll(1, 1)[1:] - rest[:-1]).norm(dim=-1)
+    lengths = _threads(rest[None])[0].norm(dim=-1, keepdim=True)
+    warp = lengths[R : 2 * R - 1, :, 0]
+    stiff = lengths.new_tensor([0.5] * (2 * R - 1) + [0.25] * (2 * R - 2))[:, None, None]
     free = (1 - drape.pinned)[:, None, None]
+    down = free * free.new_tensor([0, 1, 0])
+    held = x0 * (1 - free)
     top = int((drape.pinned >= 1).sum().clamp(min=1)) - 1  # the row that all the others hang from
     rope = torch.cat([torch.zeros_like(rest[: top + 1, :, 0]), warp[top:].cumsum(0)])[..., None]
 
-    def pull(a: Tensor, b: Tensor, length: Tensor, stiff: float) -> Tensor:
-        d = b - a
+    def pull(x: Tensor) -> tuple[Tensor, ...]:
+        d = _threads(x)
         now = d.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        return d * ((now - length[..., None]).clamp(min=0) / now * (0.5 * stiff))  # cloth buckles rather than resists
+        moved = d * ((now - lengths).clamp(min=0) / now * stiff)  # cloth buckles rather than resists
+        return moved.split([R, R - 1, R - 1, R - 1], 1)
 
     def tether(x: Tensor) -> Tensor:
         d = x - x0[:, top : top + 1]
@@ -233,19 +242,14 @@ def settle(
 
     x, planes = x0, []
     for i in range(STEPS):
-        step = torch.zeros_like(x)
-        step[..., 1] = -0.010 * (1 - i / STEPS)
-        x = x + step * free
-        v = pull(x[:, :-1], x[:, 1:], warp, 1.0)
-        h = pull(x, x.roll(-1, 2), weft, 1.0)
-        b1 = pull(x[:, :-1], x.roll(-1, 2)[:, 1:], bias[0], 0.5)
-        b2 = pull(x[:, :-1], x.roll(1, 2)[:, 1:], bias[1], 0.5)
+        x = x + down * (-0.010 * (1 - i / STEPS))
+        h, v, b1, b2 = pull(x)
         move = h - h.roll(1, 2)
         move[:, :-1] += v + b1 + b2
         move[:, 1:] -= v + b1.roll(1, 2) + b2.roll(-1, 2)
         x = x + move * (0.45 * free)
         x = x + ((x.roll(1, 2) + x.roll(-1, 2)) / 2 - x) * (0.10 * free)
-        x = cores(tether(x) * free + x0 * (1 - free))
+        x = cores(tether(x) * free + held)
         if i >= STEPS // 4:
             if i % 4 == 0 or i == STEPS - 1:
                 planes = [sheet.planes(x.reshape(B, -1, 3)) for sheet in sheets]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...body import load_body
 from ...body.body import PARTS, Body
 from ...body.hands import relaxed_hands
 from ...body.motion import Motion, retarget
@@ -165,22 +166,24 @@ def _body_layers(s: Surfaces, rest: Tensor, hidden: Tensor, under: Tensor, skin:
 def sample_poses(
     rng: np.random.Generator, s: Surfaces, betas: Tensor, n: int, clips: tuple[Motion, ...] = (), varied: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Poses [n, J, 3] and places [n, 3] on the floor y = 0; hands are relaxed or hold something, heads look around."""
-    poses, places = [], []
+    """Poses [n, J, 3] and places [n, 3] on the floor y = 0; hands are relaxed or hold something, heads look around.
+
+    Computed on the CPU: some 500 operations on a few numbers for each pose would each be waited for on a GPU.
+    """
+    body, poses, places = load_body(), [], []
     for _ in range(n):
         if clips and rng.random() < 0.3:
             clip = clips[rng.integers(len(clips))]
             motion = _frame(rng, clip)
         else:
             motion = varied_posture(rng) if varied else posture(rng)
-        pose, place = retarget(motion, s.body, betas)
+        pose, place = retarget(motion, body, betas.cpu())
         poses.append(pose[0])
         places.append(place[0])
     pose, place = torch.stack(poses), torch.stack(places)
-    device = pose.device
-    relaxed = relaxed_hands(s.body).to(device)
-    noise = torch.from_numpy(rng.normal(0, 1, (n, s.body.num_joints, 3))).float().to(device)
-    for j, name in enumerate(s.body.joint_names):
+    relaxed = relaxed_hands(body)
+    noise = torch.from_numpy(rng.normal(0, 1, (n, body.num_joints, 3))).float()
+    for j, name in enumerate(body.joint_names):
         if any(f in name for f in ("index", "middle", "ring", "pinky", "thumb")):
             continue
         if "eye" in name:
@@ -189,10 +192,11 @@ def sample_poses(
             pose[:, j] += noise[:, j] * 0.035
     for side in ("left", "right"):
         curl = torch.from_numpy(rng.choice([0.4, 1.0, 1.5, 2.6, 4.0], n, p=[0.1, 0.45, 0.25, 0.1, 0.1])).float()
-        for j, name in enumerate(s.body.joint_names):
+        for j, name in enumerate(body.joint_names):
             if name.startswith(side) and any(f in name for f in ("index", "middle", "ring", "pinky", "thumb")):
-                pose[:, j] = relaxed[j] * curl[:, None].to(device) + noise[:, j] * 0.05
-    return pose, place
+                pose[:, j] = relaxed[j] * curl[:, None] + noise[:, j] * 0.05
+    device = s.body.v_template.device
+    return pose.to(device), place.to(device)
 
 
 def _frame(rng: np.random.Generator, clip: Motion) -> Motion:

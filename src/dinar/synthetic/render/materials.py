@@ -92,8 +92,9 @@ def respond(material: Any, pts: Points, light: Light, sun: Tensor) -> tuple[Tens
 
     out = pts.ambient
     if normal is not pts.normal:  # the sky over a wrinkle: as much more or less as the bare light says
-        more = light.radiance(normal).mean(1) - light.radiance(pts.normal).mean(1)
-        out = out * (1 + 0.8 * (more / light.radiance(pts.normal).mean(1).clamp(min=1e-3)).clamp(-0.6, 0.6))[:, None]
+        smooth = light.radiance(pts.normal).mean(1)
+        more = light.radiance(normal).mean(1) - smooth
+        out = out * (1 + 0.8 * (more / smooth.clamp(min=1e-3)).clamp(-0.6, 0.6))[:, None]
     towards = normal.new_tensor(light.sun)
     cos = (normal * towards).sum(1)
     w = normal.new_tensor(wrap)
