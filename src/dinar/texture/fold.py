@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import KDTree
 
@@ -233,7 +234,7 @@ def least(s: Surface, texels: int) -> float:
 
 def nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> np.ndarray:
     """Mean colours [Q, 3] of the k nearest sources, weighted by 1 / distance²."""
-    d, i = KDTree(source).query(query, k=k, workers=2)
+    d, i = KDTree(source).query(query, k=k, workers=torch.get_num_threads())
     w = 1 / (d + 1e-4) ** 2
     return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
 

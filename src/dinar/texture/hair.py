@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.spatial import KDTree
 
@@ -107,7 +108,7 @@ def strands(
 ) -> np.ndarray:
     """[N] float32 factor that draws strands from the crown down, with the local contrast of the seen hair."""
     light = colour[hair].mean(1)
-    near = KDTree(s.x[hair]).query(s.x[hair][::8], k=9, workers=2)[1]
+    near = KDTree(s.x[hair]).query(s.x[hair][::8], k=9, workers=torch.get_num_threads())[1]
     contrast = float(np.median(light[near].std(1) / np.maximum(light[near].mean(1), DARK)))
     along, angle, _ = s.chart.T
     along, angle = (np.where(s.shell, x / k, x) for x, k in ((along, LONGER), (angle, WIDER)))
