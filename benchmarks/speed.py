@@ -1,11 +1,11 @@
 """How fast dinar is on this machine, and on its GPU: the tables of docs/speed.md.
 
     make gpu                                             # on a GPU; without one, small numbers on the CPU
-    python benchmarks/speed.py [PHOTO...] --out out/speed [--device cuda] [--small] [--only draw fit] [--seconds 60]
+    python benchmarks/speed.py [PHOTO...] --out out/speed [--device cuda] [--small] [--only create frames]
+                               [--seconds create=60 train=50] [--all 230]
 
-Each row is a median, with its unit, on the CPU and on the device, printed and written when it is known; sections that
-fail, or take longer than --seconds, say so and lose no row. Rates of the training and of the generator come from the
-commands themselves. Profiles of `create`, of the generator and of stage 1 lie beside the table.
+Each row is a median or a rate, with its unit, printed and written when it is known; sections that fail, or take longer
+than --seconds, say so and lose no row. Profiles of `create`, frames, the generator and stage 1 lie beside the table.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 import cProfile
 import io
+import itertools
 import json
 import os
 import platform
 import pstats
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +26,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ import torch
 from dinar.avatar import Avatar
 from dinar.batch import batch
 from dinar.body import load_body
+from dinar.body.readers import load_motion
+from dinar.cores import physical_cores
 from dinar.create import create
 from dinar.demo import PHOTO
 from dinar.device import current, use
@@ -62,48 +64,125 @@ def median(do: Callable[[], Any], times: int) -> float:
     return float(np.median(taken))
 
 
-def drawing(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
-    times = 5 if a.small else 60
-    avatar = create(a.photos[0], renderer="mesh", device=devices[-1])
-    neural = create(a.photos[0], renderer="neural", unseen="restoration", device=devices[-1])
-    v, faces = avatar.vertices(), avatar.body.faces
-    camera = orbit(v, 20, height=512, width=512)
+AVATARS: dict[tuple[str, str], Avatar] = {}
+
+
+def avatar_of(photo: Path, renderer: Literal["mesh", "neural"], where: str) -> Avatar:
+    """One that `create` made in this process."""
+    if (renderer, where) not in AVATARS:
+        unseen = None if renderer == "mesh" else "restoration"
+        AVATARS[renderer, where] = create(photo, renderer=renderer, unseen=unseen, device=where)
+    return AVATARS[renderer, where]
+
+
+def creating(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
+    for where in devices[::-1]:
+        for renderer in ("mesh",) if a.small or a.on == "device" else ("mesh", "neural"):
+            seconds: dict[str, list[float]] = {}
+            for k in range(2 if a.small else 5):
+                start = time.perf_counter()
+                avatar = AVATARS[renderer, where] = create(a.photos[0], renderer=renderer, device=where)
+                taken = time.perf_counter() - start
+                if k == 0:
+                    yield f"create, {renderer}, the first of a process", where, taken, "s"
+                    continue
+                for name, value in {"whole": taken, **avatar.work.seconds}.items():
+                    seconds.setdefault(name, []).append(value)
+                yield f"create, {renderer}: number {k + 1}", where, taken, "s"
+            for name, value in seconds.items():
+                yield f"create, {renderer}: {name}", where, float(np.median(value)), "s"
+        if where == devices[-1]:
+            functions = of_functions(lambda: create(a.photos[0], renderer="mesh", device=where), 50)  # noqa: B023
+            (a.out / "create.txt").write_text(functions)
+
+
+def frames(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
+    """Frames of 512² of the mesh: of a walk, which a GPU draws together, and one at a time."""
+    size, seconds = (64, 0.2) if a.small else (512, 3.0)
+    for where in devices[::-1]:
+        use(where)
+        avatar, walk = avatar_of(a.photos[0], "mesh", devices[-1]), load_motion("walk").resampled(30)
+
+        stream = avatar.animate(walk, size, repeat=1000)
+        for _ in range(16):  # camera and kernels are made ready
+            next(stream)
+        start, count = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            for _ in range(8):  # a GPU draws so many together
+                next(stream)
+            count += 8
+        yield f"frames of a walk, {size}²", where, count / (time.perf_counter() - start), "/s"
+        one = lambda: avatar.render(size=size, azimuth=20)  # noqa: B023, E731
+        yield f"frame by itself, {size}²", where, 1 / median(one, 3 if a.small else 30), "/s"
+        if where == devices[-1]:
+            some = lambda: list(itertools.islice(avatar.animate(walk, size, azimuth=20), 32))  # noqa: B023, E731
+            profiled(a.out / "frames.txt", some, 25)
+
+
+def rasters(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
+    times = 2 if a.small else 20
     for where in devices[::-1]:
         device = use(where)
-        if neural.neural is not None:
-            neural.neural = neural.neural.to(device)
-        xy, depth = (x[None].to(device) for x in camera.project(v))
-        f = torch.as_tensor(faces.astype(np.int64)).to(device) if device.type == "cuda" else faces
-        yield "rasteriser alone, 512²", where, 1000 * median(lambda: rasterize(xy, depth, f, 512, 512), times), "ms"  # noqa: B023
-        yield "posed body, 13,718 vertices", where, 1000 * median(lambda: posed(avatar, device), times), "ms"  # noqa: B023
-        for what, x in (("mesh", avatar), ("neural", neural)):
-            some = max(times // (10 if what == "neural" and where == "cpu" else 1), 3)
-            yield f"frame of the {what}, 512²", where, 1 / median(lambda: x.render(size=512, azimuth=20), some), "/s"  # noqa: B023
-            if where != "cpu":
-                profiled(a.out / f"frame-{what}.txt", lambda: [x.render(size=512, azimuth=20) for _ in range(10)])  # noqa: B023
+        avatar = avatar_of(a.photos[0], "mesh", devices[-1])
+        v = avatar.vertices().to(device)
+        kinds = ("triton", "torch") if device.type == "cuda" else ("numba",) if a.small else ("numba", "torch")
+        body = avatar.body.to(device)
+        f = body.face_tensor if device.type == "cuda" else body.faces
+        for size, count in ((64, 1),) if a.small else ((512, 1), (1024, 1), (1024, 8)):
+            xy, depth = orbit(v, 20, height=size, width=size).to(device).project(v)
+            xy, depth = xy.expand(count, -1, -1), depth.expand(count, -1)
+            found = {}
+            for kind in kinds:
+                run = lambda k=kind: rasterize(xy, depth, f, size, size, backend=k)  # noqa: B023, E731
+                found[kind] = run()
+                yield f"rasteriser, {kind}, {count} of {size}²", where, 1000 * median(run, times) / count, "ms each"
+            if len(found) > 1:
+                p, q = found.values()
+                same = [torch.equal(x, y) for x, y in zip(vars(p).values(), vars(q).values(), strict=True)]
+                yield f"the same bits: face, barycentrics, depth ({size}²)", where, sum(same), "of 3"
+        for count in (1, 8):
+            pose, place = (x.to(device).expand(count, *x.shape) for x in (avatar.pose, avatar.transl))
+            rest = body.rest(avatar.betas[None].to(device), offsets=avatar.offsets.to(device))
+            run = lambda: body.posed(*rest, pose, place)  # noqa: B023, E731
+            yield f"posed body, {count} of 13,718 vertices", where, 1000 * median(run, times) / count, "ms each"
 
 
-def posed(avatar: Avatar, device: torch.device) -> torch.Tensor:
-    body = avatar.body if device.type == "cpu" else MOVED.setdefault(device, avatar.body.to(device))
-    return body(*(x[None].to(device) for x in (avatar.betas, avatar.pose, avatar.transl))).vertices
-
-
-MOVED: dict[torch.device, Any] = {}
+def neural(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
+    for where in devices[::-1]:
+        avatar = avatar_of(a.photos[0], "neural", devices[-1])
+        use(where)
+        one = lambda: avatar.render(size=64 if a.small else 512, azimuth=20)  # noqa: B023, E731
+        yield "frame of the neural renderer, 512²", where, 1 / median(one, 2 if a.small else 20), "/s"
+        if where != "cpu":
+            profiled(a.out / "neural.txt", one)
 
 
 def profiled(path: Path, do: Callable[[], Any], rows: int = 16) -> None:
     """What takes the time of a call: kernels of the device, and functions here."""
-    kinds = [torch.profiler.ProfilerActivity.CPU]
-    kinds += [torch.profiler.ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+    on_gpu = torch.cuda.is_available()
+    kinds = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if on_gpu else [])]
     with torch.profiler.profile(activities=kinds) as found:
+        start = time.perf_counter()
         do()
-    by = ["self_cuda_time_total", "self_cpu_time_total"] if torch.cuda.is_available() else ["self_cpu_time_total"]
-    text = [found.key_averages().table(sort_by=k, row_limit=rows, max_name_column_width=60) for k in by]
-    profile = cProfile.Profile()
+        if on_gpu:
+            torch.cuda.synchronize()
+        wall = time.perf_counter() - start
+    averages = found.key_averages()
+    text = [f"{1000 * wall:.1f} ms under the profiler"]
+    if on_gpu:
+        busy = sum(e.self_device_time_total for e in averages if e.device_type == torch.autograd.DeviceType.CUDA)
+        text.append(f"the GPU is busy for {busy / 1000:.1f} ms")
+    for k in [*(["self_device_time_total"] if on_gpu else []), "self_cpu_time_total"]:
+        text.append(averages.table(sort_by=k, row_limit=rows, max_name_column_width=60))
+    path.write_text("\n".join([*text, of_functions(do, rows)]))
+
+
+def of_functions(do: Callable[[], Any], rows: int) -> str:
+    profile, stream = cProfile.Profile(), io.StringIO()
     profile.runcall(do)
-    stream = io.StringIO()
-    pstats.Stats(profile, stream=stream).sort_stats("tottime").print_stats(rows)
-    path.write_text("\n".join([*text, stream.getvalue()]))
+    for order in ("tottime", "cumtime"):
+        pstats.Stats(profile, stream=stream).strip_dirs().sort_stats(order).print_stats(rows)
+    return stream.getvalue()
 
 
 def networks(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
@@ -144,27 +223,6 @@ def fitting(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
                 yield "place of four fits against the CPU's", where, 1000 * apart, "mm at most"
 
 
-def creating(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
-    for where in devices[::-1]:
-        for renderer in ("mesh",) if a.small else ("mesh", "neural"):
-            seconds: dict[str, list[float]] = {}
-            for photo in [a.photos[0], *a.photos[: 1 if a.small else 3]]:
-                start = time.perf_counter()
-                avatar = create(photo, renderer=renderer, device=where)
-                for k, v in {"whole": time.perf_counter() - start, **avatar.work.seconds}.items():
-                    seconds.setdefault(k, []).append(v)
-            yield f"create, {renderer}, the first of a process", where, seconds["whole"][0], "s"
-            for k, v in seconds.items():
-                yield f"create, {renderer}: {k}", where, float(np.median(v[1:])), "s"
-        if where == devices[-1]:
-            profile = cProfile.Profile()
-            profile.runcall(create, a.photos[0], device=where)
-            text = io.StringIO()
-            for order in ("tottime", "cumtime"):
-                pstats.Stats(profile, stream=text).sort_stats(order).print_stats(30)
-            (a.out / "create.txt").write_text(text.getvalue())
-
-
 def many(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
     photos = list(a.photos)[: 1 if a.small else None]
     for where in devices:
@@ -178,29 +236,76 @@ def many(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
 
 
 def generating(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
-    """Views a second of one process that keeps them, and of as many processes as there are cores, which write them."""
-    views, size, seconds = (2, 128, 4.0) if a.small else (8, 512, 12.0)
+    """Views a second of one process that keeps them."""
+    views, size, seconds = (2, 64, 0.5) if a.small else (8, 512, 6.0)
     for where in devices[::-1]:
         source = Synthetic(0, size, views, device="cuda" if where.startswith("cuda") else "cpu", varied=True)
-        source.views(0)
-        people = iter(range(1, 1 << 20))
+        people = iter(range(1 << 20))
+        make = lambda: source.views(next(people)).to("cpu")  # noqa: B023, E731
+        for _ in range(1 if a.small else 3):
+            make()
         start, made = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds / 3:
-            source.views(next(people))
+        while time.perf_counter() - start < seconds:
+            make()
             made += views
-        yield (
-            f"generator, {size}², one process, nothing written",
-            where,
-            made / (time.perf_counter() - start),
-            "views/s",
-        )
+        rate = made / (time.perf_counter() - start)
+        yield f"generator, {size}², one process", where, rate, "views/s"
         if where == devices[-1]:
-            profiled(a.out / "generator.txt", lambda: source.views(next(people)))  # noqa: B023
+            profiled(a.out / "generator.txt", make, 30)
+
+
+VIEWS = """
+import sys
+from dinar.synthetic.source import Synthetic
+seed, size, views = map(int, sys.argv[1:4])
+source = Synthetic(seed, size, views, device=sys.argv[4], varied=True)
+for i in range(1 << 30):
+    source.views(i).to("cpu")
+    print(i, flush=True)
+"""
+
+
+def generating_together(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
+    """The same of several processes."""
+    views, size, seconds = (2, 64, 3.0) if a.small else (8, 512, 12.0)
+    for where in devices[::-1]:
+        device = "cuda" if where.startswith("cuda") else "cpu"
+        with tempfile.TemporaryDirectory() as temp:
+            jobs = min(a.jobs, 2) if a.small else a.jobs
+            lines = [Path(temp) / f"{k}.txt" for k in range(jobs)]
+            count = lambda: [p.read_text().count("\n") if p.exists() else 0 for p in lines]  # noqa: B023, E731
+            words = (str(size), str(views), device)
+            command = lambda k: [sys.executable, "-c", VIEWS, str(k), *words]  # noqa: B023, E731
+            running = [subprocess.Popen(command(k), stdout=p.open("w"), stderr=subprocess.DEVNULL,
+                                        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+                       for k, p in enumerate(lines)]  # fmt: skip
+            try:
+                while min(count()) < 2:
+                    time.sleep(0.1)
+                    if any(p.poll() is not None for p in running):
+                        raise RuntimeError("a process that generates views ended")
+                start, first = time.perf_counter(), sum(count())
+                for part in (1, 2):
+                    time.sleep(seconds / 2)
+                    rate = views * (sum(count()) - first) / (time.perf_counter() - start)
+                    what = f"generator, {size}², {jobs} processes"
+                    yield what if part == 2 else f"{what}, at half time", where, rate, "views/s"
+            finally:
+                for p in running:
+                    p.kill()
+                for p in running:
+                    p.wait()
+
+
+def writing(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
+    """Views a second of `dinar synthesize`, which writes them."""
+    views, size, seconds = (2, 128, 4.0) if a.small else (8, 512, 12.0)
+    for where in devices[::-1]:
         with tempfile.TemporaryDirectory() as temp:
             words = ("synthesize", "-o", temp, "--people", 100000, "--views", views, "--size", size, "--varied",
                      "--jobs", a.jobs, "--device", where)  # fmt: skip
             rate = finished_a_second(words, Path(temp), seconds)
-        yield f"generator, {size}², varied, {a.jobs} processes, written", where, views * rate, "views/s"
+        yield f"generator, {size}², {a.jobs} processes, written", where, views * rate, "views/s"
 
 
 def finished_a_second(words: tuple, folder: Path, seconds: float) -> float:
@@ -222,7 +327,8 @@ def finished_a_second(words: tuple, folder: Path, seconds: float) -> float:
 
 
 def training(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
-    people, views, size, steps = (3, 2, 64, 4) if a.small else (12, 6, 256, 60)
+    """Samples a second of stage 1, by benchmarks/stage1.py."""
+    people, views, size = (3, 2, 64) if a.small else (12, 6, 256)
     with tempfile.TemporaryDirectory() as temp:
         data = a.data
         if data is None:
@@ -230,45 +336,26 @@ def training(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
             dinar("synthesize", "-o", data, "--people", people, "--views", views, "--size", size, "--jobs", a.jobs,
                   "--plain", "--device", "cpu")  # fmt: skip
         for where in devices[::-1]:
-            some = 12 if where == "cpu" or a.small else 64
-            preset = "nano" if a.small or where == "cpu" else "base"
-            workers = 0 if a.small else max(1, a.jobs - 1)
-            words = ("train", "avatar", "--preset", preset, "--data", data, "--size", size, "--texture", size // 2,
-                     "--batch", some, "--micro-batch", some, "--workers", workers, "--holdout", 1, "--device", where,
-                     "--loop.log-every", max(1, steps // 12), "--loop.show-every", 10**6, "--loop.save-every", 10**6,
-                     "--steps", steps)  # fmt: skip
-            words += ("--lpips", "alex") if preset == "base" else ()
-            log = Path(temp) / f"run-{where}" / "log.jsonl"
+            fast = where != "cpu" and not a.small
+            batch = 48 if fast else 4 if a.small else 12
+            words = ("--size", size, "--texture", size // 2, "--batch", batch, "--micro-batch", batch, "--data", data,
+                     "--preset", "base" if fast else "nano", *(("--lpips", "alex") if fast else ()), "--device", where,
+                     "--workers", 0 if a.small else max(1, a.jobs - 1), "--holdout", 1,
+                     "--run", Path(temp) / where)  # fmt: skip
+            script, steps = Path(__file__).with_name("stage1.py"), 2 if a.small else 25
+            command = [*map(str, (sys.executable, script, a.out / "stage1.txt", steps, *words))]
+            job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            assert job.stdout and job.stderr
             try:
-                dinar(*words, "--run", log.parent)
-            except TimeoutError:  # steps that were logged count
-                if not log.is_file():
-                    raise
-            lines = [json.loads(line) for line in log.read_text().splitlines()]
-            rates = [r["images_per_s"] for r in lines if "images_per_s" in r]
-            rate = float(np.median(rates[len(rates) // 2 :]))
-            yield f"stage 1, preset {preset}, batch of {some}", where, rate, "samples/s"
-            if where == devices[-1]:
-                shutil.rmtree(log.parent)
-                short = ["8" if w is words[-1] else str(w) for w in words]
-                profiled_command(a.out / "stage1.txt", [*short, "--run", str(log.parent)])
-
-
-def profiled_command(path: Path, words: list[str]) -> None:
-    """A command in a process of its own, under torch's profiler."""
-    code = f"""
-import sys, torch
-from dinar.commands.main import run
-kinds = [torch.profiler.ProfilerActivity.CPU]
-kinds += [torch.profiler.ProfilerActivity.CUDA] if torch.cuda.is_available() else []
-with torch.profiler.profile(activities=kinds) as found:
-    run({words!r})
-by = ["self_cuda_time_total", "self_cpu_time_total"] if torch.cuda.is_available() else ["self_cpu_time_total"]
-for k in by:
-    print(found.key_averages().table(sort_by=k, row_limit=22, max_name_column_width=60))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    path.write_text(done.stdout + done.stderr[-2000:])
+                for line in job.stdout:
+                    if line.startswith("row: "):
+                        what, value, unit = line[5:].strip().split(" | ")
+                        yield f"stage 1, batch of {batch}: {what}", where, float(value), unit
+                if job.wait():
+                    raise RuntimeError(job.stderr.read().strip()[-600:])
+            finally:
+                job.kill()
+                job.wait()
 
 
 def dinar(*words: object) -> None:
@@ -277,7 +364,8 @@ def dinar(*words: object) -> None:
         raise RuntimeError(done.stderr.strip()[-400:])
 
 
-SECTIONS = {"create": creating, "draw": drawing, "fit": fitting, "train": training, "generate": generating,
+SECTIONS = {"create": creating, "frames": frames, "raster": rasters, "generate": generating,
+            "together": generating_together, "train": training, "neural": neural, "written": writing, "fit": fitting,
             "networks": networks, "batch": many}  # fmt: skip
 
 
@@ -294,11 +382,15 @@ def main() -> None:
     p.add_argument("--small", action="store_true", help="a few calls of each, to see that everything runs")
     p.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     p.add_argument("--on", choices=("both", "device"), default="both", help="device: without the rows of the CPU")
-    p.add_argument("--seconds", type=int, default=0, help="of a section at most; 0: as long as it takes")
+    p.add_argument("--seconds", nargs="+", default=[], help="a section's at most: create=60 frames=20")
+    p.add_argument("--all", type=int, default=10**6, help="seconds of everything at most")
+    p.add_argument("--threads", type=int, default=physical_cores())
     p.add_argument("--data", type=Path, help="people of 256² for the training; none: made first")
     a = p.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
+    begun, limits = time.perf_counter(), {k: int(v) for k, v in (x.split("=") for x in a.seconds)}
     device = use(a.device)
+    torch.set_num_threads(a.threads)
     a.small = a.small or (a.device == "auto" and device.type == "cpu")
     devices = list(dict.fromkeys((["cpu"] if a.on == "both" else []) + [str(current())]))
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else "none"
@@ -310,7 +402,11 @@ def main() -> None:
     failed = False
     for name in a.only:
         start = time.perf_counter()
-        signal.alarm(a.seconds)
+        left = int(a.all - (start - begun))
+        if left < 1:
+            print(f"| {name}: no time is left | | | |", flush=True)
+            continue
+        signal.alarm(min(left, limits.get(name, left)))
         try:
             for row in SECTIONS[name](a, devices):
                 rows.append(row)
