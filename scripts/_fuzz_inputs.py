@@ -259,6 +259,20 @@ def smplx(folder: Path) -> Path:
     return path
 
 
+def smplx_atlas(folder: Path) -> Path:
+    """A model file and its atlas beside it."""
+    (folder / "model").mkdir()
+    a = load_smplx(path := smplx(folder / "model")).atlas
+    np.savez(path.with_suffix(".atlas.npz"), atlas_uv=a.uv, atlas_faces=a.faces, atlas_vertex=a.vertex,
+             atlas_island=a.island, atlas_island_names=np.array(a.island_names))  # fmt: skip
+    return folder / "model"
+
+
+def smplx_uv(path: Path) -> Values:
+    a = load_smplx(path / "SMPLX_RANDOM.npz").atlas
+    yield from (a.uv, a.faces, a.vertex, a.island)
+
+
 def smplx_body(path: Path) -> Values:
     body = load_smplx(path)
     yield body.v_template

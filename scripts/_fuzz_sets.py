@@ -28,9 +28,10 @@ from dinar.data.folder import start_set, write_views
 from dinar.data.frames import _focal as focal_of
 from dinar.data.frames import find_clips, import_people, read_frames
 from dinar.data.parsing import ParsingSet
+from dinar.data.pose import TABLE
 from dinar.data.release import Released
 from dinar.data.shards import open_set, write_shard
-from dinar.data.textures import sampled_textures
+from dinar.data.textures import open_textures, sampled_textures
 from dinar.errors import DinarError
 from dinar.evaluate.people import read_record
 from dinar.evaluate.protocol import Protocol
@@ -43,10 +44,12 @@ from dinar.nets.visemes import VisemeNet
 from dinar.photo.image import photos_of
 from dinar.speech.sound import BANDS, RATE, mel, read_sound
 from dinar.synthetic.base.makehuman import read_asset
+from dinar.train.pose import read_set
 from dinar.train.presets import VisemeOptions
 from dinar.train.visemes import VisemeStage, said
 from dinar.views import Params, Views
 from dinar.web.jobs import Job, Jobs
+from dinar.web.work import films
 
 PROTOCOL = Protocol("views", "a set", size=64, metrics=("PSNR",), systems=(("dinar", "create"),))
 
@@ -239,6 +242,19 @@ def served(path: Path) -> Values:
     yield len(list(path.iterdir()))
 
 
+def film(folder: Path) -> Path:
+    """A job of `dinar serve` with the motion of a clip."""
+    (folder / "job").mkdir()
+    np.savez(folder / "job" / "film-1.npz", pose=rng().normal(0, 0.1, (4, 20, 3)).astype(np.float32),
+             transl=np.zeros((4, 3), np.float32), fps=12.0)  # fmt: skip
+    return folder / "job"
+
+
+def shown(path: Path) -> Values:
+    for clip in films(path):
+        yield from (clip.pose, clip.transl, clip.fps)
+
+
 def manifest(folder: Path) -> Path:
     """Of `dinar batch`."""
     with open_manifest(folder / "manifest.sqlite") as db:
@@ -333,6 +349,29 @@ def textures(folder: Path) -> Path:
 def texels(path: Path) -> Values:
     t = sampled_textures(_Texels(), load_body(), 8, path)
     yield from (t.rgb, t.lam, t.worn, t.rules, np.maximum(t.front, -1))
+
+
+def textures_alone(folder: Path) -> Path:
+    """With the style vectors that a training adds."""
+    path = textures(folder)
+    np.save(path / "style.npy", rng().normal(0, 1, (1, 16)).astype(np.float16))
+    return path
+
+
+def texels_alone(path: Path) -> Values:
+    t = open_textures(path, load_body(), 8)
+    yield from (t.rgb, t.lam, t.worn, t.rules, np.maximum(t.front, -1), t.style)
+
+
+def readings(folder: Path) -> Path:
+    """What `dinar train pose` read of pictures."""
+    shapes = {k: [2, *(n if isinstance(n, int) else 3 for n in (spec.shape or ())[1:])] for k, spec in TABLE.items()}
+    np.savez(folder / "read.npz", **{k: rng().normal(0, 1, s).astype(np.float32) for k, s in shapes.items()})
+    return folder / "read.npz"
+
+
+def read_again(path: Path) -> Values:
+    yield from read_set(_Texels(), range(1), path, path, None, 1, 1).values()  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass

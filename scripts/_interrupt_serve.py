@@ -81,6 +81,7 @@ def signalled(
     said = log.read_text()
     problems = ["traceback"] * ("Traceback" in said)
     expected = (-number,) if number == signal.SIGKILL else (0, 128 + number)
+    expected += (-number,) * twice  # the second came when all was cleaned up
     problems += [f"status {status}: {said[-200:]!r}"] * (status not in expected)
     until = time.monotonic() + 2
     while session(run.pid) and time.monotonic() < until:

@@ -49,6 +49,15 @@ def test_arrays_are_converted_and_others_are_not_read() -> None:
     assert np.array_equal(every["pose"], np.arange(6.0).reshape(2, 3)) and every["note"] == "x" and "o" not in every
 
 
+@pytest.mark.filterwarnings("error")
+def test_bounds_that_half_precision_cannot_hold() -> None:
+    half = npz(pose=np.array([1, -60000], np.float16))
+    assert read_npz(half, {"pose": Array(np.float32, None, -1e6, 1e6)})["pose"][1] < -5e4
+    for low, high, value in ((-1e6, 10, 11), (-10, 1e6, -11), (-1e6, 1e6, np.inf)):
+        with pytest.raises(DinarError, match="pose"):
+            read_npz(npz(pose=np.array([0, value], np.float16)), {"pose": Array(np.float32, None, low, high)})
+
+
 def test_arrays_of_objects_go_to_the_reader_that_is_given() -> None:
     seen = read_npz(npz(o=np.array([None])), pickled=lambda data, label: (pickle.loads(data)[0], label), name="a.npz")
     assert seen["o"] == (None, "a.npz, o")

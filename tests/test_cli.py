@@ -229,6 +229,7 @@ def test_unwritable_outputs(demo_photo, avatar, tmp_path, capsys) -> None:
     for argv in (
         ("create", demo_photo, "-o", tmp_path / "no" / "where.avatar"),
         ("create", demo_photo, "-o", tmp_path / "folder"),
+        ("create", demo_photo, "-o", ""),
         ("render", tmp_path / "me.avatar", "-o", tmp_path / "no" / "x.png"),
         ("turntable", tmp_path / "me.avatar", "-o", tmp_path / "no" / "x.mp4"),
         ("animate", tmp_path / "me.avatar", "-o", tmp_path / "no" / "x.mp4"),

@@ -137,6 +137,26 @@ def test_the_reported_orientation_and_format():
         read_photo(CASES / "photo" / "photo.HEIC")
 
 
+@needs_avif
+def test_avif_under_the_brand_of_heic(tmp_path):
+    """Some encoders name the container first: mif1, and avif among the compatible brands."""
+    data = bytearray(picture(tmp_path / "a.avif", "AVIF").read_bytes())
+    assert data[8:12] == b"avif"
+    data[8:12] = b"mif1"
+    (tmp_path / "a.avif").write_bytes(data)
+    assert read_photo(tmp_path / "a.avif").rgb.shape == RGB.shape
+    (tmp_path / "a.avif").write_bytes(data.replace(b"avif", b"heic"))
+    with pytest.raises(DinarError, match="HEIC"):
+        read_photo(tmp_path / "a.avif")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc here")
+def test_files_without_a_size_are_not_read():
+    """Files of /proc may never end."""
+    with pytest.raises(DinarError, match="empty"):
+        read_photo("/proc/self/environ")
+
+
 def test_cameras_own_files_are_within_the_bounds(tmp_path):
     """Progressive scans, a thumbnail, restart markers, a preview and a film behind the picture."""
     exif = Image.Exif()

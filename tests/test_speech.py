@@ -159,6 +159,9 @@ def test_phonemes_and_their_times() -> None:
 def test_sentences_of_texts(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("Short. This sentence is long enough to be said. " + "x" * 200)
     assert sentences([tmp_path / "t.txt"]) == ["This sentence is long enough to be said"]
+    (tmp_path / "t.png").write_bytes(b"\x89PNG\0 a sentence that is long enough to be said.")
+    with pytest.raises(DinarError, match="a binary file"):
+        sentences([tmp_path / "t.png"])
 
 
 def test_viseme_network_learns() -> None:

@@ -142,6 +142,17 @@ def test_schedule():
     assert schedule(LOOP.steps, LOOP) == 0
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e10])
+def test_impossible_weights_of_a_checkpoint(tmp_path, value):
+    run_toy(tmp_path / "run", steps=1)
+    file = tmp_path / "run" / "checkpoint.pt"
+    content = torch.load(file, weights_only=True)
+    next(iter(next(iter(content["averaged"].values())).values())).fill_(value)
+    torch.save(content, file)
+    with pytest.raises(DinarError, match="the run diverged"):
+        run_toy(tmp_path / "run", steps=2)
+
+
 def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
     file = tmp_path / "checkpoint.pt"
     file.write_bytes(b"not a checkpoint")

@@ -335,6 +335,9 @@ def _check_values(file: str, key: str, spec: Array, array: np.ndarray) -> np.nda
         if spec.dtype is not None and np.dtype(spec.dtype).kind in "iu":
             info = np.iinfo(np.dtype(spec.dtype).name)
             least, most = max(least, info.min), min(most, info.max)
+        if array.dtype == np.float16:  # in which larger bounds cannot be written
+            top = float(np.finfo(np.float16).max)
+            least, most = least if least >= -top else -math.inf, most if most <= top else math.inf
         outside = (array < least) | (array > most)
         if outside.any():
             got = float(array[outside].flat[0])

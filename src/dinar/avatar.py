@@ -296,6 +296,9 @@ class Avatar:
         if not isinstance(meta, dict) or not isinstance(neural, (dict, type(None))):
             raise DinarError(f"{path} is damaged: expected its description by name; make it again with `dinar create`")
         V, J = body.num_vertices, body.num_joints
+        if wide := [k for k in TABLE if k in t and t[k].dtype == torch.float64]:
+            raise DinarError(f"{path}: expected {wide[0]} in float32, as dinar writes it, got float64: make the avatar "
+                             "again with `dinar create`")  # fmt: skip
         arrays = {k: v.float().numpy() if v.dtype == torch.bfloat16 else v.numpy() for k, v in t.items() if k in TABLE}
         a = check_arrays(str(path), arrays, TABLE, {"B": body.num_betas, "V": V, "J": J}, what)
         f = {k: torch.from_numpy(np.ascontiguousarray(x)) for k, x in a.items()}

@@ -20,7 +20,7 @@ from .device import current, use
 from .errors import DinarError
 from .fit.face import fit_expression
 from .fit.fingers import fit_fingers
-from .fit.fit_file import Fit, load_fit
+from .fit.fit_file import Fit, load_fit, read_fit
 from .fit.judgement import Judgement, judge
 from .fit.likeness import fit_likeness, seat_eyes, turn_head
 from .fit.offsets import Silhouette, fit_offsets
@@ -78,6 +78,8 @@ def create(
     s = open_studio(o, body)
     o, body, clock = s.options, s.body, Clock()
 
+    for fit in o.fits:
+        read_fit(fit, body)  # a damaged one is refused before the work
     subjects = []
     for i, path in enumerate(paths):
         progress(f"reading {path.name}")

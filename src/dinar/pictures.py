@@ -82,7 +82,7 @@ def open_picture(path: str | Path) -> Image.Image:
     """The picture with its header read, or a DinarError that says why not; for :func:`decoding`."""
     path = Path(path)
     data = read_bytes(path)
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC and b"avif" not in data[8 : int.from_bytes(data[:4], "big")]:
         raise DinarError(f"{path} is a HEIC photo, which dinar does not read: "
                          "export it as JPEG or PNG first (or set the phone's camera to 'Most compatible')")  # fmt: skip
     _check_time(path, data)
@@ -128,7 +128,7 @@ def read_bytes(path: Path) -> bytes:
             raise DinarError(f"{path} is a pipe or a device: expected an image file")
         if size > MAX_BYTES:
             raise DinarError(f"{path} is too large: {size / 2**30:.1f} GiB; expected at most {MAX_BYTES >> 30} GiB")
-        data = path.read_bytes()
+        data = path.read_bytes() if size else b""  # files of /proc have none, and may never end
     except (FileNotFoundError, ValueError) as e:  # the latter: a name with a zero byte
         raise DinarError(f"{path} does not exist: expected an image file") from e
     except OSError as e:

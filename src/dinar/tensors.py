@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import torch
 from torch import Tensor
 
 from .arrays import read_json
 from .errors import DinarError
 from .files import staging
+
+LARGEST = 1e9  # of a float: weights, metres and colours are far below, and their squares are finite in float32
 
 
 def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -35,10 +36,17 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     except Exception:  # the library raises its own error, OSError, KeyError and torch's RuntimeError
         raise DinarError(f"{path}: expected {what}, but it is damaged or cut short") from None
     for key, t in tensors.items():
-        numbers = t.float() if t.is_floating_point() else t  # of 8 bits it cannot be asked
-        if (t.is_complex() or t.is_floating_point()) and not torch.isfinite(numbers).all():
-            raise DinarError(f"{path}: expected finite numbers in {key}, got NaN or infinity")
+        if not is_possible(t):
+            raise DinarError(f"{path}: expected finite numbers in {key}, got NaN, infinity or more than {LARGEST:.0e}")
     return tensors, metadata
+
+
+def is_possible(t: Tensor) -> bool:
+    """Whether the numbers of a tensor are none, or whole, or not beyond :data:`LARGEST`."""
+    if not (t.is_floating_point() or t.is_complex()):
+        return True
+    numbers = t.float() if t.is_floating_point() else t  # of 8 bits it cannot be asked
+    return bool((numbers.abs() <= LARGEST).all())  # False where NaN
 
 
 @contextmanager

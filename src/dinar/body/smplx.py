@@ -6,7 +6,6 @@ Only plain arrays are read; nothing in the file is executed. Rest pose: SMPL's T
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,13 @@ from .skeleton import SMPLX
 
 SHAPE_SPACE = 300  # files of version 1.1: 300 shape components, then 100 of expression; version 1.0: 10 and 10
 LARGEST = 1e4  # no number of a model is larger (metres, weights)
+ATLAS = {
+    "atlas_uv": Array(np.float32, ("T", 2), -0.01, 1.01),
+    "atlas_faces": Array(np.int32, ("F", 3), 0),
+    "atlas_vertex": Array(np.int64, ("T",), 0),
+    "atlas_island": Array(np.uint8, ("F",)),
+    "atlas_island_names": Array(np.str_, (None,)),
+}
 
 # Published vertex ids of the 10,475-vertex mesh.
 _VERTEX = {
@@ -207,13 +213,10 @@ def _atlas(path: Path, a: dict[str, np.ndarray], given: Path | None) -> Atlas:
     for file in [given] if given else atlas_paths(path):
         if not file.is_file():
             continue
-        try:
-            with np.load(file, allow_pickle=False) as z:
-                atlas = Atlas.from_arrays({k: z[k] for k in z.files if k.startswith("atlas_")})
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
-            raise DinarError(f"{file}: expected an atlas from scripts/build_atlas.py, got another or a damaged file "
-                             f"({type(e).__name__}: {e})") from None  # fmt: skip
+        atlas = Atlas.from_arrays(read_npz(file, ATLAS, what="an atlas from scripts/build_atlas.py"))
         fits = atlas.faces.shape == faces.shape and atlas.vertex.max(initial=0) < V
+        fits = fits and atlas.faces.max(initial=0) < len(atlas.vertex)
+        fits = fits and atlas.island.max(initial=0) < len(atlas.island_names)
         if not fits or not (atlas.vertex[atlas.faces] == faces).all():
             raise DinarError(f"{file}: expected an atlas of {path.name}, got one of another mesh; "
                              f"make it again with scripts/build_atlas.py {path.name} -o {file.name}")  # fmt: skip

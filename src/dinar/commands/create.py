@@ -10,6 +10,7 @@ from ..avatar import SUFFIXES
 from ..create import CreateOptions, create
 from ..errors import DinarError
 from ..files import PICTURES, check_outputs
+from ..photo.image import PREVIEW
 from ..pictures import write_image
 from ..preview import candidates, preview
 from .common import Common, Flat, Output, Paths, given_files, open_body, say
@@ -39,11 +40,10 @@ def run(c: Create) -> None:
         raise DinarError("expected a photo: dinar create PHOTO [PHOTO ...] -o me.avatar")
     if c.candidates and c.options.unseen != "diffusion":
         raise DinarError("candidates differ by the seed of the diffusion: add --renderer neural --unseen diffusion")
-    sheet = c.out.with_suffix(".preview.png")
+    sheet, choice = (c.out.parent / f"{c.out.stem}{end}" for end in (PREVIEW, ".candidates.png"))
     outputs = [(c.out, SUFFIXES), *[(sheet, PICTURES)] * c.preview]
     outputs += [(c.save_fit, (".npz",))] if c.save_fit else []
     o = c.options
-    choice = c.out.with_suffix(".candidates.png")
     outputs += [(choice, PICTURES)] * (c.candidates > 0)
     check_outputs(outputs, given_files(*c.photos, *o.masks, *o.keypoints, *o.fits, c.body_path))
     start = time.perf_counter()

@@ -30,7 +30,7 @@ TRUTH: dict[str, tuple[int | str, ...]] = {
     "true_distance": (),
 }
 """What is known of a person, as in :class:`dinar.photo.pose.BodyGuess`."""
-TABLE = {k: Array(np.float32, ("N", *shape)) for k, shape in {**INPUTS, **TRUTH}.items()}
+TABLE = {k: Array(np.float32, ("N", *shape), -1e6, 1e6) for k, shape in {**INPUTS, **TRUTH}.items()}
 COVERED = 0.3  # share of the people with something in front
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, read_text
 from ..body.visemes import VISEMES
 from ..errors import DinarError
 from ..speech.sound import BANDS, HOP, RATE, mel, read_sound
@@ -137,7 +137,10 @@ def labels(times: list[tuple[float, int]], frames: int) -> np.ndarray:
 
 def sentences(files: list[Path]) -> list[str]:
     """Parts of 20 to 120 letters of text files, cut at punctuation."""
-    text = " ".join(f.read_text(encoding="utf-8", errors="replace") for f in files)
+    texts = [read_text(f) for f in files]
+    if binary := [f for f, text in zip(files, texts, strict=True) if "\0" in text]:
+        raise DinarError(f"{binary[0]}: expected a text file, got a binary file")
+    text = " ".join(texts)
     parts = re.split(r"[.;:!?\n]+", re.sub(r"[^\w\s.,;:!?'\n-]+|_", " ", text))
     found = [" ".join(p.split()) for p in parts]
     return [p for p in dict.fromkeys(found) if 20 <= len(p) <= 120]

@@ -97,8 +97,7 @@ def read_people(source: Source, people: range | None = None) -> list[Person]:
     n = source.num_people or 0
     people = range(n) if people is None else people
     if not len(people) or people[-1] >= n:
-        raise DinarError(f"expected a set of people with surface coordinates, of which {people} can be taken; "
-                         f"got {n} people")  # fmt: skip
+        raise DinarError(f"expected a set of {max(people.stop, 1)} people or more with surface coordinates, got {n}")
     if source.body != "anny":
         raise DinarError(f"expected people with the default body, got {source.body}")
     views = [(i, k) for i in people for k in range(source.num_views(i))]

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from ..arrays import read_json
+from ..arrays import Array, read_json, read_npy
 from ..body import Body
 from ..errors import DinarError
 from ..files import replacing
@@ -181,6 +181,7 @@ def open_textures(folder: Path, body: Body, size: int) -> TextureSet:
         a = _old(folder / f"{name}.npy", np.float32 if name == "front" else np.uint8, shape[1:], n)
         assert a is not None
         arrays[name] = a[:n]
+    _check_front(folder, arrays["front"])
     hidden = parts(body, size) if about.get("single") else None
     return TextureSet(**arrays, parts=hidden, style=read_style(folder, n))
 
@@ -195,12 +196,9 @@ def read_style(folder: Path, n: int) -> np.ndarray | None:
     path = folder / "style.npy"
     if not path.is_file():
         return None
-    try:
-        style = np.load(path)
-    except Exception:  # numpy and ast raise a dozen kinds
-        raise DinarError(f"{path}: expected an array of style vectors, got a damaged file; delete it") from None
-    if style.dtype != np.float16 or style.ndim != 2 or len(style) < n or not np.isfinite(style).all():
-        raise DinarError(f"{path}: expected {n} finite style vectors of float16, got something else; delete it")
+    style = read_npy(path, Array(np.float16, (None, None)), what="style vectors")
+    if len(style) < n:
+        raise DinarError(f"{path}: expected {n} style vectors, got {len(style)}; delete it")
     return style[:n]
 
 
@@ -231,10 +229,13 @@ def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tupl
         del old
         grown.replace(path)
         arrays[name] = a
-    seen = arrays["front"][:done]
-    if not ((np.abs(seen) <= 1) | (seen == -np.inf)).all():
-        raise DinarError(f"{folder / 'front.npy'}: expected frontalities from -1 to 1, got others; delete its folder")
+    _check_front(folder, arrays["front"][:done])
     return arrays, min(done, len(arrays["rgb"]))
+
+
+def _check_front(folder: Path, front: np.ndarray) -> None:
+    if not ((np.abs(front) <= 1) | (front == -np.inf)).all():
+        raise DinarError(f"{folder / 'front.npy'}: expected frontalities from -1 to 1, got others; delete its folder")
 
 
 def _old(path: Path, dtype: type, row: tuple[int, ...], done: int) -> np.ndarray:

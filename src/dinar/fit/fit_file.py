@@ -71,6 +71,14 @@ class Fit:
             np.savez(temporary, **{k: v.numpy() for k, v in arrays.items()}, size=size)  # type: ignore[arg-type]
 
 
+def read_fit(path: str | Path, body: Body) -> dict[str, np.ndarray]:
+    """The arrays of :data:`FIT`, checked."""
+    a = read_npz(path, FIT, what=f"a fit of the {body.name} body (npz)",
+                 sizes={"B": body.num_betas, "J": body.num_joints})  # fmt: skip
+    check_cameras(torch.from_numpy(a["K"]), torch.from_numpy(a["T_cam_world"]), str(path))
+    return a
+
+
 def load_fit(path: str | Path, body: Body, view: View, turn: int = 0) -> Fit:
     """Read a file of :meth:`Fit.save` for the photo of ``view``, which was turned to the left by ``turn`` quarters; the
     camera is turned and scaled likewise.
@@ -78,10 +86,8 @@ def load_fit(path: str | Path, body: Body, view: View, turn: int = 0) -> Fit:
     Raises:
         DinarError: the file is no fit, or its arrays do not have the shapes of this body.
     """
-    a = read_npz(path, FIT, what=f"a fit of the {body.name} body (npz)",
-                 sizes={"B": body.num_betas, "J": body.num_joints})  # fmt: skip
+    a = read_fit(path, body)
     t = {k: torch.from_numpy(a[k]) for k in FIT}
-    check_cameras(t["K"], t["T_cam_world"], str(path))
     camera = Camera(t["K"], t["T_cam_world"], int(a["size"][0]), int(a["size"][1])).turned(turn)
     size = view.height, view.width
     camera = camera.resized(*size) if view.whole is None else view.whole.cut(camera, *size)

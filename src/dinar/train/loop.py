@@ -18,7 +18,7 @@ import math
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..errors import DinarError
 from ..files import replacing
 from ..pictures import write_array
+from ..tensors import LARGEST, is_possible
 from .presets import Loop
 
 FORMAT = 1  # version of the checkpoint format
@@ -216,9 +217,11 @@ def restore(state: State, path: Path) -> None:
     if type(step) is not int or not 0 <= step <= 1 << 40 or not isinstance(rngs, list):
         raise DinarError(f"{path}: expected the step of the run and the states of its random numbers; delete it, or "
                          "give another --run")  # fmt: skip
-    if not _all_finite([content.get(k) for k in ("modules", "averaged", "optimizers")]):
-        raise DinarError(f"{path}: expected finite weights, got NaN or infinity: the run diverged; delete it, or give "
-                         "another --run")  # fmt: skip
+    if not all(_each(is_possible, content.get(k)) for k in ("modules", "averaged")) or not _each(
+        lambda t: not t.is_floating_point() or bool(t.isfinite().all()), content.get("optimizers")
+    ):
+        raise DinarError(f"{path}: expected finite weights, got NaN, infinity or more than {LARGEST:.0e}: the run "
+                         "diverged; delete it, or give another --run")  # fmt: skip
     try:
         for k in state.stage.modules:
             state.plain(k).load_state_dict(content["modules"][k])
@@ -240,13 +243,13 @@ def restore(state: State, path: Path) -> None:
                              "--run") from e  # fmt: skip
 
 
-def _all_finite(content: Any) -> bool:
-    """Whether every tensor in nested lists and dictionaries is finite."""
+def _each(test: Callable[[Tensor], bool], content: Any) -> bool:
+    """Whether every tensor in nested lists and dictionaries passes."""
     if isinstance(content, Tensor):
-        return not content.is_floating_point() or bool(torch.isfinite(content).all())
+        return test(content)
     if isinstance(content, dict):
         content = list(content.values())
-    return not isinstance(content, (list, tuple)) or all(_all_finite(x) for x in content)
+    return not isinstance(content, (list, tuple)) or all(_each(test, x) for x in content)
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------

@@ -60,9 +60,7 @@ def _styles(
     """[P, D] float16: the encoder's answer to everyone's most frontal view; kept in the set's folder."""
     about = {"encoder": weights_hash(encoder), "people": len(front)}
     note, path = folder / "style.json", folder / "style.npy"
-    if note.is_file() and read_json(note) == about:
-        found = read_style(folder, len(front))
-        assert found is not None
+    if note.is_file() and read_json(note) == about and (found := read_style(folder, len(front))) is not None:
         return found
     out = []
     for i in range(len(front)):
@@ -70,8 +68,8 @@ def _styles(
         x = view_arrays(source.views(i, [k]).to("cpu"), body, picture, bags=False)
         out.append(encoder(torch.from_numpy(x["rgb"]), torch.from_numpy(x["mask"]))[0].half().numpy())
     style = np.stack(out)
-    with replacing(path) as temp:
-        np.save(temp.open("wb"), style)
+    with replacing(path) as temp, temp.open("wb") as stream:
+        np.save(stream, style)
     with replacing(note) as temp:
         temp.write_text(json.dumps(about))
     return style

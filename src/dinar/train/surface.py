@@ -216,6 +216,8 @@ def split(data: Sequence[Path], holdout: int) -> tuple[tuple[Source, range], Seq
     if len(found) > 1:
         return found[0], found[1:]
     source, people = found[0]
+    if holdout < 1:
+        raise DinarError(f"{data[0]}: expected --holdout of 1 or more people to validate on, got {holdout}")
     if len(people) <= holdout:
         raise DinarError(f"{data[0]}: expected more people than are held out ({holdout}), got {len(people)}")
     return (source, people[-holdout:]), [(source, people[:-holdout])]

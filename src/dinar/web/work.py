@@ -13,6 +13,7 @@ import torch
 
 from ..alive.poses import with_free_arm
 from ..alive.scene import frames, take_apart
+from ..arrays import Array, read_npz
 from ..avatar import Avatar
 from ..body import load_body
 from ..body.motion import retarget
@@ -34,6 +35,11 @@ from ..subject import Subject
 from .neural import neural_file
 from .page import HEIGHT, jpeg, photo_view, viewer_glb
 
+FILM = {
+    "pose": Array(np.float32, ("T", "J", 3), -100, 100),
+    "transl": Array(np.float32, ("T", 3), -1e6, 1e6),
+    "fps": Array(np.float64, (), 0.1, 1000),
+}
 PROGRESS = "progress.json"  # {"step": text, "share": in [0, 1]}: written here, read by the server
 # Files of a job that are served, by name, with what they are.
 FILES = {
@@ -122,9 +128,9 @@ def films(folder: Path) -> list[Clip]:
     """The motions of the clips of a job."""
     found = []
     for path in sorted(folder.glob("film-*.npz")):
-        with np.load(path) as d:
-            pose, transl = (torch.from_numpy(d[k]) for k in ("pose", "transl"))
-            found.append(Clip(f"video_{len(found) + 1}", pose, transl, float(d["fps"])))
+        d = read_npz(path, FILM, what="the motion of a clip")
+        pose, transl = torch.from_numpy(d["pose"]), torch.from_numpy(d["transl"])
+        found.append(Clip(f"video_{len(found) + 1}", pose, transl, float(d["fps"])))
     return found
 
 
