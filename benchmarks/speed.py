@@ -272,18 +272,19 @@ def generating_together(a: argparse.Namespace, devices: list[str]) -> Iterator[R
         device = "cuda" if where.startswith("cuda") else "cpu"
         with tempfile.TemporaryDirectory() as temp:
             jobs = min(a.jobs, 2) if a.small else a.jobs
-            lines = [Path(temp) / f"{k}.txt" for k in range(jobs)]
+            lines, errors = [Path(temp) / f"{k}.txt" for k in range(jobs)], (Path(temp) / "errors").open("w+")
             count = lambda: [p.read_text().count("\n") if p.exists() else 0 for p in lines]  # noqa: B023, E731
             words = (str(size), str(views), device)
             command = lambda k: [sys.executable, "-c", VIEWS, str(k), *words]  # noqa: B023, E731
-            running = [subprocess.Popen(command(k), stdout=p.open("w"), stderr=subprocess.DEVNULL,
+            running = [subprocess.Popen(command(k), stdout=p.open("w"), stderr=errors,
                                         env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
                        for k, p in enumerate(lines)]  # fmt: skip
             try:
                 while min(count()) < 2:
                     time.sleep(0.1)
                     if any(p.poll() is not None for p in running):
-                        raise RuntimeError("a process that generates views ended")
+                        errors.seek(0)
+                        raise RuntimeError(f"a process that generates views ended: {errors.read()[-500:]}")
                 start, first = time.perf_counter(), sum(count())
                 for part in (1, 2):
                     time.sleep(seconds / 2)
@@ -295,6 +296,7 @@ def generating_together(a: argparse.Namespace, devices: list[str]) -> Iterator[R
                     p.kill()
                 for p in running:
                     p.wait()
+                errors.close()
 
 
 def writing(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
@@ -338,10 +340,10 @@ def training(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
         for where in devices[::-1]:
             fast = where != "cpu" and not a.small
             batch = 48 if fast else 4 if a.small else 12
+            fine = ("--lpips", "alex", "--adversarial", 0) if fast else ()
             words = ("--size", size, "--texture", size // 2, "--batch", batch, "--micro-batch", batch, "--data", data,
-                     "--preset", "base" if fast else "nano", *(("--lpips", "alex") if fast else ()), "--device", where,
-                     "--workers", 0 if a.small else max(1, a.jobs - 1), "--holdout", 1,
-                     "--run", Path(temp) / where)  # fmt: skip
+                     "--preset", "base" if fast else "nano", *fine, "--device", where, "--holdout", 1,
+                     "--workers", 0 if a.small else max(1, a.jobs - 1), "--run", Path(temp) / where)  # fmt: skip
             script, steps = Path(__file__).with_name("stage1.py"), 2 if a.small else 25
             command = [*map(str, (sys.executable, script, a.out / "stage1.txt", steps, *words))]
             job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
