@@ -220,6 +220,7 @@ CHANGES = [
         ("LIGHT", "LIGHT / 10", "test_no_seam_where_the_seen_ends"),
         ("FADE", "FADE / 10", "test_no_seam_where_the_seen_ends"),
         ("FADE", "FADE * 10", "test_light_on_the_body_does_not_reach_a_hidden_arm"),
+        ("MOST_SIDE", "0.1", "test_each_half_of_a_face_keeps_its_light"),
     ),
     *changes(
         "texture.restore",
@@ -241,6 +242,12 @@ CHANGES = [
         "test_regression.py",
         ("SEEN", "0.0", "test_a_texel_is_seen_if_half_of_it_is"),
         ("SEEN", "0.95", "test_a_texel_is_seen_if_half_of_it_is"),
+    ),
+    *changes(
+        "texture.nape",
+        "test_tuned_texture.py",
+        ("BEHIND", "np.pi", "test_the_nape_is_skin_above_a_level_collar"),
+        ("LEAST", "LEAST * 1000", "test_the_nape_is_skin_above_a_level_collar"),
     ),
     *changes(
         "texture.hair",

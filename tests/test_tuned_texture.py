@@ -107,7 +107,7 @@ def rest(body: Body) -> SimpleNamespace:
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     vertex = body.faces[t.face, t.barycentrics.argmax(1)]
     names = ("head", "torso", "arm", "hand", "leg", "foot")
-    part = {k: np.isin(body.vertex_part[vertex], part_numbers(k)) for k in names}
+    part = {k: np.isin(surface(body, SIZE).part, part_numbers(k)) for k in names}
     return SimpleNamespace(t=t, x=t.sample(body.v_template.numpy(), body.faces), normal=normal, vertex=vertex, **part)
 
 
@@ -229,6 +229,61 @@ def test_the_shadow_under_a_hem_is_no_band(body: Body, rest) -> None:
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
     fold(s, "leg", colour, lam, worn, out, behind, done)
     assert np.median(out[dark & (rest.normal[:, 2] < -0.7)]) > 0.5
+
+
+def test_borders_of_regions_and_parts_cross_the_faces(body: Body) -> None:
+    """The nape's hairline is level to a texel, and shoulders end where the weights of their joints are equal."""
+    s = surface(body, SIZE)
+    behind = (s.part == PARTS.index("head")) & ~s.cavity & (s.x[:, 2] < s.x[s.skull, 2].mean())
+    assert s.x[behind & s.skull, 1].min() > s.x[behind & ~s.skull, 1].max() - 1e-4
+    t = texels(body.atlas, SIZE)
+    mixed = (body.vertex_part[body.faces[t.face]] != s.part[:, None]).any(1)
+    nearest = body.vertex_part[body.faces[t.face, t.barycentrics.argmax(1)]]
+    assert (s.part[~mixed] == nearest[~mixed]).all() and 0.1 < (s.part[mixed] != nearest[mixed]).mean() < 0.5
+
+
+def test_each_half_of_a_face_keeps_its_light(body: Body, rest) -> None:
+    """The left half is in the shade, and hidden beside the nose; so are the ears. No step at the middle."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1), np.full(len(s.x), LABEL["upper"], np.uint8)
+    worn[rest.head] = LABEL["face"]
+    colour = np.broadcast_to((0.7, 0.6, 0.5), s.x.shape) * np.where(s.x[:, :1] > 0, 0.6, 1.0)
+    lam[s.x[:, 0] > 0.035] = 0
+    lam[s.x[:, 0] < -0.035] = np.maximum(lam, 0.5 * (s.face | s.ears))[s.x[:, 0] < -0.035]
+    out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
+    hidden = rest.head & s.face & (s.x[:, 0] > 0.05)
+    assert np.abs(out[hidden] - 0.6 * np.array((0.7, 0.6, 0.5))).mean() < 0.03
+    assert np.median(out[s.ears & (s.x[:, 0] > 0), 0]) < 0.5 < np.median(out[s.ears & (s.x[:, 0] < 0), 0])
+
+
+def test_the_nape_is_skin_above_a_level_collar(body: Body, rest) -> None:
+    """In front, a strand of hair lies on the neck, and the collar is cut out."""
+    s = surface(body, SIZE)
+    neck = rest.head & ~s.skull & ~s.face & ~s.cavity
+    y, lam = s.x[:, 1], np.clip(rest.normal[:, 2], 0, 1)
+    low = y < np.median(y[neck]) - 0.05 * (np.abs(s.x[:, 0]) < 0.01)
+    worn = np.full(len(y), LABEL["upper"], np.uint8)
+    worn[rest.head & ~(neck & low)] = LABEL["face"]
+    worn[neck & (s.x[:, 0] > 0.03)] = LABEL["hair"]
+    colours = {"upper": RED, "face": SAND, "hair": BAND}
+    colour = np.zeros_like(s.x)
+    for name, c in colours.items():
+        colour[worn == LABEL[name]] = c
+    out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
+    nape = neck & (rest.normal[:, 2] < -0.3)
+    above, below = (nape & (np.abs(y - np.median(y[neck]) - d) < 0.01) for d in (0.03, -0.03))
+    assert np.abs(out[above] - SAND).max() < 0.05 and np.abs(out[below] - RED).max() < 0.05
+
+
+def grids(t, *values: np.ndarray) -> list[np.ndarray]:
+    out = [np.zeros((t.size**2, *v.shape[1:]), np.uint8 if v.dtype == np.uint8 else np.float32) for v in values]
+    for grid, v in zip(out, values, strict=True):
+        grid[t.index] = v
+    return [grid.reshape(t.size, t.size, *grid.shape[1:]) for grid in out]
+
+
+def as_texels(t, grid: np.ndarray) -> np.ndarray:
+    return grid.reshape(-1, grid.shape[-1])[t.index]
 
 
 def test_nothing_of_a_bag_comes_on_the_back(restored) -> None:

@@ -284,12 +284,23 @@ class Body:
     @cached_property
     def vertex_part(self) -> np.ndarray:
         """[V] uint8 index into :data:`PARTS`: the part with the largest sum of skin weights, if none is given."""
-        if self.parts is not None:
-            return self.parts
+        return self._part_weights.argmax(1).astype(np.uint8) if self.parts is None else self.parts
+
+    @cached_property
+    def part_shares(self) -> np.ndarray:
+        """[V, 10] float32: how much of a vertex belongs to each part, most to that of ``vertex_part``. Parts meet where
+        interpolated shares are equal: along lines that cross the faces."""
+        share = self._part_weights
+        given = share.argmax(1) != self.vertex_part
+        share[given] = np.eye(len(PARTS))[self.vertex_part[given]]
+        return share.astype(np.float32)
+
+    @property
+    def _part_weights(self) -> np.ndarray:  # [V, 10] sums of skin weights
         group = np.array([PARTS.index(part_of(n)) for n in self.joint_names])
         share = np.zeros((self.num_vertices, len(PARTS)))
         np.add.at(share.T, group, self.weights.cpu().numpy().T)
-        return share.argmax(1).astype(np.uint8)
+        return share
 
 
 PARTS = ("head", "torso", "left_arm", "right_arm", "left_hand", "right_hand",

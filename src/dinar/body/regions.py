@@ -15,7 +15,7 @@ from .body import PARTS, Body
 
 @dataclass(frozen=True)
 class Regions:
-    """Boolean masks over vertices [V]."""
+    """Boolean masks over vertices or other points [N]."""
 
     face: np.ndarray  # in front of the ears, from chin to brow
     face_centre: np.ndarray  # cheeks and nose: always skin
@@ -35,31 +35,52 @@ CROWN, NAPE = 0.05, 0.115
 
 @lru_cache(maxsize=4)
 def regions(body: Body) -> Regions:
-    """The regions of a body (cached)."""
-    v = body.v_template.cpu().numpy()
-    shell = np.zeros(len(v), bool)
-    if "hair" in body.segment_names:
-        shell[np.unique(body.faces[body.segment == body.segment_names.index("hair")])] = True
-    head = (body.vertex_part == PARTS.index("head")) & ~shell
-    height = np.ptp(v[~shell, 1])
-    top, x, z = v[head, 1].max(), np.abs(v[:, 0]), v[:, 2]
-    upper = head & (v[:, 1] > top - HEAD * height)
-    front, back = v[head, 2].max(), v[upper, 2].min()
-    before_ears = z > front - EAR_LINE * (front - back)
-    drop = (top - v[:, 1]) / height
-    inner = body.segment_names[: len(body.segment_names) - len(body.shells)]
-    cavity_faces = np.isin(body.segment, [i for i, n in enumerate(inner) if n != "skin"])
-    cavity = np.zeros(len(v), bool)
-    cavity[np.unique(body.faces[cavity_faces])] = True
-    nose = (z > front - CHEEK_DEPTH * height) & (x < CHEEK_WIDTH * height)
+    """The regions of a body's vertices (cached)."""
+    cavity = np.zeros(body.num_vertices, bool)
+    cavity[np.unique(body.faces[_inner(body)])] = True
+    head, shell = body.vertex_part == PARTS.index("head"), _hair(body)
+    return regions_at(body, body.v_template.cpu().numpy(), head & ~shell, cavity, shell)
+
+
+def regions_at(body: Body, x: np.ndarray, head: np.ndarray, cavity: np.ndarray, shell: np.ndarray) -> Regions:
+    """The regions of points [N, 3] of the template, of which are known [N] bool: those of the head without shells of
+    hair, those in its cavities, and those of shells of hair. Their borders are lines that cross the faces."""
+    height, top, front, back, width = _measures(body)
+    before_ears = x[:, 2] > front - EAR_LINE * (front - back)
+    drop, across = (top - x[:, 1]) / height, np.abs(x[:, 0])
+    nose = (x[:, 2] > front - CHEEK_DEPTH * height) & (across < CHEEK_WIDTH * height)
     return Regions(
         face=head & before_ears & (drop > BROW) & (drop < CHIN) & ~cavity,
         face_centre=head & nose & (drop > CHEEKS[0]) & (drop < CHEEKS[1]) & ~cavity,
-        ears=head & (x > EAR_WIDTH * x[upper].max()) & (drop > EARS[0]) & (drop < EARS[1]),
+        ears=head & (across > EAR_WIDTH * width) & (drop > EARS[0]) & (drop < EARS[1]),
         crown=head & (drop < CROWN) & ~(before_ears & (drop > HAIRLINE)) | shell,
         skull=head & (drop < NAPE) & ~cavity | shell,
         cavity=cavity,
     )
+
+
+@lru_cache(maxsize=4)
+def _measures(body: Body) -> tuple[float, float, float, float, float]:
+    """Of the template in metres: the body's height, the crown's, front and back of the head, half of its width."""
+    v, shell = body.v_template.cpu().numpy(), _hair(body)
+    head = v[(body.vertex_part == PARTS.index("head")) & ~shell]
+    height, top = np.ptp(v[~shell, 1]), head[:, 1].max()
+    upper = head[head[:, 1] > top - HEAD * height]
+    return height, top, head[:, 2].max(), upper[:, 2].min(), np.abs(upper[:, 0]).max()
+
+
+def _hair(body: Body) -> np.ndarray:
+    """[V] bool: vertices of shells of hair."""
+    out = np.zeros(body.num_vertices, bool)
+    if "hair" in body.segment_names:
+        out[np.unique(body.faces[body.segment == body.segment_names.index("hair")])] = True
+    return out
+
+
+def _inner(body: Body) -> np.ndarray:
+    """[F] bool: faces of the eyes and of the mouth."""
+    inner = body.segment_names[: len(body.segment_names) - len(body.shells)]
+    return np.isin(body.segment, [i for i, n in enumerate(inner) if n != "skin"])
 
 
 def eyes(body: Body) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from scipy.spatial import KDTree
 
 from ..body import Body
 from ..body.body import PARTS
@@ -26,6 +27,7 @@ from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest
 from .hair import bald, blend, hair_texels, hat_over_hair, strands
 from .membrane import membrane
+from .nape import nape
 from .outliers import beside_coat, beside_hair, not_skin, skin_colour, stray, unlike
 from .surface import Surface, of_kind, surface
 from .texels import texels
@@ -43,6 +45,8 @@ GLOW = 2.0  # texels of the network, over which light is smooth
 SAME_CLOTH = 0.2  # difference of predicted and restored colour at which the predicted light counts 1/e
 DARK, MOST_LIGHT = 0.1, 0.4  # added to both brightnesses (sums of RGB); bound of the logarithm of their ratio
 ALIKE = 0.12  # difference of predicted and restored colour at which the restored detail counts 1/e
+MOST_SIDE = 0.7  # bound of the logarithm of the ratio of the lights of both halves of a head
+SPOT, MIDDLE = 0.005, 0.03  # metres: from a spot of a face to its mirror image; on either side, where the lights mix
 WRIST, WRIST_TEXELS = 0.85, 100  # share of an arm down to its wrist; least bare texels there to tell skin
 
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
@@ -185,19 +189,22 @@ def _restored(
     done = np.zeros(len(colour), bool)
     default = np.median(colour[seen], 0)
 
-    def take(target: np.ndarray, source: np.ndarray, q: np.ndarray) -> None:
-        """Give the target the colours of the nearest sources by coordinates q [N, 3], if there are enough."""
+    def take(target: np.ndarray, source: np.ndarray, q: np.ndarray, c: np.ndarray = colour) -> None:
+        """Give the target the colours c [N, 3] of the nearest sources by coordinates q [N, 3], if there are enough."""
         target = target & ~done
         if source.sum() < SOURCES or not target.any():
             return
-        out[target] = nearest(q[source], colour[source], q[target])
+        out[target] = nearest(q[source], c[source], q[target])
         done[target] = True
 
     head = s.part == PARTS.index("head")
     mirrored = s.x * [1, 1, 1]  # both halves of the body in one: the other half is a source
     mirrored[:, 0] = np.abs(mirrored[:, 0])
     hair = hair_texels(s, colour, seen & (lam > CONFIDENT), worn)
-    take(s.face, seen & s.face & ~hair, mirrored)
+    sure = seen & (lam > CONFIDENT)
+    lit, side = _both_lights(mirrored, s.x[:, 0], colour, sure & s.face & ~hair)
+    take(s.face, seen & s.face & ~hair, mirrored, lit)
+    out[s.face & done] *= side[s.face & done]
     take(s.face | s.cavity & head, seen & s.face, mirrored)
     hats = () if worn is None else hat_over_hair(s, hair, worn)
     for source, place in (*hats, (hair, head), (seen & head & ~s.face, head)):
@@ -208,14 +215,17 @@ def _restored(
             if is_hair and not (source & ~hair).any():
                 out[scalp] *= strands(s, colour, source)[scalp, None]
             done |= scalp
-    sure = seen & (lam > CONFIDENT)
     share = bald(s, sure, worn)
     if worn is not None and (thin := head & done & (share > 0)).any():
         hairy, done[thin] = out[thin], False
-        take(thin, sure & head & (share > 0) & np.isin(worn, [LABEL["skin"], LABEL["face"]]), mirrored)
+        take(thin, sure & head & (share > 0) & np.isin(worn, [LABEL["skin"], LABEL["face"]]), mirrored, lit)
+        out[thin] *= np.where(done[thin, None], side[thin], 1)
         out[thin] = hairy + share[thin, None] * (out[thin] - hairy)
         done[thin] = True
     neck = head & ~s.skull & ~s.face & ~s.cavity
+    if worn is not None and (behind_neck := nape(s, colour, sure, worn, neck)) is not None:
+        new = np.isfinite(behind_neck[:, 0]) & ~done
+        out[new], done = behind_neck[new], done | new
     take(neck, sure & neck, s.x * FLAT["neck"])  # the rest may be the light behind the person
     take(neck, seen & neck, s.x * FLAT["neck"])
     take(neck, seen & s.face & (s.x[:, 1] < np.median(s.x[s.face, 1])), s.x * FLAT["neck"])
@@ -242,6 +252,23 @@ def _restored(
     return out, behind
 
 
+def _both_lights(
+    mirrored: np.ndarray, x: np.ndarray, colour: np.ndarray, sure: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours [N, 3] of a head in the light between those of its halves, and the factor [N, 3] that brings each half's
+    light back. Their ratio is that of spots which both halves show, at the same ``mirrored`` place [N, 3]; 1 if there
+    are few."""
+    a, b = np.flatnonzero(sure & (x > 0)), np.flatnonzero(sure & (x <= 0))
+    if min(len(a), len(b)) >= SOURCES:
+        apart, twin = map(np.asarray, KDTree(mirrored[b]).query(mirrored[a], distance_upper_bound=SPOT))
+        a, b = a[np.isfinite(apart)], b[twin[np.isfinite(apart)]]
+    if min(len(a), len(b)) < SOURCES:
+        return colour, np.ones_like(colour)
+    ratio = np.median(np.log((colour[a] + DARK / 3) / (colour[b] + DARK / 3)), 0).clip(-MOST_SIDE, MOST_SIDE)
+    side = np.exp(np.clip(x / MIDDLE, -1, 1)[:, None] / 2 * ratio).astype(np.float32)
+    return (colour / side).astype(np.float32), side
+
+
 def _membrane(
     body: Body, s: Surface, colour: np.ndarray, seen: np.ndarray, alike: np.ndarray, cloth: np.ndarray,
     guess: np.ndarray,
@@ -262,8 +289,10 @@ def _membrane(
     meet = differ(kind) & ~differ(hair) & ~hem & (np.abs(d).max(1) < MEETING * LIGHT)
     r = membrane(body, known, step, FADE, (edges[meet], d[meet]))
     corner = body.faces[s.texels.face]
-    mine = corner[np.arange(len(corner)), s.texels.barycentrics.argmax(1)]
-    same = kind[corner] % 1024 == kind[mine][:, None] % 1024
+    nearest_vertex = corner[np.arange(len(corner)), s.texels.barycentrics.argmax(1)]
+    own = _kind(s.part, s.face, s.skull, s.cavity)
+    own = np.where((kind[corner] % 1024 == own[:, None]).any(1), own, kind[nearest_vertex] % 1024)
+    same = kind[corner] % 1024 == own[:, None]
     both = same & (kind[corner] // 1024 == seen[:, None])
     w = s.texels.barycentrics * np.where(both.any(1, keepdims=True), both, same)  # vertices of its own side
     w /= np.maximum(w.sum(1, keepdims=True), 1e-6)
@@ -273,7 +302,11 @@ def _membrane(
 def _kinds(body: Body) -> np.ndarray:
     """[V] int: parts of the body, the head divided into face, skull, cavities and neck; each has its own sources."""
     r = regions(body)
-    return body.vertex_part + 16 * (r.face + 2 * (r.skull & ~r.face) + 4 * r.cavity).astype(int)
+    return _kind(body.vertex_part, r.face, r.skull, r.cavity)
+
+
+def _kind(part: np.ndarray, face: np.ndarray, skull: np.ndarray, cavity: np.ndarray) -> np.ndarray:
+    return part + 16 * (face + 2 * (skull & ~face) + 4 * cavity).astype(int)
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 from ..body import Body
 from ..body.body import PARTS
 from ..body.hair import combed
-from ..body.regions import regions
+from ..body.regions import regions, regions_at
 from .texels import Texels, texels
 
 SLICES = 24  # heights of a part at each of which its middle from front to back is found
@@ -43,19 +43,15 @@ def surface(body: Body, size: int) -> Surface:
     t = texels(body.atlas, size)
     v = body.v_template.cpu().numpy()
     x = t.sample(v, body.faces)
-    r = regions(body)
-    corner = t.barycentrics.argmax(1)
-    vertex = body.faces[t.face, corner]
-    part = body.vertex_part[vertex]
+    part = t.sample(body.part_shares, body.faces).argmax(1).astype(np.uint8)
     chart, shell = _cylinders(body, x, part), of_shell(body, "hair")[t.face]
     if shell.any():  # along its columns
         chart[shell, :2] = t.sample(combed(body), body.faces)[shell] * [-1, 1]
-    # Borders of regions run straight through faces; the nearest vertices' would be jagged.
-    masks = np.stack([r.face, r.face_centre, r.crown, r.skull, r.ears, r.cavity], 1).astype(np.float32)
-    face, face_centre, crown, skull, ears, cavity = (t.sample(masks, body.faces) > 0.5).T
+    cavity = t.sample(regions(body).cavity[:, None].astype(np.float32), body.faces)[:, 0] > 0.5
+    r = regions_at(body, x, (part == PARTS.index("head")) & ~shell, cavity, shell)
     return Surface(
-        t, x, part, face, face_centre, crown, skull, ears, cavity, shell, of_shell(body, "coat")[t.face], chart,
-        _vertex_texels(body, t, x),
+        t, x, part, r.face, r.face_centre, r.crown, r.skull, r.ears, r.cavity, shell, of_shell(body, "coat")[t.face],
+        chart, _vertex_texels(body, t, x),
     )  # fmt: skip
 
 
