@@ -191,7 +191,7 @@ CHANGES = [
         ("ROUND", "ROUND * 6", "test_nothing_of_a_bag_comes_on_the_back"),
         ("CHANGE", "0.1", "test_a_band_in_front_does_not_go_all_around"),
         ("VOTE", 'VOTE | {"accessory": 4.0}', "test_a_band_in_front_does_not_go_all_around"),
-        ("TWIN", "0.001", "test_legs_take_the_colour_of_their_own_front"),
+        ("TWIN", "0.0", "test_legs_take_the_colour_of_their_own_front"),
         ("BOTH", "0.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
         ("LEVEL", "0.0", "test_the_hem_of_a_jacket_is_level_on_the_hips"),
         ("SHADOW", "0", "test_the_shadow_under_a_hem_is_no_band"),
