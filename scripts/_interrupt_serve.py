@@ -83,7 +83,7 @@ def signalled(
     expected = (-number,) if number == signal.SIGKILL else (0, 128 + number)
     expected += (-number,) * twice  # the second came when all was cleaned up
     problems += [f"status {status}: {said[-200:]!r}"] * (status not in expected)
-    until = time.monotonic() + 2
+    until = begun + 5  # seconds, as everything that a signal ends
     while session(run.pid) and time.monotonic() < until:
         time.sleep(0.05)
     problems += [f"processes left: {len(session(run.pid))}"] * bool(session(run.pid))

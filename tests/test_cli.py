@@ -371,6 +371,47 @@ def test_every_error_is_one_line(error, said, monkeypatch, capsys) -> None:
         main(["render", "--debug"])
 
 
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX streams")
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("redirected", "status", "said"),
+    [("| (exec <&-; sleep .1)", 128 + 13, ""), (">&-", 0, ""), (">&- 2>&- <&-", 0, "")],
+)
+def test_streams_that_lead_nowhere(redirected: str, status: int, said: str) -> None:
+    """A reader that has gone, as in `| head`; a stdout that was closed."""
+    words = f"'{sys.executable}' -u -c 'from dinar.cli import main; main()' --version"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{words} {redirected}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr, done.stdout) == (status, said, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", "from dinar.cli import main; main()", "--version"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr == "dinar: stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "words", [("render", "a", "--\x1b[31m"), ("render", "a", "\x1b]0;b\x07"), ("render", "--size", "\x1b")]
+)
+def test_words_of_the_command_line_do_not_reach_the_terminal_as_they_are(words, capsys) -> None:
+    """A file may be called like an option."""
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said and all(line.isprintable() for line in said.splitlines())
+
+
+def test_help_for_a_narrow_terminal(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    with pytest.raises(SystemExit) as stop:
+        main(["render", "--help"])
+    assert stop.value.code == 0 and max(map(len, capsys.readouterr().out.splitlines())) > 20
+
+
 def test_names_of_files_do_not_reach_the_terminal_as_they_are(capsys) -> None:
     say(f"1/2 \x1b[31m.jpg\n{'x' * 400}")
     assert capsys.readouterr().err == f"1/2 \\x1b[31m.jpg\n{'x' * 400}\n"

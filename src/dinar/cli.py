@@ -19,6 +19,7 @@ from .version import __version__
 
 CLEAN_UP = 3.5  # seconds that an interrupted command has; workers of a pool are killed after pool.GRACE
 
+BROKEN_PIPE = 13  # the number of SIGPIPE, which Windows lacks
 AGAIN = 0.05  # seconds after which a signal that came during an import is sent again
 
 _received: list[int] = []  # the signal that interrupts this run
@@ -27,11 +28,13 @@ _received: list[int] = []  # the signal that interrupts this run
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of `dinar`."""
     words = sys.argv[1:] if argv is None else argv
-    if words == ["--version"]:
-        print(f"dinar {__version__}")
-        return
     debug = "--debug" in words
+    if argv is None:
+        _open_streams()
     try:
+        if list(words) == ["--version"]:
+            print(f"dinar {__version__}", flush=True)
+            return
         if argv is None:
             warnings.formatwarning = lambda message, *_, **__: f"dinar: {escape(message)}\n"  # one line, like errors
             _handle_signals(_leave)  # while importing
@@ -41,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             run(words, begin=lambda: _handle_signals(_interrupt))
         else:
             run(words)
+        sys.stdout.flush()
     except KeyboardInterrupt as e:
         number = e.args[0] if e.args else signal.SIGINT
         if argv is None:
@@ -52,13 +56,41 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as e:
         if _received:  # a library that was being imported turned the interrupt into an error of its own
             _leave(_received[0], None)
-        if debug:
+        lost = isinstance(e, OSError) and e.filename is None and _stdout_is_lost()
+        if debug and not lost:
             raise
-        print(f"dinar: {explain(e)}", file=sys.stderr)
+        if lost and isinstance(e, BrokenPipeError):  # as of `| head`, which has read enough
+            sys.exit(128 + BROKEN_PIPE)
+        print(f"dinar: {'stdout: ' * lost}{explain(e).removeprefix('file: ' * lost)}", file=sys.stderr)
         sys.exit(1)
     finally:
         if argv is None:
             _handle_signals(signal.SIG_DFL)  # nothing is left to clean up
+
+
+def _open_streams() -> None:
+    """Point closed standard streams to nowhere: the next file that is opened would get what is printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
+
+
+def _stdout_is_lost() -> bool:
+    """Whether nothing can be written to stdout any more, as where its reader has gone."""
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError, AttributeError):  # another object, as in tests
+        return False
+    try:
+        os.write(number, b"\n")
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)  # or Python tells of what is left when it ends
+        return True
+    return False
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:

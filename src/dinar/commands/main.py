@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import io
 import logging
+import os
+import shutil
+import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,7 @@ NAMES = ("create", "batch", "fit", "segment", "synthesize", "train", "evaluate",
          "alive", "export", "view", "serve", "demo")  # fmt: skip
 """The commands: each is a module of this package, with its options (of the same name, train: by ``command``) and
 ``run``."""
+NARROWEST = 40  # columns: laying the help out for very narrow terminals takes minutes
 
 
 def commands(words: Sequence[str]) -> dict[type, Callable[[Any], None]]:
@@ -45,13 +51,16 @@ def run(words: Sequence[str], begin: Callable[[], None] = lambda: None) -> None:
     refuse_renamed_flags(words)
     known = commands(words)
     named = len(known) == 1
-    command = tyro.cli(
-        next(iter(known)) if named else typing.Union[tuple(known)],  # type: ignore[arg-type]  # noqa: UP007
-        prog=f"dinar {words[0]}" if named else "dinar",
-        description=None if named else introduction(),
-        args=words[1:] if named else words,
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.PositionalMetavarFromFieldName),
-    )
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
+    with _escaped() if any(not w.isprintable() for w in words) else nullcontext():
+        command = tyro.cli(
+            next(iter(known)) if named else typing.Union[tuple(known)],  # type: ignore[arg-type]  # noqa: UP007
+            prog=f"dinar {words[0]}" if named else "dinar",
+            description=None if named else introduction(),
+            args=words[1:] if named else words,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.PositionalMetavarFromFieldName),
+        )
     if getattr(getattr(command, "what", command), "verbose", False):
         handler = logging.StreamHandler()
         handler.setFormatter(OneLine())
@@ -62,6 +71,18 @@ def run(words: Sequence[str], begin: Callable[[], None] = lambda: None) -> None:
     use(getattr(getattr(command, "what", command), "device", "auto"))
     begin()
     known[type(command)](command)
+
+
+@contextmanager
+def _escaped() -> Iterator[None]:
+    """What the parser says of words with control characters, which may be names of files, reaches no terminal as it
+    is."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    finally:
+        print(*(escape(line) for line in said.getvalue().splitlines()), sep="\n", end="", file=sys.stderr)
 
 
 def introduction() -> str:
