@@ -413,8 +413,8 @@ def test_help_for_a_narrow_terminal(monkeypatch, capsys) -> None:
 
 
 def test_names_of_files_do_not_reach_the_terminal_as_they_are(capsys) -> None:
-    say(f"1/2 \x1b[31m.jpg\n{'x' * 400}")
-    assert capsys.readouterr().err == f"1/2 \\x1b[31m.jpg\n{'x' * 400}\n"
+    say("1/2 \x1b[31m.jpg", f"a\ndinar: b {'x' * 400}")
+    assert capsys.readouterr().err == f"1/2 \\x1b[31m.jpg\na\\ndinar: b {'x' * 400}\n"
 
 
 def test_create_is_the_function_and_the_module() -> None:

@@ -201,11 +201,12 @@ def test_a_folder_gives_every_format_that_is_read(tmp_path):
     for name in ("._jpg.jpg", ".hidden.png", "notes.md", "d.HEIC", "done.avatar", "manifest.sqlite"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
     told = []
     found = [Path(p) for p in photos_of([tmp_path], told.append)]
     assert {p.suffix for p in found} >= {s for k, v in FORMATS.items() for s in v if k in Image.SAVE} | {".JPG"}
     assert all(read_photo(p).rgb.shape == RGB.shape for p in found)
-    assert told == ["left out 3 that dinar does not read: d.HEIC, folder.png, notes.md"]
+    assert told == ["left out 4 that dinar does not read: d.HEIC, folder.png, gone.png, notes.md"]
 
 
 def test_our_own_previews_are_no_photos(tmp_path):

@@ -85,9 +85,9 @@ def given_files(*names: str | Path | None) -> list[Path]:
     return [Path(n) for n in names if n is not None and os.path.exists(n)]
 
 
-def say(text: str) -> None:
-    """Lines on stderr. Names of files do not reach the terminal as they are."""
-    print("\n".join(escape(line, sys.maxsize) for line in text.split("\n")), file=sys.stderr, flush=True)
+def say(*lines: str) -> None:
+    """Lines on stderr. Names of files, in which lines may end, do not reach the terminal as they are."""
+    print("\n".join(escape(line, sys.maxsize) for line in lines), file=sys.stderr, flush=True)
 
 
 def first_pose(avatar: Avatar, name: str | None, track: str | None = None):

@@ -51,10 +51,10 @@ def run(c: Fit) -> None:
                                    threads=c.threads or 1, body=body, progress=show)  # fmt: skip
         else:
             report = prepare(c.photos, c.out, jobs=c.jobs, threads=c.threads or 1, cluster=c.cluster, masks=c.masks,
-                             each=c.each, body=body, progress=show)  # fmt: skip
+                             each=c.each, body=body, progress=show, tell=say)  # fmt: skip
     if c.frames:
-        say(f"{report['fitted']} people fitted" + "".join(f"\n  {n}: {w}" for n, w in report["left_out"].items()))
+        say(f"{report['fitted']} people fitted", *(f"  {n}: {w}" for n, w in report["left_out"].items()))
     else:
-        say(describe(report).rstrip())
+        say(*describe(report))
     if not report["fitted"]:
         raise DinarError(f"nothing could be fitted; {c.out / 'report.json'} says why")

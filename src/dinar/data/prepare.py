@@ -53,9 +53,10 @@ def prepare(
     each: bool = False,  # also write one fit file a photo, for `dinar create --fit`
     body: tuple[str, Path | None] = ("anny", None),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[str], None] = lambda _: None,  # told which files of folders are left out
 ) -> dict:
     """Fit all photos that the set lacks; returns the report, also written as json and text."""
-    photos = sorted(map(Path, photos_of(sources)), key=lambda p: p.name)
+    photos = sorted(map(Path, photos_of(sources, tell)), key=lambda p: p.name)
     if cluster is not None:  # whose processes have other working directories
         photos, out = [p.absolute() for p in photos], out.absolute()
     if absent := [p for p in photos if not p.is_file()]:
@@ -118,7 +119,8 @@ def prepare(
     with replacing(out / "report.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1, sort_keys=True))
     with replacing(out / "report.txt") as temporary:
-        temporary.write_text(describe(report), "utf-8", "surrogateescape")  # names of files may be any bytes
+        lines = (line.replace("\n", "\\n") + "\n" for line in describe(report))
+        temporary.write_text("".join(lines), "utf-8", "surrogateescape")  # names of files may be any bytes
     for p in (out / "parts").glob("*.npz"):
         if _PART.fullmatch(p.name) and _is_within(p, {*fits.name.tolist(), *left_out}):
             p.unlink(missing_ok=True)
@@ -261,8 +263,8 @@ def make_report(fits: PhotoFits, refused: dict[str, str]) -> dict:
             "several_people": several, "left_out": left_out, **scores}  # fmt: skip
 
 
-def describe(report: dict) -> str:
-    """The report as text."""
+def describe(report: dict) -> list[str]:
+    """The report as lines of text."""
     lines = [f"{report['fitted']} of {report['photos']} photos fitted, {report['doubtful']} of them doubtful; "
              f"{report['several_people']} show several people"]  # fmt: skip
     for k in ("keypoint_error", "iou", "inside"):
@@ -271,7 +273,7 @@ def describe(report: dict) -> str:
     kinds = Counter(_kind(name, why) for name, why in report["left_out"].items())
     lines += [f"left out: {n:4d}  {why}" for why, n in kinds.most_common()]
     lines += [f"  {name}: {why.removeprefix(f'{name}: ')}" for name, why in report["left_out"].items()]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _kind(name: str, why: str) -> str:

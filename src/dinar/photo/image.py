@@ -258,7 +258,7 @@ def _listed(path: Path) -> list[str]:
 
 
 def _may_be_photo(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and (is_address(name) or not Path(name).is_dir())
+    return Path(name).suffix.lower() in SUFFIXES and (is_address(name) or Path(name).is_file())
 
 
 def is_ours(path: Path) -> bool:
