@@ -220,6 +220,16 @@ def test_the_hem_of_a_jacket_is_level_on_the_hips(body: Body, rest) -> None:
     assert (behind[thighs] == LABEL["lower"]).mean() > 0.99 and np.abs(out[thighs] - BLUE).max() < 0.1
 
 
+def test_part_of_a_sleeve_is_no_coat(body: Body, rest) -> None:
+    """A sweater, of whose left sleeve the parse takes the middle for a coat."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["upper"], np.uint8)
+    worn[rest.arm & (s.x[:, 0] > 0) & (np.abs(s.chart[:, 0] - np.median(s.chart[rest.arm, 0])) < 0.1)] = LABEL["outer"]
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    fold(s, "arm", np.full_like(s.x, 0.5), lam, worn, out, behind, done)
+    assert set(behind[behind > 0]) == {LABEL["upper"]}
+
+
 def test_the_shadow_under_a_hem_is_no_band(body: Body, rest) -> None:
     """Light trousers that are dark over a decimetre at their upper end."""
     s = surface(body, SIZE)

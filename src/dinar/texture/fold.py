@@ -79,6 +79,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     done |= own_all
     if worn is None:
         return
+    if not _on_both_halves(s, worn, lam > CONFIDENT):  # a coat is worn on both, or on none
+        worn = np.where(worn == LABEL["outer"], LABEL["upper"], worn)
 
     # the unseen side: the class that is worn there, copied from texels of this class only
     row = ((g.chart[:, 0] - g.chart[own_all, 0].min()) / BIN).astype(int).clip(0)
@@ -272,8 +274,7 @@ def _class_behind(
     seen = _along(seen + OTHER * seen[::-1] * (len(sides) > 1), HEM)
     total = seen.sum(2)
     sure = np.minimum(1, total / np.maximum(np.median(total, 1, keepdims=True), 1e-12))
-    coated = kind != "torso" or _on_both_halves(s, worn, voters)
-    votes = seen * [OPEN if n == "outer" and coated else VOTE[n] for n in names]
+    votes = seen * [OPEN if n == "outer" else VOTE[n] for n in names]
     votes *= (sure / np.maximum(votes.sum(2), 1e-30))[..., None]
     number, out = np.array([LABEL[n] for n in names], np.uint8), np.zeros(len(row), np.uint8)
     chosen = number[np.stack([few_changes(v, CHANGE) for v in votes])]
@@ -289,10 +290,10 @@ def _class_behind(
     return out
 
 
-def _on_both_halves(s: Surface, worn: np.ndarray, voters: np.ndarray) -> bool:
+def _on_both_halves(s: Surface, worn: np.ndarray, seen: np.ndarray) -> bool:
     """Whether "outer" is worn on every half of the torso that is seen."""
     for half in (s.x[:, 0] < 0, s.x[:, 0] > 0):
-        shown = voters & half & of_kind(s, "torso") & np.isin(worn, [LABEL["upper"], LABEL["outer"]])
+        shown = seen & half & of_kind(s, "torso") & np.isin(worn, [LABEL["upper"], LABEL["outer"]])
         if shown.sum() >= least(s, ENOUGH) and (worn[shown] == LABEL["outer"]).mean() < BOTH:
             return False
     return True
