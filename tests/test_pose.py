@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dinar.body.load import load_body
+from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY
 from dinar.data import pose as data
 from dinar.data import simulated
@@ -198,7 +199,7 @@ def test_simulated_inputs_are_where_pictures_show_them(source):
     x = {k: torch.from_numpy(a)[None] for k, a in data.truth(v, alpha).items()}
     body = load_body()
     poses = simulated.random_poses(body, np.random.default_rng(0), None, 6)
-    s = simulated.Simulator(body, poses)
+    s = simulated.Simulator(body, poses, poses)
     ideal = s.inputs(x)
     middle, size = extent(alpha)
     known = [i for i in LANDMARKS if i not in (17, 18, 19, 20)]
@@ -226,3 +227,17 @@ def test_simulated_people_are_reproducible_and_varied():
     assert all(np.array_equal(a[k], b[k]) for k in a) and set(a) == {*data.TABLE, "alike"}
     assert (np.ptp(a["true_pose"], 0).max(1) > 0.3).mean() > 0.7 and np.ptp(a["true_up"][:, 2]) > 0.1
     assert np.allclose(np.linalg.norm(a["true_up"], axis=1), 1, atol=1e-5) and (a["true_distance"] > 1).all()
+
+
+def test_everyday_people_keep_their_postures_and_are_photographed_level(monkeypatch):
+    body, still = load_body(), torch.eye(3).expand(1, 22, 3, 3)
+    bent = still.clone()
+    bent[:, 4:6] = axis_angle_to_matrix(torch.tensor([1.5, 0.0, 0.0]))
+    s = simulated.Simulator(body, bent, still)
+    tilt, knees = [], []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(simulated, "EVERYDAY", share)
+        x = s.people(np.random.default_rng(0), 200)
+        tilt.append(float(x["true_up"][:, 2].std()))
+        knees.append(float(x["true_pose"][:, 3, 0].mean()))
+    assert tilt[1] < 0.6 * tilt[0] and knees[0] > 1.3 and abs(knees[1]) < 0.1

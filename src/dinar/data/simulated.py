@@ -34,15 +34,16 @@ POINTS = 1500  # on the body
 CELLS = 44  # of the longer side of a person's box, in which the nearest point is seen
 CELL = 0.095  # of these cells: area of a cell of the surface network
 ALIKE = 8  # of so many people who look most like a simulated one, one gives the errors
-LARGEST = 2000  # people who give errors
+LARGEST = 8000  # people who give errors
 STAND_IN = {1: 2, 3: 2, 4: 5, 6: 5, 21: 19, 22: 20}  # BlazePose's points that the body lacks -> the nearest it has
 KNUCKLES = ("left_index1", "left_pinky1", "right_index1", "right_pinky1")
 
 # Poses, angles and distances.
-POSTURES = 9000  # random ones, two thirds of them varied; all are also mirrored
-SHUFFLED = 0.35  # share of people with another's upper body; each limb is another's in a quarter of it
+POSTURES = 9000  # random ones, two thirds of them varied; as many everyday ones; all are also mirrored
+EVERYDAY = 0.5  # share of people in everyday postures
+SHUFFLED = 0.35, 0.15  # share of people with another's upper body; each limb is another's in a quarter of it; everyday
 LOOSE = 0.08  # radians: mean standard deviation of what is added to all joints
-STEEP = 0.45  # share of cameras from any height; the others are nearly level, as photographers are
+STEEP = 0.45, 0.05  # share of cameras from any height; the others are nearly level, as photographers are; everyday
 FOCAL = (0.85, 2.6)  # of picture sides, as of generated people
 SHARE = (0.74, 0.93)  # of the picture's side that a person fills
 BESIDE = 0.25  # metres that a person is larger than the box of their joints
@@ -56,8 +57,8 @@ LIMBS = [[j for j in _has(*chain) if BODY[j].startswith(side)] for side in ("lef
 class Simulator:
     """Simulated people in the frames of :class:`dinar.photo.pose.BodyGuess`."""
 
-    def __init__(self, body: Body, poses: Tensor) -> None:  # [N, 22, 3, 3] of :func:`random_poses`
-        self.poses = poses
+    def __init__(self, body: Body, poses: Tensor, everyday: Tensor) -> None:  # [N, 22, 3, 3] of :func:`random_poses`
+        self.poses, self.everyday = poses, everyday
         area = _areas(body)
         some = np.sort(np.random.default_rng(0).choice(body.num_vertices, POINTS, False, area / area.sum()))
         keep = np.unique(np.r_[body.keypoint_support, some])
@@ -72,13 +73,17 @@ class Simulator:
         random = torch.Generator().manual_seed(int(rng.integers(2**62)))
         u = lambda *shape: torch.rand(*shape, generator=random)  # noqa: E731
         g = lambda *shape: torch.randn(*shape, generator=random)  # noqa: E731
-        drawn = lambda: self.poses[torch.randint(len(self.poses), (n,), generator=random)]  # noqa: E731
-        R = drawn().clone()
-        for joints, share in ((UPPER, SHUFFLED), *((limb, SHUFFLED / 4) for limb in LIMBS)):
-            R[:, joints] = torch.where((u(n) < share)[:, None, None, None], drawn()[:, joints], R[:, joints])
+        everyday = u(n) < EVERYDAY
+        of = lambda shares: torch.where(everyday, shares[1], shares[0])  # noqa: E731
+        pick = lambda poses: poses[torch.randint(len(poses), (n,), generator=random)]  # noqa: E731
+        drawn = lambda: torch.where(everyday[:, None, None, None], pick(self.everyday), pick(self.poses))  # noqa: E731
+        R = drawn()
+        for joints, share in ((UPPER, 1.0), *((limb, 0.25) for limb in LIMBS)):
+            other = (u(n) < share * of(SHUFFLED))[:, None, None, None]
+            R[:, joints] = torch.where(other, drawn()[:, joints], R[:, joints])
         pose = matrix_to_axis_angle(R[:, 1:]) + 2 * LOOSE * u(n, 1, 1) * g(n, len(BODY) - 1, 3)
         betas = self._shapes(u(n) < 0.5, (0.85 * g(8 * n, self.body.num_betas)).clamp(-2.2, 2.2))
-        up = torch.where(u(n) < STEEP, -30 + 75 * u(n), (2 + 7 * g(n)).clamp(-18, 32)).deg2rad()
+        up = torch.where(u(n) < of(STEEP), -30 + 75 * u(n), (2 + 7 * g(n)).clamp(-18, 32)).deg2rad()
         front = R[:, 0, :, 2]
         azimuth = torch.where(u(n) < 0.25, 0.45 * g(n), math.pi * (2 * u(n) - 1))
         C = _cameras(up, azimuth + torch.atan2(front[:, 0], front[:, 2]), (1.2 * g(n)).deg2rad())
@@ -195,10 +200,12 @@ def _cameras(up: Tensor, azimuth: Tensor, roll: Tensor) -> Tensor:
     return torch.stack([x * c + y * s, y * c - x * s, z], 1)
 
 
-def random_poses(body: Body, rng: np.random.Generator, motions: Path | None, count: int = POSTURES) -> Tensor:
+def random_poses(
+    body: Body, rng: np.random.Generator, motions: Path | None, count: int = POSTURES, everyday: bool = False
+) -> Tensor:
     """[N, 22, 3, 3] of skeleton.BODY, the pelvis' in a world whose y is up: ``count`` postures, the frames of all clips
     of a folder, and both mirrored."""
-    found = [posture(rng) if k % 3 == 0 else varied_posture(rng) for k in range(count)]
+    found = [posture(rng) if everyday or k % 3 == 0 else varied_posture(rng) for k in range(count)]
     for path in sorted(motions.iterdir()) if motions else ():
         try:
             with warnings.catch_warnings():
@@ -228,7 +235,8 @@ def simulate(
 ) -> dict[str, np.ndarray]:
     """Inputs without errors and truth of ``count`` people, and the rows of :class:`Errors` that look alike."""
     rng = np.random.default_rng(seed)
-    simulator = Simulator(body, random_poses(body, rng, motions, min(POSTURES, count)))
+    poses = (random_poses(body, rng, motions, min(POSTURES, count), everyday) for everyday in (False, True))
+    simulator = Simulator(body, *poses)
     errors, parts = Errors(simulator, read), []
     for i in range(0, count, chunk):
         x = simulator.people(rng, min(chunk, count - i))

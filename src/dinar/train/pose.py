@@ -155,7 +155,7 @@ class PoseStage:
             {k: torch.from_numpy(v) for k, v in (a or {}).items()} for a in (people, validation, simulated)
         )
         if self.simulated:
-            self.errors = Errors(Simulator(body, torch.zeros(0)), self.people)
+            self.errors = Errors(Simulator(body, torch.zeros(0), torch.zeros(0)), self.people)
         torch.manual_seed(c.loop.seed)
         if start is None:
             net = PoseNet(c.width, c.blocks, c.hypotheses, self.people["true_betas"].shape[1], c.dropout)
