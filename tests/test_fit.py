@@ -14,7 +14,7 @@ from dinar.body import Body
 from dinar.body.rotation import axis_angle_to_matrix
 from dinar.body.skeleton import BODY
 from dinar.errors import DinarError
-from dinar.fit import smplify
+from dinar.fit import objective, smplify
 from dinar.fit.descent import descend
 from dinar.fit.face import CORNERS, EYES, LIPS, NEUTRAL, UPRIGHT, fit_expression
 from dinar.fit.fit_file import Fit, load_fit
@@ -277,6 +277,21 @@ def test_keypoints_that_are_off_do_not_turn_limbs_in_depth(body: Body) -> None:
         forearm = arm[body.joint("left_wrist")] - arm[body.joint("left_elbow")]
         depth.append(float(forearm[2] / forearm.norm()))
     assert abs(depth[0] - depth[1]) < 0.13
+
+
+def test_keypoints_far_from_the_guess_count_less(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    gap = []
+    for distrust in (objective.DISTRUST, 1e9):
+        monkeypatch.setattr(objective, "DISTRUST", distrust)
+        view, pose, truth = subject(body, 30)
+        view.mask, view.world = None, None
+        view.guess = guess_of(body, pose, 0)
+        view.keypoints[15, 0] += 0.2 * np.ptp(view.keypoints[:, 1])
+        fit = fit_body(body, [view])[0]
+        wrist = body(fit.betas[None], fit.pose[None], fit.transl[None]).joints[0, body.joint("left_wrist")]
+        found, true = (fit.camera.project(j[None])[0] for j in (wrist, truth.joints[0, body.joint("left_wrist")]))
+        gap.append(float((found - true).norm()))
+    assert gap[0] < 0.7 * gap[1]
 
 
 def test_descent_is_adam() -> None:

@@ -17,7 +17,7 @@ from dinar.fit.view import LANDMARKS
 from dinar.nets.pose import INPUTS, PoseNet
 from dinar.nets.surface import SURFACE_PARTS, SurfaceNet, vertex_surface_parts
 from dinar.photo.blazepose import Pose, Region
-from dinar.photo.pose import BodyGuess, extent, guess_body, part_moments, pose_inputs
+from dinar.photo.pose import BodyGuess, both_sides, extent, guess_body, mirror_image, part_moments, pose_inputs
 from dinar.photo.surface import SurfaceMap, surface_map, towards
 from dinar.scene import interpolate, orbit, rasterize_mesh
 from dinar.synthetic.export import synthesize
@@ -173,7 +173,7 @@ def test_hypotheses_that_face_the_other_way_lose(small):
         facing = g.root[:, :, 2].sum(1)
         assert (facing > 0).any() and (facing < 0).any()
         shares.append(g.weight[facing > 0].sum())
-    assert shares[0] > 0.8 and shares[1] < 0.2
+    assert shares[0] > 0.65 and shares[1] < 0.35
 
 
 def test_training_reads_once_and_refuses_weights(tmp_path, source, found, small, monkeypatch):
@@ -190,6 +190,18 @@ def test_training_reads_once_and_refuses_weights(tmp_path, source, found, small,
     assert PoseNet.from_pretrained(tmp_path / "run/weights").config["width"] == c.width
     with pytest.raises(DinarError, match="expected no --weights"):
         stage.train([tmp_path / "people"], tmp_path / "run", c, weights=[1.0])
+
+
+def test_a_mirror_image_gets_the_mirrored_answer(skeleton):
+    torch.manual_seed(0)
+    x, net = random_people(4), PoseNet(32, 1, 1).eval()
+    x = {k: x[k] for k in INPUTS}
+    net.standardise(x)
+    a, b = both_sides(net, x), both_sides(net, mirror_image(x))
+    swap, M = [0, *(1 + j for j in data.JOINTS)], torch.tensor([-1.0, 1, 1])
+    assert not torch.allclose(net(x).up, a.up, atol=1e-3)
+    assert torch.allclose(b.up, a.up * M, atol=1e-5) and torch.allclose(b.sigma, a.sigma[:, :, swap], atol=1e-5)
+    assert torch.allclose(b.rotation, a.rotation[:, :, swap] * M * M[:, None], atol=1e-4)
 
 
 def test_simulated_inputs_are_where_pictures_show_them(source):

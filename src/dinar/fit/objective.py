@@ -30,7 +30,7 @@ JOINTS = (
 )  # fmt: skip
 
 # Standard deviations of the pose prior, radians; of joints not named, RIGID.
-SIGMA = {"spine": 0.15, "neck": 0.2, "head": 0.3, "collar": 0.15, "shoulder": 0.9, "elbow": 0.25, "wrist": 0.35,
+SIGMA = {"spine": 0.08, "neck": 0.2, "head": 0.3, "collar": 0.08, "shoulder": 0.9, "elbow": 0.25, "wrist": 0.35,
          "hip": 0.9, "knee": 0.15, "ankle": 0.3}  # fmt: skip
 RIGID = 0.01
 HINGE = 1.0  # the same, of knees and elbows about their hinge
@@ -38,12 +38,13 @@ KNEE_LIMITS, ELBOW_LIMITS = (-0.05, 2.4), (-0.5, 2.2)  # radians of flexion
 KEYPOINTS = 400.0  # weight of the 2D errors, in squared person heights, against the limbs' directions
 CLOSER = 1.5  # times KEYPOINTS where a guess holds the limbs' depth (docs/fit.md)
 LIMIT = 10.0  # weight of knees and elbows beyond their limits
-UPRIGHT = 8.0  # weight of the upright and knee priors of standing people (docs/fit.md)
+UPRIGHT = 6.0  # weight of the upright and knee priors of standing people (docs/fit.md)
 KNEES = 0.15  # share of it for bent knees: squared radians, where the upright prior has squared slopes
 # Weights of a guess of the pose network (docs/fit.md): its limbs' directions, where BlazePose's have 1; the squared
 # distance of the pelvis' rotations; squared radians of the camera's pitch.
-GUESS, ORIENT, PITCH = 7.0, 2.0, 4.0
+GUESS, ORIENT, PITCH = 7.0, 2.0, 8.0
 SURE = 0.1  # metres of error at which a limb of the guess counts half
+DISTRUST = 3.0  # expected errors from the guess at which a keypoint counts half (docs/fit.md)
 # Weight of the squared error of the build where that of the betas is 1. Among men and among women its deviation is .1,
 # which would be 100 (scripts/build_body.py); photos tell it with less certainty.
 BUILD = 30.0
@@ -124,6 +125,8 @@ class Objective:
         self.pitch = torch.tensor([s.pitch for s in starts])
         self.pose_prior, self.root_prior = self.pose.clone(), axis_angle_to_matrix(self.root)
         self.pitch_prior = self.pitch.clone()
+        self.expected = torch.stack([torch.full((len(used),), torch.inf) if s.sigma is None else s.sigma[used]
+                                     for s in starts])  # fmt: skip
         self.transl = torch.zeros(len(views), 3)
         self.flip = torch.tensor([1.0, -1.0])  # y is down in pictures
         for moved in (self, self.mask_term):
@@ -187,6 +190,12 @@ class Objective:
         """World points [B, N, 3] to pixels [B, N, 2]."""
         z = (-p[..., 2:]).clamp(min=MIN_Z)
         return p[..., :2] * self.flip / z * self.focal[:, None, None] + self.centre[:, None]
+
+    def distrust(self) -> None:
+        """Keypoints count less that lie far from where the guess has them, for its expected errors."""
+        J = self.points()
+        off = (self.project(J) - self.x2).norm(dim=-1) * -J[..., 2] / self.focal[:, None]  # metres
+        self.weight = self.weight / (1 + (off / (DISTRUST * self.expected)).square())
 
     def loss(self, w: Weights, step: int = 0) -> Tensor:
         """[B] the sum of all terms, at a step of the optimiser."""

@@ -58,9 +58,9 @@ STAGES = (
     Stage("pose", 80, 0.058, {"root": 1, "transl": 1, "pose": 1, "pitch": 1},
           Weights(sigma=0.3, limbs=2, pose=0.02, shape=1)),
     Stage("shape", 65, 0.035, {"root": 0.5, "transl": 1, "pose": 0.6, "pitch": 1, "betas": 3},
-          Weights(sigma=0.1, limbs=0.5, depth=1.5, pose=0.01, shape=0.03)),
+          Weights(sigma=0.1, limbs=0.5, depth=2.3, pose=0.01, shape=0.03)),
     Stage("silhouette", 80, 0.023, {"root": 0.5, "transl": 1, "pose": 0.5, "pitch": 1, "betas": 3},
-          Weights(sigma=0.1, limbs=0.3, depth=1.7, pose=0.012, shape=0.03, silhouette=1)),
+          Weights(sigma=0.1, limbs=0.3, depth=2.3, pose=0.012, shape=0.03, silhouette=1)),
 )  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def _trial(body: Body, tried: list[tuple[View, Start]], focal: float | None, dev
 
 
 def _place(p: Objective) -> None:
-    """Translation from the 2D landmarks' centre and scale."""
+    """Translation from the 2D landmarks' centre and scale; then, which landmarks are trusted."""
     torso = torch.tensor([p.row[i] for i in TORSO])
     J = p.points()
     for i in range(len(p.views)):
@@ -186,6 +186,7 @@ def _place(p: Objective) -> None:
         scale = scale.clamp(min=LEAST_SCALE * float(p.height[i]) / LANDMARK_SPAN)
         t = (y[torso].mean(0) - p.centre[i]) / scale - x[torso].mean(0)
         p.transl[i] = torch.stack([t[0], -t[1], -p.focal[i] / scale - J[i, torso, 2].mean()])
+    p.distrust()
 
 
 def optimise(p: Objective, stage: Stage, steps: int) -> None:

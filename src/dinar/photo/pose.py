@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..body.rotation import matrix_to_axis_angle
-from ..body.skeleton import other_side
-from ..nets.pose import PoseNet
+from ..body.skeleton import BODY, other_side
+from ..nets.pose import PoseNet, PoseOutput, rotation_of
 from ..nets.surface import SURFACE_PARTS
 from .blazepose import KEYPOINTS
 from .surface import WEIGHTS as SURFACE_WEIGHTS
@@ -71,7 +72,7 @@ def guess_body(
     """The network's hypotheses for one person."""
     middle, _ = extent(alpha)
     inputs = pose_inputs(surface, keypoints, world, alpha)
-    out = (net or load_pose())({k: torch.from_numpy(v)[None] for k, v in inputs.items()})
+    out = both_sides(net or load_pose(), {k: torch.from_numpy(v)[None] for k, v in inputs.items()})
     facing = out.rotation[0][:, 0, :, 2] @ torch.from_numpy(surface.turn[2])
     out.weight = torch.softmax(out.weight.log() + OPPOSED * facing.clamp(max=0), 1)
     best = out.weight[0].argsort(descending=True)
@@ -79,6 +80,21 @@ def guess_body(
     pose = matrix_to_axis_angle(out.rotation[0][best][:, 1:]).numpy()
     return BodyGuess(a["weight"], out.rotation[0][best][:, 0].numpy(), pose, a["betas"], a["up"], a["sigma"],
                      a["distance"], middle.astype(np.float32))  # fmt: skip
+
+
+def both_sides(net: PoseNet, x: dict[str, Tensor]) -> PoseOutput:
+    """The answer to inputs [B, ...]; each hypothesis is averaged with the nearest one to their mirror image."""
+    a, b = net(x), net(mirror_image(x))
+    M = a.up.new_tensor([-1, 1, 1])
+    swap = [BODY.index(other_side(n)) for n in BODY]
+    R = b.rotation[:, :, swap] * M * M[:, None]
+    near = (a.rotation[:, :, None] - R[:, None]).square().flatten(3).sum(3).argmin(2)  # [B, M]
+    rows = torch.arange(len(near), device=near.device)[:, None]
+    mean = lambda one, other: (one + other[rows, near]) / 2  # noqa: E731
+    weight, columns = mean(a.weight, b.weight), mean(a.rotation, R)[..., 1:].mT.flatten(-2)
+    return PoseOutput(weight / weight.sum(1, keepdim=True), rotation_of(columns), mean(a.betas, b.betas),
+                      F.normalize(mean(a.up, b.up * M), dim=2), mean(a.distance, b.distance),
+                      mean(a.sigma, b.sigma[:, :, swap]))  # fmt: skip
 
 
 def mirror_image(x: dict[str, Tensor]) -> dict[str, Tensor]:
