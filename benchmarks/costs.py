@@ -2,7 +2,8 @@
 
     python benchmarks/costs.py --rates out/many/rates.json        # photos an hour on two cores, of benchmarks/many.py
 
-Prices and the GPU's speed are assumptions. Multiply-adds are counted by :mod:`dinar.nets.costs`.
+Rates of one H200 are those of docs/speed.md. Prices are assumptions, and so is the speed that large networks reach.
+Multiply-adds are counted by :mod:`dinar.nets.costs`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,19 @@ import argparse
 import json
 from pathlib import Path
 
-from dinar.nets.costs import costs
+import torch
+
+from dinar.nets.costs import costs, gmacs
+from dinar.nets.presets import build
 from dinar.train.presets import PRESETS
 
 CORES = 2  # of the rates
-CORE, GPU = 0.05, 2.50  # dollars for a core and hour, and for an H100 and hour
-SPEED = 1e14  # floating-point operations a second that the GPU reaches: a tenth of its data sheet's for 16 bits
+CORE, GPU = 0.05, 2.50  # dollars for a core and hour, and for a GPU and hour
+SPEED = 1e14  # floating-point operations a second: a tenth of the data sheet's for 16 bits
+FITS = {"16 at once, a core": (0.30, CORE), "64 at once, a GPU": (0.128, GPU)}  # seconds a photo, dollars an hour
+# Samples a second of an H200. The surface network of all presets is one; it was trained beside other runs.
+SURFACE, STAGE1 = (490, 740), 357  # and `base` at 256², textures of 128², batches of 144, no discriminator
+ALEXNET = 2.6  # GMAC of LPIPS at 256²: two pictures, and the gradient of one
 PHOTOS, MANY = 100_000, 64  # and cores that work on them
 LPIPS = 60.0  # GMAC
 # Forward passes' worth of arithmetic for a sample. A trained network counts three (forward, and backward to inputs and
@@ -39,21 +47,43 @@ def main() -> None:
         hours = PHOTOS / row["an hour"] * CORES
         print(f"| {row['way']} | {3600 * CORES / row['an hour']:.1f} | {hours:.0f} | {hours * CORE:.1f} | "
               f"{hours / MANY:.1f} h |")  # fmt: skip
+    print(f"\n| fit of {PHOTOS:,} photos | hours | dollars |\n" + "| --- " * 3 + "|")
+    for way, (seconds, price) in FITS.items():
+        hours = PHOTOS * seconds / 3600
+        print(f"| {way} | {hours:.1f} | {hours * price:.2f} |")
+    loop = PRESETS["surface"]["paper"].loop
+    samples = loop.steps * loop.batch
+    for rate in SURFACE:
+        hours = samples / rate / 3600
+        print(f"surface: {samples / 1e6:.2f} M samples at {rate} a second: {hours:.1f} h, {hours * GPU:.1f} dollars")
+    slow = reached()
+    print(f"stage 1 of `base` reached {slow / 1e12:.1f} TFLOP/s")
     forward = {name: gmac for name, _, gmac in costs("paper")} | {"lpips": LPIPS}
-    print("\n| stage | samples | GMAC a sample | EFLOP | H100 hours | dollars |\n" + "| --- " * 6 + "|")
+    columns = ("stage", "samples", "GMAC a sample", "EFLOP", "hours", "dollars", "hours as stage 1 of base", "dollars")
+    print("\n| " + " | ".join(columns) + " |\n" + "| --- " * len(columns) + "|")
     whole = 0.0
     for stage, passes in PASSES.items():
         loop = PRESETS[stage]["paper"].loop
         samples, gmac = loop.steps * loop.batch, sum(n * forward[name] for name, n in passes.items())
         flop = 2e9 * gmac * samples
         whole += flop
-        print(f"| {stage} | {samples / 1e6:.2f} M | {gmac:,.0f} | {_rest(flop)} |")
-    print(f"| all | | | {_rest(whole)} |")
+        print(f"| {stage} | {samples / 1e6:.2f} M | {gmac:,.0f} | {_rest(flop, slow)} |")
+    print(f"| all | | | {_rest(whole, slow)} |")
 
 
-def _rest(flop: float) -> str:
-    hours = flop / SPEED / 3600
-    return f"{flop / 1e18:.1f} | {hours:.1f} | {hours * GPU:.0f}"
+def reached() -> float:
+    """Floating-point operations a second in stage 1 of `base`, as it was timed."""
+    gmac = ALEXNET
+    for name in ("encoder", "generator", "renderer"):
+        with torch.device("meta"):
+            net = build("base", name).eval().requires_grad_(False)
+        gmac += PASSES["avatar"][name] * gmacs(net, 256, 128)
+    return STAGE1 * 2e9 * gmac
+
+
+def _rest(flop: float, slow: float) -> str:
+    fast, measured = flop / SPEED / 3600, flop / slow / 3600
+    return f"{flop / 1e18:.1f} | {fast:.1f} | {fast * GPU:.0f} | {measured:.0f} | {measured * GPU:.0f}"
 
 
 if __name__ == "__main__":

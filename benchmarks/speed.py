@@ -339,7 +339,7 @@ def training(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
                   "--plain", "--device", "cpu")  # fmt: skip
         for where in devices[::-1]:
             fast = where != "cpu" and not a.small
-            batch = 48 if fast else 4 if a.small else 12
+            batch = 144 if fast else 4 if a.small else 12
             fine = ("--lpips", "alex", "--adversarial", 0) if fast else ()
             words = ("--size", size, "--texture", size // 2, "--batch", batch, "--micro-batch", batch, "--data", data,
                      "--preset", "base" if fast else "nano", *fine, "--device", where, "--holdout", 1,

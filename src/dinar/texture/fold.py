@@ -12,12 +12,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import KDTree
 
 from ..labels import LABEL
-from .surface import Surface, of_kind, parts_of
+from .surface import Surface, of_kind, parts_of, searchers
 from .weave import weave_of, woven
 
 CONFIDENT = 0.35  # λ from which a texel may be a source for others
@@ -236,7 +235,7 @@ def least(s: Surface, texels: int) -> float:
 
 def nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> np.ndarray:
     """Mean colours [Q, 3] of the k nearest sources, weighted by 1 / distance²."""
-    d, i = KDTree(source).query(query, k=k, workers=torch.get_num_threads())
+    d, i = KDTree(source).query(query, k=k, workers=searchers(len(query)))
     w = 1 / (d + 1e-4) ** 2
     return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.spatial import KDTree
 
 from ..labels import LABEL
 from .fold import least
 from .outliers import FACE_TEXELS, skin_colour
-from .surface import Surface
+from .surface import Surface, searchers
 
 HAIR = [LABEL["hair"], LABEL["hat"]]
 HAIR_TEXELS = 64  # least seen texels of hair
@@ -108,7 +107,8 @@ def strands(
 ) -> np.ndarray:
     """[N] float32 factor that draws strands from the crown down, with the local contrast of the seen hair."""
     light = colour[hair].mean(1)
-    near = KDTree(s.x[hair]).query(s.x[hair][::8], k=9, workers=torch.get_num_threads())[1]
+    some = s.x[hair][::8]
+    near = KDTree(s.x[hair]).query(some, k=9, workers=searchers(len(some)))[1]
     contrast = float(np.median(light[near].std(1) / np.maximum(light[near].mean(1), DARK)))
     along, angle, _ = s.chart.T
     along, angle = (np.where(s.shell, x / k, x) for x, k in ((along, LONGER), (angle, WIDER)))

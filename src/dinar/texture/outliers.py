@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from scipy.spatial import KDTree
 
 from ..body.body import PARTS
 from ..labels import LABEL
-from .surface import Surface, of_kind
+from .surface import Surface, of_kind, searchers
 
 SLANTED = 0.82  # λ under which a texel at the border of the seen may show the background
 BORDER, STRAY = 0.03, 0.3  # of the texture's side: width of the border; colour difference from texels further in
@@ -87,12 +86,12 @@ def stray(
     for part in np.unique(s.part[edge]):
         e, i = edge & (s.part == part), inner & (s.part == part)
         if i.sum() > INNER_TEXELS:
-            d, k = KDTree(s.x[i]).query(s.x[e], k=NEIGHBOURS, workers=torch.get_num_threads())
+            d, k = KDTree(s.x[i]).query(s.x[e], k=NEIGHBOURS, workers=searchers(e.sum()))
             reference = np.median(colour[i][k], 1)
             odd = (np.abs(colour[e] - reference).max(1) > STRAY) & (d[:, 0] < NEAR)
             other = colour[inner & (s.part != part)][::EVERY]
             if odd.any() and len(other):
-                odd[odd] = KDTree(other).query(colour[e][odd], workers=torch.get_num_threads())[0] > FAMILIAR
+                odd[odd] = KDTree(other).query(colour[e][odd], workers=searchers(odd.sum()))[0] > FAMILIAR
             out[e] = odd
     return out
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 from scipy.spatial import KDTree
 
 from ..body import Body
@@ -16,6 +17,7 @@ from .texels import Texels, texels
 
 SLICES = 24  # heights of a part at each of which its middle from front to back is found
 MIDDLE = 0.02  # quantile of the depths at a height that counts as its front, and as its back
+QUERIES = 4000  # of a KDTree for each thread: 3 ms, ten times what a thread takes to start (docs/speed.md)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Surface:
     coat: np.ndarray  # [N] bool: an open coat with a shape of its own
     chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders
     vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
+
+
+def searchers(queries: int) -> int:
+    """How many threads a KDTree searches with: no more than torch's."""
+    return min(torch.get_num_threads(), 1 + int(queries) // QUERIES)
 
 
 @lru_cache(maxsize=4)
