@@ -109,6 +109,22 @@ def test_cloth_swings_with_legs_but_does_not_turn_with_them(skirted: Body):
     assert moved[C // 4] > 0.15 and moved[3 * C // 4] < 0.02 and 0.05 < moved[0] < moved[C // 4]
 
 
+def test_wide_cloth_falls_from_a_leg_that_narrow_cloth_follows(skirted: Body):
+    grid, pose = grid_of(skirted)[: ROWS + 1], torch.zeros(2, skirted.num_joints, 3)
+    pose[1, skirted.joint("left_hip"), 0] = 0.5  # to the back
+    way = skirted.v_template[grid] * torch.tensor([1.0, 0, 1])
+    D = torch.zeros(skirted.num_vertices, 3)
+    D[grid] = 0.15 * way / way.norm(dim=2, keepdim=True) * torch.linspace(0, 1, ROWS + 1)[:, None, None]
+    moved = []
+    for offsets in (None, D):
+        v = skirted(torch.zeros(2, 1), pose, offsets=offsets).vertices[:, grid[ROWS]]
+        moved.append((v[0] - v[1])[:, 2])
+    front, back = 5, 15  # columns on the left leg
+    narrow, wide = moved
+    assert narrow[back] > 0.14 and narrow[back] - 0.08 < wide[back] < narrow[back] - 0.03
+    assert narrow[front] > 0.12 and narrow[front] - 0.14 < wide[front] < narrow[front] - 0.06
+
+
 @pytest.mark.parametrize("hem", [-0.25, -0.5, -0.75])
 @pytest.mark.parametrize("program", ["three", "mixamo", "unreal"])
 def test_chains_move_the_cloth_of_a_file_as_the_body_does(hem: float, program: str, tmp_path: Path):

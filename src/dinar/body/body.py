@@ -62,7 +62,6 @@ class Body:
     atlas: Atlas
     mirror: np.ndarray  # [V] index of the vertex on the other side of x = 0
     shells: tuple[Any, ...] = ()  # shells.Shell; their kinds are the last entries of segment_names
-    cloth: Tensor | None = None  # [n] int64 vertices that hang around the legs
     parts: np.ndarray | None = None  # [V] uint8 index into PARTS; None: by the skin weights
     source: np.ndarray | None = None  # [V] number of each vertex before faces were left out: the body's, then shells'
     chains: tuple[Chain, ...] = ()  # joints of shells in files
@@ -119,7 +118,6 @@ class Body:
             weights=self.weights[i],
             keypoint_weights=kw / kw.sum(1, keepdim=True).clamp(min=1e-9),
             posedirs=None if self.posedirs is None else self.posedirs.reshape(-1, V, 3)[:, i].reshape(-1, 3 * len(i)),
-            cloth=None,
             chains=(),
             rig=None,
         )
@@ -260,14 +258,12 @@ class Body:
         some: Tensor | None = None,  # [n] int64 vertices; None: all
     ) -> Tensor:
         """The mesh [B, n, 3] where skinning takes it; cloth swings."""
-        W, cloth = self.weights, self.cloth
+        W, A = self.weights, skinning
+        if self.rig is not None:
+            W, A = self.rig, torch.cat([A, swing(self.joint_names, self.chains, v, joints, posed, A)], 1)
         if some is not None:
             W, v = W[some], v[..., some, :]
-            cloth = None if cloth is None else torch.isin(some, cloth).nonzero()[:, 0]
-        T = (W @ skinning[:, :, :3].flatten(2)).unflatten(2, (3, 4))  # [B, n, 3, 4]
-        if cloth is not None:
-            hung = swing(self.joint_names, joints.expand(len(skinning), -1, -1), posed, skinning)
-            T[:, cloth] = (W[cloth] @ hung[:, :, :3].flatten(2)).unflatten(2, (3, 4))
+        T = (W @ A[:, :, :3].flatten(2)).unflatten(2, (3, 4))  # [B, n, 3, 4]
         x, y, z = v.split(1, -1)
         return T[..., 0] * x + T[..., 1] * y + T[..., 2] * z + T[..., 3]
 

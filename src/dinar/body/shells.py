@@ -24,7 +24,7 @@ from .atlas import Atlas
 from .body import Body
 from .coat import build_coat
 from .hair import build_hair
-from .skirt import AROUND_LEGS, Piece, build_skirt
+from .skirt import Piece, build_skirt
 
 Kind = Literal["skirt", "coat", "hair"]
 BUILD: dict[Kind, Callable[[Body, Any], Piece]] = {"skirt": build_skirt, "coat": build_coat, "hair": build_hair}
@@ -80,7 +80,7 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
     if not can_wear(body):
         raise DinarError(f"expected a body whose atlas has named islands for shells, got the {body.name} body")
     pieces = [BUILD[s.kind](body, s) for s in shells]
-    V, T, hung = body.num_vertices, len(body.atlas.uv), np.empty(0, int)
+    V, T = body.num_vertices, len(body.atlas.uv)
     shown = ~np.any([p.hidden for p in pieces], 0)
     faces, uv_faces, uv_vertex = [body.faces[shown]], [body.atlas.faces[shown]], [body.atlas.vertex]
     segment, island, mirror = [body.segment[shown]], [body.atlas.island[shown]], [body.mirror]
@@ -92,8 +92,6 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         mirror.append(place(p.mirror))
         segment.append(np.full(len(p.faces), len(body.segment_names) + i))
         island.append(np.full(len(p.faces), len(body.atlas.island_names) + i))
-        if shells[i].kind in AROUND_LEGS:
-            hung = np.arange(V, V + len(p.vertices))
         V, T = V + len(p.vertices), T + len(p.uv)
     parts = body.vertex_part
     for p in pieces:
@@ -145,7 +143,6 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         ),
         mirror=place[np.concatenate(mirror)[used]],
         shells=shells,
-        cloth=torch.from_numpy(np.flatnonzero(np.isin(used, hung))).to(body.v_template.device) if hung.size else None,
         parts=parts[used],
         source=used,
         chains=tuple(chains),

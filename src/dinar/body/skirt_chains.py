@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from .body import Body
-from .chains import Chain
+from .chains import AROUND, Chain
+from .swing import BEYOND, BONES
 
-SIDES = ("front_left", "left", "back_left", "back_right", "right", "front_right")
 COLLIDERS = ("pelvis", "left_hip", "right_hip", "left_knee", "right_knee")
 SHIN = 0.12  # metres that a hem reaches below the knee to hang from the shins there
+BELOW = dict(BONES)
 STIFFNESS = {"hip": 8.0, "knee": 20.0}  # of spring bones; shins are faster than cloth falls
 BEND = 0.06  # metres, at most, on either side of a joint over which weights go from one bone to the next
 
@@ -37,12 +38,16 @@ def skirt_chains(
     rows = [int(np.abs(heights - y).argmin()) for y in levels]
 
     def chain(name: str, at: str, c: int, rows: list[int]) -> Chain:
-        joint = f"{'left' if 'left' in name else 'right'}_{at}"
+        side, out = "left" if "left" in name else "right", np.array(AROUND[name])
         points, n = np.array([number[0, c], *(number[r, c] for r in rows)]), len(rows)
-        return Chain(f"{'hem' if at == 'knee' else 'skirt'}_{name}", joint, points, (STIFFNESS[at],) * n, (0.0,) * n,
-                     COLLIDERS, True)  # fmt: skip
+        start, end, top = (body.j_template[body.joint(f"{side}_{j}")].numpy() for j in (at, BELOW[at], "hip"))
+        tip = grid[rows[-1], c]
+        bone = start + np.clip((tip[1] - start[1]) / (end[1] - start[1]), 0, BEYOND) * (end - start)
+        leg = float((tip - bone) @ out), float((grid[0, c] - top) @ out)
+        return Chain(f"{'hem' if at == 'knee' else 'skirt'}_{name}", f"{side}_{at}", points, (STIFFNESS[at],) * n,
+                     (0.0,) * n, COLLIDERS, leg)  # fmt: skip
 
-    around = list(zip(SIDES, [*column, *(C - column)[::-1]], strict=True))
+    around = list(zip(AROUND, [*column, *(C - column)[::-1]], strict=True))
     chains = [chain(name, "hip", c, rows) for name, c in around]
     chains += [chain(name, "knee", c, [len(heights) - 1]) for name, c in around] if long else []
 

@@ -18,7 +18,7 @@ from ..body.swing import swing, turn
 def points_of(body: Body, chain: Chain, v: Tensor, joints: Tensor) -> Tensor:
     """[B, n + 1, 3] of a chain, from the mesh [B, V, 3] (its rows at ``points`` are read) and joints [B, J, 3]."""
     points = v[:, chain.points]
-    if chain.from_joint:
+    if chain.leg is not None:
         points[:, 0] = joints[:, body.joint(chain.parent)]
     return points
 
@@ -34,15 +34,15 @@ def follow(
     out = []
     at = np.unique(np.concatenate([c.points for c in body.chains]))
     v = rest.new_zeros(len(skinning), len(rest), 3)
-    v[:, at] = body.place(rest, joints, skinning, posed, torch.from_numpy(at))
-    hung = swing(body.joint_names, joints.expand(len(skinning), -1, -1), posed, skinning)
+    v[:, at] = body.place(rest[None], joints[None], skinning, posed, torch.from_numpy(at))
+    hung = swing(body.joint_names, body.chains, rest[None], joints[None], posed, skinning)
     for chain in body.chains:
         start = points_of(body, chain, rest[None], joints[None])[0]
         end = points_of(body, chain, v, posed)
         A = skinning[:, body.joint(chain.parent)]
         for k in range(len(chain.points) - 1):
-            if chain.from_joint:
-                A = hung[:, body.joint(chain.parent)]
+            if chain.leg is not None:
+                A = hung[:, len(out)]
             else:
                 root = A[:, :3, :3] @ start[k] + A[:, :3, 3]
                 R = turn(A[:, :3, :3] @ (start[k + 1] - start[k]), end[:, k + 1] - root) @ A[:, :3, :3]

@@ -27,7 +27,7 @@ LOWEST = -0.88  # metres: height of a hem on the ankles
 SINGLE = -0.34  # metres: "upper" that reaches farther down covers legs singly: jumpsuits
 LEAST_PIXELS = 200  # of cloth on the legs
 AGREE, AGREE_MIDDLE = 0.6, 0.5  # least share of cloth on the pixels of the skirt, and on those of its middle third
-WIDTHS = 2  # rounds of the fit of widths
+WIDTHS = 3  # rounds of the fit of widths
 HEMS, SHORTER = 3, 0.85  # rounds of the fit of the hem; share of the length to which it is cut without another one
 WIDEST, NARROWEST = 0.6, -0.01  # metres, bounds of the widening of a side
 AT_HIPS, FLARE = 0.06, 1.2  # metres that the loop is widened at most, and metres a metre farther down
@@ -36,7 +36,7 @@ ABOVE = 0.15  # metres above the loop up to which the body is widened with it
 STEP = 0.005  # metres between samples across and along
 BREAK = 0.03  # metres of other classes across which cloth goes on: belts, folds, bracelets
 COVERED = 0.5  # least share of cloth between axis and side for a row to tell its width
-DEEPER, FLATTER = 1.0, 0.3  # metres of depth for a metre of width, of a skirt wider or narrower than the legs
+DEEPER, FLATTER = 0.6, 0.3  # metres of depth for a metre of width, of a skirt wider or narrower than the legs
 BEND, WIDTH_ERROR = 30.0, 0.03  # smoothness of widths down a skirt; metres at which a width counts half
 WAVES, HEM_ERROR = (0.0, 1.0, 3.0), 0.08  # priors of the hem's mean and waves; share of the length that counts half
 ROBUST_STEPS = 5
@@ -136,7 +136,8 @@ class Skirt:
             np.median(body.v_template.numpy()[hips(body).loop, 1]) - template.min()
         )
         heights = rows_of(body, hem)
-        self.grid = hang(body, naked, naked[hips(body).loop, 1] + (heights - heights[0]) * scale)
+        self.straight = hang(body, naked, naked[hips(body).loop, 1] + (heights - heights[0]) * scale)
+        self.grid, self.add = self.straight, np.zeros((ROWS + 1, 2))  # metres that the sides are wider
 
     def offsets(self) -> np.ndarray:
         """[V, 3] that put the body's skirt where the grid is."""
@@ -172,15 +173,16 @@ class Skirt:
         """Move either side of each row to where the cloth ends in the photos."""
         found = np.stack([self._sides(s) for s in views])  # [views, ROWS + 1, 2] metres, NaN where not told
         found = both_sides(found)
-        add = np.stack([smooth(found[..., side]) for side in (0, 1)], 1)
+        add = self.add + np.stack([smooth(found[..., side]) for side in (0, 1)], 1)
         add = np.minimum(add, add[:, ::-1] + UNEVEN)
         add = add.clip(NARROWEST, WIDEST)
-        down = self.grid[0, :, 1].mean() - self.grid[..., 1].mean(1)
-        add = np.minimum(add, AT_HIPS + FLARE * down[:, None])
-        way = self.grid - self.grid.mean(1, keepdims=True)
+        down = self.straight[0, :, 1].mean() - self.straight[..., 1].mean(1)
+        self.add = add = np.minimum(add, AT_HIPS + FLARE * down[:, None])
+        way = self.straight - self.straight.mean(1, keepdims=True)
         half = np.abs(way).max(1, keepdims=True)
         across = np.where(way[..., 0] > 0, add[:, :1], add[:, 1:])
         deep = add.mean(1, keepdims=True)
+        self.grid = self.straight.copy()
         self.grid[..., 0] += way[..., 0] / half[..., 0] * across
         self.grid[..., 2] += way[..., 2] / half[..., 2] * deep * np.where(deep > 0, DEEPER, FLATTER)
 
