@@ -199,6 +199,8 @@ CHANGES = [
         ("VOTE", 'VOTE | {"accessory": 4.0}', "test_a_band_in_front_does_not_go_all_around"),
         ("TWIN", "0.0", "test_legs_take_the_colour_of_their_own_front"),
         ("BOTH", "0.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
+        ("SLEEVE", "0.001", "test_a_large_print_is_not_behind_where_sleeves_are_as_the_sides"),
+        ("BELOW", "10.0", "test_a_long_open_coat_covers_the_seat"),
         ("LEVEL", "0.0", "test_the_hem_of_a_jacket_is_level_on_the_hips"),
         ("SHADOW", "0", "test_the_shadow_under_a_hem_is_no_band"),
         ("BAND", "10.0", "test_socks_have_their_bands_behind"),

@@ -220,6 +220,28 @@ def test_the_hem_of_a_jacket_is_level_on_the_hips(body: Body, rest) -> None:
     assert (behind[thighs] == LABEL["lower"]).mean() > 0.99 and np.abs(out[thighs] - BLUE).max() < 0.1
 
 
+def test_a_large_print_is_not_behind_where_sleeves_are_as_the_sides(body: Body, rest) -> None:
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["upper"], np.uint8)
+    colour = np.where((rest.torso & (np.abs(s.x[:, 0]) < 0.1))[:, None], WHITE, BLUE).astype(np.float32)
+    colour[rest.arm] += 0.03
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    fold(s, "torso", colour, lam, worn, out, behind, done)
+    assert np.abs(np.median(out[rest.torso & (rest.normal[:, 2] < -0.7)], 0) - BLUE).max() < 0.1
+
+
+def test_a_long_open_coat_covers_the_seat(body: Body, rest) -> None:
+    """Trousers are seen between its sides, on hips and legs."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["outer"], np.uint8)
+    knee = float(body.j_template[body.joint("left_knee"), 1])
+    low = s.x[:, 1] < np.quantile(s.x[rest.torso, 1], 0.3)
+    worn[low & ((np.abs(s.x[:, 0]) < 0.14) | (s.x[:, 1] < knee))] = LABEL["lower"]
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    fold(s, "torso", np.full_like(s.x, 0.5), lam, worn, out, behind, done)
+    assert (behind[rest.torso & (rest.normal[:, 2] < -0.7)] == LABEL["outer"]).all()
+
+
 def test_part_of_a_sleeve_is_no_coat(body: Body, rest) -> None:
     """A sweater, of whose left sleeve the parse takes the middle for a coat."""
     s = surface(body, SIZE)

@@ -44,6 +44,9 @@ SHADE = 0.05  # metres over which the colour of a cloth changes with height
 # Bands of a plain cloth around legs and arms, as cuffs and striped socks (looked at on 12 street photos):
 BAND = 0.12  # least difference of the colours below and above a border
 BAND_CLEAR = 2.0  # and over the median deviation within a height
+BELOW = 0.1  # metres below the trunk to which a long coat reaches
+SIDE = np.deg2rad(15)  # inside the seen border: the sides of a trunk
+SLEEVE, LITTLE = 0.2, 0.02  # difference up to which sleeves are like sides; weight of what is unlike both
 SHADOW = 15  # heights below a hem over which it may throw a shadow
 BAND_ROWS, BAND_TEXELS = 3, 8  # heights below and above that are compared; least texels of one
 OTHER_LIMB = 0.05  # weight of the other limb's colours at a height; it is 1 where
@@ -93,13 +96,16 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         hips = of_kind(s, "leg") & (lam > CONFIDENT) & pure & (height >= 0)
         row[hips], weight[hips], voters = height[hips] // BIN, lam[hips], voters | hips
         g.chart[hips] = 0  # far from all texels of the torso: only the mean colour of a height is used of them
-    cloth = _class_behind(s, kind, row, weight, worn, voters)
+    low = of_kind(s, "leg") & (lam > CONFIDENT) & (s.x[:, 1] < s.x[of_kind(s, "torso"), 1].min() - BELOW)
+    long = (low & (worn == LABEL["outer"])).sum() >= least(s, ENOUGH)
+    cloth = _class_behind(s, kind, row, weight, worn, voters, bool(long))
     rows, limb = row[own_all].max() + 1, (s.part == parts_of(kind)[-1]).astype(int)
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c) & (away > 0)
         palette = source & (worn == c) if c else source
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
         weave = weave_of(colour[palette], g.chart[palette])
+        w = weight if kind != "torso" or weave.pattern >= 0.5 else weight * _like_sleeves(s, colour, worn, palette, g, lam)
         made = np.zeros((own.sum(), 3), np.float32)
         band = np.zeros(rows, int)
         if kind != "torso" and weave.pattern < 0.5:
@@ -107,7 +113,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         for k in range(band.max() + 1):
             here, mine = band[row[palette]] == k, band[row[own]] == k
             shown = np.flatnonzero(palette)[here]
-            level = _levels(colour[shown], row[shown], limb[shown], weight[shown], rows, weave.pattern)
+            level = _levels(colour[shown], row[shown], limb[shown], w[shown], rows, weave.pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
             made = made + woven(s, kind, palette, weave.detail, own)
@@ -122,6 +128,20 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         hips, worn_there = hips[worn_there != cloth[hips]], worn_there[worn_there != cloth[hips]]
         out[hips] += away[hips, None] * (nearest(place[like], out[like], place[hips], ALONG) - out[hips])
         behind[hips[far[hips]]] = worn_there[far[hips]]
+
+
+def _like_sleeves(
+    s: Surface, colour: np.ndarray, worn: np.ndarray, palette: np.ndarray, g: _Fold, lam: np.ndarray
+) -> np.ndarray:
+    """[N] weight of the texels of a torso: where the sleeves are as its sides, what is unlike them is a print."""
+    cloth = np.bincount(worn[palette]).argmax()
+    sides = palette & (g.beyond > -SIDE)
+    sleeves = of_kind(s, "arm") & (lam > CONFIDENT) & (worn == cloth)
+    if min(sides.sum(), sleeves.sum()) >= least(s, FEW):
+        a, b = np.median(colour[sides], 0), np.median(colour[sleeves], 0)
+        if np.linalg.norm(a - b) < SLEEVE:
+            return LITTLE + np.exp(-np.square((colour - (a + b) / 2) / SLEEVE).sum(1) / 2)
+    return np.ones(len(colour))
 
 
 def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int) -> np.ndarray:
@@ -258,9 +278,10 @@ def _along(x: Any, width: float) -> np.ndarray:
 
 
 def _class_behind(
-    s: Surface, kind: str, row: np.ndarray, weight: np.ndarray, worn: np.ndarray, voters: np.ndarray
+    s: Surface, kind: str, row: np.ndarray, weight: np.ndarray, worn: np.ndarray, voters: np.ndarray, long: bool
 ) -> np.ndarray:
-    """[N] uint8 class that the voters [N] bool elect at each texel's height; 0 if there are no votes."""
+    """[N] uint8 class that the voters [N] bool elect at each texel's height; 0 if there are no votes. A coat is
+    ``long`` or not."""
     names = [n for n in VOTE if (voters & (worn == LABEL[n])).sum() >= least(s, ENOUGH)]
     if not names:
         return np.zeros(len(row), np.uint8)
@@ -279,7 +300,7 @@ def _class_behind(
     chosen = number[np.stack([few_changes(v, CHANGE) for v in votes])]
     coat = np.flatnonzero((chosen == LABEL["outer"]).any(0))  # its hem is level behind: that of the longer side
     if coat.size and kind == "torso":  # rows count up; a coat reaches from its hem to the neck, and covers shirts
-        chosen[:, coat[0] :] = LABEL["outer"]
+        chosen[:, 0 if long else coat[0] :] = LABEL["outer"]
         chosen[np.isin(chosen, [LABEL["upper"], LABEL["accessory"]])] = LABEL["outer"]
     if coat.size and kind == "leg":  # rows count down
         chosen[:, : coat[-1] + 1] = LABEL["outer"]
