@@ -1,8 +1,9 @@
 """The movement of cloth around the legs: it hangs, and legs push it where they reach it.
 
-Each of the chains around (:data:`.chains.AROUND`) has a leg of its own that carries its cloth. This leg points down as
-at rest, unless the real leg, less the room between leg and cloth on this side, is farther out, or the cloth on the
-other side pulls it along. So narrow skirts move with the legs, and wide ones fall from them.
+Each of the chains around (:data:`.chains.AROUND`) has a leg of its own that carries its cloth. To the side it points
+where the real leg does. To front and back it points down as at rest, unless the real leg, less a share of the room
+between leg and cloth on this side, is farther out, or the cloth on the other side pulls it along. So narrow skirts move
+with the legs, and wide ones fall from them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from .chains import AROUND, Chain
 BONES = (("hip", "knee"), ("knee", "ankle"))
 FRONT, SIDE, BACK = (0, 0, 0, 5, 5, 5), (1, 1, 1, 4, 4, 4), (2, 2, 2, 3, 3, 3)  # chain of AROUND on the same leg
 THICKER = 1.3  # than on the template that legs are, at most
-FALL, SIDEWAYS = 0.6, 0.48  # shares of the room by which cloth falls to front and back, and sideways
+# Share of the room by which cloth falls to front and back; sideways it follows the leg. With .6, and .48 sideways, the
+# dressed IoU of five photos of long skirts was .837 instead of .870, of 12 generated people in other views .918 instead
+# of .916.
+FALL = 0.3
 SLACK = 0.5  # metres that front and back part for a metre of room at the side
 STRETCH = 0.1  # metres that they part anyway, since cloth has folds, if the leg is straight down; none if it is level
 MOST = 1.2  # radians between the real leg and the one that carries the cloth
@@ -38,7 +42,6 @@ def swing(
     joints, pelvis = joints.expand(B, -1, -1), skinning[:, at("pelvis"), :3, :3]
     upright = turn(pelvis[:, :, 1], pelvis.new_tensor([0, 1, 0]).expand(B, 3)) @ pelvis
     facing = joints.new_tensor([z for _, _, z in AROUND.values()])
-    sign = joints.new_tensor([1, 1, 1, -1, -1, -1])
     found, straight = {}, posed.new_ones(())
     start = posed[:, [at(f"{'left' if 'left' in n else 'right'}_hip") for n in AROUND]]
     for upper, lower in BONES:
@@ -52,15 +55,12 @@ def swing(
         leg = posed[:, j] + share[..., None] * (posed[:, k] - posed[:, j]) - start
         length = leg.norm(dim=2).clamp(min=0.1)
         angle = lambda x, r=length: (x / r).clamp(max=MOST)  # noqa: E731
-        (pitch, yaw), (pitch0, yaw0) = _angles((upright.mT[:, None] @ leg[..., None])[..., 0]), _angles(way)
+        (pitch, yaw), (pitch0, _) = _angles((upright.mT[:, None] @ leg[..., None])[..., 0]), _angles(way)
         straight = straight * pitch.cos().clamp(min=0)
         behind, before = (SLACK * side * (1 + z) / 2 + STRETCH * straight * z.clamp(min=0) for z in (-facing, facing))
         own = _angles((upright.mT[:, None] @ (posed[:, k] - posed[:, j])[..., None])[..., 0])[0]
         pitch = torch.where(facing > 0, pitch.maximum(own), torch.where(facing < 0, pitch.minimum(own), pitch))
         pitch = _nearest(pitch0, pitch - angle(FALL * (front + behind)), pitch + angle(FALL * (back + before)))
-        out = sign * (yaw - yaw0)
-        yaw = yaw0 + sign * _nearest(torch.zeros_like(out), out - angle(SIDEWAYS * side),
-                                     out + angle(SIDEWAYS * SLACK * side))  # fmt: skip
         to = torch.stack([yaw.sin(), -yaw.cos() * pitch.cos(), yaw.cos() * pitch.sin()], 2)
         R = upright[:, None] @ turn(way.flatten(0, 1), to.flatten(0, 1)).unflatten(0, (B, len(hung)))
         shift = start - (R @ joints[:, j, :, None])[..., 0]

@@ -105,7 +105,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         palette = source & (worn == c) if c else source
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
         weave = weave_of(colour[palette], g.chart[palette])
-        w = weight if kind != "torso" or weave.pattern >= 0.5 else weight * _like_sleeves(s, colour, worn, palette, g, lam)
+        plain_trunk = kind == "torso" and weave.pattern < 0.5
+        w = weight * _like_sleeves(s, colour, worn, palette, g, lam) if plain_trunk else weight
         made = np.zeros((own.sum(), 3), np.float32)
         band = np.zeros(rows, int)
         if kind != "torso" and weave.pattern < 0.5:
