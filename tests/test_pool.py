@@ -92,11 +92,12 @@ def test_workers_that_cannot_start_are_told() -> None:
 
 
 SCRIPT = """
-import sys
+import signal, sys
 from pathlib import Path
 from dinar.pool import run_pool
 from test_pool import slow
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     run_pool(slow, [(i, Path(sys.argv[1])) for i in range(4)], jobs=2)
 """
 
