@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dinar.commands.main import run
 from dinar.train.avatar import AvatarStage
-from dinar.train.loop import State
+from dinar.train.state import State
 
 PROFILED = 4
 

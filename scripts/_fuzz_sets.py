@@ -292,14 +292,14 @@ def _state() -> Any:
 
 
 def checkpoint(folder: Path) -> Path:
-    from dinar.train.loop import save
+    from dinar.train.checkpoint import save
 
     save(_state(), folder / "checkpoint.pt", {"steps": 1})
     return folder / "checkpoint.pt"
 
 
 def restored(path: Path) -> Values:
-    from dinar.train.loop import restore
+    from dinar.train.checkpoint import restore
 
     state = _state()
     restore(state, path)

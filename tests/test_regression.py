@@ -116,7 +116,7 @@ def test_the_stage_learns(source: Few, body: Body, tmp_path: Path) -> None:
     stage = RegressionStage(c, body, [sets], [1.0], {"few": sets.people(slice(1))})
     from accelerate import Accelerator
 
-    from dinar.train.loop import State
+    from dinar.train.state import State
 
     state = State(Accelerator(cpu=True), c.loop, stage)
     with torch.no_grad():

@@ -24,9 +24,10 @@ from dinar.train.avatar import AvatarStage
 from dinar.train.compression import CompressionStage
 from dinar.train.finetune import FinetuneStage
 from dinar.train.inpainting import InpaintingStage
-from dinar.train.loop import State, train
+from dinar.train.loop import train
 from dinar.train.losses import cut, dice, over, random_crop, reconstruction, texture_loss, windows
 from dinar.train.people import People, frontality, holes, mirror_arrays, view_arrays
+from dinar.train.state import State
 from dinar.views import Views
 from test_data import person
 

@@ -19,9 +19,10 @@ from dinar.nets.regressor import TextureRegressor
 from dinar.neural.inpaint import encode_condition
 from dinar.neural.weights import load_networks
 from dinar.train import stages
-from dinar.train.loop import State, schedule, train
+from dinar.train.loop import train
 from dinar.train.presets import PRESETS
 from dinar.train.regression import RegressionStage
+from dinar.train.state import State, schedule
 from dinar.train.texture_space import TextureInpainting, textures
 from test_stages import Few, shrink, tiny
 from toy_stage import LOOP, Toy

@@ -16,7 +16,8 @@ import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from dinar.errors import DinarError
-from dinar.train.loop import restore, schedule
+from dinar.train.checkpoint import FORMAT, restore
+from dinar.train.state import schedule
 from toy_stage import LOOP, Toy, run_toy
 
 SCRIPT = Path(__file__).parent / "toy_stage.py"
@@ -162,3 +163,12 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
         torch.save(other, file)
         with pytest.raises(DinarError, match=f"expected a checkpoint of format .*, got {what}"):
             restore(None, file)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_that_unfolds_without_end_is_refused(tmp_path):
+    nested: tuple = ()
+    for _ in range(45):  # 2^45 values of a few hundred bytes
+        nested = (nested, nested)
+    torch.save({"format": FORMAT, "step": 1, "rng": [], "modules": nested}, tmp_path / "checkpoint.pt")
+    with pytest.raises(DinarError, match="expected at most 1,000,000 values"):
+        restore(None, tmp_path / "checkpoint.pt")  # type: ignore[arg-type]

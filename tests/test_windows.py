@@ -20,8 +20,8 @@ from dinar.train import windows
 from dinar.train.avatar import AvatarStage
 from dinar.train.compression import CompressionStage
 from dinar.train.looks import Looks
-from dinar.train.loop import State
 from dinar.train.people import People
+from dinar.train.state import State
 from dinar.train.windows import Window, draw, held_out, pair
 from test_stages import SIZE, Few, shrink, tiny
 

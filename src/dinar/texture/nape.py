@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..labels import LABEL
+from .fold import least
 from .surface import Surface
 
 BEHIND = np.deg2rad(75)  # from the front: what is farther round is the nape
@@ -18,18 +19,17 @@ def nape(s: Surface, colour: np.ndarray, seen: np.ndarray, worn: np.ndarray, nec
     own = seen & neck
     skin = own & np.isin(worn, [LABEL["skin"], LABEL["face"]])
     cloth = own & np.isin(worn, [LABEL["upper"], LABEL["outer"], LABEL["skirt"]])
-    least = LEAST * (s.texels.size / 512) ** 2
-    kinds = [k for k in (skin, cloth) if k.sum() >= least]
-    if not kinds:
+    told = [k.sum() >= least(s, LEAST) for k in (skin, cloth)]
+    if not any(told):
         return None
     y = s.x[:, 1]
-    level = y[neck].min() if kinds[0] is skin else np.inf
-    if len(kinds) == 2:  # fewest of either kind on the other's side
+    level = -np.inf if told[0] else np.inf
+    if all(told):  # fewest of either kind on the other's side
         levels = np.linspace(y[own].min(), y[own].max(), HEIGHTS)
         level = levels[((y[skin, None] < levels).mean(0) + (y[cloth, None] > levels).mean(0)).argmin()]
     out = np.full_like(colour, np.nan)
     behind = neck & (np.abs(s.chart[:, 1]) > BEHIND)
     for kind, where in ((skin, y >= level), (cloth, y < level)):
-        if kind.sum() >= least:
+        if (behind & where).any():
             out[behind & where] = np.median(colour[kind], 0)
     return out

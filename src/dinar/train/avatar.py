@@ -30,9 +30,9 @@ from ..neural.texture import Drawn, Fine, Partial, merge, rasterize_texture, sam
 from ..neural.weights import load_networks, save_networks
 from . import presets, windows
 from .looks import Looks
-from .loop import State
 from .losses import over, reconstruction, texture_loss
 from .people import People
+from .state import State
 
 Nets = dict[str, nn.Module]
 Textures = list[tuple[Tensor, Fine | None]]
@@ -40,7 +40,7 @@ Textures = list[tuple[Tensor, Fine | None]]
 
 
 class AvatarStage:
-    """Stage 1, a :class:`dinar.train.loop.Stage`. Stages 2 to 4 are subclasses."""
+    """Stage 1, a :class:`dinar.train.state.Stage`. Stages 2 to 4 are subclasses."""
 
     uses: ClassVar[tuple[str, ...]] = ("encoder", "generator", "renderer")  # networks of the stage
     learns: ClassVar[tuple[str, ...]] = ("encoder", "generator", "renderer")  # those that it trains

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..nets.vqgan import VQGAN
 from .avatar import AvatarStage, network
-from .loop import State
+from .state import State
 
 INIT_TEXTURES = 64  # textures for the VQGAN's statistics and initial codebook
 

@@ -26,8 +26,8 @@ from ..neural.sampler import STEPS, noise_schedule
 from ..neural.texture import merge
 from ..texture.texels import texels
 from .avatar import AvatarStage, Nets, measures, network, strip
-from .loop import State
 from .losses import over
+from .state import State
 
 Task = tuple[Tensor, Tensor, Tensor]
 """Latents of the target [B, 6, s, s], the condition [B, 7 or 14, s, s], and the target's known share [B, 1, s, s]."""

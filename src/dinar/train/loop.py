@@ -14,104 +14,26 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import DinarError
 from ..files import replacing
 from ..pictures import write_array
-from ..tensors import LARGEST, is_possible
+from .checkpoint import restore, save
 from .presets import Loop
-
-FORMAT = 1  # version of the checkpoint format
-
-
-class Stage(Protocol):
-    """The interface between the loop and a stage."""
-
-    modules: dict[str, nn.Module]
-    """All trained modules. The loop replaces them by the ones that accelerate prepared."""
-    optimizers: dict[str, torch.optim.Optimizer]
-    """Optimisers by the names that ``step`` passes to ``State.update``. ``lr`` of a group is its peak."""
-    averaged: Sequence[str]
-    """Names of the modules whose running averages are kept and exported."""
-
-    def sample(self, i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Sample i. Its randomness comes from ``rng``; shapes may depend on i // batch."""
-        ...
-
-    def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
-        """Compute the losses and call ``state.update`` once for each optimiser. Returns scalars to log."""
-        ...
-
-    def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Validation: scalars, and pictures [H, W, 3] uint8 by name."""
-        ...
-
-    def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
-        """Write the run's final weights."""
-        ...
-
-
-@dataclass
-class State:
-    """The state of a run. Weights change in :meth:`update` only."""
-
-    accelerator: Accelerator
-    loop: Loop
-    stage: Stage
-    step: int = 0  # optimiser steps done
-    averaged: dict[str, nn.Module] = field(default_factory=dict)
-    peaks: dict[str, list[float]] = field(default_factory=dict)  # peak learning rates of each optimiser's groups
-    begun: float = field(default_factory=time.perf_counter)
-
-    @property
-    def device(self) -> torch.device:
-        return self.accelerator.device
-
-    @property
-    def spent(self) -> float:
-        """The share of ``loop.minutes`` that is over."""
-        return (time.perf_counter() - self.begun) / (60 * self.loop.minutes) if self.loop.minutes else 0.0
-
-    def update(self, name: str, loss: Tensor) -> None:
-        """Backward pass, and an optimiser step if the accumulated batch is complete."""
-        optimizer = self.stage.optimizers[name]
-        self.accelerator.backward(loss)
-        if self.accelerator.sync_gradients:
-            self.accelerator.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], self.loop.clip)
-            for group, peak in zip(optimizer.param_groups, self.peaks[name], strict=True):
-                group["lr"] = peak * schedule(self.step, self.loop, self.spent)
-        optimizer.step()  # accelerate skips both while gradients accumulate
-        optimizer.zero_grad()
-
-    def plain(self, name: str) -> nn.Module:
-        """A module without accelerate's wrappers."""
-        return self.accelerator.unwrap_model(self.stage.modules[name])
-
-
-def schedule(step: int, loop: Loop, spent: float = 0.0) -> float:
-    """Factor of the learning rates: linear warm-up, then a cosine to 0 at the end of steps or time, or 1."""
-    if step < loop.warmup:
-        return (step + 1) / (loop.warmup + 1)
-    if loop.schedule == "constant":
-        return 1.0
-    done = max((step - loop.warmup) / max(1, loop.steps - loop.warmup), min(spent, 1))
-    return 0.5 + 0.5 * math.cos(math.pi * done)
+from .state import Stage, State
 
 
 @torch.no_grad()
@@ -175,81 +97,6 @@ def _begin_worker(worker: int) -> None:
 def _full(x: Tensor) -> Tensor:
     """In float32 what a stage hands over in 16 bits."""
     return x.float() if x.dtype == torch.float16 else x
-
-
-# --- checkpoints ----------------------------------------------------------------------------------------------------
-
-
-def save(state: State, path: Path, config: dict[str, Any]) -> None:
-    """Write a checkpoint atomically. All processes call this; the main one writes."""
-    rng = {"cpu": torch.get_rng_state()}
-    if state.device.type == "cuda":
-        rng["cuda"] = torch.cuda.get_rng_state(state.device)
-    rngs = gather_object([rng])  # the only state that differs between processes
-    if state.accelerator.is_main_process:
-        content = {
-            "format": FORMAT, "step": state.step, "config": json.dumps(config), "rng": rngs,
-            "modules": {k: state.plain(k).state_dict() for k in state.stage.modules},
-            "averaged": {k: m.state_dict() for k, m in state.averaged.items()},
-            "optimizers": {k: o.state_dict() for k, o in state.stage.optimizers.items()},
-        }  # fmt: skip
-        with replacing(path) as temp:
-            torch.save(content, temp)
-    state.accelerator.wait_for_everyone()
-
-
-def restore(state: State, path: Path) -> None:
-    """Load a checkpoint into the state.
-
-    Raises:
-        DinarError: the file is damaged, or belongs to other networks.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, no code
-    except MemoryError:
-        raise DinarError(f"{path}: out of memory while reading the checkpoint") from None
-    except Exception as e:  # torch, pickle and zipfile raise a dozen kinds
-        raise DinarError(f"{path} is damaged or no checkpoint of dinar: delete it, or give another --run") from e
-    found = content.get("format") if isinstance(content, dict) else type(content).__name__
-    if found != FORMAT:
-        raise DinarError(f"{path}: expected a checkpoint of format {FORMAT}, got {found}")
-    step, rngs = content.get("step"), content.get("rng")
-    if type(step) is not int or not 0 <= step <= 1 << 40 or not isinstance(rngs, list):
-        raise DinarError(f"{path}: expected the step of the run and the states of its random numbers; delete it, or "
-                         "give another --run")  # fmt: skip
-    if not all(_each(is_possible, content.get(k)) for k in ("modules", "averaged")) or not _each(
-        lambda t: not t.is_floating_point() or bool(t.isfinite().all()), content.get("optimizers")
-    ):
-        raise DinarError(f"{path}: expected finite weights, got NaN, infinity or more than {LARGEST:.0e}: the run "
-                         "diverged; delete it, or give another --run")  # fmt: skip
-    try:
-        for k in state.stage.modules:
-            state.plain(k).load_state_dict(content["modules"][k])
-        for k, m in state.averaged.items():
-            m.load_state_dict(content["averaged"][k])
-        for k, o in state.stage.optimizers.items():
-            o.load_state_dict(content["optimizers"][k])
-    except Exception as e:  # of another network, or of another version of torch
-        raise DinarError(f"{path} belongs to other networks: give another --run, or delete it") from e
-    state.step = step
-    if len(rngs) == state.accelerator.num_processes:  # with another number the run goes on, but not bit for bit
-        rng = rngs[state.accelerator.process_index]
-        try:
-            torch.set_rng_state(rng["cpu"])
-            if "cuda" in rng and state.device.type == "cuda":
-                torch.cuda.set_rng_state(rng["cuda"], state.device)
-        except (RuntimeError, KeyError, TypeError) as e:
-            raise DinarError(f"{path}: the state of the random numbers is damaged: delete it, or give another "
-                             "--run") from e  # fmt: skip
-
-
-def _each(test: Callable[[Tensor], bool], content: Any) -> bool:
-    """Whether every tensor in nested lists and dictionaries passes."""
-    if isinstance(content, Tensor):
-        return test(content)
-    if isinstance(content, dict):
-        content = list(content.values())
-    return not isinstance(content, (list, tuple)) or all(_each(test, x) for x in content)
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------

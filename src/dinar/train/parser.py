@@ -30,7 +30,7 @@ from ..nets.parser import Parser
 from ..nets.pyramid import pyramid_optimizer
 from ..photo.parser_input import person_affine
 from . import presets
-from .loop import State
+from .state import State
 
 # Cross-entropy weights: (2 % / the class' share of the pixels of 144 photos)^.4, at most 3. The background has at least
 # .7; with .5, masks were 2 % too large (docs/measurements.md).
@@ -66,7 +66,7 @@ def losses(logits: Tensor, labels: Tensor, c: presets.ParserOptions) -> dict[str
 
 
 class ParserStage:
-    """A :class:`dinar.train.loop.Stage`."""
+    """A :class:`dinar.train.state.Stage`."""
 
     averaged: Sequence[str] = ("parser",)
 

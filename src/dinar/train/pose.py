@@ -37,7 +37,7 @@ from ..photo.surface import WEIGHTS, load_surface
 from ..pool import Failure, run_pool
 from ..views import Source
 from . import presets
-from .loop import State
+from .state import State
 from .surface import split
 
 JOINTS = 3.0  # how many joints' likelihoods tell hypotheses apart: their errors are not independent
@@ -137,7 +137,7 @@ def measure(out: PoseOutput, x: dict[str, Tensor], skeleton: Skeleton) -> dict[s
 
 
 class PoseStage:
-    """See :class:`dinar.train.loop.Stage`."""
+    """See :class:`dinar.train.state.Stage`."""
 
     averaged: Sequence[str] = ("pose",)
 

@@ -32,14 +32,14 @@ from ..neural.regression import predictor
 from ..texture import restore
 from ..texture.restore import Predict
 from . import presets
-from .loop import State
 from .sets import open_sets
+from .state import State
 
 SHOWN = 8  # people in the picture of a validation
 
 
 class RegressionStage:
-    """See :class:`dinar.train.loop.Stage`."""
+    """See :class:`dinar.train.state.Stage`."""
 
     averaged: Sequence[str] = ("regressor",)
 

@@ -27,7 +27,7 @@ from ..nets.pyramid import Pyramid, pyramid_optimizer
 from ..nets.surface import SURFACE_PARTS, UNIT, SurfaceNet, SurfaceOutput
 from ..views import SURFACE_CENTRE, SURFACE_UNIT, Source
 from . import presets
-from .loop import State
+from .state import State
 
 # Cross-entropy weights: what is small in pictures counts more.
 WEIGHTS = {"none": 0.5, "hand": 2.5, "foot": 1.8, "forearm": 1.6, "upper_arm": 1.3}
@@ -83,7 +83,7 @@ def measure(out: SurfaceOutput, batch: dict[str, Tensor]) -> dict[str, np.ndarra
 
 
 class SurfaceStage:
-    """See :class:`dinar.train.loop.Stage`."""
+    """See :class:`dinar.train.state.Stage`."""
 
     averaged: Sequence[str] = ("surface",)
 

@@ -30,8 +30,8 @@ from ..neural.inpaint import encode_condition, inpaint
 from .avatar import Nets, network, strip
 from .compression import INIT_TEXTURES, CompressionStage
 from .inpainting import MIN_STD, InpaintingStage, Task
-from .loop import State
 from .losses import texture_loss
+from .state import State
 
 CHUNK = 64  # tasks that are encoded at once
 SHOWN = 8  # people in the picture of a validation

@@ -28,7 +28,7 @@ from ..files import replacing, staging
 from ..nets.visemes import VisemeNet
 from ..speech.sound import BANDS
 from . import presets
-from .loop import State
+from .state import State
 
 FRAMES = 256  # of a sample: 2.6 s
 CUT, CUT_BANDS = 0.4, (18, 40)  # share of the samples without high bands, as codecs leave them out; the first of these
@@ -40,7 +40,7 @@ SHOWN = 100  # sentences between lines of progress
 
 
 class VisemeStage:
-    """See :class:`dinar.train.loop.Stage`."""
+    """See :class:`dinar.train.state.Stage`."""
 
     averaged: Sequence[str] = ("visemes",)
 
