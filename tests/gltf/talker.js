@@ -45,8 +45,9 @@ window.shot = async ({ say, times, durations, viseme }) => {
   const before = picture();
   const data = await (await fetch('/sound')).arrayBuffer();
   const audio = await player.audioCtx.decodeAudioData(data);
+  const silent = player.audioSpeechSource; // there is one from the start
   player.speakAudio({ audio, words: say, wtimes: times, wdurations: durations });
-  while (!player.audioSpeechSource) await new Promise((done) => setTimeout(done, 10));
+  while (player.audioSpeechSource === silent) await new Promise((done) => setTimeout(done, 10));
   for (let t = 0; t < 1000 * audio.duration + 500; t += STEP) {
     player.animate(STEP);
     for (const n of player.visemeNames) {
