@@ -43,7 +43,7 @@ MARGIN = 1.2  # side of the square crop relative to the longer side of the perso
 MAX_ERROR = 1.5  # per cent of the person's height, mean over the large joints
 MIN_INSIDE = 0.87  # share of the body's silhouette inside the mask
 # Numbers are rounded to multiples of these powers of two, far below the fit's error; this halves the file.
-_STEP = {"betas": 2**-10, "pose": 2**-12, "transl": 2**-12, "keypoints": 2**-3, "world": 2**-10, "box": 2**-3,
+_STEP = {"betas": 2**-8, "pose": 2**-10, "transl": 2**-12, "keypoints": 2**-3, "world": 2**-9, "box": 2**-3,
          "focal": 2**-3, "keypoint_error": 2**-10, "iou": 2**-10, "inside": 2**-10}  # fmt: skip
 
 Parse = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
