@@ -169,6 +169,14 @@ CHANGES = [
         ("GRAZING", "0.0", "test_slanted_texels_are_not_sampled"),
     ),
     *changes(
+        "texture.closer",
+        "test_texture.py",
+        ("GAIN", "100", "test_the_head_has_the_colours_of_the_file_at_its_resolution"),
+        ("GAIN", "0.1", "test_the_head_has_the_colours_of_the_file_at_its_resolution"),
+        ("SHARE", "0.1", "test_the_head_has_the_colours_of_the_file_at_its_resolution"),
+        ("FADE", "(0.0, 0.1)", "test_the_head_has_the_colours_of_the_file_at_its_resolution"),
+    ),
+    *changes(
         "texture.occlusion",
         "test_tuned_texture.py",
         ("WIDTH", "WIDTH / 4", "test_strips_along_occlusions_are_not_sampled"),

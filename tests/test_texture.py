@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dinar.body import Body
 from dinar.body.body import PARTS
 from dinar.body.regions import regions
 from dinar.labels import LABEL
+from dinar.photo.image import read_photo
 from dinar.scene import orbit, rasterize_mesh
 from dinar.texture import gather, merge, merge_poisson, push_pull, restore, scatter, scatter_shot, shoot, texels
+from dinar.texture.closer import with_closer_head
 from dinar.texture.fold import few_changes
 from dinar.texture.membrane import membrane
 from dinar.texture.occlusion import limb_colours, occlusion_outlines
@@ -216,3 +220,34 @@ def test_poisson_merge_hides_a_step(body: Body) -> None:
     border = np.abs(lam[0] - lam[1]) < 0.02
     assert np.abs(merged[border] - 0.5).mean() < 0.03
     assert merged.min() >= 0.4 - 1e-4 and merged.max() <= 0.6 + 1e-4
+
+
+def test_the_head_has_the_colours_of_the_file_at_its_resolution(body: Body, tmp_path: Path) -> None:
+    window, t = (100, 50, 1300, 1650), texels(body.atlas, 256)
+    v, weight = body.v_template, body.weights[:, body.joint("head")].numpy()
+    place = orbit(v, 0, height=400, width=300)  # of the working picture: a quarter of the file's window
+    x, y = place.project(v[torch.from_numpy(weight > 0.5)].mean(0))[0].numpy() * 4 + window[:2]  # in the file
+    rows, columns = np.mgrid[:1700, :1400] + 0.5
+    file = np.stack([0.5 + (columns - x) / 400, 0.5 + (rows - y) / 400, (columns // 4) % 2], 2)
+    Image.fromarray((255.5 * np.clip(file, 0, 1)).astype(np.uint8)).save(tmp_path / "large.png", compress_level=0)
+    photo = read_photo(tmp_path / "large.png", 400, window=window)
+    shot = shoot(
+        body, v, place.crop(-50, 0, 0.5, 200, 200), np.zeros((200, 200, 3), np.float32), np.ones((200, 200), bool)
+    )
+    colour, lam, _ = gather(body, shot, t)
+    assert with_closer_head(body, shot, colour, lam, t) is colour
+    shot.source = (photo, place)
+    out = with_closer_head(body, shot, colour, lam, t)
+    share = t.sample(weight[:, None], body.faces)[:, 0]
+    head, below = (lam > 0) & (share > 0.95), (lam > 0) & (share < 0.2)
+    at = place.project(torch.from_numpy(t.sample(v.numpy(), body.faces)))[0].numpy() * 4 + window[:2]
+    true = 0.5 + (at - (x, y)) / 400
+    assert head.sum() > 1000 and np.abs(out[head, :2] - true[head]).max() < 2 / 400
+    assert (
+        out[head, 2].std() > 0.25 and (out[below] == colour[below]).all()
+    )  # stripes of a pixel of the working picture
+    larger = shoot(
+        body, v, place.resized(1600, 1200), np.zeros((1600, 1200, 3), np.float32), np.ones((1600, 1200), bool)
+    )
+    larger.source = (photo, place)
+    assert with_closer_head(body, larger, colour, lam, t) is colour  # the crop has the file's resolution

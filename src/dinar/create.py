@@ -39,6 +39,7 @@ from .studio import BUILDS, Clock, CreateOptions, Studio, open_studio
 from .subject import Subject, read_subject
 from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
 from .texture.agreement import evidence_of, in_crop
+from .texture.closer import with_closer_head
 from .texture.eyes import with_eyes
 from .texture.mouth import with_mouth
 from .texture.occlusion import occlusion_outlines
@@ -280,6 +281,7 @@ def sampled_texture(
     t = texels(body.atlas, size)
     layers = [gather(body, shot, t) for shot in shots]
     colours, lams, kinds = (np.stack(x) for x in zip(*layers, strict=True))
+    colours = np.stack([with_closer_head(body, *x, t) for x in zip(shots, colours, lams, strict=True)])
     colour, lam = merge_poisson(body, t, colours, lams) if blend == "poisson" else merge(colours, lams)
     rgb, seen = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
     rgb[t.index], seen[t.index] = colour * (lam > 0)[:, None], lam
@@ -340,6 +342,7 @@ def take_shot(
         e = evidence_of(body, s, vertices, fit.camera)
         unsure = unsure & ~in_crop(surface, e.sure, box, size) | in_crop(surface, e.before, box, size)
     shot.usable &= ~unsure
+    shot.source = None if s.photo is None else (s.photo, fit.camera)
     if s.labels is not None:
         x0, y0, k = box
         y, x = np.mgrid[:size, :size]

@@ -42,6 +42,7 @@ class Subject:
     notes: tuple[str, ...] = ()  # what was done to the photo, for the user
     turn: int = 0  # quarter turns to the left of the file that made this picture
     face: Landmarks | None = None  # where the landmark model is confident
+    photo: Photo | None = None  # of which ``rgb`` is the picture
 
 
 def read_subject(
@@ -96,7 +97,7 @@ def read_subject(
                 build=build)  # fmt: skip
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
-                   tuple(notes), photo.turn, face)  # fmt: skip
+                   tuple(notes), photo.turn, face, photo)  # fmt: skip
 
 
 def _cut_out(alpha: np.ndarray, found: Person, notes: list[str]) -> np.ndarray | None:

@@ -24,7 +24,7 @@ from ..scene.crop import Whole
 from ..stores import is_address, listed, local, name_of
 from .exif import focal_length
 
-MAX_SIDE = 2048  # working size: the person is cropped to 1,024 px at most later
+MAX_SIDE = 2048  # working size: the person is cropped to 1,024 px at most later, and heads are read again
 MIN_LONG, MIN_SHORT = 128, 48  # smaller images cannot hold a person of 96 px
 PREVIEW = ".preview.png"  # of NAME.avatar: NAME.preview.png
 NAMED = 20  # files that are left out, named in a message

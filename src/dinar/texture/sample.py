@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ..body import Body
+from ..photo.image import Photo
 from ..scene import Camera, interpolate, rasterize_mesh, vertex_normals
 from .texels import Texels
 
@@ -36,6 +37,7 @@ class Shot:
     depth: np.ndarray  # [S, S] float32 metres, inf outside
     facing: np.ndarray  # [S, S] float32 in [0, 1]: cosine between normal and direction to the camera
     labels: np.ndarray | None = None  # [S, S] uint8 classes of the person's parse
+    source: tuple[Photo, Camera] | None = None  # the picture that the crop is of, and its camera
 
 
 def shoot(body: Body, vertices: torch.Tensor, camera: Camera, rgb: np.ndarray, mask: np.ndarray) -> Shot:
