@@ -31,7 +31,9 @@ from .skirts import (
     WIDTHS,
     Skirt,
     both_sides,
+    hanging,
     smooth,
+    without_sleeves,
 )
 
 COAT = LABEL["outer"]
@@ -57,11 +59,14 @@ def fit_coat(
     Args:
         skirt: the same with the skirt that was found; it stays if it is more like the photos.
     """
+    if skirt is None:  # the parse takes some of a coat for a skirt
+        skirts = lambda x: np.where(np.asarray(x) == LABEL["skirt"], COAT, x)  # noqa: E731
+        views = [replace(s, labels=skirts(s.labels)) for s in views]
     found = [f for s in views if (f := find_coat(body, betas, s)) is not None]
     if 2 * len(found) <= len(views):
         return None
     depth = np.median(found, 0)
-    views = [with_coat(body, betas, s) for s in views]
+    views = [without_sleeves(body, betas, with_coat(body, betas, s)) for s in views]
     hem = max(TOP - float(depth.max()), LOWEST)
     naked = body.rest(betas[None])[0][0].numpy()
     coat = Coat(body, wear(body, (Shell("coat", round(hem, 3)),)), betas, naked, hem)
@@ -171,6 +176,7 @@ class Coat(Skirt):
         self.closed = self.straight.copy()
         self.closed[..., 0] += way[..., 0] / most[:, :1] * np.where(way[..., 0] > 0, add[:, :1], add[:, 1:])
         self.closed[..., 2] += way[..., 2] / most[:, 2:] * DEEPER * add.mean(1, keepdims=True)
+        self.closed = hanging(self.closed)
         edge = np.full((ROWS + 1, 2), EDGE * half)
         for side, sign in ((0, 1), (1, -1)):
             if not np.isfinite(found[..., 0]).any():

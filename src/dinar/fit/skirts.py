@@ -6,13 +6,17 @@ Heights are those of the body's template.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..body import Body
+from ..body.body import PARTS
 from ..body.shells import Shell, wear
 from ..body.skirt import ROWS, TOP, TORSO, grid_of, hang, hips, rows_of, with_lining
 from ..labels import CLASSES, LABEL
@@ -31,6 +35,8 @@ WIDTHS = 3  # rounds of the fit of widths
 HEMS, SHORTER = 3, 0.85  # rounds of the fit of the hem; share of the length to which it is cut without another one
 WIDEST, NARROWEST = 0.6, -0.01  # metres, bounds of the widening of a side
 AT_HIPS, FLARE = 0.06, 1.2  # metres that the loop is widened at most, and metres a metre farther down
+NARROWS = 0.1  # metres that a side, front or back comes in for a metre farther down, at most
+SLEEVE = 0.05  # metres around the arms in which cloth is a sleeve's
 UNEVEN = 0.12  # metres that a side may be wider than the other: bags are taken for cloth
 ABOVE = 0.15  # metres above the loop up to which the body is widened with it
 STEP = 0.005  # metres between samples across and along
@@ -48,6 +54,7 @@ FACING = 0.35  # least cosine between a column and the camera for it to be seen
 def fit_skirt(body: Body, betas: Tensor, views: Sequence[Silhouette]) -> tuple[Body, np.ndarray] | None:
     """The body with the skirt that the parses show, if any, and the offsets [V, 3] of its form."""
     naked = body.rest(betas[None])[0][0].numpy()
+    views = [without_sleeves(body, betas, s) for s in views]
     hems = [h for s in views if (h := find_hem(body, betas, s)) is not None]
     if 2 * len(hems) <= len(views):
         return None
@@ -90,6 +97,18 @@ def find_hem(body: Body, betas: Tensor, s: Silhouette) -> float | None:
     return hem
 
 
+def without_sleeves(body: Body, betas: Tensor, s: Silhouette) -> Silhouette:
+    """The same with cloth on and around the arms taken for something in front of the skirt."""
+    vertices = body(betas[None], s.pose[None], s.transl[None]).vertices[0]
+    arms = np.isin(body.vertex_part, [i for i, p in enumerate(PARTS) if p.endswith(("arm", "hand"))])
+    face = rasterize_mesh(vertices, body.faces, s.camera).face[0].numpy()
+    metre = float(s.camera.to_camera(vertices)[:, 2].mean() / s.camera.K[0, 0])  # of a pixel
+    near = distance_transform_edt(~((face >= 0) & arms[body.faces[face.clip(0)]].all(2)))
+    assert isinstance(near, np.ndarray)
+    labels = np.asarray(s.labels)
+    return replace(s, labels=np.where((near * metre < SLEEVE) & np.isin(labels, CLOTH), LABEL["bag"], labels))
+
+
 def last(votes: np.ndarray) -> int:
     """How many of the first votes have the largest sum."""
     total = np.concatenate([[0], np.cumsum(votes)])
@@ -112,6 +131,17 @@ def smooth(found: np.ndarray) -> np.ndarray:
     R = found.shape[1]
     bend = np.diff(np.eye(R), 2, axis=0)
     return robust(np.tile(np.eye(R), (len(found), 1)), found.ravel(), BEND * bend.T @ bend, WIDTH_ERROR)
+
+
+def hanging(grid: np.ndarray) -> np.ndarray:
+    """A grid [R, C, 3] whose columns come in by NARROWS at most: cloth hangs from what is wide above it. The parse ends
+    early where a hem is rounded."""
+    middle = grid[0].mean(0)
+    out = grid - middle
+    for above, row in pairwise(out):
+        least = np.abs(above) - NARROWS * np.abs(row - above)[:, 1:2]
+        row[:] = np.sign(row) * np.maximum(np.abs(row), least * [1, 0, 1])
+    return middle + out
 
 
 def both_sides(found: np.ndarray) -> np.ndarray:
@@ -185,6 +215,7 @@ class Skirt:
         self.grid = self.straight.copy()
         self.grid[..., 0] += way[..., 0] / half[..., 0] * across
         self.grid[..., 2] += way[..., 2] / half[..., 2] * deep * np.where(deep > 0, DEEPER, FLATTER)
+        self.grid = hanging(self.grid)
 
     def _sides(self, s: Silhouette) -> np.ndarray:
         """[ROWS + 1, 2] metres from the person's left and right side of each row outwards to the end of the cloth."""
