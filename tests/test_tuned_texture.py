@@ -412,3 +412,26 @@ def test_socks_have_their_bands_behind(body: Body) -> None:
     light = lambda low, high: out[behind & (height > low * top) & (height < high * top)].mean()  # noqa: E731
     assert light(0.23, 0.32) > 0.7 and light(0.4, 0.5) < 0.3 and light(0.05, 0.15) < 0.3
     assert light(0.62, 0.73) < 0.5
+
+
+def test_a_jacket_ends_behind_as_in_front(body: Body) -> None:
+    """Jacket and shirt are of one class: their border stays sharp. The same step in grey is shade."""
+    s, size = surface(body, SIZE), SIZE
+    torso = s.part == PARTS.index("torso")
+    seen = torso & (s.x[:, 2] > np.median(s.x[torso, 2]))
+    height = s.x[:, 1] - s.x[torso, 1].min()
+    hem = 0.4 * height[torso].max()
+
+    def step(jacket: list[float], shirt: list[float]) -> float:  # of what is behind, three centimetres from the hem
+        colour = np.where((height > hem)[:, None], np.float32(jacket), np.float32(shirt))
+        rgb, lam = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
+        worn = np.zeros(size * size, np.uint8)
+        rgb[s.texels.index], lam[s.texels.index], worn[s.texels.index] = colour, seen, seen * LABEL["upper"]
+        square = lambda x: x.reshape(size, size, *x.shape[1:])  # noqa: E731
+        out = restore(body, square(rgb), square(lam), square(worn)).reshape(-1, 3)[s.texels.index]
+        behind = torso & (s.x[:, 2] < np.quantile(s.x[torso, 2], 0.3))
+        level = lambda low: out[behind & (abs(height - hem - low) < 0.015)].mean(0)  # noqa: E731
+        return float(np.linalg.norm(level(0.03) - level(-0.03)) / np.linalg.norm(np.subtract(jacket, shirt)))
+
+    assert step([0.3, 0.5, 0.7], [0.6, 0.5, 0.5]) > 0.9
+    assert step([0.6, 0.6, 0.6], [0.4, 0.4, 0.4]) < 0.6
