@@ -185,8 +185,9 @@ def _hem(colour: np.ndarray, row: np.ndarray, weight: np.ndarray, left: np.ndarr
     step, hue = np.linalg.norm(below - above), np.linalg.norm(below / below.sum() - above / above.sum())
     if step > HEM_STEP and hue > HEM_HUE and min(error) < STEADY * steady:
         upper = row >= shown[k]
-        steps = [_middle(colour[half & upper], weight[half & upper]) - _middle(colour[half & ~upper], weight[half & ~upper])
-                 for half in (left, ~left) if (half & upper).any() and (half & ~upper).any()]  # fmt: skip
+        middle = lambda on: _middle(colour[on], weight[on])  # noqa: E731
+        steps = [middle(half & upper) - middle(half & ~upper) for half in (left, ~left)
+                 if (half & upper).any() and (half & ~upper).any()]  # fmt: skip
         change = (above - below) / step
         if len(steps) == 2 and all(x @ change > max(BOTH_HALVES * step, SAME_WAY * np.linalg.norm(x)) for x in steps):
             band[shown[k] :] = 1
