@@ -19,7 +19,8 @@ class Regions:
 
     face: np.ndarray  # in front of the ears, from chin to brow
     face_centre: np.ndarray  # cheeks and nose: always skin
-    ears: np.ndarray
+    ears: np.ndarray  # and the head close around them
+    auricles: np.ndarray  # the ears without the head above and behind them
     crown: np.ndarray  # the top of the head: usually hair
     skull: np.ndarray  # the head above the neck, with the face
     cavity: np.ndarray  # eyes, mouth, tongue
@@ -30,6 +31,7 @@ HEAD = 0.12  # of the head without the neck, for its depth and width
 BROW, CHIN, HAIRLINE = 0.038, 0.15, 0.035
 CHEEKS, CHEEK_WIDTH, CHEEK_DEPTH = (0.078, 0.115), 0.03, 0.05  # heights; from the middle; from the tip of the nose
 EARS, EAR_WIDTH, EAR_LINE = (0.05, 0.13), 0.8, 0.42  # heights; of the head's width; from front to back of the head
+AURICLE = (0.0625, 0.625)  # height of the ears' top; their back, from front to back of the head
 CROWN, NAPE = 0.05, 0.115
 
 
@@ -49,10 +51,12 @@ def regions_at(body: Body, x: np.ndarray, head: np.ndarray, cavity: np.ndarray, 
     before_ears = x[:, 2] > front - EAR_LINE * (front - back)
     drop, across = (top - x[:, 1]) / height, np.abs(x[:, 0])
     nose = (x[:, 2] > front - CHEEK_DEPTH * height) & (across < CHEEK_WIDTH * height)
+    ears = head & (across > EAR_WIDTH * width) & (drop > EARS[0]) & (drop < EARS[1])
     return Regions(
         face=head & before_ears & (drop > BROW) & (drop < CHIN) & ~cavity,
         face_centre=head & nose & (drop > CHEEKS[0]) & (drop < CHEEKS[1]) & ~cavity,
-        ears=head & (across > EAR_WIDTH * width) & (drop > EARS[0]) & (drop < EARS[1]),
+        ears=ears,
+        auricles=ears & (drop > AURICLE[0]) & (front - x[:, 2] < AURICLE[1] * (front - back)),
         crown=head & (drop < CROWN) & ~(before_ears & (drop > HAIRLINE)) | shell,
         skull=head & (drop < NAPE) & ~cavity | shell,
         cavity=cavity,

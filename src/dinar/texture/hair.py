@@ -70,7 +70,7 @@ def bald(s: Surface, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
         return out
     bare, hair = np.isin(worn, [LABEL["skin"], LABEL["face"]]), worn == LABEL["hair"]
     below = s.x[s.skull, 1].max() - s.x[:, 1] - SHORT
-    for where, share in ((s.skull & ~s.face & (below > 0), below / SHORT_FADE), (s.ears, 1.0)):
+    for where, share in ((s.skull & ~s.face & (below > 0), below / SHORT_FADE), (s.auricles, 1.0)):
         told = seen & where & (bare | hair)
         if told.sum() >= least(s, BARE_TEXELS) and hair[told].mean() <= BARE:
             out = np.where(where, np.clip(share, out, 1), out)

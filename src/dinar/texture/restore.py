@@ -71,14 +71,14 @@ def restore(
     s = surface(body, min(SIZE, size))
     colour, lam_small, worn, rejected = _texels(s, rgb, lam, classes)
     seen = lam_small > 0
-    guess, behind = _restored(s, colour, seen, lam_small, worn)
+    guess, behind, bare = _restored(s, colour, seen, lam_small, worn)
     for network, use in ((predict, _with_detail), (light, _in_light)):
         if network is not None:
             kinds = None if worn is None else _grid(s, worn * seen)
             guess = use(s, network(_grid(s, colour * seen[:, None]), _grid(s, lam_small), kinds), guess)
     alike = seen if worn is None else seen & ((behind == 0) | (behind == worn))  # class is the same on both sides
     cloth = behind if worn is None else np.where(seen, worn, behind)
-    guess = np.clip(guess + _membrane(body, s, colour, seen, alike, cloth, guess), 0, 1)
+    guess = np.clip(guess + _membrane(body, s, colour, seen, alike, cloth, bare, guess), 0, 1)
 
     full = np.zeros((s.texels.size**2, 3), np.float32)
     full[s.texels.index] = guess
@@ -182,9 +182,9 @@ def _soft_border(body: Body, seen: np.ndarray) -> np.ndarray:
 
 def _restored(
     s: Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Restored colours [N, 3] of all texels, also of the seen ones, whose step the membrane needs; and the classes [N]
-    uint8 that folded texels were given, 0: any."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Restored colours [N, 3] of all texels, also of the seen ones, whose step the membrane needs; the classes [N]
+    uint8 that folded texels were given, 0: any; and [N] bool where the skull is skin."""
     out, behind = np.zeros_like(colour), np.zeros(len(colour), np.uint8)
     done = np.zeros(len(colour), bool)
     default = np.median(colour[seen], 0)
@@ -218,7 +218,13 @@ def _restored(
     share = bald(s, sure, worn)
     if worn is not None and (thin := head & done & (share > 0)).any():
         hairy, done[thin] = out[thin], False
-        take(thin, sure & head & (share > 0) & np.isin(worn, [LABEL["skin"], LABEL["face"]]), mirrored, lit)
+        bare, skin = sure & head & np.isin(worn, [LABEL["skin"], LABEL["face"]]), skin_colour(s, colour, seen, worn)
+        bare &= True if skin is None else ~unlike(colour, skin)
+        if (around := bare & (share > 0)).sum() >= SOURCES:
+            even = thin & ~s.auricles  # the spot of skin nearest to each texel would be seen as a patch
+            out[even] = blend(mirrored[around], lit[around], mirrored[even])
+            done |= even
+        take(thin, around, mirrored, lit)
         out[thin] *= np.where(done[thin, None], side[thin], 1)
         out[thin] = hairy + share[thin, None] * (out[thin] - hairy)
         done[thin] = True
@@ -249,7 +255,7 @@ def _restored(
             done |= hands
     take(~head, seen & ~head, s.x)
     out[~done] = default
-    return out, behind
+    return out, behind, share > 0.5
 
 
 def _both_lights(
@@ -271,7 +277,7 @@ def _both_lights(
 
 def _membrane(
     body: Body, s: Surface, colour: np.ndarray, seen: np.ndarray, alike: np.ndarray, cloth: np.ndarray,
-    guess: np.ndarray,
+    bare: np.ndarray, guess: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """[N, 3] smooth correction that makes the restored colours ``guess`` meet the seen ones that are ``alike``; it dies
     out over FADE metres."""
@@ -281,7 +287,7 @@ def _membrane(
     # the restored colours have a step where two parts meet, or seen and unseen: it is taken out
     edges, kind, g = _edges(body), _kinds(body), guess[s.vertex_texel].astype(np.float64)
     d = g[edges[:, 1]] - g[edges[:, 0]]
-    hair = regions(body).skull & ~regions(body).face
+    hair = regions(body).skull & ~regions(body).face & ~bare[s.vertex_texel]
     kind = kind + 1024 * seen[s.vertex_texel]
     differ = lambda x: x[edges[:, 0]] != x[edges[:, 1]]  # noqa: E731
     worn = cloth[s.vertex_texel]

@@ -28,10 +28,11 @@ class Surface:
     x: np.ndarray  # [N, 3] rest position of the template, metres
     part: np.ndarray  # [N] index into PARTS
     face: np.ndarray  # [N] bool
-    face_centre: np.ndarray  # [N] bool; these six are of body.regions
+    face_centre: np.ndarray  # [N] bool; these seven are of body.regions
     crown: np.ndarray  # [N] bool
     skull: np.ndarray  # [N] bool
     ears: np.ndarray  # [N] bool
+    auricles: np.ndarray  # [N] bool
     cavity: np.ndarray  # [N] bool
     shell: np.ndarray  # [N] bool: hair with a shape of its own
     coat: np.ndarray  # [N] bool: an open coat with a shape of its own
@@ -57,8 +58,8 @@ def surface(body: Body, size: int) -> Surface:
     cavity = t.sample(regions(body).cavity[:, None].astype(np.float32), body.faces)[:, 0] > 0.5
     r = regions_at(body, x, (part == PARTS.index("head")) & ~shell, cavity, shell)
     return Surface(
-        t, x, part, r.face, r.face_centre, r.crown, r.skull, r.ears, r.cavity, shell, of_shell(body, "coat")[t.face],
-        chart, _vertex_texels(body, t, x),
+        t, x, part, r.face, r.face_centre, r.crown, r.skull, r.ears, r.auricles, r.cavity, shell,
+        of_shell(body, "coat")[t.face], chart, _vertex_texels(body, t, x),
     )  # fmt: skip
 
 
