@@ -206,10 +206,12 @@ def report(rows: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[st
     return table
 
 
-def arguments(about: str | None) -> argparse.Namespace:
+def arguments(about: str | None, photos: bool = False) -> argparse.Namespace:
     p = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--assets")
     p.add_argument("--motions")
+    if photos:
+        p.add_argument("--photos", type=Path, help="folder of photos, instead of generated people")
     p.add_argument("--count", type=int, default=300)
     p.add_argument("--set", type=Path, default=Path("out/truth"))
     p.add_argument("--out", type=Path)

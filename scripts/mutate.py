@@ -113,8 +113,10 @@ CHANGES = [
     *changes(
         "fit.judgement",
         "test_judgement.py",
-        ("DOUBTFUL", "Judgement(0.1, 0.9, 0.99, 0.9, True, True, True)", "test_limits"),
-        ("NONSENSE", "Judgement(99.0, 0.0, 0.0, 0.0, True, True, True)", "test_limits"),
+        ("DOUBTFUL", "Judgement(0.1, 0.9, 0.99, 0.9, 0.9, True, True, True)", "test_limits"),
+        ("RIM", "99", "test_an_arm_outside_of_the_mask_is_doubtful"),
+        ("LEAST", "0.9", "test_an_arm_outside_of_the_mask_is_doubtful"),
+        ("NONSENSE", "Judgement(99.0, 0.0, 0.0, 0.0, 0.0, True, True, True)", "test_limits"),
     ),
     *changes(
         "fit.view",

@@ -21,7 +21,7 @@ from dinar.fit.view import View, photo_camera
 from dinar.subject import Subject
 from known_body import BETAS, TRANSL, H, W, subject
 
-GOOD = Judgement(0.6, 0.8, 0.98, 0.8, True, True, True)
+GOOD = Judgement(0.6, 0.8, 0.98, 0.8, 0.9, True, True, True)
 
 
 class Everywhere:
@@ -51,6 +51,17 @@ def test_a_known_body_is_good_and_a_broken_one_is_nonsense(body: Body) -> None:
     broken[0, 2] += 1.2  # rolled
     bad = judge(body, fit_of(body, broken), view)
     assert bad.missed > 8 and bad.nonsense and str(bad).startswith("doubtful fit")
+
+
+def test_an_arm_outside_of_the_mask_is_doubtful(body: Body) -> None:
+    view, pose, _ = subject(body)
+    assert judge(body, fit_of(body, pose), view).limb > 0.95
+    broken = pose.clone()
+    broken[body.joint("left_shoulder"), 2] += 1.2  # raised
+    found = judge(body, fit_of(body, broken), view)
+    assert found.limb < 0.4 and any("of a limb" in d for d in found.doubts)
+    behind = dataclasses.replace(view, front=np.ones((H, W), bool))  # behind a thing
+    assert judge(body, fit_of(body, broken), behind).limb > 0.75
 
 
 def test_what_the_photo_does_not_show(body: Body) -> None:
@@ -86,7 +97,7 @@ def test_the_surface_map_contradicts(body: Body) -> None:
 @pytest.mark.parametrize(
     ("field", "good", "doubtful", "nonsense"),
     [("missed", 1.8, 2.2, 9), ("overlap", 0.55, 0.45, 0.25), ("inside", 0.92, 0.88, 0.55),
-     ("agreement", 0.65, 0.55, 0.2)],
+     ("agreement", 0.65, 0.55, 0.2), ("limb", 0.55, 0.45, -1)],
 )  # fmt: skip
 def test_limits(field: str, good: float, doubtful: float, nonsense: float) -> None:
     """The limits that benchmarks/judgement.py measured."""

@@ -7,10 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
 from ..body import Body
+from ..body.body import PARTS
 from ..photo.surface import SURFACE_BODY
 from ..scene import interpolate, rasterize_mesh
 from ..scene.crop import crop_box, warp_crop
@@ -21,6 +23,9 @@ from .view import LANDMARKS, View
 
 FEET = (27, 28)  # landmarks
 GRID = 192  # pixels a side of the crop in which mesh, mask and surface map are compared
+LIMBS = tuple([(f"{s}_{a}", f"{s}_{b}") for s in ("left", "right") for a, b in (("arm", "hand"), ("leg", "foot"))])
+LEAST = 0.02  # share of the mesh's pixels from which a limb is judged
+RIM = 2  # pixels of GRID by which a limb may be beside the mask
 SEEN = 0.5  # least visibility of a landmark that counts as seen
 
 
@@ -32,6 +37,7 @@ class Judgement:
     overlap: float  # IoU of mesh and mask
     inside: float  # share of the mesh inside of the mask, or behind things in front of the person
     agreement: float  # mean likelihood that a pixel shows what the mesh has there
+    limb: float  # the least of the shares of arms and legs that are inside as `inside` is
     face: bool  # the photo shows the face
     feet: bool  # the photo shows both feet
     alone: bool  # nobody else is in the photo
@@ -56,6 +62,8 @@ class Judgement:
             out.append(f"{100 * (1 - self.inside):.0f} % of the body lie outside of the mask")
         if self.agreement < limits.agreement:
             out.append(f"only {100 * self.agreement:.0f} % of the pixels look like the part of the body that is there")
+        if self.limb < limits.limb:
+            out.append(f"{100 * (1 - self.limb):.0f} % of a limb lie outside of the mask")
         return tuple(out)
 
     def summary(self) -> dict[str, Any]:
@@ -76,8 +84,8 @@ class Judgement:
 
 
 # Of generated people whose bodies are known, and of fits broken on purpose (benchmarks/judgement.py, docs/fit.md).
-DOUBTFUL = Judgement(2.0, 0.5, 0.9, 0.6, True, True, True)
-NONSENSE = Judgement(8.0, 0.3, 0.6, 0.25, True, True, True)
+DOUBTFUL = Judgement(2.0, 0.5, 0.9, 0.6, 0.5, True, True, True)
+NONSENSE = Judgement(8.0, 0.3, 0.6, 0.25, 0.0, True, True, True)
 
 
 @torch.no_grad()
@@ -100,7 +108,7 @@ def judge(
     face = depth["nose"] < (depth["left_ear"] + depth["right_ear"]) / 2
     feet = bool((view.keypoints[list(FEET), 3] > SEEN).all())
     if view.mask is None or not view.mask.any():
-        return Judgement(missed, np.nan, np.nan, np.nan, face, feet, alone)
+        return Judgement(missed, np.nan, np.nan, np.nan, np.nan, face, feet, alone)
     box = crop_box(view.mask, GRID)
     front = view.mask if view.front is None else view.mask | view.front
     mask, allowed = (warp_crop(m.astype(np.float32), box, GRID, 0.0) > 0.5 for m in (view.mask, front))
@@ -117,4 +125,20 @@ def judge(
             x0, y0, k = box
             at = np.stack([(xs + 0.5) / k + x0, (ys + 0.5) / k + y0], 1)
             agreement = float(view.surface.agreement(at, rest).mean())
-    return Judgement(missed, overlap, inside, agreement, face, feet, alone)
+    limb = _least_inside(body.vertex_part[body.faces[f.face[0].numpy(), 0]], mesh, allowed)
+    return Judgement(missed, overlap, inside, agreement, limb, face, feet, alone)
+
+
+def _least_inside(
+    part: np.ndarray,  # [H, W] rows of PARTS, anything beside the mesh
+    mesh: np.ndarray,  # [H, W] bool
+    allowed: np.ndarray,  # [H, W] bool
+) -> float:
+    """The share of a limb that is inside of the mask, of the limb that is there least; nan if none is seen."""
+    near = cv2.dilate(allowed.astype(np.uint8), np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)) > 0
+    shares = []
+    for limb in LIMBS:
+        on = mesh & np.isin(part, [PARTS.index(p) for p in limb])
+        if on.sum() >= LEAST * mesh.sum():
+            shares.append(float((on & near).sum() / on.sum()))
+    return min(shares, default=math.nan)
