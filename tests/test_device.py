@@ -101,7 +101,7 @@ def test_a_network_is_moved_to_the_device_in_use(monkeypatch: pytest.MonkeyPatch
 def test_the_fit_computes_on_its_device(body: Body) -> None:
     """Losses, gradients and steps of Adam of all stages: nothing of them on the CPU."""
     views = [subject(body, yaw)[0] for yaw in (0, 90)]
-    p = Objective(body, views, None, False, None, first_guesses(body, views), META)
+    p = Objective(body, views, None, False, first_guesses(body, views), META)
     for stage in STAGES:
         optimise(p, stage, 2)
         assert p.loss(stage.weights).device == META

@@ -21,6 +21,7 @@ from dinar.fit.fit_file import Fit, load_fit
 from dinar.fit.offsets import Silhouette, fit_offsets
 from dinar.fit.pockets import FARTHEST, _shows, hide_hands
 from dinar.fit.smplify import fit_body, fit_people
+from dinar.fit.start import FOCALS, from_guess
 from dinar.fit.view import is_standing, photo_camera
 from dinar.labels import LABEL
 from dinar.photo.landmarks import Landmarks
@@ -88,7 +89,7 @@ def guess_of(body: Body, pose: torch.Tensor, pitch: float) -> BodyGuess:
     return BodyGuess(
         weight=np.array([0.6, 0.4]), root=np.stack([turn @ R @ np.diag([-1.0, 1, -1]), turn @ R]),
         pose=np.stack([own, own]), betas=np.zeros((2, body.num_betas), np.float32), up=np.stack([turn @ [0, c, s]] * 2),
-        sigma=np.full((2, 22), 0.05), distance=np.array([3.0, 3.0]), middle=middle,
+        sigma=np.full((2, 22), 0.05), distance=np.full(2, -float(TRANSL[2])), middle=middle,
     )  # fmt: skip
 
 
@@ -279,19 +280,39 @@ def test_keypoints_that_are_off_do_not_turn_limbs_in_depth(body: Body) -> None:
     assert abs(depth[0] - depth[1]) < 0.13
 
 
-def test_keypoints_far_from_the_guess_count_less(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
-    gap = []
-    for distrust in (objective.DISTRUST, 1e9):
-        monkeypatch.setattr(objective, "DISTRUST", distrust)
+@pytest.mark.parametrize("limit", ["DISTRUST", "BESIDE"])
+def test_keypoints_far_from_the_guess_or_the_mask_count_less(
+    body: Body, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    gap, usual = [], getattr(objective, limit)
+    monkeypatch.setattr(objective, "DISTRUST", 1e9)
+    for value in (usual, 1e9):
+        monkeypatch.setattr(objective, limit, value)
         view, pose, truth = subject(body, 30)
-        view.mask, view.world = None, None
+        view.mask, view.world = view.mask if limit == "BESIDE" else None, None
         view.guess = guess_of(body, pose, 0)
-        view.keypoints[15, 0] += 0.2 * np.ptp(view.keypoints[:, 1])
+        view.keypoints[15, 0] += 0.08 * np.ptp(view.keypoints[:, 1])
         fit = fit_body(body, [view])[0]
         wrist = body(fit.betas[None], fit.pose[None], fit.transl[None]).joints[0, body.joint("left_wrist")]
         found, true = (fit.camera.project(j[None])[0] for j in (wrist, truth.joints[0, body.joint("left_wrist")]))
         gap.append(float((found - true).norm()))
     assert gap[0] < 0.7 * gap[1]
+
+
+def test_the_predicted_distance_tells_an_unknown_focal_length(body: Body) -> None:
+    view, pose, truth = subject(body, 30)
+    betas = np.zeros((2, body.num_betas), np.float32)
+    betas[:, :3] = BETAS
+    far = np.full(2, float(truth.joints[0, 0].norm()))
+    guess = replace(guess_of(body, pose, 0), betas=betas)
+
+    def focal(distance: np.ndarray, known: float | None = None) -> float:
+        told = replace(view, guess=replace(guess, distance=distance), focal=known)
+        return from_guess(body, told, 1).focal
+
+    true = float(photo_camera(H, W).K[0, 0])
+    assert focal(far) == pytest.approx(true, rel=0.03) and focal(1.5 * far) == pytest.approx(1.5 * focal(far))
+    assert focal(100 * far) == FOCALS[1] * H and focal(far, 300.0) == 300
 
 
 def test_descent_is_adam() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..body import Body, Posed
 from ..body.rotation import axis_angle_to_matrix
-from .silhouette import MaskTerm, geman_mcclure
+from .silhouette import MaskTerm, geman_mcclure, look_up
 from .start import Start
 from .view import LANDMARKS, View
 
@@ -45,9 +45,12 @@ KNEES = 0.15  # share of it for bent knees: squared radians, where the upright p
 GUESS, ORIENT, PITCH = 7.0, 2.0, 8.0
 SURE = 0.1  # metres of error at which a limb of the guess counts half
 DISTRUST = 3.0  # expected errors from the guess at which a keypoint counts half (docs/fit.md)
+BESIDE = (
+    0.02  # person heights outside of the mask at which a keypoint counts half: it may be a passer-by's (docs/fit.md)
+)
 # Weight of the squared error of the build where that of the betas is 1. Among men and among women its deviation is .1,
 # which would be 100 (scripts/build_body.py); photos tell it with less certainty.
-BUILD = 30.0
+BUILD = 90.0
 SHAPED = 0.5  # share of the guess's betas that the shape prior is about: one photo hardly tells the height
 
 EVERY = 8  # every 8th vertex is compared with the mask: trades accuracy for time
@@ -79,7 +82,6 @@ class Objective:
         views: list[View],  # B
         betas: Tensor | None,  # [num_betas] a known shape; None: zeros
         shared_shape: bool,
-        focal: float | None,  # pixels; None: of each photo
         starts: list[Start],  # B
         device: torch.device | str = "cpu",
     ) -> None:
@@ -101,7 +103,7 @@ class Objective:
         weight = torch.tensor([LANDMARKS[i][1] for i in used])
         self.weight = weight * torch.where(self.visible > 0, self.visible.clamp(min=FAINT), 0) * inside
         self.height = torch.tensor([person_height(v) for v in views])  # [B] pixels
-        K = torch.stack([v.camera(focal).K for v in views])
+        K = torch.stack([v.camera(s.focal).K for v, s in zip(views, starts, strict=True)])
         self.focal, self.centre = K[:, 0, 0], K[:, :2, 2]  # [B], [B, 2] pixels
         self.standing = torch.tensor([float(s.standing) for s in starts])
         self.limb_target, self.limb_weight = self._limbs(starts, used)
@@ -192,10 +194,16 @@ class Objective:
         return p[..., :2] * self.flip / z * self.focal[:, None, None] + self.centre[:, None]
 
     def distrust(self) -> None:
-        """Keypoints count less that lie far from where the guess has them, for its expected errors."""
+        """Keypoints count less that lie outside of the mask, or far from where the guess has them, for its expected
+        errors."""
         J = self.points()
         off = (self.project(J) - self.x2).norm(dim=-1) * -J[..., 2] / self.focal[:, None]  # metres
         self.weight = self.weight / (1 + (off / (DISTRUST * self.expected)).square())
+        self.weight = self.weight / (1 + (self.beside() / BESIDE).square())
+
+    def beside(self) -> Tensor:
+        """[B, K] person heights by which the landmarks lie outside of the mask and of things before the person."""
+        return look_up(self.mask_term.field, self.x2 / self.mask_term.centre[:, None] - 1)
 
     def loss(self, w: Weights, step: int = 0) -> Tensor:
         """[B] the sum of all terms, at a step of the optimiser."""

@@ -4,9 +4,10 @@ The first guess is the pose network's (:mod:`.start`); where two hypotheses are 
 Adam then minimises :mod:`.objective` in four stages: place, pose, pose and shape, silhouette. Several photos are one
 batch.
 
-The camera is :meth:`.view.View.camera`: at the world's origin, looking along -z, of a fixed focal length. Its pitch is
-fitted. Depth is the weak direction of one photo, so standing people get an upright prior and a knee prior; without the
-pose network, BlazePose's lean is corrected (docs/fit.md).
+The camera is :meth:`.view.View.camera`: at the world's origin, looking along -z. Its focal length is known or follows
+from the distance that the pose network predicts; its pitch is fitted. Depth is the weak direction of one photo, so
+standing people get an upright prior and a knee prior; without the pose network, BlazePose's lean is corrected
+(docs/fit.md).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from ..photo.surface import SURFACE_BODY
 from .descent import FLOOR, descend
 from .fit_file import Fit
-from .objective import Objective, Weights
+from .objective import BESIDE, Objective, Weights
 from .start import TORSO, Start, from_guess, from_landmarks
 from .view import View
 
@@ -58,9 +59,9 @@ STAGES = (
     Stage("pose", 80, 0.058, {"root": 1, "transl": 1, "pose": 1, "pitch": 1},
           Weights(sigma=0.3, limbs=2, pose=0.02, shape=1)),
     Stage("shape", 65, 0.035, {"root": 0.5, "transl": 1, "pose": 0.6, "pitch": 1, "betas": 3},
-          Weights(sigma=0.1, limbs=0.5, depth=2.3, pose=0.01, shape=0.03)),
+          Weights(sigma=0.1, limbs=0.5, depth=2.3, pose=0.01, shape=0.01)),
     Stage("silhouette", 80, 0.023, {"root": 0.5, "transl": 1, "pose": 0.5, "pitch": 1, "betas": 3},
-          Weights(sigma=0.1, limbs=0.3, depth=2.3, pose=0.012, shape=0.03, silhouette=1)),
+          Weights(sigma=0.1, limbs=0.3, depth=2.3, pose=0.012, shape=0.01, silhouette=1)),
 )  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def fit_body(
     *,
     betas: Tensor | None = None,  # [num_betas] a known shape, kept
     shared_shape: bool = True,  # False: the views are of different people
-    focal: float | None = None,  # pixels; None: of each photo
+    focal: float | None = None,  # pixels; None: of each photo, else predicted
     device: torch.device | str = "cpu",  # a GPU takes longer for one photo, and less for many
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Fit]:
@@ -119,7 +120,7 @@ def fit_stages(
     torch.use_deterministic_algorithms(torch.device(device).type == "cuda" or strict)
     try:
         starts = first_guesses(body, views, focal, not shared_shape and len(views) == PEOPLE, device)
-        problem = Objective(body, views, betas, shared_shape, focal, starts, device)
+        problem = Objective(body, views, betas, shared_shape, starts, device)
         with torch.no_grad():
             _place(problem)
         yield "start", _results(problem)
@@ -143,16 +144,16 @@ def first_guesses(
     guesses: list[dict[int, Start]] = []
     for v in views:
         if v.guess is None or body.name != SURFACE_BODY:
-            guesses.append({0: from_landmarks(body, v)})
+            guesses.append({0: from_landmarks(body, v, focal)})
         else:
             likely = np.flatnonzero(v.guess.weight >= LIKELY * v.guess.weight.max()).tolist()
             guesses.append({m: from_guess(body, v, m, focal) for m in likely})
     tried = [(v, s) for v, g in zip(views, guesses, strict=True) if len(g) > 1 for s in g.values()]
     if filled:
         chunks = [tried[k : k + PEOPLE] for k in range(0, len(tried), PEOPLE)]
-        losses = iter([x for c in chunks for x in _trial(body, _filled(c), focal, device)[: len(c)]])
+        losses = iter([x for c in chunks for x in _trial(body, _filled(c), device)[: len(c)]])
     else:
-        losses = iter(_trial(body, tried, focal, device) if tried else [])
+        losses = iter(_trial(body, tried, device) if tried else [])
     out = []
     for v, g in zip(views, guesses, strict=True):
         best = next(iter(g))
@@ -164,9 +165,9 @@ def first_guesses(
     return out
 
 
-def _trial(body: Body, tried: list[tuple[View, Start]], focal: float | None, device: torch.device | str) -> list[float]:
+def _trial(body: Body, tried: list[tuple[View, Start]], device: torch.device | str) -> list[float]:
     """The objective of each hypothesis after some steps."""
-    p = Objective(body, [v for v, _ in tried], None, False, focal, [s for _, s in tried], device)
+    p = Objective(body, [v for v, _ in tried], None, False, [s for _, s in tried], device)
     with torch.no_grad():
         _place(p)
     for stage, steps in zip(STAGES, TRIAL, strict=False):
@@ -200,7 +201,7 @@ def optimise(p: Objective, stage: Stage, steps: int) -> None:
 def _results(p: Objective) -> list[Fit]:
     main = torch.tensor([p.row[i] for i in MAIN])
     error = (p.project(p.points()) - p.x2).norm(dim=-1)[:, main] / p.height[:, None]
-    seen = (p.visible[:, main] > 0.5).float()
+    seen = ((p.visible > 0.5) & (p.beside() < BESIDE))[:, main].float()
     error = (error * seen).sum(1) / seen.sum(1).clamp(min=1) * 100
     index = [p.full.joint(n) for n in p.body.joint_names]
     fits = []

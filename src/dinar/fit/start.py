@@ -15,6 +15,7 @@ from torch import Tensor
 from ..body import Body
 from ..body.rotation import kabsch, matrix_to_axis_angle
 from ..body.skeleton import BODY
+from ..photo.pose import BodyGuess
 from .view import LANDMARKS, View, is_standing
 
 TORSO = (11, 12, 23, 24)  # shoulders and hips
@@ -24,6 +25,7 @@ LEAN = 0.17  # depth over height by which BlazePose's standing people lean (docs
 HIPS, KNEES = (30.0, 60.0), (50.0, 100.0)
 LEVEL = 0.8  # share of a guess's pitch: photographers hold cameras level more often than the network's data does
 AXES = (1.0, -1.0, -1.0)  # from x right, y down, z away
+FOCALS = (0.7, 5.0)  # longer sides of the picture: predicted focal lengths are clamped to these
 
 
 @dataclass
@@ -37,10 +39,11 @@ class Start:
     betas: Tensor  # [num_betas]
     pitch: float  # radians by which the camera looks down
     standing: float  # in [0, 1]: on stretched legs
+    focal: float  # pixels
     sigma: Tensor | None = None  # [33] metres: mean errors of the landmarks
 
 
-def from_landmarks(body: Body, v: View) -> Start:
+def from_landmarks(body: Body, v: View, focal: float | None = None) -> Start:
     """Orientation from the torso in space; without landmarks in space from which shoulder is on the left."""
     world = torch.from_numpy(_unlean(v) * AXES).float()
     rest = body.keypoints(body(torch.zeros(1, body.num_betas)))[0]
@@ -52,29 +55,43 @@ def from_landmarks(body: Body, v: View) -> Start:
     elif v.keypoints[11, 0] < v.keypoints[12, 0]:  # the left shoulder is on the left: seen from behind
         root = torch.tensor([0, torch.pi * 0.999, 0])
     standing = float(is_standing(v.keypoints))
-    return Start(world, float(v.world is not None), root, None, torch.zeros(body.num_betas), 0.0, standing)
+    zeros, f = torch.zeros(body.num_betas), float(v.camera(focal).K[0, 0])
+    return Start(world, float(v.world is not None), root, None, zeros, 0.0, standing, f)
 
 
 def from_guess(body: Body, v: View, m: int, focal: float | None = None) -> Start:
     """Hypothesis ``m`` of the pose network."""
     g = v.guess
     assert g is not None
+    pose, betas = torch.zeros(body.num_joints, 3), torch.from_numpy(g.betas[m])
+    pose[[body.joint(n) for n in BODY[1:]]] = torch.from_numpy(g.pose[m])
+    posed = body(betas[None], pose[None])
+    points = body.keypoints(posed)[0, [body.keypoint_index(name) for name, _ in LANDMARKS.values()]]
+    points = points - posed.joints[0, 0]
+    focal = focal or v.focal or predicted_focal(g, m, v, points)
     K = v.camera(focal).K.numpy()
     axes = np.array(AXES)
-    root = matrix_to_axis_angle(torch.from_numpy(axes[:, None] * g.root_in(K)[m]).float())
+    root = torch.from_numpy(axes[:, None] * g.root_in(K)[m]).float()
     up = axes * g.up_in(K)[m]
-    pose = torch.zeros(body.num_joints, 3)
-    pose[0] = root
-    index = [body.joint(n) for n in BODY[1:]]
-    pose[index] = torch.from_numpy(g.pose[m])
-    betas = torch.from_numpy(g.betas[m])
-    points = body.keypoints(body(betas[None], pose[None]))[0]
     landmarks, sigma = torch.zeros(33, 3), torch.ones(33)
+    landmarks[list(LANDMARKS)] = points @ root.T
     for i, (name, _) in LANDMARKS.items():
-        landmarks[i] = points[body.keypoint_index(name)]
         sigma[i] = float(g.sigma[m, BODY.index(_nearest(name))])
     standing = is_standing(v.keypoints) * _stretched(landmarks)
-    return Start(landmarks, 1.0, root, pose[1:], betas, LEVEL * math.atan2(up[2], up[1]), standing, sigma)
+    pitch = LEVEL * math.atan2(up[2], up[1])
+    return Start(landmarks, 1.0, matrix_to_axis_angle(root), pose[1:], betas, pitch, standing, focal, sigma)
+
+
+def predicted_focal(g: BodyGuess, m: int, v: View, points: Tensor) -> float:
+    """Pixels: the focal length at which hypothesis ``m`` is as large in the picture as the keypoints are; ``points``
+    are those of LANDMARKS [K, 3] about the pelvis, which is not turned."""
+    x = (points.numpy() @ g.root[m].T)[:, :2]
+    y = v.keypoints[list(LANDMARKS)]
+    w = (y[:, 3] * [weight for _, weight in LANDMARKS.values()])[:, None]
+    x, y = (a - (a * w).sum(0) / w.sum() for a in (x, y[:, :2]))
+    scale = (w * x * y).sum() / (w * x * x).sum()  # pixels per metre
+    least, most = (f * max(v.width, v.height) for f in FOCALS)
+    return min(max(float(scale * g.distance[m]), least), most)
 
 
 def _stretched(landmarks: Tensor) -> float:  # [33, 3]
