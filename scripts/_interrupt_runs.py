@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,15 @@ from typing import Any
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink")
 TORN = 64  # bytes of a file that are there when a write is broken off
 LOGS = ("log.jsonl", "events.out.", "manifest.sqlite")  # grow in place, and hold times
+GROWING = (
+    "rgb.npy",
+    "rules.npy",
+    "lam.npy",
+    "worn.npy",
+    "front.npy",
+)  # textures: how many are whole stands beside them
+NANO = ("--preset nano --device cpu --size 64 --texture 32 --rgb-size 32 --crop 64 --steps 3 --batch 2 --micro-batch 2 "
+        "--views 2 --holdout 1 --workers 0 --loop.log-every 1 --loop.show-every 2 --loop.save-every 2")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,16 +60,22 @@ COMMANDS = {
     "animate": Command("animate {in}/me.avatar -o {out}/me.mp4 --motion wave --fps 10 --size 96"),
     "pictures": Command("animate {in}/me.avatar -o {out}/frames --motion wave --fps 5 --size 96"),
     "alive": Command("alive {in}/photos/a.png -o {out}/alive.mp4 --motion wave --fps 4"),
-    "train": Command(
-        "train avatar --data {in}/people --run {out} --preset nano --device cpu --size 64 --texture 32 --rgb-size 32 "
-        "--crop 64 --steps 3 --batch 2 --micro-batch 2 --views 2 --holdout 1 --workers 0 --loop.log-every 1 "
-        "--loop.show-every 2 --loop.save-every 2"
+    "train": Command(f"train avatar --data {{in}}/people --run {{out}} {NANO}"),
+    "compression": Command(
+        f"train compression --textures --data {{in}}/people --run {{out}} --init {{in}}/avatar/weights {NANO}"
+    ),
+    "inpainting": Command(
+        f"train inpainting --textures --data {{in}}/people --run {{out}} --init {{in}}/compression/weights {NANO}"
+    ),
+    "candidates": Command(
+        "create {in}/photos/a.png -o {out}/me.avatar --size 64 --renderer neural --weights {in}/inpainting/weights "
+        "--unseen diffusion --candidates 3 --no-refine"
     ),
 }
 
 
-def make_inputs(folder: Path) -> None:
-    """Two photos, an avatar and three people."""
+def make_inputs(folder: Path, commands: Iterable[str] = ()) -> None:
+    """Two photos, an avatar and three people; weights of the stages before, if one of ``commands`` reads them."""
     from PIL import Image
 
     from dinar.demo import PHOTO
@@ -70,10 +85,17 @@ def make_inputs(folder: Path) -> None:
     (folder / "photos").mkdir(parents=True)
     small.save(folder / "photos/a.png")
     small.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "photos/b.png")
-    for argv in (
+    runs = [
         ["create", str(folder / "photos/a.png"), "-o", str(folder / "me.avatar"), "--size", "128", "--no-preview"],
         ["synthesize", "-o", str(folder / "people"), "--people", "3", "--views", "2", "--size", "64"],
-    ):
+    ]
+    needed = {n: f"{{in}}/{n}/weights" for n in ("avatar", "compression", "inpainting")}
+    last = max(
+        (k for k, w in enumerate(needed.values(), 1) if any(w in COMMANDS[c].words for c in commands)), default=0
+    )
+    for name in [*needed][:last]:
+        runs.append(COMMANDS["train" if name == "avatar" else name].argv(folder, folder / name))
+    for argv in runs:
         run = start(argv, folder)
         if run.wait():
             raise SystemExit(f"{argv[0]} failed: {run.said()}")

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import psutil
 
-from _interrupt_runs import COMMANDS, Fork, Watch, emptied, finished, make_inputs, start, temporaries, wait_for
+from _interrupt_runs import COMMANDS, GROWING, Fork, Watch, emptied, finished, make_inputs, start, temporaries, wait_for
 
 TOLD = ("report.json",)
 WITHIN = 5.0  # seconds from the first signal to the end
@@ -68,9 +68,9 @@ def ended_badly(status: int, said: str, expected: int = 0) -> list[str]:
 class Bench:
     """The inputs, and the results of undisturbed runs."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, commands: list[str]) -> None:
         self.root, self.given = root, root / "in"
-        make_inputs(self.given)
+        make_inputs(self.given, commands)
         self.inputs = finished(self.given)
         self.references: dict[str, dict[str, str]] = {}
         self.versions: dict[str, set[str]] = {}  # "digest path" of whole files
@@ -94,7 +94,8 @@ class Bench:
 
     def half_written(self, name: str, out: Path) -> list[str]:
         self.reference(name)
-        torn = [n for n, d in finished(out).items() if f"{d} {n}" not in self.versions[name]]
+        whole = {n: d for n, d in finished(out).items() if Path(n).name not in GROWING}
+        torn = [n for n, d in whole.items() if f"{d} {n}" not in self.versions[name]]
         return [f"half-written: {torn[:3]}"] * bool(torn)
 
     def again(self, name: str, root: Path) -> list[str]:
@@ -179,7 +180,8 @@ def _interrupted(bench: Bench, name: str, root: Path, number: signal.Signals, wh
     problems += ended_badly(run.returncode, said, run.returncode if run.returncode in fine else 128 + number)
     now, left = finished(out), temporaries(out, root / "tmp")
     problems += [f"temporaries left: {left[:3]}"] * bool(left)
-    gone = [n for n, d in kept.items() if n not in now or (now[n] != d and name != "train")]  # it saves once more
+    saves = COMMANDS[name].words.startswith("train ")  # once more
+    gone = [n for n, d in kept.items() if n not in now or (now[n] != d and not saves)]
     problems += [f"finished results are gone: {gone[:3]}"] * bool(gone)
     return problems
 
@@ -326,7 +328,7 @@ def main() -> int:
 
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dinar-interrupt-") as folder:
-        bench = Bench(Path(folder))
+        bench = Bench(Path(folder), a.commands)
         for kind in a.only:
             if kind in ("serve", "cache"):
                 print(kind, file=sys.stderr, flush=True)

@@ -306,6 +306,7 @@ CHANGES = [
         ("ROOM", "0.2", "test_what_lies_around_changes_nothing"),
         ("FAR_AROUND", "FAR_AROUND / 3", "test_somebody_far_away_is_found"),
     ),
+    *changes("photo.blazepose", "test_keypoints.py", ("WHOLE", "WHOLE * 10", "test_giants_hide_nobody")),
     *changes("photo.blazepose", "test_framing.py", ("FAR_TILE", "FAR_TILE * 4", "test_somebody_far_away_is_found")),
     *changes(
         "photo.parser_input",

@@ -11,7 +11,7 @@ import pytest
 from dinar.assets import asset
 from dinar.errors import DinarError
 from dinar.photo import blazepose
-from dinar.photo.blazepose import KEYPOINTS, Pose, Region
+from dinar.photo.blazepose import KEYPOINTS, Detection, Pose, Region
 from dinar.photo.image import read_photo
 from dinar.photo.landmarks import face_landmarks, hand_landmarks
 from dinar.photo.mask import person_mask
@@ -228,6 +228,17 @@ def test_a_head_with_room_above_it_needs_no_face():
     assert not _framed(replace(whole, region=Region(150, 260, 500, 1.4)))  # found lying
     assert _framed(replace(whole, region=Region(150, 260, 500, 2 * np.pi)))
     assert not _framed(replace(whole, segmentation=None)) and not _framed(replace(whole, segmentation=0 * body))
+
+
+def test_giants_hide_nobody(monkeypatch):
+    """In the tiles of a large photo the detector takes blurred surroundings for bodies many times as large."""
+    giant = Detection(Region(640, 2930, 7362, 0.0), 0.67)
+    person = Detection(Region(710, 846, 278, 0.0), 0.98)
+    seen = {1365: giant, 682: giant, 341: person}
+    monkeypatch.setattr(
+        blazepose, "_detect", lambda rgb, window, threshold: [seen[k] for k in seen if k == int(window[2])]
+    )
+    assert blazepose.detect_people(np.zeros((1365, 2048, 3), np.uint8)) == [person]
 
 
 def test_keypoints_beside_the_person_are_looked_for_again_upright(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from accelerate import Accelerator
 
 from dinar.body import Body
+from dinar.data import textures as textures_module
 from dinar.data.batches import ORDERS, Batches, task
 from dinar.data.textures import TextureSet, open_textures, sampled_textures
 from dinar.errors import DinarError
+from dinar.files import _machine
 from dinar.nets.presets import build
 from dinar.nets.regressor import TextureRegressor
 from dinar.neural.inpaint import encode_condition
@@ -62,6 +65,18 @@ def test_textures_are_a_set_without_their_pictures(sets: list[TextureSet], body:
     with pytest.raises(DinarError, match="expected 2 style vectors"):
         open_textures(folders[1], body, S)
     (folders[1] / "style.npy").unlink()
+
+
+def test_a_set_that_is_replaced_is_not_taken_for_whole(body: Body, tmp_path: Path) -> None:
+    """A run that is killed between its arrays has none that count."""
+    about = {"size": S, "views": 1, "atlas": "one"}
+    (tmp_path / f".dinar-{_machine()}-{2**22 + 1}-x").mkdir()  # of a killed run
+    textures_module._open(tmp_path, textures_module._shapes(2, 1, S), about)
+    (tmp_path / textures_module.FILE).write_text(json.dumps(about | {"people": 2}))
+    arrays, done = textures_module._open(tmp_path, textures_module._shapes(3, 1, S), about)
+    assert done == 2 and len(arrays["rgb"]) == 3
+    textures_module._open(tmp_path, textures_module._shapes(3, 1, S), about | {"atlas": "other"})
+    assert {p.name for p in tmp_path.iterdir()} == {f"{n}.npy" for n in ("rgb", "lam", "worn", "rules", "front")}
 
 
 def chain(body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

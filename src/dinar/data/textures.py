@@ -23,7 +23,7 @@ from numpy.lib.format import open_memmap
 from ..arrays import Array, read_json, read_npy
 from ..body import Body
 from ..errors import DinarError
-from ..files import replacing
+from ..files import remove_stale, replacing
 from ..labels import CLASSES
 from ..neural.arrays import view_arrays
 from ..neural.texture import sample, scatter
@@ -205,9 +205,12 @@ def read_style(folder: Path, n: int) -> np.ndarray | None:
 def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tuple[dict[str, np.memmap], int]:
     """The arrays of a folder, grown to these shapes, and how many people are in them."""
     folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder)
     found = read_json(folder / FILE, what="sampled textures") if (folder / FILE).is_file() else {}
     same = isinstance(found, dict) and {k: found.get(k) for k in about} == about
     done = found.get("people", 0) if same else 0
+    if not same:
+        (folder / FILE).unlink(missing_ok=True)  # before the arrays that it tells of are replaced
     if type(done) is not int or done < 0:
         raise DinarError(f"{folder / FILE}: expected the number of people, got something else; delete the folder")
     arrays = {}
@@ -215,20 +218,17 @@ def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tupl
         path = folder / f"{name}.npy"
         dtype = np.float32 if name == "front" else np.uint8
         old = _old(path, dtype, shape[1:], done) if done else None
-        if old is not None and old.shape == shape:
-            arrays[name] = open_memmap(path, "r+")
-            continue
-        grown = path.with_suffix(".new.npy")
-        a = open_memmap(grown, "w+", dtype, shape)
-        if name == "front":
-            a[:] = -np.inf
-        if old is not None:
-            k = min(len(old), shape[0])
-            a[:k] = old[:k]
-        a.flush()
-        del old
-        grown.replace(path)
-        arrays[name] = a
+        if old is None or old.shape != shape:
+            with replacing(path) as grown:
+                a = open_memmap(grown, "w+", dtype, shape)
+                if name == "front":
+                    a[:] = -np.inf
+                if old is not None:
+                    k = min(len(old), shape[0])
+                    a[:k] = old[:k]
+                a.flush()
+                del a, old
+        arrays[name] = open_memmap(path, "r+")
     _check_front(folder, arrays["front"][:done])
     return arrays, min(done, len(arrays["rgb"]))
 

@@ -33,6 +33,7 @@ MIN_SCORE = 0.5  # of a detection; MediaPipe's default
 WEAK_SCORE = 0.3  # tried when there is no better one: the landmark model's own score decides
 SMALL = 0.25  # while all people are lower than this share of the image height, tiles are searched too
 WIDE = 1.3  # so are squares along a photo wider than this aspect: a row of people is small in the detector's square
+WHOLE = 2.5  # sides of a tile: larger people would be outside of it; walls and blurred surroundings look like such
 BESIDE = 0.5  # heights from a person to where the next ones are searched
 MIN_TILE = 128  # pixels
 FAR_TILE = 320  # pixels: people of 96 px are found in it, in one of 512 only those of 150
@@ -219,6 +220,7 @@ def detect_people(rgb: np.ndarray) -> list[Detection]:  # [H, W, 3] uint8 sRGB
         if tile < MIN_TILE or not (small or (level == 0 and width > WIDE * height)):
             break
         more = [d for window in _tiles(width, height, tile) for d in _detect(rgb, window, MIN_SCORE)]
+        more = [d for d in more if d.region.size < WHOLE * tile]
         # Tiles cut people: a limb of somebody already found can look like a small person.
         found += [d for d in more if not any(_within(d.region, f.region) for f in found)]
     return _merge(found or _detect(rgb, whole, WEAK_SCORE))
