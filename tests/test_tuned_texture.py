@@ -17,7 +17,7 @@ from dinar.labels import LABEL
 from dinar.scene import Fragments, interpolate, orbit, rasterize, vertex_normals
 from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
 from dinar.texture.fold import fold
-from dinar.texture.hair import SHORT, SHORT_FADE
+from dinar.texture.hair import SHORT, SHORT_FADE, bald
 from dinar.texture.occlusion import occlusion_outlines
 from dinar.texture.surface import surface
 
@@ -379,6 +379,20 @@ def test_short_hair_ends_at_the_ears(body: Body, rest) -> None:
             assert abs(np.median(near[0]) - np.median(near[1])) < 0.1 and min(map(len, near)) > 50
             at = KDTree(s.x[deep]).query(s.x[deep], k=9)[1]
             assert np.quantile(out[deep, 0][at].std(1), 0.9) < 0.015
+
+
+def test_hair_that_is_put_up_ends_at_the_ears(body: Body, rest) -> None:
+    """Nothing is seen below the ears: bare ears, and a neck without hair, tell; hair on the torso covers the nape."""
+    s = surface(body, SIZE)
+    low = s.skull & ~s.face & (s.x[:, 1] < s.x[s.skull, 1].max() - SHORT)
+    seen, worn = (rest.normal[:, 2] > 0.2) & ~low, np.full(len(s.x), LABEL["skin"], np.uint8)
+    worn[s.skull & ~s.face & ~s.auricles] = LABEL["hair"]
+    deep = low & ~s.auricles & (s.x[:, 1] < s.x[s.skull, 1].max() - SHORT - SHORT_FADE)
+    assert bald(s, seen, worn)[deep].min() == 1
+    loose, covered = worn.copy(), worn.copy()
+    loose[rest.torso & (s.x[:, 0] > 0.1)] = LABEL["hair"]
+    covered[s.auricles] = LABEL["hair"]
+    assert not bald(s, seen, loose)[deep].any() and not bald(s, seen, covered)[deep].any()
 
 
 def test_no_seam_where_the_seen_ends(restored) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.spatial import KDTree
 
+from ..body.body import PARTS
 from ..labels import LABEL
 from .fold import least
 from .outliers import FACE_TEXELS, skin_colour
@@ -24,6 +25,9 @@ MOST_CONTRAST = 0.12  # of strands, as a share of their colour
 # Metres below the crown at which short hair ends, and over which it fades; least seen texels at 512² there, or on the
 # ears, that tell; share of hair among them up to which they are bare (bare ears: .15 to .22, covered ones .8).
 SHORT, SHORT_FADE, BARE_TEXELS, BARE = 0.153, 0.012, 16, 0.5
+LOOSE = (
+    0.01  # share of hair on neck and torso up to which none hangs behind bare ears, where nothing is seen below them
+)
 DARK = 0.05  # least lightness that contrast is measured against
 
 
@@ -64,15 +68,25 @@ def hat_over_hair(
 
 
 def bald(s: Surface, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
-    """[N] float32 share of skin on the skull: 1 on the ears and below short hair, where the photo shows skin there."""
+    """[N] float32 share of skin on the skull: 1 on the ears and below short hair, where the photo shows skin there.
+    Where it shows nothing below bare ears, neck and torso tell."""
     out = np.zeros(len(seen), np.float32)
     if worn is None or s.shell.any():
         return out
     bare, hair = np.isin(worn, [LABEL["skin"], LABEL["face"]]), worn == LABEL["hair"]
     below = s.x[s.skull, 1].max() - s.x[:, 1] - SHORT
-    for where, share in ((s.skull & ~s.face & (below > 0), below / SHORT_FADE), (s.auricles, 1.0)):
+    lower, trunk = s.skull & ~s.face & (below > 0), np.isin(s.part, [PARTS.index("head"), PARTS.index("torso")])
+
+    def is_bare(where: np.ndarray, most: float = BARE) -> bool | None:
+        """None: too little is seen to tell."""
         told = seen & where & (bare | hair)
-        if told.sum() >= least(s, BARE_TEXELS) and hair[told].mean() <= BARE:
+        return hair[told].mean() <= most if told.sum() >= least(s, BARE_TEXELS) else None
+
+    ears, ends = is_bare(s.auricles), is_bare(lower)
+    if ends is None and ears:  # hair that is put up, or cut
+        ends = is_bare(trunk & ~s.skull & ~s.face & ~s.cavity, LOOSE)
+    for where, share, told in ((lower, below / SHORT_FADE, ends), (s.auricles, 1.0, ears)):
+        if told:
             out = np.where(where, np.clip(share, out, 1), out)
     return out.astype(np.float32)
 
