@@ -5,8 +5,9 @@
     python benchmarks/shells.py --poke
 
 Body, pose and parse are true, so only the shells count. Of each person whose avatar wears a shell of the kind: IoU of
-the silhouette with and without shells in the frontal view, and in the other views, which have other poses; with --kind
-hair also within the box of the true hair. --lpips: of the textured avatar in the other views, AlexNet, 256² crops.
+the silhouette (without the pixels of bags, which avatars do not carry) with and without shells in the frontal view, and
+in the other views, which have other poses; also within the box of what the kind shows. --lpips: of the textured avatar
+in the other views, AlexNet, 256² crops.
 The share of the gap to 1 (of LPIPS: to 0) that shells close is printed beside.
 
 --poke: pixels that show a covered leg in front of the outside of a skirt on the template, in percent of the person's
@@ -161,9 +162,10 @@ def main() -> None:
             whole, part, lpips = [], [], []
             for k in range(len(v)):
                 mesh, alpha = posed(body, v, k, D), v.alpha[k].numpy() / 255
-                m, t = rasterize_mesh(mesh, body.faces, v.camera(k)).mask[0].numpy(), alpha > 0.5
-                whole.append(iou(m, t))
                 assert v.labels is not None
+                own = v.labels[k].numpy() != LABEL["bag"]
+                m, t = rasterize_mesh(mesh, body.faces, v.camera(k)).mask[0].numpy() & own, (alpha > 0.5) & own
+                whole.append(iou(m, t))
                 hair = np.argwhere(v.labels[k].numpy() == LABEL[CLASS[o.kind]])
                 if len(hair):
                     (y0, x0), (y1, x1) = (hair.min(0) - AROUND).clip(0), hair.max(0) + AROUND + 1

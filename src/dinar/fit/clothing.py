@@ -21,7 +21,9 @@ TRUST = {
     "accessory": 0.5, "outer": 0.35, "skirt": 0.2, "hair": 0.1, "glasses": 0.3, "hat": 0.1, "bag": 0.0,
 }  # fmt: skip
 # Stiffness of the offsets by class, times that of the body part; 1 for classes not named.
-CLASS_STIFFNESS = {"skin": 40.0, "face": 100.0, "legwear": 8.0, "hair": 0.3, "hat": 0.3, "skirt": 0.5, "outer": 0.6}
+CLASS_STIFFNESS = {
+    "skin": 160.0, "face": 400.0, "legwear": 2.0, "hair": 0.3, "hat": 0.3, "skirt": 0.5, "outer": 0.6, "shoes": 0.3,
+}  # fmt: skip
 SMOOTHINGS = 3  # times that the logarithm of the stiffness is averaged over neighbours
 COVERED = 0.5  # least share of hair or hat on an ear, and on both together, for the ear to be hidden
 MIN_EAR = 20  # vertices of an ear that have to be seen for a photo to tell

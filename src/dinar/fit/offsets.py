@@ -29,7 +29,7 @@ from .clothing import CLASS_STIFFNESS, TOES, class_stiffness, closed_shoes, ears
 SIZE = 512  # pixels of the crop in which contours are matched
 REACH = 0.12  # metres searched on either side of the contour
 ROBUST = 0.08  # metres at which a match counts half
-MEMBRANE, DECAY = 0.007, 0.3  # smoothness of the offset along the normal; metres over which it dies out
+MEMBRANE, DECAY = 0.007, 0.6  # smoothness of the offset along the normal; metres over which it dies out
 PLATE = 3e-5  # smoothness of the free offsets
 LOOSE = 0.5  # zero prior of the free offsets, times that of the offset along the normal
 SYMMETRY = 0.3  # coupling of the left and the right half
@@ -37,11 +37,11 @@ SIDEWAYS = (0.7, 0.9)  # sine between front and camera from which a half counts 
 FROM_SIDE = 10.0  # times SYMMETRY, for the offset along the normal of a hidden half; 1 for the free ones, else 0
 MOST_IN, MOST_OUT = 0.04, 0.15  # metres: bounds of the offset along the normal
 STIFFNESS = {
-    "hand": 900.0,
+    "hand": 3600.0,
     "foot": 12.0,
-    "toes": 180.0,
-    "face": 900.0,
-    "ears": 90.0,
+    "toes": 720.0,
+    "face": 3600.0,
+    "ears": 360.0,
     "cavity": 3e4,
     "shell": 60.0,
 }  # times the zero prior
