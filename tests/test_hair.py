@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dinar.body import Body, load_body
+from dinar.body.body import PARTS
 from dinar.body.hair import COLUMNS, ROWS, Shaped, Style, comb, hair_grid, with_inside
 from dinar.body.shells import Shell, wear
 from dinar.fit.hair import find_style
@@ -103,3 +104,10 @@ def test_hair_lies_on_clothes(haired: Body):
     assert (only & ~shown).sum() < 0.02 * only.sum()
     middle = hair_grid(haired)[:ROWS, COLUMNS // 2]
     assert (np.diff(v[middle, 1].numpy()) < 0).all()
+
+
+def test_there_is_scalp_under_the_front_edge_of_hair(haired: Body):
+    """Else one sees through between forehead and hair."""
+    v, own = haired.v_template.numpy(), ~is_hair(haired)
+    head = own & (haired.vertex_part[haired.faces] == PARTS.index("head")).all(1)
+    assert v[haired.faces[head]][..., 1].max() > load_body().v_template[:, 1].max() - 0.02

@@ -41,6 +41,7 @@ TEXELS = ((0.0, 12.0, 23.0, 33.0, 41.0, 42.0, 43.5, 46.0, 54.0, 62.0),
           (0.0, 0.0, 0.0, 0.0, 0.0, 16.0, 31.0, 46.0, 72.0, 90.0))  # fmt: skip
 TAKEN = ((0, 46, 50, 55, 60, 69, 180), (0, 0, 45, 63, 85, 116, 118))
 LOW, LEFT_OUT = 140.0, 95.0  # degrees from straight up: end of the texels; of the faces that are left out
+RINGS = 4  # of covered faces that are not left out, where one sees under the hair
 MARGIN = 9.0  # degrees of azimuth between texels of skin and of hair
 ON_TORSO = (0.48, 0.62)  # metres on the template between which hair goes from the torso to the head
 SPINE = ("pelvis", "spine1", "spine2", "spine3")
@@ -111,16 +112,29 @@ def build_hair(body: Body, shell: _Hem) -> Piece:
     taken = (body.vertex_part == HEAD) & (at[:, 1] >= np.interp(at[:, 0], *TAKEN)) & (at[:, 0] < LOW)
     taken &= (at[:, 0] < TAKEN[0][1]) | (at[:, 1] > 0)
     taken &= ~regions(body).ears & ~regions(body).cavity
-    hidden = (taken & (at[:, 0] < LEFT_OUT))[body.faces].all(1)
-    shown = np.unique(body.atlas.faces[~hidden])
+    covered = (taken & (at[:, 0] < LEFT_OUT))[body.faces].all(1)
+    shown = np.unique(body.atlas.faces[~covered])
     moved = shown[taken[body.atlas.vertex[shown]] & (at[body.atlas.vertex[shown], 0] > TAKEN[0][-2])]
     to = place(at[body.atlas.vertex[moved], 0], np.interp(at[body.atlas.vertex[moved], 0], *TAKEN))
     right = body.atlas.uv[moved, 0] > 0.5
     to[right] = to[right] * [-1, 1] + [1, 0]
+    hidden = covered & ~_rim(body, covered)
+    rim = np.setdiff1d(body.atlas.faces[covered & ~hidden], shown)  # it has the texels of the hair
+    moved, to = np.concatenate([moved, rim]), np.concatenate([to, body.atlas.uv[rim]])
     return Piece(
         hidden, points, dirs, weights, mirror + V, np.concatenate([body.vertex_part, np.full(N, HEAD, np.uint8)]),
         faces, uv.reshape(-1, 2), uv_vertex.ravel() + V, uv_faces, under.ravel(), (moved, to),
     )  # fmt: skip
+
+
+def _rim(body: Body, covered: np.ndarray) -> np.ndarray:
+    """[F] bool: of the covered faces [F] those next to others. They close the gap under the hair's front edge."""
+    on = np.zeros(body.num_vertices, bool)
+    on[body.faces[~covered]] = True
+    for _ in range(RINGS):
+        rim = covered & on[body.faces].any(1)
+        on[body.faces[rim]] = True
+    return rim
 
 
 def _texels(body: Body) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
