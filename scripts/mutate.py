@@ -117,6 +117,11 @@ CHANGES = [
         ("OPPOSED", "0.0", "test_hypotheses_that_face_the_other_way_lose"),
     ),
     *changes(
+        "fit.view",
+        "test_judgement.py",
+        ("PASSER_BY", "0.2", "test_keypoints_of_passers_by_are_not_the_persons"),
+    ),
+    *changes(
         "fit.judgement",
         "test_judgement.py",
         ("DOUBTFUL", "Judgement(0.1, 0.9, 0.99, 0.9, 0.9, True, True, True)", "test_limits"),

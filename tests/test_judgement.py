@@ -17,7 +17,7 @@ from dinar.create import judgement
 from dinar.errors import DinarError
 from dinar.fit.fit_file import Fit
 from dinar.fit.judgement import Judgement, judge
-from dinar.fit.view import View, photo_camera
+from dinar.fit.view import View, of_person, photo_camera
 from dinar.subject import Subject
 from known_body import BETAS, TRANSL, H, W, subject
 
@@ -120,3 +120,13 @@ def test_create_refuses_nonsense_unless_told(body: Body) -> None:
     with pytest.raises(DinarError, match=r"me\.jpg: the body was not found: joints lie .* --no-refuse"):
         judgement(body, s, fit, refuse=True)
     assert judgement(body, s, fit, refuse=False).nonsense
+
+
+def test_keypoints_of_passers_by_are_not_the_persons() -> None:
+    """A person 200 pixels high: points of theirs, just beside, far beside, and outside of the picture."""
+    on = np.zeros((300, 200), bool)
+    on[50:250, 60:120] = True
+    keypoints = np.zeros((33, 4), np.float32)
+    keypoints[:4] = [[90, 150, 0, 0.9], [123, 150, 0, 0.9], [127, 150, 0, 0.9], [260, 150, 0, 0.9]]
+    assert of_person(keypoints, on)[:4, 3].tolist() == pytest.approx([0.9, 0.9, 0, 0.9])
+    assert keypoints[2, 3] == pytest.approx(0.9)  # the argument stays

@@ -11,7 +11,7 @@ import numpy as np
 from .errors import DinarError
 from .fit.clothing import in_front, outline_trust
 from .fit.fingers import sharpen_face
-from .fit.view import View
+from .fit.view import View, of_person
 from .photo.build import has_build, person_build
 from .photo.exif import equivalent
 from .photo.framing import frame
@@ -88,7 +88,10 @@ def read_subject(
     face = face_landmarks(photo.rgb, pose)
     sharp = sharpen_face(pose.keypoints, face)
     surface = surface_map(photo.rgb, alpha, sharp) if has_surface() else None
-    guess = guess_body(surface, sharp, pose.world, alpha) if surface is not None and has_pose() else None
+    guess = None
+    if surface is not None and has_pose():
+        on = alpha > 0.5 if front is None else (alpha > 0.5) | front
+        guess = guess_body(surface, of_person(sharp, on), pose.world, alpha)
     if build is None and has_build():
         build = person_build(photo.rgb, pose.keypoints)
     pixels = photo.focal if focal is None else equivalent(focal, photo.size)

@@ -19,7 +19,7 @@ from ..scene.crop import crop_box, warp_crop
 from .fit_file import Fit
 from .objective import person_height
 from .smplify import MAIN
-from .view import LANDMARKS, View
+from .view import LANDMARKS, View, of_person
 
 FEET = (27, 28)  # landmarks
 GRID = 192  # pixels a side of the crop in which mesh, mask and surface map are compared
@@ -99,7 +99,9 @@ def judge(
     posed = body(fit.betas[None], fit.pose[None], fit.transl[None])
     index = torch.tensor([body.keypoint_index(LANDMARKS[i][0]) for i in MAIN])
     xy = fit.camera.project(body.keypoints(posed)[0, index])[0].numpy()
-    points = view.keypoints[list(MAIN)]
+    front = view.mask if view.mask is None or view.front is None else view.mask | view.front
+    points = view.keypoints if front is None or not front.any() else of_person(view.keypoints, front)
+    points = points[list(MAIN)]
     known = points[:, 3] > SEEN
     off = np.linalg.norm(xy - points[:, :2], axis=1)[known] / person_height(view) * 100
     missed = float(off.mean()) if known.any() else np.nan
@@ -110,7 +112,7 @@ def judge(
     if view.mask is None or not view.mask.any():
         return Judgement(missed, np.nan, np.nan, np.nan, np.nan, face, feet, alone)
     box = crop_box(view.mask, GRID)
-    front = view.mask if view.front is None else view.mask | view.front
+    assert front is not None
     mask, allowed = (warp_crop(m.astype(np.float32), box, GRID, 0.0) > 0.5 for m in (view.mask, front))
     f = rasterize_mesh(posed.vertices[0], body.faces, fit.camera.crop(*box, GRID, GRID))
     mesh = f.mask[0].numpy()

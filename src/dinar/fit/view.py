@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 
@@ -25,6 +26,7 @@ LANDMARKS: dict[int, tuple[str, float]] = {
     29: ("left_heel", 0.5), 30: ("right_heel", 0.5), 31: ("left_big_toe", 0.5), 32: ("right_big_toe", 0.5),
     17: ("left_pinky1", 0.3), 18: ("right_pinky1", 0.3), 19: ("left_index1", 0.3), 20: ("right_index1", 0.3),
 }  # fmt: skip
+PASSER_BY = 0.02  # of a person's height outside of the mask, from which a keypoint may be another person's
 
 # Least lengths in the picture of a standing person's parts, as shares of the height over all landmarks.
 THIGH, SHIN, TRUNK = 0.17, 0.15, 0.15
@@ -76,3 +78,17 @@ def is_standing(
     sides = ((23, 25, 27), (24, 26, 28))
     legs = all(y[knee] - y[hip] > THIGH * h and y[ankle] - y[knee] > SHIN * h for hip, knee, ankle in sides)
     return bool(legs and min(y[11:13]) < min(y[23:25]) - TRUNK * h)
+
+
+def of_person(
+    keypoints: np.ndarray,  # [33, 4] x, y, z in pixels, visibility
+    on: np.ndarray,  # [H, W] bool: the person and things before it, not empty
+) -> np.ndarray:
+    """Keypoints [33, 4] of which those outside of the person are not visible."""
+    x, y = (keypoints[:, k].round().astype(int) for k in (0, 1))
+    inside = (x >= 0) & (x < on.shape[1]) & (y >= 0) & (y < on.shape[0])
+    away = cv2.distanceTransform((~on).astype(np.uint8), cv2.DIST_L2, 5)
+    rows = np.flatnonzero(on.any(1))
+    out = keypoints.copy()
+    out[inside, 3] *= away[y[inside], x[inside]] <= PASSER_BY * (rows[-1] + 1 - rows[0])
+    return out
