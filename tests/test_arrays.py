@@ -58,6 +58,14 @@ def test_bounds_that_half_precision_cannot_hold() -> None:
             read_npz(npz(pose=np.array([0, value], np.float16)), {"pose": Array(np.float32, None, low, high)})
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_half_precision_cannot_hold() -> None:
+    for large in (np.array([1, -70000], np.float32), np.array([1, 10**6])):
+        with pytest.raises(DinarError, match="expected numbers up to 65504 in style, got larger ones"):
+            read_npz(npz(style=large), {"style": Array(np.float16)}, name="a.npz")
+    assert read_npz(npz(style=np.array([65504.0])), {"style": Array(np.float16)})["style"] == [65504]
+
+
 def test_arrays_of_objects_go_to_the_reader_that_is_given() -> None:
     seen = read_npz(npz(o=np.array([None])), pickled=lambda data, label: (pickle.loads(data)[0], label), name="a.npz")
     assert seen["o"] == (None, "a.npz, o")

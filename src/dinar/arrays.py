@@ -342,6 +342,12 @@ def _check_values(file: str, key: str, spec: Array, array: np.ndarray) -> np.nda
         if outside.any():
             got = float(array[outside].flat[0])
             raise DinarError(f"{file}: expected numbers from {least:g} to {most:g} in {key}, got {got:g}")
+        if (
+            spec.finite
+            and spec.dtype is np.float16
+            and (np.abs(array.astype(np.float64)) > np.finfo(np.float16).max).any()
+        ):
+            raise DinarError(f"{file}: expected numbers up to 65504 in {key}, got larger ones")
     return array if spec.dtype is None else array.astype(spec.dtype, copy=False)
 
 
