@@ -116,6 +116,7 @@ def fit(**changes: np.ndarray) -> dict[str, np.ndarray]:
         ({"size": np.array([0, 48])}, "numbers from 1 to"),
         ({"K": -photo_camera(64, 48).K.numpy()}, "focal length above 0"),
         ({"T_cam_world": np.zeros((4, 4))}, "a rotation and a place"),
+        ({"T_cam_world": np.diag([1.0, 1, 1, 1e12])}, "a rotation and a place"),
         ({"pose": np.zeros((3, 3))}, "pose of shape"),
         ({"betas": np.array("text")}, "betas of numbers, got text"),
     ],

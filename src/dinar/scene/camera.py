@@ -163,5 +163,6 @@ def check_cameras(
         raise DinarError(f"{where}: expected a focal length above 0 and below {MAX_FOCAL:g} pixels in K")
     R, t = T_cam_world[..., :3, :3], T_cam_world[..., :3, 3]
     turned = (R @ R.mT - torch.eye(3, dtype=R.dtype)).abs()
-    if not bool((turned < RIGID).all()) or not bool((t.abs() < MAX_PLACE).all()):
+    last = (T_cam_world[..., 3, :] - R.new_tensor([0, 0, 0, 1])).abs()
+    if not bool((turned < RIGID).all() and (last < RIGID).all() and (t.abs() < MAX_PLACE).all()):
         raise DinarError(f"{where}: expected a rotation and a place within {MAX_PLACE:g} m in T_cam_world")
