@@ -2,10 +2,10 @@
 
     python benchmarks/neural.py --photos CCP/photos [--count 24] [--weights DIR] [--unseen ...] [--out out/neural]
 
-Photos are validation photos of the parser, evenly spread, so none trained anything here. Columns: the photo; front,
-60° and back of the textured mesh; the same of the neural renderer. Avatars are kept in OUT, and made once. The json
-holds seconds, and of the front view in the photo's camera PSNR and LPIPS (AlexNet) against the cut-out photo on white,
-and the silhouette's IoU with its mask, of both.
+Photos are validation photos of the parser, evenly spread, so none trained anything here, or those of --names. Columns:
+the photo; front, 60° and back of the textured mesh; the same of the neural renderer. Avatars are kept in OUT, and made
+once. The json holds seconds, and of the front view in the photo's camera, --sizes pixels a side, PSNR and LPIPS
+(AlexNet; VGG16) against the cut-out photo on white, and the silhouette's IoU with its mask, of both.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dinar.errors import DinarError
 from dinar.files import replacing
 from dinar.nets.perceptual import LPIPS
 from dinar.scene.crop import crop_box, warp_crop
-from dinar.subject import read_subject
+from dinar.subject import Subject, read_subject
 from dinar.train.parser import validation_names
 
 SIDES, TILE = (0, 60, 180), 320
@@ -34,17 +34,16 @@ def on_white(picture: np.ndarray) -> np.ndarray:  # [H, W, 4] -> [H, W, 3]
     return picture[..., :3] * picture[..., 3:] + 1 - picture[..., 3:]
 
 
-def measures(avatar: Avatar, photo: Path, lpips: LPIPS) -> dict[str, float]:
-    s = read_subject(photo)
-    box = crop_box(s.alpha > 0.5, 512)
-    alpha = warp_crop(s.alpha.astype(np.float32), box, 512, 0.0)[..., None]
-    truth = warp_crop(s.rgb.astype(np.float32) / 255, box, 512, 1.0) * alpha + 1 - alpha
-    picture = avatar.render(avatar.pose, avatar.camera.crop(*box, 512, 512), transl=avatar.transl)
+def measures(avatar: Avatar, s: Subject, lpips: dict[str, LPIPS], size: int) -> dict[str, float]:
+    box = crop_box(s.alpha > 0.5, size)
+    alpha = warp_crop(s.alpha.astype(np.float32), box, size, 0.0)[..., None]
+    truth = warp_crop(s.rgb.astype(np.float32) / 255, box, size, 1.0) * alpha + 1 - alpha
+    picture = avatar.render(avatar.pose, avatar.camera.crop(*box, size, size), transl=avatar.transl)
     ours, a, b = on_white(picture), picture[..., 3] > 0.5, alpha[..., 0] > 0.5
     pair = [torch.from_numpy(np.float32(x)).permute(2, 0, 1)[None] for x in (ours, truth)]
     with torch.no_grad():
-        distance = float(lpips(*pair))
-    return {"psnr": float(-10 * np.log10(np.square(ours - truth).mean())), "lpips": distance,
+        distances = {k: float(net(*pair)) for k, net in lpips.items()}
+    return {"psnr": float(-10 * np.log10(np.square(ours - truth).mean())), **distances,
             "iou": float((a & b).sum() / (a | b).sum())}  # fmt: skip
 
 
@@ -52,6 +51,8 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--photos", type=Path, required=True)
     p.add_argument("--count", type=int, default=24)
+    p.add_argument("--names", nargs="*", help="instead of validation photos")
+    p.add_argument("--sizes", type=int, nargs="*", default=[512])
     p.add_argument("--weights", type=Path)
     p.add_argument("--unseen", choices=("diffusion", "restoration", "nothing"))
     p.add_argument("--no-refine", action="store_true")
@@ -60,10 +61,10 @@ def main() -> None:
     p.add_argument("--out", type=Path, default=Path("out/neural"))
     a = p.parse_args()
     torch.set_num_threads(a.threads)
-    names = [n for n in sorted(validation_names()) if (a.photos / f"{n}.jpg").is_file()]
-    names = names[:: max(1, len(names) // a.count)][: a.count]
+    names = [n for n in a.names or sorted(validation_names()) if (a.photos / f"{n}.jpg").is_file()]
+    names = names if a.names else names[:: max(1, len(names) // a.count)][: a.count]
     a.out.mkdir(parents=True, exist_ok=True)
-    lpips, rows, result = LPIPS("alex"), [], {}
+    lpips, rows, result = {"lpips": LPIPS("alex"), "lpips_vgg": LPIPS("vgg")}, [], {}
     for name in names:
         photo, file = a.photos / f"{name}.jpg", a.out / f"{name}.avatar"
         start = time.perf_counter()
@@ -77,18 +78,19 @@ def main() -> None:
         neural = Avatar.load(file)
         seconds = time.perf_counter() - start
         both = {"mesh": neural.replace(neural=None), "neural": neural}
-        result[name] = {k: measures(v, photo, lpips) for k, v in both.items()} | {"seconds": seconds}
         s = read_subject(photo)
+        result[name] = {f"{k} {size}": measures(v, s, lpips, size) for size in a.sizes for k, v in both.items()}
         box = crop_box(s.alpha > 0.5, TILE)
         row = [warp_crop(s.rgb.astype(np.float32) / 255, box, TILE, 1.0)]
         row += [on_white(v.render(azimuth=side, size=TILE)) for v in both.values() for side in SIDES]
         rows.append(np.concatenate(row, 1))
+        result[name]["create"] = {"seconds": seconds}
         print(name, json.dumps(result[name]), flush=True)
     for k in range(0, len(rows), a.rows):
         sheet = (np.concatenate(rows[k : k + a.rows]).clip(0, 1) * 255).astype(np.uint8)
         cv2.imwrite(str(a.out / f"sheet_{k // a.rows}.png"), sheet[..., ::-1])
-    mean = {k: {m: round(float(np.mean([r[k][m] for r in result.values()])), 4) for m in ("psnr", "lpips", "iou")}
-            for k in ("mesh", "neural")}  # fmt: skip
+    first = next(iter(result.values()))
+    mean = {k: {m: round(float(np.mean([r[k][m] for r in result.values()])), 4) for m in v} for k, v in first.items()}
     with replacing(a.out / "neural.json") as temp:
         temp.write_text(json.dumps({"mean": mean, "photos": result}, indent=1))
     print(json.dumps(mean))

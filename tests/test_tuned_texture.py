@@ -417,9 +417,19 @@ def test_strands_run_from_the_crown_down(rest, restored) -> None:
     assert change(0, 0.012, 0) < 0.8 * change(0.012, 0, 0)
 
 
+def restored_of(body: Body, colour: np.ndarray, seen: np.ndarray, cloth: str) -> np.ndarray:
+    """Colours [N, 3] of all texels, of which those ``seen`` [N] bool show a cloth in these colours [N, 3]."""
+    index = surface(body, SIZE).texels.index
+    rgb, lam = np.zeros((SIZE * SIZE, 3), np.float32), np.zeros(SIZE * SIZE, np.float32)
+    worn = np.zeros(SIZE * SIZE, np.uint8)
+    rgb[index], lam[index], worn[index] = colour, seen, seen * LABEL[cloth]
+    square = lambda x: x.reshape(SIZE, SIZE, *x.shape[1:])  # noqa: E731
+    return restore(body, square(rgb), square(lam), square(worn)).reshape(-1, 3)[index]
+
+
 def test_socks_have_their_bands_behind(body: Body) -> None:
     """Dark trousers end in a light cuff; another light spot on one leg is no band."""
-    s, size = surface(body, SIZE), SIZE
+    s = surface(body, SIZE)
     leg = np.isin(s.part, [PARTS.index("left_leg"), PARTS.index("right_leg")])
     seen = s.x[:, 2] > np.median(s.x[leg, 2])
     height = s.x[:, 1] - s.x[leg, 1].min()
@@ -427,11 +437,7 @@ def test_socks_have_their_bands_behind(body: Body) -> None:
     cuff = leg & (height > 0.2 * top) & (height < 0.35 * top)
     spot = leg & (height > 0.6 * top) & (height < 0.75 * top) & (s.x[:, 0] > 0)
     colour = np.where((cuff | spot)[:, None], 0.8, 0.2).astype(np.float32).repeat(3, 1)
-    rgb, lam = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
-    worn = np.zeros(size * size, np.uint8)
-    rgb[s.texels.index], lam[s.texels.index], worn[s.texels.index] = colour, seen, seen * LABEL["lower"]
-    square = lambda x: x.reshape(size, size, *x.shape[1:])  # noqa: E731
-    out = restore(body, square(rgb), square(lam), square(worn)).reshape(-1, 3)[s.texels.index]
+    out = restored_of(body, colour, seen, "lower")
     behind = leg & (s.x[:, 2] < np.quantile(s.x[leg, 2], 0.2))
     light = lambda low, high: out[behind & (height > low * top) & (height < high * top)].mean()  # noqa: E731
     assert light(0.23, 0.32) > 0.7 and light(0.4, 0.5) < 0.3 and light(0.05, 0.15) < 0.3
@@ -440,7 +446,7 @@ def test_socks_have_their_bands_behind(body: Body) -> None:
 
 def test_a_jacket_ends_behind_as_in_front(body: Body) -> None:
     """Jacket and shirt are of one class: their border stays sharp. The same step in grey is shade."""
-    s, size = surface(body, SIZE), SIZE
+    s = surface(body, SIZE)
     torso = s.part == PARTS.index("torso")
     seen = torso & (s.x[:, 2] > np.median(s.x[torso, 2]))
     height = s.x[:, 1] - s.x[torso, 1].min()
@@ -448,11 +454,7 @@ def test_a_jacket_ends_behind_as_in_front(body: Body) -> None:
 
     def step(jacket: list[float], shirt: list[float]) -> float:  # of what is behind, three centimetres from the hem
         colour = np.where((height > hem)[:, None], np.float32(jacket), np.float32(shirt))
-        rgb, lam = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
-        worn = np.zeros(size * size, np.uint8)
-        rgb[s.texels.index], lam[s.texels.index], worn[s.texels.index] = colour, seen, seen * LABEL["upper"]
-        square = lambda x: x.reshape(size, size, *x.shape[1:])  # noqa: E731
-        out = restore(body, square(rgb), square(lam), square(worn)).reshape(-1, 3)[s.texels.index]
+        out = restored_of(body, colour, seen, "upper")
         behind = torso & (s.x[:, 2] < np.quantile(s.x[torso, 2], 0.3))
         level = lambda low: out[behind & (abs(height - hem - low) < 0.015)].mean(0)  # noqa: E731
         return float(np.linalg.norm(level(0.03) - level(-0.03)) / np.linalg.norm(np.subtract(jacket, shirt)))

@@ -45,9 +45,8 @@ KNEES = 0.15  # share of it for bent knees: squared radians, where the upright p
 GUESS, ORIENT, PITCH = 7.0, 2.0, 8.0
 SURE = 0.1  # metres of error at which a limb of the guess counts half
 DISTRUST = 3.0  # expected errors from the guess at which a keypoint counts half (docs/fit.md)
-BESIDE = (
-    0.02  # person heights outside of the mask at which a keypoint counts half: it may be a passer-by's (docs/fit.md)
-)
+# Person heights outside of the mask at which a keypoint counts half: it may be a passer-by's (docs/fit.md).
+BESIDE = 0.02
 # Weight of the squared error of the build where that of the betas is 1. Among men and among women its deviation is .1,
 # which would be 100 (scripts/build_body.py); photos tell it with less certainty.
 BUILD = 90.0
