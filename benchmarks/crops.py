@@ -4,7 +4,8 @@
     python benchmarks/crops.py                                  # the demo photo in the middle of 24 megapixels
 
 The photo is cut around the person in several ways, without being encoded again, and an avatar is made of each. Printed
-is the PSNR of the head's texels against those of the first crop (with the demo photo: of the photo itself), and of all.
+is the PSNR of the head's texels against those of the first crop (with the demo photo: of the photo itself), and of all
+texels; and of the face in the same view, against what was read of each file.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from dinar.body import load_body
 from dinar.body.regions import regions
 from dinar.create import create
 from dinar.demo import PHOTO
+from dinar.evaluate import psnr
+from dinar.evaluate.features import Lpips
 from dinar.photo.framing import frame
 from dinar.photo.image import read_photo
 from dinar.texture import texels
+from face import measure
 
 WIDTH, HEIGHT = 6000, 4000  # of the canvas around the demo photo
 # Left, top, right and bottom of the crops beyond the person's box, in its heights.
@@ -39,13 +43,10 @@ def canvas() -> np.ndarray:
     return np.pad(photo, ((top, HEIGHT - h - top), (left, WIDTH - w - left), (0, 0)), mode="edge")
 
 
-def texture(path: Path) -> np.ndarray:
-    """[H, W, 3] float in [0, 1]."""
-    return create(path, renderer="mesh").rgb / 255.0
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(-10 * np.log10(((a - b) ** 2).mean()))
+def texture(path: Path) -> tuple[np.ndarray, float]:
+    """[H, W, 3] float32 in [0, 1], and the PSNR of the face in the same view, against what was read of the file."""
+    avatar = create(path, renderer="mesh")
+    return avatar.rgb.astype(np.float32) / 255, measure(avatar, Lpips("alex"))["psnr"]
 
 
 def main() -> None:
@@ -67,16 +68,17 @@ def main() -> None:
             part = pixels[max(0, int(y0 - top)) : int(y1 + bottom), max(0, int(x0 - left)) : int(x1 + right)]
             files[name] = Path(scratch) / f"{name}.png"
             Image.fromarray(part).save(files[name], compress_level=1)
-        found = {name: texture(p) for name, p in (files | {"whole": whole}).items()}
+        made = {name: texture(p) for name, p in (files | {"whole": whole}).items()}
+    found = {name: rgb for name, (rgb, _) in made.items()}
     body = load_body()
     places = texels(body.atlas, next(iter(found.values())).shape[0])
     head = regions(body).skull[np.asarray(body.faces)[places.face]].all(1)
     reference = next(iter(found))
-    print(f"| photo | head, dB against {reference} | all, dB |\n| --- | --- | --- |")
+    print(f"| photo | head, dB against {reference} | all, dB | face, same view, dB |\n| --- | --- | --- | --- |")
     for name, rgb in found.items():
-        if name != reference:
-            mine, theirs = (x.reshape(-1, 3)[places.index] for x in (rgb, found[reference]))
-            print(f"| {name} | {psnr(mine[head], theirs[head]):.1f} | {psnr(mine, theirs):.1f} |")
+        mine, theirs = (x.reshape(-1, 3)[places.index] for x in (rgb, found[reference]))
+        apart = "| |" if name == reference else f"| {psnr(mine[head], theirs[head]):.1f} | {psnr(mine, theirs):.1f} |"
+        print(f"| {name} {apart} {made[name][1]:.2f} |")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from dinar.errors import DinarError
 from dinar.files import replacing
-from dinar.pool import Failure, run_pool
+from dinar.pool import Failure, run_pool, threads_of
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -131,3 +132,11 @@ def wait_for(condition, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_linear_algebra_has_the_threads_of_its_process() -> None:
+    """With more, the last digits of an avatar depend on the cores that are free for them."""
+    with threads_of(1):
+        libraries = [x for x in threadpool_info() if x["user_api"] == "blas"]
+    assert libraries
+    assert {x["num_threads"] for x in libraries} == {1}

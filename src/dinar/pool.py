@@ -8,6 +8,7 @@ the calling process ends all workers within ``GRACE`` seconds; what they had beg
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,7 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 import torch
+from threadpoolctl import threadpool_limits
 
 from .bounds import check_numbers
 from .errors import DinarError, explain
@@ -82,13 +84,18 @@ def attempt(work: Callable[[T], R], item: T) -> R | Failure:
 
 @contextlib.contextmanager
 def threads_of(count: int) -> Iterator[None]:
-    """So many threads for torch and OpenCV in this process; 0: as they are."""
+    """So many threads for torch, OpenCV and the linear algebra of numpy and scipy in this process; 0: as they are.
+
+    The last digits of a product depend on the threads that share it.
+    """
+    importlib.import_module("scipy.linalg")  # it brings a library of its own, which is limited once it is there
     before = torch.get_num_threads(), cv2.getNumThreads()
     if count:
         torch.set_num_threads(count)
         cv2.setNumThreads(count)
     try:
-        yield
+        with threadpool_limits(count or None, "blas"):
+            yield
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])

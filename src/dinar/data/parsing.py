@@ -20,11 +20,14 @@ import numpy as np
 from ..arrays import Array, read_npz
 from ..errors import DinarError
 from ..files import file_name
-from ..labels import CLASSES, IGNORE
+from ..labels import CLASSES, IGNORE, LABEL
 from ..photo.parser_input import heatmaps, person_affine, warp
 from ..pictures import read_array
 
 IN_MEMORY = 2000  # largest number of pictures of a set that are kept decoded in memory
+CARRIED = 0.35  # share of the samples that carry another picture's bag too
+AT_HAND = 0.5  # share of these bags that are moved from their owner's wrist to the person's
+WRISTS = (15, 16)  # BlazePose's
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,13 @@ def augment(
     other: Callable[[], Sample],  # another sample, read when needed: a background, or a second person
     size: tuple[int, int],  # rows and columns
     rng: np.random.Generator,
+    carrier: Callable[[], Sample] | None = None,  # a sample with a bag, read when needed
 ) -> Sample:
-    """A randomly cropped sample; sometimes with another background, with a second person, or partly occluded."""
+    """A randomly cropped sample; sometimes with another's bag, with another background, with a second person, or partly
+    occluded."""
     s = crop(sample, _jitter(size, rng) @ _square(person_affine(sample.keypoints, size)), size)
+    if carrier is not None and rng.random() < CARRIED:
+        s = _carry(s, carrier(), size, rng)
     if rng.random() < 0.4:
         s = _compose(s, other(), size, rng)
     rgb, labels = s.rgb.copy(), s.labels.copy()
@@ -146,6 +153,28 @@ def _compose(s: Sample, other: Sample, size: tuple[int, int], rng: np.random.Gen
     soft = cv2.GaussianBlur(take.astype(np.float32), (0, 0), 0.7)[..., None]
     labels = np.where(take, 0, s.labels)
     return Sample((s.rgb * (1 - soft) + o.rgb * soft).astype(np.uint8), labels, s.keypoints)
+
+
+def carries(s: Sample) -> bool:
+    """Whether the person has a bag."""
+    return bool((s.labels == LABEL["bag"]).any())
+
+
+def _carry(s: Sample, other: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """The person with the other one's bag (Ghiasi et al. 2021), at the same place of the body or at the same wrist."""
+    M = _jitter(size, rng) @ _square(person_affine(other.keypoints, size))
+    o = crop(other, M, size)
+    bag = np.argwhere(o.labels == LABEL["bag"])
+    if rng.random() < AT_HAND and len(bag):
+        mine, theirs = s.keypoints[list(WRISTS), :2], o.keypoints[list(WRISTS), :2]
+        k = int(np.linalg.norm(theirs - bag.mean(0)[::-1], axis=1).argmin())
+        mine = mine[mine[:, 0].argsort()][theirs[:, 0].argsort().argsort()]  # a mirrored owner's hands change sides
+        M[:2, 2] += mine[k] - theirs[k]
+        o = crop(other, M, size)
+    take = o.labels == LABEL["bag"]
+    soft = cv2.GaussianBlur(take.astype(np.float32), (0, 0), 0.7)[..., None]
+    rgb = (s.rgb * (1 - soft) + o.rgb * soft).astype(np.uint8)
+    return Sample(rgb, np.where(take, o.labels, s.labels), s.keypoints)
 
 
 def _cover(rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.parsing import Samples, augment, crop, tensors
+from ..data.parsing import Samples, augment, carries, crop, tensors
 from ..errors import DinarError
 from ..labels import CLASSES, IGNORE, LABEL, palette
 from ..nets.parser import Parser
@@ -80,6 +80,7 @@ class ParserStage:
     ) -> None:
         self.c, self.sources, self.validation = c, sources, validation
         self.share = np.cumsum(weights) / np.sum(weights)
+        self.carriers = [i for i in range(len(sources[0])) if carries(sources[0][i])]
         torch.manual_seed(c.loop.seed)
         size = (c.sizes[-1][1], c.sizes[-1][2])
         if isinstance(start, Path):
@@ -107,7 +108,10 @@ class ParserStage:
         other = self.sources[0]
         chosen = first[int(rng.integers(len(first)))]
         beside = int(rng.integers(len(other)))
-        return tensors(augment(chosen, lambda: other[beside], self.size(i // self.c.loop.batch), rng), rng)
+        owner = int(rng.choice(self.carriers)) if self.carriers else None
+        carrier = None if owner is None else lambda: other[owner]
+        size = self.size(i // self.c.loop.batch)
+        return tensors(augment(chosen, lambda: other[beside], size, rng, carrier), rng)
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         rgb = batch["rgb"].to(memory_format=torch.channels_last)
