@@ -248,6 +248,12 @@ CHANGES = [
         ("OTHER_LIMB", "1.0", "test_legs_take_the_colour_of_their_own_front"),
     ),
     *changes(
+        "texture.halves",
+        "test_tuned_texture.py",
+        ("ASIDE", "(2.0, 3.0)", "test_the_other_half_of_somebody_seen_from_the_side_is_alike"),
+        ("ASIDE", "(-2.0, -1.0)", "test_the_other_half_of_somebody_seen_from_the_side_is_alike"),
+    ),
+    *changes(
         "texture.weave",
         "test_weave.py",
         ("STRONG", "100.0", "test_a_button_is_not_carried"),

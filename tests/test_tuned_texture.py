@@ -307,6 +307,26 @@ def test_the_nape_is_skin_above_a_level_collar(body: Body, rest) -> None:
     assert np.abs(out[above] - SAND).max() < 0.05 and np.abs(out[below] - RED).max() < 0.05
 
 
+@pytest.mark.parametrize("azimuth", [90, 25])
+def test_the_other_half_of_somebody_seen_from_the_side_is_alike(body: Body, rest, azimuth: int) -> None:
+    """Sleeves, cuffs and a stripe from shoulder to hem, seen from the left; in front and behind the shirt is plain.
+    Seen nearly from in front, what is beside the right arm tells more."""
+    x, y, z = rest.x.T
+    turn = np.deg2rad(azimuth)
+    lam = np.clip(rest.normal @ (np.sin(turn), 0, np.cos(turn)), 0, 1).astype(np.float32)
+    worn = np.full(len(x), LABEL["upper"], np.uint8)
+    height = (y - y[rest.torso].min()) / np.ptp(y[rest.torso])
+    colour = np.broadcast_to(np.float32(WHITE), rest.x.shape).copy()
+    stripe = (rest.torso & (np.abs(z - np.median(z[rest.torso])) < 0.04)) | rest.arm
+    colour[stripe] = RED
+    colour[stripe & (x < 0)] = BLUE
+    out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
+    far = rest.torso & stripe & (rest.normal[:, 0] < -0.9) & (height > 0.3) & (height < 0.7)
+    assert (azimuth == 90) == bool((np.abs(out[far] - RED).max(1) < 0.2).mean() > 0.9)
+    if azimuth == 90:
+        assert (np.abs(out[rest.arm & (x < 0) & (rest.normal[:, 0] < -0.5)] - RED).max(1) < 0.2).mean() > 0.9
+
+
 def grids(t, *values: np.ndarray) -> list[np.ndarray]:
     out = [np.zeros((t.size**2, *v.shape[1:]), np.uint8 if v.dtype == np.uint8 else np.float32) for v in values]
     for grid, v in zip(out, values, strict=True):

@@ -26,6 +26,7 @@ from ..scene.edges import unique_edges
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest
 from .hair import bald, blend, hair_texels, hat_over_hair, strands
+from .halves import with_other_half
 from .membrane import membrane
 from .nape import nape
 from .outliers import beside_coat, beside_hair, not_skin, skin_colour, stray, unlike
@@ -71,7 +72,11 @@ def restore(
     s = surface(body, min(SIZE, size))
     colour, lam_small, worn, rejected = _texels(s, rgb, lam, classes)
     seen = lam_small > 0
-    guess, behind, bare = _restored(s, colour, seen, lam_small, worn)
+    both, lam_both, worn_both, other = with_other_half(s, colour, lam_small, worn)
+    guess, behind, bare = _restored(s, both, lam_both > 0, lam_both, worn_both)
+    guess += other[:, None] * (both - guess)
+    if worn_both is not None:
+        behind = np.where(other > 0, worn_both, behind)
     for network, use in ((predict, _with_detail), (light, _in_light)):
         if network is not None:
             kinds = None if worn is None else _grid(s, worn * seen)
