@@ -11,7 +11,7 @@ import torch
 
 from dinar.cli import main
 from dinar.data.ccp import ccp_classes, face_region
-from dinar.data.parsing import ParsingSet, Sample, augment, tensors
+from dinar.data.parsing import ParsingSet, Sample, augment, carries, tensors
 from dinar.errors import DinarError
 from dinar.labels import CLASSES, CONVENTIONS, IGNORE, LABEL, to_classes, write_labels
 from dinar.nets.parser import HEATMAPS, Parser
@@ -137,6 +137,25 @@ def test_augmentation_repeats_by_seed_and_keeps_labels_with_their_colours():
     assert seen > 35
     t = tensors(a, np.random.default_rng(0))
     assert t["rgb"].shape == (3, 128, 96) and t["heat"].shape == (6, 32, 24) and t["labels"].shape == (64, 48)
+
+
+def test_bags_of_others_are_carried_at_the_same_place_or_at_the_wrist():
+    s, other = standing(), standing()
+    s.labels[s.labels == LABEL["bag"]] = 0
+    assert carries(other) and not carries(s)
+    found, near = 0, []
+    for i in range(60):
+        a = augment(s, lambda: s, (224, 168), np.random.default_rng(i), lambda: other)
+        bag = a.labels == LABEL["bag"]
+        if bag.sum() > 40 and a.keypoints[:, 3].any():
+            found += 1
+            at = np.argwhere(bag).mean(0)[::-1]
+            wrists = a.keypoints[[N["left_wrist"], N["right_wrist"]], :2]
+            near.append(np.linalg.norm(wrists - at, axis=1).min() / 224)
+    assert 10 < found < 30  # CARRIED of them
+    assert np.median(near) < 0.15
+    assert not any((augment(s, lambda: s, (224, 168), np.random.default_rng(i)).labels == LABEL["bag"]).any()
+                   for i in range(20))  # fmt: skip
 
 
 # --- network and training -------------------------------------------------------------------------------------------
