@@ -260,8 +260,9 @@ CHANGES = [
         ("HIGHER", "0.0", "test_stripes_that_change_with_height_stay_at_their_height"),
         ("FINE", "(0.0, 0.1)", "test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),
         ("COLOURED", "(0.9, 1.0)", "test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),
-        ("BOLD", "(2.0, 3.0)", "test_bold_light_and_dark_is_a_pattern_however_coarse"),
-        ("BOLD", "(0.0, 0.01)", "test_bold_light_and_dark_is_a_pattern_however_coarse"),
+        ("BOLD", "(2.0, 3.0)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),
+        ("BOLD", "(0.0, 0.01)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),
+        ("SMALL", "(0.0, 0.01)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),
         ("FEWEST", "10**6", "test_a_chequered_back_and_a_plain_one"),
     ),
     *changes(

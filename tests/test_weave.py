@@ -67,12 +67,17 @@ def test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not() -> None:
     assert plain.pattern == 0 and not plain.detail.any()
 
 
-def test_bold_light_and_dark_is_a_pattern_however_coarse() -> None:
-    """Fur and wide stripes; the folds of a plain cloth are as wide, but weaker in most places."""
+def test_bold_light_and_dark_is_a_pattern_unless_it_is_large() -> None:
+    """Fur and wide stripes are; the folds of a plain cloth are as wide, but weaker in most places, and a large print is
+    a single thing."""
     _, j, place = places(100)
-    light = lambda strength: (0.6 + strength * np.sin(2 * np.pi * j * CELL / 0.06))[:, None] * [1, 0.9, 0.8]  # noqa: E731
-    assert weave_of(light(0.3), place).pattern == 1
-    assert weave_of(light(0.08), place).pattern == 0
+
+    def light(strength: float, width: float) -> np.ndarray:
+        return (0.6 + strength * np.sin(2 * np.pi * j * CELL / width))[:, None] * [1, 0.9, 0.8]
+
+    assert weave_of(light(0.3, 0.04), place).pattern == 1
+    assert weave_of(light(0.08, 0.04), place).pattern == 0
+    assert weave_of(light(0.3, 0.1), place).pattern == 0
 
 
 def test_a_chequered_back_and_a_plain_one(body: Body) -> None:

@@ -26,8 +26,10 @@ REACH = 0.08  # metres beyond the ends of a cloth from where its pattern is take
 LEVELLED = 12  # cells over which the girth of a limb is smoothed
 # What tells a pattern from wrinkles, each from 0 to 1 between two values: the share of the detail that is finer than
 # FINEST metres; the share that is not light and shade, if there is MUCH of it; and how strong details usually are, as
-# on fur and stripes (of twelve street photos .23 and more, on plain clothes up to .11).
-FINEST, FINE, COLOURED, MUCH, BOLD = 0.008, (0.6, 0.75), (0.3, 0.45), (0.01, 0.02), (0.16, 0.22)
+# on fur and stripes (of 13 street photos .23 and more, on plain clothes up to .11), if they are SMALL: of a large print
+# .26 is finer than FINEST, of fur and stripes .4 and more.
+FINEST, FINE, COLOURED, MUCH = 0.008, (0.6, 0.75), (0.3, 0.45), (0.01, 0.02)
+BOLD, SMALL = (0.16, 0.22), (0.3, 0.4)
 SQUARE = 0.005  # metres of the squares in which shade and strength are measured
 SHADE, AROUND = 0.025, 0.03  # metres over which shade varies, and over which strength is measured
 USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bound of details, in usual strengths
@@ -58,7 +60,8 @@ def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
     middle = lambda x: float(np.median(np.linalg.norm(x, axis=1)))  # noqa: E731
     all_, fine, hue = middle(detail), middle(colour - means(colour, FINEST)), middle(detail - lit)
     coloured = _ramp(hue, all_, COLOURED) * _ramp(hue, 1.0, MUCH)
-    pattern = max(_ramp(fine, all_, FINE), coloured, _ramp(usual, 1.0, BOLD))
+    bold = _ramp(usual, 1.0, BOLD) * _ramp(fine, all_, SMALL)
+    pattern = max(_ramp(fine, all_, FINE), coloured, bold)
     detail *= pattern * np.minimum(1, ODD * usual / np.maximum(size, 1e-6))[:, None]
     return Weave(detail.astype(np.float32), pattern)
 
