@@ -31,9 +31,11 @@ def with_other_half(
     twin = row[s.texels.mirrored]
     body = s.part != PARTS.index("head")
     taken = body & (lam == 0) & (twin >= 0) & (lam[twin] > 0) & (share > 0)
-    colour, lam = colour.copy(), lam.copy()
-    colour[taken], lam[taken] = colour[twin[taken]], lam[twin[taken]]
-    if worn is not None:
-        worn = worn.copy()
-        worn[taken] = worn[twin[taken]]
-    return colour, lam, worn, np.where(taken, share, 0).astype(np.float32)
+
+    def both(x: np.ndarray) -> np.ndarray:
+        out = x.copy()
+        out[taken] = x[twin[taken]]
+        return out
+
+    other = None if worn is None else both(worn)
+    return both(colour), both(lam), other, np.where(taken, share, 0).astype(np.float32)
