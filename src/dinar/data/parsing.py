@@ -100,13 +100,13 @@ def augment(
     other: Callable[[], Sample],  # another sample, read when needed: a background, or a second person
     size: tuple[int, int],  # rows and columns
     rng: np.random.Generator,
-    carrier: Callable[[], Sample] | None = None,  # a sample with a bag, read when needed
+    owner: Callable[[], Sample] | None = None,  # another sample, whose bag may be pasted, if it has one
 ) -> Sample:
     """A randomly cropped sample; sometimes with another's bag, with another background, with a second person, or partly
     occluded."""
     s = crop(sample, _jitter(size, rng) @ _square(person_affine(sample.keypoints, size)), size)
-    if carrier is not None and rng.random() < CARRIED:
-        s = _carry(s, carrier(), size, rng)
+    if owner is not None and rng.random() < CARRIED:
+        s = _carry(s, owner(), size, rng)
     if rng.random() < 0.4:
         s = _compose(s, other(), size, rng)
     rgb, labels = s.rgb.copy(), s.labels.copy()

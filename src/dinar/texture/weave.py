@@ -38,6 +38,9 @@ USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bou
 class Weave(NamedTuple):
     detail: np.ndarray  # [M, 3] float32, of the cloth's seen texels
     pattern: float  # 0: plain, detail 0; 1: patterned
+    fine: float  # share of the detail that is finer than FINEST
+    coloured: float  # share of the detail that is not light and shade
+    usual: float  # strength that is usual for the cloth
 
 
 def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
@@ -55,20 +58,20 @@ def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
     base = means(colour, SHADE)
     detail = colour - base
     size = np.linalg.norm(detail, axis=1)
-    usual = np.quantile(np.sqrt(means(size[:, None] ** 2, AROUND)), USUAL)
+    usual = float(np.quantile(np.sqrt(means(size[:, None] ** 2, AROUND)), USUAL))
     lit = (detail * base).sum(1, keepdims=True) / np.square(base).sum(1, keepdims=True).clip(1e-6) * base
     middle = lambda x: float(np.median(np.linalg.norm(x, axis=1)))  # noqa: E731
-    all_, fine, hue = middle(detail), middle(colour - means(colour, FINEST)), middle(detail - lit)
-    coloured = _ramp(hue, all_, COLOURED) * _ramp(hue, 1.0, MUCH)
-    bold = _ramp(usual, 1.0, BOLD) * _ramp(fine, all_, SMALL)
-    pattern = max(_ramp(fine, all_, FINE), coloured, bold)
+    all_ = max(middle(detail), 1e-9)
+    fine, hue = middle(colour - means(colour, FINEST)) / all_, middle(detail - lit)
+    coloured = _ramp(hue / all_, COLOURED) * _ramp(hue, MUCH)
+    pattern = max(_ramp(fine, FINE), coloured, _ramp(usual, BOLD) * _ramp(fine, SMALL))
     detail *= pattern * np.minimum(1, ODD * usual / np.maximum(size, 1e-6))[:, None]
-    return Weave(detail.astype(np.float32), pattern)
+    return Weave(detail.astype(np.float32), pattern, fine, hue / all_, usual)
 
 
-def _ramp(x: float, of: float, ends: tuple[float, float]) -> float:
-    """0 where x / of is at the first end or below, 1 at the second or above."""
-    return float(np.clip((x / max(of, 1e-9) - ends[0]) / (ends[1] - ends[0]), 0, 1))
+def _ramp(x: float, ends: tuple[float, float]) -> float:
+    """0 at the first end or below, 1 at the second or above."""
+    return float(np.clip((x - ends[0]) / (ends[1] - ends[0]), 0, 1))
 
 
 def woven(s: Surface, kind: str, source: np.ndarray, detail: np.ndarray, own: np.ndarray) -> np.ndarray:

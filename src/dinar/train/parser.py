@@ -37,6 +37,7 @@ from .state import State
 WEIGHTS = (0.7, 0.95, 1.45, 1.2, 3.0, 3.0, 0.8, 0.7, 0.75, 0.85, 1.85, 1.3, 2.1, 1.15)
 NOT_PERSON = (LABEL["background"], LABEL["bag"])
 MIN_PIXELS = 20  # a class with fewer true pixels in a batch has no Dice term
+OWNERS = 4  # samples that are looked at for a bag to paste
 SHOWN = 12  # validation photos in the picture
 OPACITY = 0.6  # of class colours over a photo
 
@@ -80,7 +81,6 @@ class ParserStage:
     ) -> None:
         self.c, self.sources, self.validation = c, sources, validation
         self.share = np.cumsum(weights) / np.sum(weights)
-        self.carriers = [i for i in range(len(sources[0])) if carries(sources[0][i])]
         torch.manual_seed(c.loop.seed)
         size = (c.sizes[-1][1], c.sizes[-1][2])
         if isinstance(start, Path):
@@ -108,10 +108,10 @@ class ParserStage:
         other = self.sources[0]
         chosen = first[int(rng.integers(len(first)))]
         beside = int(rng.integers(len(other)))
-        owner = int(rng.choice(self.carriers)) if self.carriers else None
-        carrier = None if owner is None else lambda: other[owner]
+        owners = rng.integers(len(other), size=OWNERS).tolist()
+        owner = lambda: next((s for k in owners if carries(s := other[k])), other[owners[0]])  # noqa: E731
         size = self.size(i // self.c.loop.batch)
-        return tensors(augment(chosen, lambda: other[beside], size, rng, carrier), rng)
+        return tensors(augment(chosen, lambda: other[beside], size, rng, owner), rng)
 
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         rgb = batch["rgb"].to(memory_format=torch.channels_last)
