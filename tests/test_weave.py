@@ -96,3 +96,17 @@ def test_a_chequered_back_and_a_plain_one(body: Body) -> None:
                       worn.reshape(SIZE, SIZE).astype(np.uint8))  # fmt: skip
         spread.append(out.reshape(-1, 3)[s.texels.index[back], 0].std())
     assert spread[0] > 0.1 and spread[1] < 0.01
+
+
+def test_stripes_go_on_behind_where_too_little_is_seen_for_patches(body: Body) -> None:
+    s = surface(body, SIZE)
+    torso = of_kind(s, "torso")
+    front = torso & (np.abs(s.chart[:, 1]) < np.deg2rad(12))
+    back = torso & (np.abs(s.chart[:, 1]) > np.deg2rad(140))
+    stripes = np.sign(np.sin(s.x[:, 1] * 2 * np.pi / 0.05))
+    rgb, lam, worn = (np.zeros((SIZE * SIZE, *shape), np.float32) for shape in ((3,), (), ()))
+    rgb[s.texels.index[front]] = 0.5 + 0.35 * stripes[front, None]
+    lam[s.texels.index[front]], worn[s.texels.index[front]] = 1, LABEL["upper"]
+    out = restore(body, rgb.reshape(SIZE, SIZE, 3), lam.reshape(SIZE, SIZE),
+                  worn.reshape(SIZE, SIZE).astype(np.uint8))  # fmt: skip
+    assert out.reshape(-1, 3)[s.texels.index[back], 0].std() > 0.15

@@ -123,7 +123,10 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             level = _levels(colour[shown], row[shown], limb[shown], w[shown], rows, weave.pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
-            made = made + woven(s, kind, palette, weave.detail, own)
+            detail = woven(s, kind, palette, weave.detail, own)
+            if not detail.any():  # too little is seen for patches: the neighbours' colours, folded
+                detail = weave.pattern * (nearest(g.chart[palette], colour[palette], g.here[own]) - made)
+            made = made + detail
         out[own] += away[own, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]

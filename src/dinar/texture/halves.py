@@ -9,7 +9,7 @@ from .fold import CONFIDENT
 from .surface import Surface, of_kind
 
 # How much less one half of the trunk is seen than the other, as a share: from which it is filled from the other half,
-# and wholly. From in front it is about 0, from the side 1 (looked at on 25 street photos).
+# and wholly. From in front it is about 0, from the side 1 (benchmarks/patterns.py).
 ASIDE = (0.45, 0.75)
 
 

@@ -26,8 +26,8 @@ REACH = 0.08  # metres beyond the ends of a cloth from where its pattern is take
 LEVELLED = 12  # cells over which the girth of a limb is smoothed
 # What tells a pattern from wrinkles, each from 0 to 1 between two values: the share of the detail that is finer than
 # FINEST metres; the share that is not light and shade, if there is MUCH of it; and how strong details usually are, as
-# on fur and stripes (of 13 street photos .23 and more, on plain clothes up to .11), if they are SMALL: of a large print
-# .26 is finer than FINEST, of fur and stripes .4 and more.
+# on fur and stripes, unless they are large: SMALL is the share of fine detail that tells them from one large print
+# (benchmarks/patterns.py, docs/measurements.md).
 FINEST, FINE, COLOURED, MUCH = 0.008, (0.6, 0.75), (0.3, 0.45), (0.01, 0.02)
 BOLD, SMALL = (0.16, 0.22), (0.3, 0.4)
 SQUARE = 0.005  # metres of the squares in which shade and strength are measured
