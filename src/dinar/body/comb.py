@@ -95,9 +95,9 @@ def directions(way: np.ndarray) -> np.ndarray:
     return np.rad2deg(np.stack([up, np.arctan2(np.abs(way[:, 0]), way[:, 2])], 1))
 
 
-def _way(up: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
+def ways(up: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
     """[..., 3] unit ways of the left side; inverse of :func:`directions`."""
-    up, azimuth = np.deg2rad(up), np.deg2rad(azimuth)
+    up, azimuth = np.broadcast_arrays(np.deg2rad(up), np.deg2rad(azimuth))
     return np.stack([np.sin(up) * np.sin(azimuth), np.cos(up), np.sin(up) * np.cos(azimuth)], -1)
 
 
@@ -110,7 +110,7 @@ def _on_scalp(body: Body, open_: float) -> tuple[np.ndarray, np.ndarray, sp.csr_
     edge = np.array(EDGE)[:, None]
     edge = np.minimum(edge + open_ * (edge / EDGE[-1]) ** 2, np.array(OPEN)[:, None])
     azimuth = edge + (180 - edge) * np.linspace(0, 1, HALF + 1)
-    way = _way(np.broadcast_to(up, azimuth.shape), azimuth)
+    way = ways(up, azimuth)
     whole = v[h.scalp] - v[h.centre].mean(0)
     d, k = KDTree(whole / np.linalg.norm(whole, axis=1, keepdims=True)).query(way.reshape(-1, 3), k=NEAREST)
     w = 1 / (d + 0.02) ** 2

@@ -99,7 +99,7 @@ def build_hair(body: Body, shell: _Hem) -> Piece:
     hanging = np.linspace(TEXELS[0][-1], LOW, HANGING + 1)[1:]
     up = np.concatenate([TEXELS[0], hanging])[:, None]
     edge = np.concatenate([TEXELS[1], np.interp(hanging, *TAKEN) + MARGIN])[:, None]
-    place = _texels(body)
+    place = texels_of_head(body)
     left = place(up, edge + (180 - edge) * np.linspace(0, 1, HALF + 1))
     left = np.concatenate([left, left[FIRST:]])
     uv = np.stack([left, left * [-1, 1] + [1, 0]])  # [2, ROWS + LINED, HALF + 1, 2]
@@ -137,7 +137,7 @@ def _rim(body: Body, covered: np.ndarray) -> np.ndarray:
     return rim
 
 
-def _texels(body: Body) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def texels_of_head(body: Body) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Function: angles from straight up and azimuths -> uv [..., 2] of the left half of the head's island."""
     a, v, h = body.atlas, body.v_template.numpy(), head(body)
     own = a.faces[a.island == a.island_names.index("head")]

@@ -40,13 +40,13 @@ def regions(body: Body) -> Regions:
     """The regions of a body's vertices (cached)."""
     cavity = np.zeros(body.num_vertices, bool)
     cavity[np.unique(body.faces[_inner(body)])] = True
-    head, shell = body.vertex_part == PARTS.index("head"), _hair(body)
+    head, shell = body.vertex_part == PARTS.index("head"), _on_head(body)
     return regions_at(body, body.v_template.cpu().numpy(), head & ~shell, cavity, shell)
 
 
 def regions_at(body: Body, x: np.ndarray, head: np.ndarray, cavity: np.ndarray, shell: np.ndarray) -> Regions:
     """The regions of points [N, 3] of the template, of which are known [N] bool: those of the head without shells of
-    hair, those in its cavities, and those of shells of hair. Their borders are lines that cross the faces."""
+    hair and hats, those in its cavities, and those of such shells. Their borders are lines that cross the faces."""
     height, top, front, back, width = _measures(body)
     before_ears = x[:, 2] > front - EAR_LINE * (front - back)
     drop, across = (top - x[:, 1]) / height, np.abs(x[:, 0])
@@ -66,18 +66,19 @@ def regions_at(body: Body, x: np.ndarray, head: np.ndarray, cavity: np.ndarray, 
 @lru_cache(maxsize=4)
 def _measures(body: Body) -> tuple[float, float, float, float, float]:
     """Of the template in metres: the body's height, the crown's, front and back of the head, half of its width."""
-    v, shell = body.v_template.cpu().numpy(), _hair(body)
+    v, shell = body.v_template.cpu().numpy(), _on_head(body)
     head = v[(body.vertex_part == PARTS.index("head")) & ~shell]
     height, top = np.ptp(v[~shell, 1]), head[:, 1].max()
     upper = head[head[:, 1] > top - HEAD * height]
     return height, top, head[:, 2].max(), upper[:, 2].min(), np.abs(upper[:, 0]).max()
 
 
-def _hair(body: Body) -> np.ndarray:
-    """[V] bool: vertices of shells of hair."""
+def _on_head(body: Body) -> np.ndarray:
+    """[V] bool: vertices of shells of hair, and of hats."""
     out = np.zeros(body.num_vertices, bool)
-    if "hair" in body.segment_names:
-        out[np.unique(body.faces[body.segment == body.segment_names.index("hair")])] = True
+    for kind in ("hair", "hat"):
+        if kind in body.segment_names:
+            out[np.unique(body.faces[body.segment == body.segment_names.index(kind)])] = True
     return out
 
 

@@ -18,16 +18,21 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from scipy.spatial import KDTree
 
 from ..errors import DinarError
 from .atlas import Atlas
 from .body import Body
 from .coat import build_coat
 from .hair import build_hair
+from .hat import build_hat
 from .skirt import Piece, build_skirt
 
-Kind = Literal["skirt", "coat", "hair"]
-BUILD: dict[Kind, Callable[[Body, Any], Piece]] = {"skirt": build_skirt, "coat": build_coat, "hair": build_hair}
+BESIDE = 0.012  # of the texture's side from a hat's texels, at which hair borrows them
+
+Kind = Literal["skirt", "coat", "hair", "hat"]
+BUILD: dict[Kind, Callable[[Body, Any], Piece]] = {"skirt": build_skirt, "coat": build_coat, "hair": build_hair,
+                                                  "hat": build_hat}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Shell:
     """One shell that an avatar wears: what its mesh and texels depend on. Offsets give it its size and form."""
 
     kind: Kind
-    hem: float  # height of the hem on the template, metres; the hip joints are at about 0
+    hem: float  # metres on the template above the hip joints: of the hem, or of the line where a hat sits
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or not -1 < self.hem < 1:
@@ -80,6 +85,11 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
     if not can_wear(body):
         raise DinarError(f"expected a body whose atlas has named islands for shells, got the {body.name} body")
     pieces = [BUILD[s.kind](body, s) for s in shells]
+    kinds = [s.kind for s in shells]
+    if "hat" in kinds and "hair" in kinds:  # both have the texels of the scalp's top
+        hair, hat = (pieces[kinds.index(k)] for k in ("hair", "hat"))
+        borrows = KDTree(hat.uv).query(hair.uv)[0] < BESIDE
+        pieces[kinds.index("hair")] = dataclasses.replace(hair, under=hair.under | borrows)
     V, T = body.num_vertices, len(body.atlas.uv)
     shown = ~np.any([p.hidden for p in pieces], 0)
     faces, uv_faces, uv_vertex = [body.faces[shown]], [body.atlas.faces[shown]], [body.atlas.vertex]
@@ -149,6 +159,13 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         rig=rig[used] if chains else None,
         bare=body,
     )
+
+
+def carried(form: np.ndarray, dressed: Body, worn: Body) -> np.ndarray:
+    """Offsets [V, 3] of a dressed body, of the same body that wears more; 0 of what is new."""
+    numbered = np.zeros((int(max(worn.numbers.max(), dressed.numbers.max())) + 1, 3), np.float32)
+    numbered[dressed.numbers] = form
+    return numbered[worn.numbers]
 
 
 def _rig(body: Body, pieces: list[Piece]) -> torch.Tensor:

@@ -19,7 +19,7 @@ from ..body.body import PARTS
 from ..body.comb import CAP, COLUMNS, GAP, ROWS, SPLIT, THICK, Shaped, Style, comb, free_share, with_inside
 from ..body.hair import hair_grid, weights_at
 from ..body.regions import regions
-from ..body.shells import Shell, wear
+from ..body.shells import Shell, carried, wear
 from ..scene import vertex_normals
 from .hair_view import IN, ON_FACE, OUT, View
 from .offsets import Silhouette, flatten
@@ -131,9 +131,13 @@ def expected(style: Style) -> float:
     return mean if mean > SHORT else min(mean, REST)
 
 
-def find_style(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> Style | None:
-    """The style of hair that hangs below the chin; None: there is none, or it does not look like hair."""
-    views = [View(body, betas, s, 0.15) for s in silhouettes]
+def find_style(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette], hat: bool = False) -> Style | None:
+    """The style of hair that hangs below the chin; None: there is none, or it does not look like hair.
+
+    Args:
+        hat: whether a hat with a shape of its own is worn: hats are no hair then.
+    """
+    views = [View(body, betas, s, 0.15, hat) for s in silhouettes]
     views = [v for v in views if v.hair.any()]
     if not views or np.median([v.hangs for v in views]) < LEAST_HANGING:
         return None
@@ -174,13 +178,11 @@ def add_hair(
 ) -> tuple[Body, np.ndarray]:
     """The dressed body with hair if its ends hang below the height ``ends`` in the photos, and the offsets [V, 3] of
     the shells."""
-    style = find_style(body, betas, silhouettes)
+    style = find_style(body, betas, silhouettes, "hat" in dressed.segment_names)
     if style is None or (hem := round(min(style.behind, *style.front), 2)) > ends:
         return dressed, form
     worn = wear(body, (*dressed.shells, Shell("hair", hem)))
-    numbered = np.zeros((int(max(worn.numbers.max(), dressed.numbers.max())) + 1, 3), np.float32)
-    numbered[dressed.numbers] = form
-    out = numbered[worn.numbers]
+    out = carried(form, dressed, worn)
     grid = hair_grid(worn)
     shaped = Shaped(body, body.rest(betas[None])[0][0].numpy())
     rest = worn.rest(betas[None])[0][0].numpy()

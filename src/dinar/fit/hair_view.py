@@ -14,12 +14,12 @@ from ..labels import CLASSES, LABEL
 from ..scene import rasterize_mesh
 from .offsets import Silhouette
 
-HAIR = (LABEL["hair"], LABEL["hat"])
+HAIR = (LABEL["hair"], LABEL["hat"])  # a hat without a shape of its own counts as hair
 BARE = (LABEL["skin"], LABEL["face"])
 SIZE = 160  # pixels of the crop in which styles are compared
 AROUND = 0.12  # metres around the head and the hair that are looked at
 # Cost of a pixel where hair is rendered and this class is seen; 1 for others. Of hair that is seen and not rendered.
-WRONG = {"face": 1.5, "glasses": 1.5, "upper": 0.8, "outer": 0.8, "bag": 0.0, "accessory": 0.3}
+WRONG = {"face": 1.5, "glasses": 1.5, "upper": 0.8, "outer": 0.8, "bag": 0.0, "accessory": 0.3, "hat": 0.0}
 MISSED, ON_FACE = 1.0, 0.2  # where the body's face is behind it, it may be painted on it
 SIDES_UP = 55.0, 105.0  # degrees from up, around the head's middle in the photo, at which the sides' volume is seen
 TOP_UP = 35.0  # degrees from up at which that of the top is
@@ -31,7 +31,7 @@ FRONTAL = 0.7  # least foreshortening of the head's width for rows to be measure
 class View:
     """A photo around the head: what is seen, and the body without hair."""
 
-    def __init__(self, body: Body, betas: Tensor, s: Silhouette, lowest: float) -> None:
+    def __init__(self, body: Body, betas: Tensor, s: Silhouette, lowest: float, hat: bool = False) -> None:
         posed = body(betas[None], s.pose[None], s.transl[None])
         v = posed.vertices[0]
         self.skinning = posed.skinning[0, :, :3].numpy()
@@ -49,7 +49,7 @@ class View:
         i = np.floor((np.arange(SIZE) + 0.5) / k + y0).astype(int)
         inside = ((i >= 0) & (i < labels.shape[0]))[:, None] & ((j >= 0) & (j < labels.shape[1]))
         seen = labels[i.clip(0, labels.shape[0] - 1)][:, j.clip(0, labels.shape[1] - 1)]
-        self.hair = np.isin(seen, HAIR) & inside
+        self.hair = np.isin(seen, HAIR[:1] if hat else HAIR) & inside
         f = rasterize_mesh(v, body.faces, self.camera)
         self.depth = f.depth[0].numpy()
         self.on_head = np.append((body.vertex_part == HEAD)[body.faces].all(1), False)[f.face[0].numpy()]

@@ -44,6 +44,7 @@ STIFFNESS = {
     "ears": 360.0,
     "cavity": 3e4,
     "shell": 60.0,
+    "hat": 600.0,
 }  # times the zero prior
 NORMALS = 0.02  # metres over which the normals are smoothed
 TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
@@ -276,4 +277,6 @@ def _stiffness(body: Body) -> np.ndarray:
     k[r.cavity] = STIFFNESS["cavity"]
     shell = body.segment >= len(body.segment_names) - len(body.shells)
     k[np.unique(body.faces[shell])] = STIFFNESS["shell"]
+    if "hat" in body.segment_names:
+        k[np.unique(body.faces[body.segment == body.segment_names.index("hat")])] = STIFFNESS["hat"]
     return k

@@ -15,6 +15,7 @@ from ..body.shells import can_wear
 from ..body.skirt import clear_legs, kind_around_legs
 from .coats import fit_coat
 from .hair import CHEST, LOWEST, add_hair, clear_body
+from .hats import add_hat, clear_hat
 from .offsets import Silhouette
 from .skirts import fit_skirt
 
@@ -35,6 +36,7 @@ def fit_shells(
     skirt = fit_skirt(body, betas, views)
     worn = fit_coat(body, betas, views, skirt) or skirt
     dressed, form = worn or (body, np.zeros((body.num_vertices, 3), np.float32))
+    dressed, form = add_hat(body, dressed, form, betas, views)
     return add_hair(body, dressed, form, betas, views, LOWEST if hair else CHEST)
 
 
@@ -49,4 +51,6 @@ def finish(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets: np
         offsets = clear_legs(body, body.rest(betas[None])[0][0].numpy(), offsets)
     if "hair" in body.segment_names:
         offsets = clear_body(body, plain, betas, form, offsets)
+    if "hat" in body.segment_names:
+        offsets = clear_hat(body, betas, form, offsets)
     return offsets

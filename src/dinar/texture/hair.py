@@ -74,8 +74,11 @@ def bald(s: Surface, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
     if worn is None or s.shell.any():
         return out
     bare, hair = np.isin(worn, [LABEL["skin"], LABEL["face"]]), worn == LABEL["hair"]
-    below = s.x[s.skull, 1].max() - s.x[:, 1] - SHORT
-    lower, trunk = s.skull & ~s.face & (below > 0), np.isin(s.part, [PARTS.index("head"), PARTS.index("torso")])
+    below = s.top - s.x[:, 1] - SHORT
+    lower, trunk = (
+        s.skull & ~s.face & ~s.hat & (below > 0),
+        np.isin(s.part, [PARTS.index("head"), PARTS.index("torso")]),
+    )
 
     def is_bare(where: np.ndarray, most: float = BARE) -> bool | None:
         """None: too little is seen to tell."""

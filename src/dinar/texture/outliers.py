@@ -54,6 +54,18 @@ def beside_hair(
     return out
 
 
+def beside_hat(
+    s: Surface,
+    seen: np.ndarray,  # [N] bool
+    worn: np.ndarray | None,  # [N] uint8 classes; None: no parse
+) -> np.ndarray:
+    """[N] bool: where a hat has a shape of its own, its seen texels that show something else, and those of the head
+    that show the hat."""
+    if worn is None or not s.hat.any():
+        return np.zeros(len(seen), bool)
+    return seen & (s.part == PARTS.index("head")) & (s.hat != (worn == LABEL["hat"]))
+
+
 def beside_coat(
     s: Surface,
     seen: np.ndarray,  # [N] bool

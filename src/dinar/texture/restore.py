@@ -29,7 +29,7 @@ from .hair import bald, blend, hair_texels, hat_over_hair, strands
 from .halves import with_other_half
 from .membrane import membrane
 from .nape import nape
-from .outliers import beside_coat, beside_hair, not_skin, skin_colour, stray, unlike
+from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colour, stray, unlike
 from .surface import Surface, of_kind, surface
 from .texels import texels
 
@@ -47,6 +47,7 @@ SAME_CLOTH = 0.2  # difference of predicted and restored colour at which the pre
 DARK, MOST_LIGHT = 0.1, 0.4  # added to both brightnesses (sums of RGB); bound of the logarithm of their ratio
 ALIKE = 0.12  # difference of predicted and restored colour at which the restored detail counts 1/e
 MOST_SIDE = 0.7  # bound of the logarithm of the ratio of the lights of both halves of a head
+HAT = (3, 0.03, 0.03)  # times that distances down a hat count, and its radius, metres: it is alike all around
 SPOT, MIDDLE = 0.005, 0.03  # metres: from a spot of a face to its mirror image; on either side, where the lights mix
 WRIST, WRIST_TEXELS = 0.85, 100  # share of an arm down to its wrist; least bare texels there to tell skin
 
@@ -125,6 +126,7 @@ def _texels(
     if classes is not None:
         worn = cv2.resize(classes, (n, n), interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
     wrong = not_skin(s, colour, seen, worn) | beside_hair(s, seen, worn) | beside_coat(s, seen, worn)
+    wrong |= beside_hat(s, seen, worn)
     wrong = seen & (wrong | stray(s, colour, seen, lam))
     return colour, np.where(seen & ~wrong, lam, 0).astype(np.float32), worn, wrong
 
@@ -205,8 +207,16 @@ def _restored(
     head = s.part == PARTS.index("head")
     mirrored = s.x * [1, 1, 1]  # both halves of the body in one: the other half is a source
     mirrored[:, 0] = np.abs(mirrored[:, 0])
-    hair = hair_texels(s, colour, seen & (lam > CONFIDENT), worn)
     sure = seen & (lam > CONFIDENT)
+    if (shown := sure & s.hat).sum() >= SOURCES:
+        place = s.chart * HAT * np.where(s.x[:, :1] < 0, [1, -1, 1], 1)
+        out[s.hat] = blend(place[shown], colour[shown], place[s.hat])
+        done |= s.hat
+        if s.in_hat.any():
+            flat = np.stack(np.divmod(s.texels.index, s.texels.size), 1)
+            out[s.in_hat] = nearest(flat[s.hat], out[s.hat], flat[s.in_hat])
+            done |= s.in_hat
+    hair = hair_texels(s, colour, sure & ~s.hat & ~s.in_hat, worn)
     lit, side = _both_lights(mirrored, s.x[:, 0], colour, sure & s.face & ~hair)
     take(s.face, seen & s.face & ~hair, mirrored, lit)
     out[s.face & done] *= side[s.face & done]

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from ..body import Body
 from ..body.body import PARTS
 from ..body.hair import combed
+from ..body.hat import profile
 from ..body.regions import regions, regions_at
 from .texels import Texels, texels
 
@@ -35,8 +36,13 @@ class Surface:
     auricles: np.ndarray  # [N] bool
     cavity: np.ndarray  # [N] bool
     shell: np.ndarray  # [N] bool: hair with a shape of its own
+    hat: np.ndarray  # [N] bool: a hat with a shape of its own
+    in_hat: np.ndarray  # [N] bool: scalp that borrows the texels of a hat, between these
     coat: np.ndarray  # [N] bool: an open coat with a shape of its own
-    chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders
+    chart: (
+        np.ndarray
+    )  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders; of a hat profile
+    top: float  # metres: height of the crown of the head
     vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
 
 
@@ -52,14 +58,24 @@ def surface(body: Body, size: int) -> Surface:
     v = body.v_template.cpu().numpy()
     x = t.sample(v, body.faces)
     part = t.sample(body.part_shares, body.faces).argmax(1).astype(np.uint8)
-    chart, shell = _cylinders(body, x, part), of_shell(body, "hair")[t.face]
+    chart, shell, hat = _cylinders(body, x, part), of_shell(body, "hair")[t.face], of_shell(body, "hat")[t.face]
     if shell.any():  # along its columns
         chart[shell, :2] = t.sample(combed(body), body.faces)[shell] * [-1, 1]
+    if hat.any():
+        chart[hat] = t.sample(profile(body), body.faces)[hat]
     cavity = t.sample(regions(body).cavity[:, None].astype(np.float32), body.faces)[:, 0] > 0.5
-    r = regions_at(body, x, (part == PARTS.index("head")) & ~shell, cavity, shell)
+    r = regions_at(body, x, (part == PARTS.index("head")) & ~shell & ~hat, cavity, shell | hat)
+    in_hat = np.zeros(len(x), bool)
+    if hat.any() and body.atlas.under is not None:
+        in_hat = (
+            np.any(body.atlas.under[body.atlas.faces], axis=1)[t.face]
+            & (part == PARTS.index("head"))
+            & ~shell
+            & ~hat
+        )
     return Surface(
-        t, x, part, r.face, r.face_centre, r.crown, r.skull, r.ears, r.auricles, r.cavity, shell,
-        of_shell(body, "coat")[t.face], chart, _vertex_texels(body, t, x),
+        t, x, part, r.face, r.face_centre, r.crown, r.skull, r.ears, r.auricles, r.cavity, shell, hat, in_hat,
+        of_shell(body, "coat")[t.face], chart, float(_skull(body)[:, 1].max()), _vertex_texels(body, t, x),
     )  # fmt: skip
 
 
@@ -85,6 +101,12 @@ def opposite(s: Surface) -> np.ndarray:
         reflected = x * [1, 1, -1] + np.stack([0 * x[:, 0], 0 * x[:, 0], 2 * middle[row]], 1)
         out[own] = own[KDTree(x).query(reflected)[1]]
     return out
+
+
+def _skull(body: Body) -> np.ndarray:
+    """[n, 3] vertices of the skull, with hair of its own; under a hat, those of the body without shells."""
+    plain = body.bare if "hat" in body.segment_names and body.bare is not None else body
+    return plain.v_template.cpu().numpy()[regions(plain).skull]
 
 
 def _vertex_texels(body: Body, t: Texels, x: np.ndarray) -> np.ndarray:
@@ -133,7 +155,7 @@ def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
         t = (np.concatenate([[0], np.cumsum(length)[:-1]]))[k] + np.clip(along, low, high)[row, k]
         out[own] = np.stack([t, phi, np.linalg.norm(away, axis=1)], 1)
     # the head: metres down from the crown, negative; the angle about the vertical from the front
-    own, skull = np.isin(part, parts_of("head")), body.v_template.cpu().numpy()[regions(body).skull]
+    own, skull = np.isin(part, parts_of("head")), _skull(body)
     low, high = skull.min(0), skull.max(0)
     q = x[own] - [0, high[1] - high[0], (low[2] + high[2]) / 2]
     around = np.hypot(q[:, 0], q[:, 2])

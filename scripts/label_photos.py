@@ -1,0 +1,97 @@
+"""Photos without labels as a training set of the human parser, labelled by the shipped one (self-training).
+
+    python scripts/label_photos.py PHOTOS -o DIR --without LABELLED [--jobs 2]
+    dinar train parser --data CCP_FOLDER DIR --weights 1 1 --init src/dinar/weights/parser --run runs/parser
+
+Classes are the parser's, of the photo and its mirror image. The person is the mean with the pose network's mask, as in
+`create`, so that the network learns that too. Where the most likely class has less than SURE, the set says nothing.
+Photos of the benchmark, those kept for validation and those in LABELLED (a folder of NAME.png) are left out. A run
+that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dinar.errors import DinarError
+from dinar.files import replacing
+from dinar.labels import CLASSES, IGNORE, LABEL
+from dinar.photo.image import read_photo
+from dinar.photo.parsing import class_probabilities, load_parser
+from dinar.photo.person import find_person
+from dinar.pictures import read_array, write_array
+from dinar.pool import Failure, run_pool
+from dinar.train.parser import validation_names
+
+ROOT = Path(__file__).resolve().parents[1]
+SURE = 0.65  # least share of a class that becomes a label
+ANYTHING = 0.3  # of person or bag, from which the pose network's mask counts
+
+
+def label(out: Path, photo: Path) -> str | None:
+    """Write one photo's picture, labels and keypoints. Returns why not, if so."""
+    if (out / "keypoints" / f"{photo.stem}.npy").exists():
+        return None
+    try:
+        rgb = read_photo(photo).rgb
+        found = find_person(rgb)
+    except DinarError as e:
+        return str(e)
+    points = found.pose.keypoints
+    box, p = class_probabilities(rgb, points, load_parser())
+    anything = 1 - p[..., LABEL["background"]]
+    person = anything - p[..., LABEL["bag"]]
+    theirs = (
+        np.where(anything > ANYTHING, person / np.maximum(anything, 1e-3), 1) * (found.mask_soft[box] + anything) / 2
+    )
+    p = p * (theirs / np.maximum(person, 1e-6))[..., None]
+    p[..., LABEL["bag"]] = anything - person
+    p[..., LABEL["background"]] = np.maximum(1 - theirs - p[..., LABEL["bag"]], 0)
+    labels = np.zeros(rgb.shape[:2], np.uint8)
+    labels[box] = np.where(p.max(-1) < SURE * p.sum(-1), IGNORE, p.argmax(-1))
+    write_array(out / "rgb" / f"{photo.stem}.jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    write_array(out / "labels" / f"{photo.stem}.png", labels)
+    with replacing(out / "keypoints" / f"{photo.stem}.npy") as temp, temp.open("wb") as file:
+        np.save(file, points)
+    return None
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("photos", type=Path)
+    p.add_argument("-o", "--out", type=Path, required=True)
+    p.add_argument("--without", type=Path, help="folder of labels of photos that are left out")
+    p.add_argument("--jobs", type=int, default=2)
+    a = p.parse_args()
+    known = {*validation_names(), *(ROOT / "benchmarks" / "photos.txt").read_text().split()}
+    known |= {x.stem for x in a.without.glob("*.png")} if a.without else set()
+    photos = [x for x in sorted(a.photos.glob("*.jpg")) if x.stem not in known]
+    for name in ("rgb", "labels", "keypoints"):
+        (a.out / name).mkdir(parents=True, exist_ok=True)
+    said = count(1)
+
+    def done(photo: Path, why: str | Failure | None) -> None:
+        n = next(said)
+        if why is not None:
+            print(f"{photo.name}: {why.reason if isinstance(why, Failure) else why}", flush=True)
+        if n % 100 == 0:
+            print(f"{n} of {len(photos)}", flush=True)
+
+    run_pool(partial(label, a.out), photos, jobs=a.jobs, done=done)
+    made = sorted((a.out / "keypoints").glob("*.npy"))
+    points = [np.load(x, allow_pickle=False) for x in made]
+    np.savez(a.out / "keypoints.npz", names=np.array([x.stem for x in made]), keypoints=np.stack(points))
+    maps = [np.asarray(read_array(a.out / "labels" / f"{x.stem}.png"))[::4, ::4].ravel() for x in made]
+    share = np.bincount(np.concatenate(maps), minlength=256) / sum(map(len, maps))
+    print(f"{len(made)} photos; unsure {share[IGNORE]:.3f} of the pixels; "
+          + ", ".join(f"{n} {share[i]:.4f}" for i, n in enumerate(CLASSES)))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
