@@ -4,7 +4,7 @@
 
 DIR is the Clothing Co-Parsing set; ``shell_photos.txt`` lists the photos. A strip shows the photo, the avatar's front,
 45 degrees, side and back, a step of the walk from in front and from the side, and sitting; without shells (above) and
-with them (below). A stopped run continues.
+with them (below). Prints what is worn, and the seconds that it took to find it. A stopped run continues.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def compared(path: Path, fit: Path) -> np.ndarray:
     s = worn.work.subjects[0]
     photo = warp_crop(s.rgb.astype(np.float32) / 255, crop_box(s.alpha > 0.5, TILE), TILE, 1).clip(0, 1)
     kinds = ", ".join(x.kind for x in worn.body.shells) or "no shell"
+    print(f"{path.stem}: {kinds}, {worn.work.seconds['shells']:.1f} s", flush=True)
     return np.vstack([strip(bare, photo, path.stem), strip(worn, photo, f"{path.stem} {kinds}")])
 
 
@@ -77,7 +78,6 @@ def main() -> None:
                 cv2.imwrite(str(file), compared(a.photos / f"{n}.jpg", a.out / f"{n}.npz")[..., ::-1])
             except DinarError as e:
                 print(n, e)
-            print(n, flush=True)
     for page in range(0, len(names), PAGE):
         files = [f for n in names[page : page + PAGE] if (f := a.out / f"{n}.png").exists()]
         if strips := [x for f in files if (x := cv2.imread(str(f))) is not None]:
