@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from dinar.avatar import Avatar
 from dinar.body import Body, load_body
+from dinar.cores import algebra_threads
 from dinar.create import create
 from dinar.errors import DinarError
 from dinar.nets.channels import CHANNELS
@@ -21,8 +23,10 @@ PHOTOS = ROOT.parent / "shared" / "data" / "ccp" / "photos"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread_for_fixtures() -> None:
+def _one_thread_for_fixtures() -> Iterator[None]:
     torch.set_num_threads(1)
+    with algebra_threads():
+        yield
 
 
 @pytest.fixture(autouse=True)

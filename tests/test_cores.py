@@ -7,8 +7,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from threadpoolctl import threadpool_info
 
-from dinar.cores import physical_cores
+from dinar.cores import algebra_threads, physical_cores
+from dinar.create import create
+from dinar.errors import DinarError
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="reads Linux' /sys and /proc")
 
@@ -69,3 +72,23 @@ def test_other_systems_ask_psutil(monkeypatch: pytest.MonkeyPatch, found: int | 
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(psutil, "cpu_count", lambda logical: 99 if logical else found)
     assert physical_cores() == cores
+
+
+def algebra() -> set[int]:
+    return {x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"}
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+def test_create_has_one_thread_of_linear_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one only waits for a core that is busy."""
+    seen: list[set[int]] = []
+
+    def read(*args: object, **more: object) -> None:
+        seen.append(algebra())
+        raise DinarError("no photo")
+
+    monkeypatch.setitem(create.__wrapped__.__globals__, "read_subject", read)  # type: ignore[attr-defined]
+    with algebra_threads(2):
+        with pytest.raises(DinarError, match="no photo"):
+            create("a.jpg", renderer="mesh")
+        assert seen == [{1}] and algebra() == {2}

@@ -73,7 +73,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
                             program=program, unlit=name == "flat.glb",
                             expressions=name != "flat.glb")  # fmt: skip
         write_glb(folder / name, model)
-    dressed = wear(body, (Shell("skirt", -0.45),))
+    dressed = wear(body, (Shell("skirt", -0.45), Shell("hat", 0.77)))
     model = build_model(dressed, torch.zeros(1), None, position_texture(dressed), [lift_arm(dressed)], program="vrm",
                         expressions=False)  # fmt: skip
     write_glb(folder / "skirt.vrm", model)

@@ -1,11 +1,29 @@
-"""How many CPU cores this process may use: the default of ``--threads``."""
+"""How many CPU cores this process may use: the default of ``--threads``; and threads of linear algebra."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import psutil
+from threadpoolctl import threadpool_limits
+
+
+@contextlib.contextmanager
+def algebra_threads(count: int | None = 1) -> Iterator[None]:
+    """So many threads for the linear algebra of numpy and scipy, of every process of dinar that fits or textures; None:
+    as they are. Also a decorator.
+
+    Small matrices gain nothing from a second thread, and lose all where it waits for a core: 2,579 of 2 x 2 (the
+    texels of a head) took .02 s with one thread, and 5 to 20 s with two beside a busy process. The last digits of a
+    product depend on the threads, too.
+    """
+    importlib.import_module("scipy.linalg")  # it brings a library of its own, which is limited once it is there
+    with threadpool_limits(count, "blas"):
+        yield
 
 
 def physical_cores(root: Path = Path("/")) -> int:

@@ -16,6 +16,7 @@ import torch
 
 from .avatar import Avatar
 from .body import Body
+from .cores import algebra_threads
 from .device import current, use
 from .errors import DinarError
 from .fit.face import fit_expression
@@ -48,6 +49,7 @@ from .version import __version__
 CROP = 1024  # pixels a side of the crop that is sampled
 
 
+@algebra_threads()
 def create(
     photos: str | Path | Sequence[str | Path],
     options: CreateOptions | None = None,
@@ -219,6 +221,7 @@ class Sampled:
     files: tuple[Path, ...]  # that it was made of
 
 
+@algebra_threads()
 def completed(
     s: Studio, x: Sampled, seed: int, clock: Clock, progress: Callable[[str], None] = lambda _: None
 ) -> Avatar:

@@ -8,7 +8,6 @@ the calling process ends all workers within ``GRACE`` seconds; what they had beg
 from __future__ import annotations
 
 import contextlib
-import importlib
 import multiprocessing
 import os
 import signal
@@ -24,9 +23,9 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 import torch
-from threadpoolctl import threadpool_limits
 
 from .bounds import check_numbers
+from .cores import algebra_threads
 from .errors import DinarError, explain
 
 GRACE = 2.0  # seconds that a worker has to clean up before it is killed
@@ -88,13 +87,12 @@ def threads_of(count: int) -> Iterator[None]:
 
     The last digits of a product depend on the threads that share it.
     """
-    importlib.import_module("scipy.linalg")  # it brings a library of its own, which is limited once it is there
     before = torch.get_num_threads(), cv2.getNumThreads()
     if count:
         torch.set_num_threads(count)
         cv2.setNumThreads(count)
     try:
-        with threadpool_limits(count or None, "blas"):
+        with algebra_threads(count or None):
             yield
     finally:
         torch.set_num_threads(before[0])

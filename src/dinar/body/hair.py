@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from scipy.spatial import KDTree
 
+from ..cores import algebra_threads
 from .body import Body
 from .comb import (
     CLOSED,
@@ -137,6 +138,7 @@ def _rim(body: Body, covered: np.ndarray) -> np.ndarray:
     return rim
 
 
+@lru_cache(maxsize=4)
 def texels_of_head(body: Body) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Function: angles from straight up and azimuths -> uv [..., 2] of the left half of the head's island."""
     a, v, h = body.atlas, body.v_template.numpy(), head(body)
@@ -155,7 +157,8 @@ def texels_of_head(body: Body) -> Callable[[np.ndarray, np.ndarray], np.ndarray]
     def place(up: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
         up, azimuth = np.broadcast_arrays(up, azimuth)
         q = flat(up, azimuth)
-        found = inner(q)
+        with algebra_threads():
+            found = inner(q)
         lost = np.isnan(found[..., 0])
         found[lost] = a.uv[own][outer.query(q[lost])[1]]
         return found

@@ -9,6 +9,7 @@ stays in the mesh, since one sees under a brim.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -118,6 +119,7 @@ def hat_grid(body: Body) -> np.ndarray:
     return own[numbers()]
 
 
+@lru_cache(maxsize=1)
 def faces_of_hat() -> np.ndarray:
     """Faces [f, 3] in the flat grid of :func:`shape_hat`."""
     return _quads(np.arange(ROWS * RING).reshape(ROWS, RING), np.zeros((2, ROWS + 1, HALF + 1), int))[0].astype(
