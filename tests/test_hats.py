@@ -89,6 +89,8 @@ def test_only_brims_get_a_shape_of_their_own():
     body = load_body()
     assert fit_shells(body, torch.zeros(1), [photo(None)])[0] is body
     assert find_hat(body, torch.zeros(1), [photo(Form(brim=BRIM / 4))]) is None
+    assert find_hat(body, torch.zeros(1), [photo(Form(brim=0.08, loose=0.05, taper=1.1))]) is None  # fur
+    assert find_hat(body, torch.zeros(1), [photo(Form(brim=0.08, loose=0.03))])
     s = photo(Form(brim=0.08))
     assert s.labels is not None
     worn, form = fit_shells(body, torch.zeros(1), [s])

@@ -41,6 +41,7 @@ BRIM, NARROW = 0.025, 0.01  # metres: least brim, and the brim to which it is co
 GAIN = 0.27  # least share by which the brim lowers the cost (street photos: .35 to .54 with one, up to .19 without)
 # Metres above the middle between the ears of the line in front and behind, at most: above there is no scalp.
 FRONT, BEHIND = 0.112, 0.068
+FUR = 0.053  # metres that the top of a crown is wider than the head on either side, from which it is fur and no brim
 AGREE = 0.62  # least IoU of rendered and seen hat
 INSIDE, BELOW = 0.004, 0.012  # metres between the crown and what is in it, down to this far below the line
 
@@ -130,7 +131,9 @@ def find_hat(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> Fo
     starts = sorted(STARTS, key=search.cost)[:TRIED]
     cost, form = min((search.fitted(f) for f in starts), key=lambda x: x[0])
     brimmed = form.brim >= BRIM and cost < (1 - GAIN) * search.cost(replace(form, brim=NARROW))
-    return form if brimmed and search.iou(form) >= AGREE else None
+    across = search.seat.radii[0]
+    fur = (across + form.loose) * form.taper - across > FUR
+    return form if brimmed and not fur and search.iou(form) >= AGREE else None
 
 
 def add_hat(
