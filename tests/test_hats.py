@@ -12,6 +12,7 @@ from dinar.body import Body, load_body
 from dinar.body.hair import hair_grid
 from dinar.body.hat import EDGE_ROW, LINE_ROW, OUTSIDE, Form, hat_grid, seat, shape_hat
 from dinar.body.shells import Shell, wear
+from dinar.fit import hats
 from dinar.fit.hats import BRIM, clear_hat, find_hat
 from dinar.fit.offsets import Silhouette
 from dinar.fit.shells import fit_shells
@@ -89,14 +90,23 @@ def test_only_brims_get_a_shape_of_their_own():
     body = load_body()
     assert fit_shells(body, torch.zeros(1), [photo(None)])[0] is body
     assert find_hat(body, torch.zeros(1), [photo(Form(brim=BRIM / 4))]) is None
-    assert find_hat(body, torch.zeros(1), [photo(Form(brim=0.08, loose=0.05, taper=1.1))]) is None  # fur
-    assert find_hat(body, torch.zeros(1), [photo(Form(brim=0.08, loose=0.03))])
     s = photo(Form(brim=0.08))
     assert s.labels is not None
     worn, form = fit_shells(body, torch.zeros(1), [s])
     assert [x.kind for x in worn.shells] == ["hat"] and np.abs(form[hat_grid(worn)]).max() < 0.06
     few = np.where((s.labels == LABEL["hat"]) & (np.arange(500)[None] > 235), 0, s.labels)  # most of it is not there
     assert find_hat(body, torch.zeros(1), [replace(s, labels=few)]) is None
+
+
+def test_a_crown_that_is_wider_than_heads_is_fur(monkeypatch: pytest.MonkeyPatch):
+    s = photo(Form(brim=0.08, loose=0.03))
+    found = find_hat(load_body(), torch.zeros(1), [s])
+    assert found
+    across = seat(load_body(), load_body().v_template.numpy()).radii[0]
+    wider = (across + found.loose) * found.taper - across
+    assert wider < hats.FUR < 0.06
+    monkeypatch.setattr(hats, "FUR", wider - 0.001)
+    assert find_hat(load_body(), torch.zeros(1), [s]) is None
 
 
 def test_head_and_hair_stay_inside_the_crown():
