@@ -38,7 +38,9 @@ STEPS = {
 ROUNDS = 3  # of each step, at most
 PRIOR = {"pitch": (0, 40), "roll": (0, 40), "droop": (10, 60), "line": (0.06, 0.06), "loose": (0.01, 0.05)}
 BRIM, NARROW = 0.025, 0.01  # metres: least brim, and the brim to which it is compared
-GAIN = 0.27  # least share by which the brim lowers the cost (street photos: .35 to .54 with one, up to .19 without)
+# Least share by which the brim lowers the cost (with one: .40 to .50 on street photos; up to .28 without); or height of
+# the crown and IoU of a top hat, whose brim is narrow.
+GAIN, TALL, SURE = 0.3, 0.135, 0.85
 # Metres above the middle between the ears of the line in front and behind, at most: above there is no scalp.
 FRONT, BEHIND = 0.112, 0.068
 FUR = 0.053  # metres that the top of a crown is wider than the head on either side, from which it is fur and no brim
@@ -130,10 +132,11 @@ def find_hat(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> Fo
     search = _Search(body, betas, views)
     starts = sorted(STARTS, key=search.cost)[:TRIED]
     cost, form = min((search.fitted(f) for f in starts), key=lambda x: x[0])
-    brimmed = form.brim >= BRIM and cost < (1 - GAIN) * search.cost(replace(form, brim=NARROW))
+    agree, level = search.iou(form), search.cost(replace(form, brim=NARROW))
+    shaped = cost < (1 - GAIN) * level or (form.top >= TALL and agree >= SURE)
     across = search.seat.radii[0]
     fur = (across + form.loose) * form.taper - across > FUR
-    return form if brimmed and not fur and search.iou(form) >= AGREE else None
+    return form if shaped and form.brim >= BRIM and not fur and agree >= AGREE else None
 
 
 def add_hat(
