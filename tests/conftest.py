@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 
 from dinar.avatar import Avatar
 from dinar.body import Body, load_body
-from dinar.cores import algebra_threads
 from dinar.create import create
 from dinar.errors import DinarError
 from dinar.nets.channels import CHANNELS
@@ -23,10 +21,8 @@ PHOTOS = ROOT.parent / "shared" / "data" / "ccp" / "photos"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread_for_fixtures() -> Iterator[None]:
+def _one_thread_for_fixtures() -> None:
     torch.set_num_threads(1)
-    with algebra_threads():
-        yield
 
 
 @pytest.fixture(autouse=True)

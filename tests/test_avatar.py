@@ -115,4 +115,4 @@ def test_a_saved_fit_and_a_mask_of_ones_own(avatar: Avatar, demo_photo: Path, tm
     # a cut-out has no classes, so offsets differ a little, and the back is copied from the seen side: it looks alike
     front, back = (psnr(over(again.render(size=512, azimuth=a)), over(avatar.render(size=512, azimuth=a)))
                    for a in (0, 180))  # fmt: skip
-    assert front > 30 and back > 28
+    assert front > 30 and back > 27
