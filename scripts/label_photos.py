@@ -23,7 +23,7 @@ from dinar.errors import DinarError
 from dinar.files import replacing
 from dinar.labels import CLASSES, IGNORE, LABEL
 from dinar.photo.image import read_photo
-from dinar.photo.parsing import class_probabilities, load_parser
+from dinar.photo.parsing import class_probabilities, load_parser, person_share
 from dinar.photo.person import find_person
 from dinar.pictures import read_array, write_array
 from dinar.pool import Failure, run_pool
@@ -31,7 +31,6 @@ from dinar.train.parser import validation_names
 
 ROOT = Path(__file__).resolve().parents[1]
 SURE = 0.65  # least share of a class that becomes a label
-ANYTHING = 0.3  # of person or bag, from which the pose network's mask counts
 
 
 def label(out: Path, photo: Path) -> str | None:
@@ -45,14 +44,9 @@ def label(out: Path, photo: Path) -> str | None:
         return str(e)
     points = found.pose.keypoints
     box, p = class_probabilities(rgb, points, load_parser())
-    anything = 1 - p[..., LABEL["background"]]
-    person = anything - p[..., LABEL["bag"]]
-    theirs = (
-        np.where(anything > ANYTHING, person / np.maximum(anything, 1e-3), 1) * (found.mask_soft[box] + anything) / 2
-    )
-    p = p * (theirs / np.maximum(person, 1e-6))[..., None]
-    p[..., LABEL["bag"]] = anything - person
-    p[..., LABEL["background"]] = np.maximum(1 - theirs - p[..., LABEL["bag"]], 0)
+    bag, person = p[..., LABEL["bag"]].copy(), person_share(p, found.mask_soft[box])
+    p *= (person / np.maximum(person_share(p), 1e-6))[..., None]
+    p[..., LABEL["bag"]], p[..., LABEL["background"]] = bag, np.maximum(1 - person - bag, 0)
     labels = np.zeros(rgb.shape[:2], np.uint8)
     labels[box] = np.where(p.max(-1) < SURE * p.sum(-1), IGNORE, p.argmax(-1))
     write_array(out / "rgb" / f"{photo.stem}.jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))

@@ -17,9 +17,8 @@ def algebra_threads(count: int | None = 1) -> Iterator[None]:
     """So many threads for the linear algebra of numpy and scipy, of every process of dinar that fits or textures; None:
     as they are. Also a decorator.
 
-    Small matrices gain nothing from a second thread, and lose all where it waits for a core: 2,579 of 2 x 2 (the
-    texels of a head) took .02 s with one thread, and 5 to 20 s with two beside a busy process. The last digits of a
-    product depend on the threads, too.
+    Small matrices gain nothing from a second thread, and wait for it where its core is busy (docs/speed.md). The last
+    digits of a product depend on the threads, too.
     """
     importlib.import_module("scipy.linalg")  # it brings a library of its own, which is limited once it is there
     with threadpool_limits(count, "blas"):

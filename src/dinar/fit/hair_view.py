@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from ..body.comb import CAP, COLUMNS, HALF, HANGING, HEAD, ROWS, head
 from ..body.hair import faces_of_hair
 from ..body.regions import regions
 from ..labels import CLASSES, LABEL
-from ..scene import rasterize_mesh
+from ..scene import Camera, rasterize_mesh
 from .offsets import Silhouette
 
 HAIR = (LABEL["hair"], LABEL["hat"])  # a hat without a shape of its own counts as hair
@@ -28,6 +30,36 @@ IN, OUT = (-0.06, 0.05), (-0.06, 0.12)  # metres: bounds of the moves of rows
 FRONTAL = 0.7  # least foreshortening of the head's width for rows to be measured
 
 
+@dataclass(frozen=True)
+class Around:
+    """A square part of a photo, S pixels a side."""
+
+    camera: Camera
+    scale: float  # pixels a pixel of the photo
+    labels: np.ndarray  # [S, S] uint8 classes
+    inside: np.ndarray  # [S, S] bool, in the photo
+    hidden: np.ndarray  # [S, S] bool, behind things in front of the person
+
+    def costs(self, of: dict[str, float]) -> np.ndarray:
+        """[S, S] the costs of the classes, 1 for others; 0 where the photo does not tell."""
+        return np.array([of.get(n, 1.0) for n in CLASSES])[self.labels] * self.inside * ~self.hidden
+
+
+def look_around(s: Silhouette, xy: np.ndarray, margin: float, size: int) -> Around:
+    """The part of a photo with a parse around points [n, 2], with a margin; pixels."""
+    low, high = xy.min(0) - margin, xy.max(0) + margin
+    side = float(max(high - low))
+    x0, y0 = (low + high - side) / 2
+    k = size / side
+    labels = np.asarray(s.labels)
+    j = np.floor((np.arange(size) + 0.5) / k + x0).astype(int)
+    i = np.floor((np.arange(size) + 0.5) / k + y0).astype(int)
+    inside = ((i >= 0) & (i < labels.shape[0]))[:, None] & ((j >= 0) & (j < labels.shape[1]))
+    at = np.ix_(i.clip(0, labels.shape[0] - 1), j.clip(0, labels.shape[1] - 1))
+    hidden = np.zeros_like(inside) if s.ignore is None else s.ignore[at]
+    return Around(s.camera.crop(float(x0), float(y0), k, size, size), k, labels[at], inside, hidden)
+
+
 class View:
     """A photo around the head: what is seen, and the body without hair."""
 
@@ -39,27 +71,16 @@ class View:
         own = np.concatenate([h.scalp, h.torso[body.v_template.numpy()[h.torso, 1] > lowest]])
         xy, z = s.camera.project(v)
         metre = float(s.camera.K[0, 0]) / float(z[h.centre].mean())  # pixels
-        low, high = xy[own].min(0).values.numpy() - AROUND * metre, xy[own].max(0).values.numpy() + AROUND * metre
-        side = float(max(high - low))
-        x0, y0 = (low + high - side) / 2
-        k = SIZE / side
-        self.camera = s.camera.crop(float(x0), float(y0), k, SIZE, SIZE)
-        labels = np.asarray(s.labels)
-        j = np.floor((np.arange(SIZE) + 0.5) / k + x0).astype(int)
-        i = np.floor((np.arange(SIZE) + 0.5) / k + y0).astype(int)
-        inside = ((i >= 0) & (i < labels.shape[0]))[:, None] & ((j >= 0) & (j < labels.shape[1]))
-        seen = labels[i.clip(0, labels.shape[0] - 1)][:, j.clip(0, labels.shape[1] - 1)]
-        self.hair = np.isin(seen, HAIR[:1] if hat else HAIR) & inside
+        around = look_around(s, xy[own].numpy(), AROUND * metre, SIZE)
+        self.camera, seen = around.camera, around.labels
+        self.hair = np.isin(seen, HAIR[:1] if hat else HAIR) & around.inside
         f = rasterize_mesh(v, body.faces, self.camera)
         self.depth = f.depth[0].numpy()
         self.on_head = np.append((body.vertex_part == HEAD)[body.faces].all(1), False)[f.face[0].numpy()]
         face = np.append(regions(body).face[body.faces].all(1), False)[f.face[0].numpy()]
-        self.wrong = np.array([WRONG.get(n, 1.0) for n in CLASSES])[seen] * inside * ~self.hair
-        if s.ignore is not None:
-            hide = s.ignore[i.clip(0, labels.shape[0] - 1)][:, j.clip(0, labels.shape[1] - 1)]
-            self.wrong *= ~hide
+        self.wrong = around.costs(WRONG) * ~self.hair
         self.missed = np.where(face, ON_FACE, MISSED) * self.hair
-        self.metre = metre * k
+        self.metre = metre * around.scale
         # what is below the chin, along the head's up
         at = self.camera.project(v)[0].numpy()
         r = regions(body).face & ~regions(body).cavity

@@ -7,7 +7,7 @@ brim stay paint on the head, which the offsets widen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from ..body import Body
 from ..body.comb import HEAD, head
 from ..body.hat import LINE_ROW, Form, faces_of_hat, hat_grid, seat, shape_hat, with_inside
 from ..body.shells import Shell, carried, wear
-from ..labels import CLASSES, LABEL
+from ..labels import LABEL
 from ..scene import rasterize_mesh
+from .hair_view import look_around
 from .offsets import Silhouette
 
 SIZE = 96  # pixels of the crop in which forms are compared
@@ -38,9 +39,9 @@ STEPS = {
 ROUNDS = 3  # of each step, at most
 PRIOR = {"pitch": (0, 40), "roll": (0, 40), "droop": (10, 60), "line": (0.06, 0.06), "loose": (0.01, 0.05)}
 BRIM, NARROW = 0.025, 0.01  # metres: least brim, and the brim to which it is compared
-# Least share by which the brim lowers the cost (with one: .40 to .50 on street photos; up to .28 without); or height of
+# Least share by which the brim lowers the cost (benchmarks/hats.py: .30 to .73 with one, up to .28 without); or height of
 # the crown and IoU of a top hat, whose brim is narrow.
-GAIN, TALL, SURE = 0.3, 0.135, 0.85
+GAIN, TALL, SURE = 0.29, 0.135, 0.85
 # Metres above the middle between the ears of the line in front and behind, at most: above there is no scalp.
 FRONT, BEHIND = 0.112, 0.068
 FUR = 0.053  # metres that the top of a crown is wider than the head on either side, from which it is fur and no brim
@@ -55,25 +56,14 @@ class View:
         posed = body(betas[None], s.pose[None], s.transl[None])
         v = posed.vertices[0]
         self.turn = posed.skinning[0, body.joint("head"), :3].numpy()
-        xy, z = s.camera.project(v)
-        own = head(body).scalp
-        metre = float(s.camera.K[0, 0]) / float(z[own].mean())  # pixels
-        low, high = (xy[own].min(0).values - AROUND * metre).numpy(), (xy[own].max(0).values + AROUND * metre).numpy()
-        side = float(max(high - low))
-        x0, y0 = (low + high - side) / 2
-        k = SIZE / side
-        self.camera = s.camera.crop(float(x0), float(y0), k, SIZE, SIZE)
-        j = np.floor((np.arange(SIZE) + 0.5) / k + x0).astype(int)
-        i = np.floor((np.arange(SIZE) + 0.5) / k + y0).astype(int)
-        labels = np.asarray(s.labels)
-        inside = ((i >= 0) & (i < labels.shape[0]))[:, None] & ((j >= 0) & (j < labels.shape[1]))
-        at = np.ix_(i.clip(0, labels.shape[0] - 1), j.clip(0, labels.shape[1] - 1))
-        self.hat = (labels[at] == LABEL["hat"]) & inside
-        self.wrong = np.array([WRONG.get(n, 1.0) for n in CLASSES])[labels[at]] * inside * ~self.hat
-        if s.ignore is not None:
-            self.wrong *= ~s.ignore[at]
+        xy, z = (x[head(body).scalp].numpy() for x in s.camera.project(v))
+        metre = float(s.camera.K[0, 0]) / float(z.mean())  # pixels
+        around = look_around(s, xy, AROUND * metre, SIZE)
+        self.camera = around.camera
+        self.hat = (around.labels == LABEL["hat"]) & around.inside
+        self.wrong = around.costs(WRONG) * ~self.hat
         self.depth = rasterize_mesh(v, body.faces, self.camera).depth[0].numpy()
-        self.area = float(self.hat.sum()) / (metre * k) ** 2  # square metres
+        self.area = float(self.hat.sum()) / (metre * around.scale) ** 2  # square metres
 
     def rendered(self, grid: np.ndarray) -> np.ndarray:
         """[SIZE, SIZE] bool: where a hat [ROWS, RING, 3] at rest is seen."""
@@ -121,22 +111,39 @@ class _Search:
         return float(np.mean([(a & b).sum() / max(1, (a | b).sum()) for a, b in pairs]))
 
 
-def find_hat(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> Form | None:
-    """The form of a hat with a brim; None: none is worn, or it does not look like one."""
-    if not any((np.asarray(s.labels) == LABEL["hat"]).any() for s in silhouettes):
-        return None
-    views = [View(body, betas, s) for s in silhouettes]
-    views = [v for v in views if v.hat.any()]
+@dataclass(frozen=True)
+class Found:
+    """What looks most like the hat of a parse, and how much it does."""
+
+    form: Form
+    gain: float  # share by which its brim lowers the cost
+    agree: float  # IoU of rendered and seen hat
+    wider: float  # metres that the top of its crown is wider than the head on either side
+
+    @property
+    def shaped(self) -> bool:
+        """Whether it is a hat with a brim, and no cap or fur hat."""
+        brim = self.form.brim >= BRIM and (self.gain > GAIN or (self.form.top >= TALL and self.agree >= SURE))
+        return brim and self.wider < FUR and self.agree >= AGREE
+
+
+def fit_hat(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> Found | None:
+    """The hat of the photos; None: too little of one is seen."""
+    shown = [s for s in silhouettes if (np.asarray(s.labels) == LABEL["hat"]).any()]
+    views = [v for v in (View(body, betas, s) for s in shown) if v.hat.any()]
     if not views or np.median([v.area for v in views]) < LEAST:
         return None
     search = _Search(body, betas, views)
     starts = sorted(STARTS, key=search.cost)[:TRIED]
     cost, form = min((search.fitted(f) for f in starts), key=lambda x: x[0])
-    agree, level = search.iou(form), search.cost(replace(form, brim=NARROW))
-    shaped = cost < (1 - GAIN) * level or (form.top >= TALL and agree >= SURE)
-    across = search.seat.radii[0]
-    fur = (across + form.loose) * form.taper - across > FUR
-    return form if shaped and form.brim >= BRIM and not fur and agree >= AGREE else None
+    gain, across = 1 - cost / search.cost(replace(form, brim=NARROW)), search.seat.radii[0]
+    return Found(form, float(gain), search.iou(form), (across + form.loose) * form.taper - across)
+
+
+def find_hat(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> Form | None:
+    """The form of a hat with a brim; None: none is worn, or it does not look like one."""
+    found = fit_hat(body, betas, silhouettes)
+    return found.form if found is not None and found.shaped else None
 
 
 def add_hat(

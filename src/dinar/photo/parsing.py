@@ -69,12 +69,7 @@ def parse_person(
     that is sharpened to the photo's edges.
     """
     box, p = class_probabilities(rgb, keypoints, net or load_parser(), WORK_SIDE)
-    anything = 1 - p[..., BACKGROUND]
-    person = anything if keep_accessories else anything - p[..., BAG]
-    if coarse is not None:
-        theirs = cv2.resize(coarse[box], p.shape[1::-1], interpolation=cv2.INTER_AREA)
-        share = np.where(anything > 0.3, person / np.maximum(anything, 1e-3), 1)
-        person = (theirs + anything) / 2 * share
+    person = person_share(p, None if coarse is None else coarse[box], keep_accessories)
     alpha = np.zeros(rgb.shape[:2], np.float32)
     labels = np.zeros(rgb.shape[:2], np.uint8)
     points = keypoints.copy()
@@ -86,6 +81,21 @@ def parse_person(
     enlarge = partial(cv2.resize, dsize=alpha[box].shape[::-1], interpolation=cv2.INTER_NEAREST)
     labels[box] = np.where(alpha[box] > 0.5, enlarge(inside), enlarge(outside))
     return Parse(labels, alpha)
+
+
+def person_share(
+    p: np.ndarray,  # [h, w, classes] of :func:`class_probabilities`
+    coarse: np.ndarray | None = None,  # [H, W] in [0, 1], of any size: the pose network's mask of the same part
+    keep_accessories: bool = False,
+) -> np.ndarray:
+    """[h, w] how likely a pixel is the person's: the mean of both networks, less the bags."""
+    anything = 1 - p[..., BACKGROUND]
+    person = anything if keep_accessories else anything - p[..., BAG]
+    if coarse is None:
+        return person
+    theirs = cv2.resize(coarse, p.shape[1::-1], interpolation=cv2.INTER_AREA)
+    share = np.where(anything > 0.3, person / np.maximum(anything, 1e-3), 1)
+    return (theirs + anything) / 2 * share
 
 
 @torch.inference_mode()

@@ -75,10 +75,8 @@ def bald(s: Surface, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
         return out
     bare, hair = np.isin(worn, [LABEL["skin"], LABEL["face"]]), worn == LABEL["hair"]
     below = s.top - s.x[:, 1] - SHORT
-    lower, trunk = (
-        s.skull & ~s.face & ~s.hat & (below > 0),
-        np.isin(s.part, [PARTS.index("head"), PARTS.index("torso")]),
-    )
+    lower = s.skull & ~s.face & ~s.hat & (below > 0)
+    trunk = np.isin(s.part, [PARTS.index("head"), PARTS.index("torso")])
 
     def is_bare(where: np.ndarray, most: float = BARE) -> bool | None:
         """None: too little is seen to tell."""

@@ -39,9 +39,7 @@ class Surface:
     hat: np.ndarray  # [N] bool: a hat with a shape of its own
     in_hat: np.ndarray  # [N] bool: scalp that borrows the texels of a hat, between these
     coat: np.ndarray  # [N] bool: an open coat with a shape of its own
-    chart: (
-        np.ndarray
-    )  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m): see _cylinders; of a hat profile
+    chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m); of a hat body.hat.profile
     top: float  # metres: height of the crown of the head
     vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
 
@@ -67,12 +65,8 @@ def surface(body: Body, size: int) -> Surface:
     r = regions_at(body, x, (part == PARTS.index("head")) & ~shell & ~hat, cavity, shell | hat)
     in_hat = np.zeros(len(x), bool)
     if hat.any() and body.atlas.under is not None:
-        in_hat = (
-            np.any(body.atlas.under[body.atlas.faces], axis=1)[t.face]
-            & (part == PARTS.index("head"))
-            & ~shell
-            & ~hat
-        )
+        borrowing = np.any(body.atlas.under[body.atlas.faces], axis=1)
+        in_hat = borrowing[t.face] & (part == PARTS.index("head")) & ~shell & ~hat
     return Surface(
         t, x, part, r.face, r.face_centre, r.crown, r.skull, r.ears, r.auricles, r.cavity, shell, hat, in_hat,
         of_shell(body, "coat")[t.face], chart, float(_skull(body)[:, 1].max()), _vertex_texels(body, t, x),
