@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +24,7 @@ from dinar.body.readers import load_motion
 from dinar.commands.evaluate import EvaluateRenders
 from dinar.commands.main import commands
 from dinar.commands.train import STAGES as STAGES_OF_TRAINING
-from dinar.device import current, half, network_dtype, use
+from dinar.device import current, half, network_dtype, repeatable, use
 from dinar.errors import DinarError
 from dinar.fit.objective import Objective
 from dinar.fit.silhouette import bilinear, look_up
@@ -168,3 +170,35 @@ def test_frames_and_fits_of_a_gpu_are_the_cpus(avatar: Avatar, body: Body) -> No
     expected = avatar.render(size=256)
     use("cuda")
     assert np.abs(avatar.render(size=256) - expected).mean() < 1e-3
+
+
+def test_repeatable_switches_cuda_alone_and_puts_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[bool] = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", said.append)
+    with repeatable(torch.device("cpu")):
+        assert said == []
+    with pytest.raises(RuntimeError), repeatable(torch.device("cuda")):
+        assert said == [True]
+        raise RuntimeError
+    assert said == [True, False]
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    with repeatable(torch.device("cuda")):
+        pass
+    assert said == [True, False]
+
+
+def test_a_fit_does_not_import_compilers() -> None:
+    """They take a fifth of a first `create`."""
+    program = """
+import sys
+import numpy as np
+from dinar.body import load_body
+from dinar.fit.smplify import fit_stages
+from dinar.fit.view import View
+points = np.zeros((33, 4), np.float32)
+points[:, :2], points[:, 3] = np.random.default_rng(0).uniform(20, 230, (33, 2)), 1
+view = View(points, None, None, 256, 256)
+next(iter(fit_stages(load_body(), [view])))
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -24,6 +24,7 @@ from torch import Tensor
 from ..body import Body
 from ..body.hands import relaxed_hands
 from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from ..device import repeatable
 from ..photo.surface import SURFACE_BODY
 from .descent import FLOOR, descend
 from .fit_file import Fit
@@ -115,22 +116,21 @@ def fit_stages(
 
     Without any mask there is no silhouette stage.
     """
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the tensors are small: a second thread only waits
-    torch.use_deterministic_algorithms(torch.device(device).type == "cuda" or strict)
     try:
-        starts = first_guesses(body, views, focal, not shared_shape and len(views) == PEOPLE, device)
-        problem = Objective(body, views, betas, shared_shape, starts, device)
-        with torch.no_grad():
-            _place(problem)
-        yield "start", _results(problem)
-        for stage in STAGES:
-            if not stage.weights.silhouette or problem.mask_term.has_mask.any():
-                optimise(problem, stage, stage.steps)
-            yield stage.name, _results(problem)
+        with repeatable(torch.device(device)):
+            starts = first_guesses(body, views, focal, not shared_shape and len(views) == PEOPLE, device)
+            problem = Objective(body, views, betas, shared_shape, starts, device)
+            with torch.no_grad():
+                _place(problem)
+            yield "start", _results(problem)
+            for stage in STAGES:
+                if not stage.weights.silhouette or problem.mask_term.has_mask.any():
+                    optimise(problem, stage, stage.steps)
+                yield stage.name, _results(problem)
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict)
 
 
 def first_guesses(
