@@ -10,6 +10,7 @@ from dinar.body.shells import Shell, wear
 from dinar.body.skirt import ROWS, grid_of
 from dinar.fit.offsets import Silhouette
 from dinar.fit.shells import fit_shells
+from dinar.fit.skirts import LOWEST, Skirt
 from dinar.labels import LABEL
 from dinar.scene import orbit, rasterize_mesh
 
@@ -55,6 +56,14 @@ def test_a_hem_that_is_rounded_in_the_photo_is_as_wide_as_the_cloth_above():
     labels[ys[out], xs[out]] = 0
     w = widths(replace(s, labels=labels))
     assert w[ROWS] > w[: ROWS - 2].max() - 0.04
+
+
+def test_a_long_hem_does_not_go_around_the_toes():
+    body = load_body()
+    worn = wear(body, (Shell("skirt", LOWEST),))
+    straight = Skirt(body, worn, torch.zeros(1), body.v_template.numpy(), LOWEST).straight
+    around = np.linalg.norm(worn.v_template.numpy()[grid_of(worn)[ROWS]] - straight[ROWS], axis=1)
+    assert around.max() > 0.03  # the template does
 
 
 def test_a_coat_whose_lower_part_is_parsed_as_a_skirt_is_a_coat():

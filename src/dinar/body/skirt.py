@@ -37,6 +37,7 @@ TEXELS_TOP = -0.085  # metres: height of the legs from where their texels are wh
 SPREAD = 0.04  # metres: distance over which a row is shaped and weighted as the legs nearby
 TURN = 0.12  # metres below the loop over which weights change from those of the hips to those of the legs
 TORSO = PARTS.index("torso")
+FEET = tuple(i for i, p in enumerate(PARTS) if p.endswith("foot"))
 AROUND_LEGS = ("skirt", "coat")  # kinds of shells
 NEAREST = 16  # vertices of the legs that shape a vertex
 MIDDLE = 0.75  # share of the way from the middle to a leg's centre over which weights go from one leg to both
@@ -98,15 +99,18 @@ def rows_of(body: Body, hem: float) -> np.ndarray:
     return top + (hem - top) * (np.arange(ROWS + 1) / ROWS)[:, None]
 
 
-def hang(body: Body, vertices: np.ndarray, heights: np.ndarray) -> np.ndarray:
+def hang(body: Body, vertices: np.ndarray, heights: np.ndarray, feet: bool = True) -> np.ndarray:
     """[ROWS + 1, C, 3] a skirt that hangs straight down over the legs of a body at rest.
 
     Args:
         vertices: [V, 3] of the body in some shape, at rest.
         heights: [ROWS + 1, C] of the rows, of which the first is the loop.
+        feet: whether it goes around the feet, too, with corners at the toes, as the template does, from which saved
+            avatars have their offsets. Else they come out under it.
     """
     h = hips(body)
-    legs = vertices[np.unique(body.faces[h.below])]
+    own = np.unique(body.faces[h.below])
+    legs = vertices[own if feet else own[~np.isin(body.vertex_part[own], FEET)]]
     loop = vertices[h.loop]
     centre = (loop[:, 2].min() + loop[:, 2].max()) / 2
     angle = np.arctan2(loop[:, 0], loop[:, 2] - centre)

@@ -166,7 +166,7 @@ class Skirt:
             np.median(body.v_template.numpy()[hips(body).loop, 1]) - template.min()
         )
         heights = rows_of(body, hem)
-        self.straight = hang(body, naked, naked[hips(body).loop, 1] + (heights - heights[0]) * scale)
+        self.straight = hang(body, naked, naked[hips(body).loop, 1] + (heights - heights[0]) * scale, feet=False)
         self.grid, self.add = self.straight, np.zeros((ROWS + 1, 2))  # metres that the sides are wider
 
     def offsets(self) -> np.ndarray:
