@@ -187,7 +187,7 @@ def test_repeatable_switches_cuda_alone_and_puts_it_back(monkeypatch: pytest.Mon
 
 
 def test_a_fit_on_the_cpu_switches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's switch imports its compilers: 2.5 s of a first `create`."""
+    """Torch's switch imports its compilers: 3 s of a first `create`."""
     said: list[bool] = []
     monkeypatch.setattr(torch, "use_deterministic_algorithms", said.append)
     points = np.ones((33, 4), np.float32)

@@ -55,7 +55,7 @@ def half(device: torch.device) -> AbstractContextManager:
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """Sums in a fixed order on CUDA. On a CPU they are: nothing is switched there, because torch's switch imports its
-    compilers (2.5 s of a first `create`; docs/speed.md)."""
+    compilers (3 s of a first `create`; docs/speed.md)."""
     before = torch.are_deterministic_algorithms_enabled()
     if before or device.type != "cuda":
         yield
