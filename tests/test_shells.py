@@ -125,6 +125,18 @@ def test_wide_cloth_falls_from_a_leg_that_narrow_cloth_follows(skirted: Body):
     assert narrow[front] > 0.12 and narrow[front] - 0.14 < wide[front] < narrow[front] - 0.03
 
 
+def test_cloth_does_not_hang_from_level_legs(skirted: Body):
+    """Who sits sits on the back of a wide skirt."""
+    grid, pose = grid_of(skirted)[: ROWS + 1], torch.zeros(1, skirted.num_joints, 3)
+    way = skirted.v_template[grid] * torch.tensor([1.0, 0, 1])
+    D = torch.zeros(skirted.num_vertices, 3)
+    D[grid] = 0.1 * way / way.norm(dim=2, keepdim=True) * torch.linspace(0, 1, ROWS + 1)[:, None, None]
+    for side in ("left", "right"):
+        pose[0, skirted.joint(f"{side}_hip"), 0] = -1.4
+    hem = [skirted(torch.zeros(1, 1), pose, offsets=o).vertices[0][grid[ROWS, 15], 1] for o in (None, D)]
+    assert 0 < hem[0] - hem[1] < 0.065  # .085 if it hung as from legs that stand
+
+
 @pytest.mark.parametrize("hem", [-0.25, -0.5, -0.75])
 @pytest.mark.parametrize("program", ["three", "mixamo", "unreal"])
 def test_chains_move_the_cloth_of_a_file_as_the_body_does(hem: float, program: str, tmp_path: Path):

@@ -60,7 +60,9 @@ def swing(
         behind, before = (SLACK * side * (1 + z) / 2 + STRETCH * straight * z.clamp(min=0) for z in (-facing, facing))
         own = _angles((upright.mT[:, None] @ (posed[:, k] - posed[:, j])[..., None])[..., 0])[0]
         pitch = torch.where(facing > 0, pitch.maximum(own), torch.where(facing < 0, pitch.minimum(own), pitch))
-        pitch = _nearest(pitch0, pitch - angle(FALL * (front + behind)), pitch + angle(FALL * (back + before)))
+        seat = (1 - straight) * (-facing).clamp(min=0)  # cloth under a level leg is pressed against it
+        low = pitch - (1 - seat) * angle(FALL * (front + behind)) + seat * angle(FALL * back)
+        pitch = _nearest(pitch0, low, pitch + angle(FALL * (back + before)))
         to = torch.stack([yaw.sin(), -yaw.cos() * pitch.cos(), yaw.cos() * pitch.sin()], 2)
         R = upright[:, None] @ turn(way.flatten(0, 1), to.flatten(0, 1)).unflatten(0, (B, len(hung)))
         shift = start - (R @ joints[:, j, :, None])[..., 0]

@@ -29,7 +29,6 @@ LEAST = 0.008  # square metres of hat
 WRONG = {"face": 1.5, "glasses": 1.5, "bag": 0.0, "skin": 0.5}
 STARTS = (Form(top=0.11, brim=0.06), Form(line=0.055, pitch=22, brim=0.07), Form(top=0.14, brim=0.03),
           Form(pitch=8, top=0.09, brim=0.1))  # fmt: skip
-TRIED = 2  # of them that are fitted
 # Steps of the search, coarse and fine, and bounds of each value.
 STEPS = {
     "line": (0.02, 0.005, (0.03, 0.09)), "across": (0.01, 0.004, (-0.03, 0.03)), "pitch": (8, 3, (-15, 35)),
@@ -38,13 +37,13 @@ STEPS = {
 }  # fmt: skip
 ROUNDS = 3  # of each step, at most
 PRIOR = {"pitch": (0, 40), "roll": (0, 40), "droop": (10, 60), "line": (0.06, 0.06), "loose": (0.01, 0.05)}
-BRIM, NARROW = 0.025, 0.01  # metres: least brim, and the brim to which it is compared
+BRIM, NARROW = 0.02, 0.01  # metres: least brim, and the brim to which it is compared
 # Least share by which the brim lowers the cost (benchmarks/hats.py: .30 to .73 with one, up to .28 without); or height
 # of the crown and IoU of a top hat, whose brim is narrow.
-GAIN, TALL, SURE = 0.29, 0.135, 0.85
+GAIN, TALL, SURE = 0.29, 0.125, 0.85
 # Metres above the middle between the ears of the line in front and behind, at most: above there is no scalp.
 FRONT, BEHIND = 0.112, 0.068
-FUR = 0.053  # metres that the top of a crown is wider than the head on either side, from which it is fur and no brim
+FUR = 0.06  # metres that the top of a crown is wider than the head on either side, from which it is fur and no brim
 AGREE = 0.62  # least IoU of rendered and seen hat
 INSIDE, BELOW = 0.004, 0.012  # metres between the crown and what is in it, down to this far below the line
 
@@ -134,8 +133,7 @@ def fit_hat(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> Fou
     if not views or np.median([v.area for v in views]) < LEAST:
         return None
     search = _Search(body, betas, views)
-    starts = sorted(STARTS, key=search.cost)[:TRIED]
-    cost, form = min((search.fitted(f) for f in starts), key=lambda x: x[0])
+    cost, form = min((search.fitted(f) for f in STARTS), key=lambda x: x[0])
     gain, across = 1 - cost / search.cost(replace(form, brim=NARROW)), search.seat.radii[0]
     return Found(form, float(gain), search.iou(form), (across + form.loose) * form.taper - across)
 

@@ -16,30 +16,33 @@ from importlib import resources
 
 import numpy as np
 import torch
+from scipy.linalg import block_diag
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from ..body import Body
 from ..body.regions import eyes, regions
+from ..body.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from ..photo.landmarks import Landmarks
 from ..scene import vertex_normals
 from .fit_file import Fit
 
-LOOSE = 0.2  # radians: standard deviation of the head's turn
+LOOSE, BENT = 0.2, 0.15  # radians: standard deviations of the turns of head and neck
+PLACE = 0.05  # of the face's width: standard deviation of the shift that the field then takes
 AGREE = (
     0.2  # of the face's width over the root of the landmarks' number: their standard deviation, as they err together
 )
 STEPS = 4  # of Gauss and Newton, for the turns
 # Of the kernels: length, standard deviation (metres), share of the variance that is the same on both sides.
-KERNELS = ((0.12, 0.002, 0.5), (0.03, 0.0015, 0.85))
+KERNELS = ((0.12, 0.001, 0.5), (0.03, 0.0008, 0.85))
 # Standard deviations: of the head's place (metres) and size, and of the betas that its shape has beside the body's.
 SHIFT, SIZE, SHAPE = 0.02, 0.05, 0.7
 NOISE = 0.003  # metres: standard deviation of a landmark, beside its spread on the body
-SPREAD = 0.3  # of the table's spread that counts as noise: most of it is the same for all pictures of a person
 FACING = 0.1  # least cosine between the surface and the camera of a landmark that is used
 FEWEST = 100  # landmarks
 APART = 0.35  # of the face's width, mean distance of the landmarks from the body's: more is not this face
 SIDES = (234, 454)  # landmarks at both ends of the face's width
+BROW, CHIN = 10, 152  # landmarks
 TURNED = np.deg2rad(1.0)  # step of numerical derivatives
 
 
@@ -47,7 +50,8 @@ TURNED = np.deg2rad(1.0)  # step of numerical derivatives
 class _Table:
     vertices: np.ndarray  # [L, 3] corners of the triangle of each landmark
     weights: np.ndarray  # [L, 3] barycentrics
-    spread: np.ndarray  # [L] metres
+    spread: np.ndarray  # [L] metres: standard deviation of the network's error, beside the modes
+    modes: np.ndarray  # [L, 2, M] metres, x right and y down in an upright picture of the face: errors made together
     rows: np.ndarray  # [L] numbers of the landmarks
 
 
@@ -57,9 +61,10 @@ def _table(body: Body) -> _Table:
     with resources.as_file(resources.files("dinar.body") / "data" / "face.npz") as file:
         z = np.load(file, allow_pickle=False)
         v, w, spread = z["vertices"].astype(int), z["barycentrics"].astype(float), z["spread"].astype(float)
+        modes = z["modes"].astype(float)
     at = np.searchsorted(body.numbers, v).clip(max=body.num_vertices - 1)
     rows = np.flatnonzero((body.numbers[at] == v).all(1))
-    return _Table(at[rows], w[rows], spread[rows], rows)
+    return _Table(at[rows], w[rows], spread[rows], modes[rows], rows)
 
 
 def has_landmarks(body: Body) -> bool:
@@ -68,7 +73,7 @@ def has_landmarks(body: Body) -> bool:
 
 
 def turn_head(body: Body, fit: Fit, face: Landmarks | None, expression: Tensor, offsets: Tensor) -> Fit:
-    """The fit with neck and head turned to meet the landmarks up to a shift."""
+    """The fit with neck and head turned to meet the landmarks."""
     if not has_landmarks(body) or face is None:
         return fit
     t, head = _table(body), body.joint("head")
@@ -95,10 +100,24 @@ def turn_head(body: Body, fit: Fit, face: Landmarks | None, expression: Tensor, 
         at = seen(poses)[:, used]
         away = at[0] - target[used]
         J = (at[1:] - at[0]) / TURNED
-        # a shift is the field's matter
-        J, r = (J - J.mean(1, keepdims=True)).reshape(3, -1).T / scale, (away - away.mean(0)).ravel() / scale
-        x = x + np.linalg.solve(J.T @ J + np.eye(3) / LOOSE**2, -J.T @ r - (x - start) / LOOSE**2)
+        # a shift is the neck's matter, and the field's
+        J, r = ((x - x.mean(-2, keepdims=True)).reshape(*x.shape[:-2], -1) / scale for x in (J, away))
+        x = x + np.linalg.solve(J @ J.T + np.eye(3) / LOOSE**2, -J @ r - (x - start) / LOOSE**2)
     pose[head] = torch.from_numpy(x).float()
+    neck, turn = body.joint("neck"), axis_angle_to_matrix(pose)
+    both, x = turn[neck] @ turn[head], np.zeros(3)
+
+    def bent(y: np.ndarray) -> Tensor:  # [B, 3] -> [B, J, 3], the head turned as before
+        R = turn[neck] @ axis_angle_to_matrix(torch.from_numpy(y).float())
+        poses = pose.repeat(len(y), 1, 1)
+        poses[:, neck], poses[:, head] = matrix_to_axis_angle(R), matrix_to_axis_angle(R.mT @ both)
+        return poses
+
+    for _ in range(STEPS):
+        at = (seen(bent(np.vstack([x, x + TURNED * np.eye(3)]))) - target)[:, used].mean(1) / (PLACE * span)
+        J, r = (at[1:] - at[0]).T / TURNED, at[0]
+        x = x + np.linalg.solve(J.T @ J + np.eye(3) / BENT**2, -J.T @ r - x / BENT**2)
+    pose = bent(x[None])[0]
     return dataclasses.replace(fit, pose=pose)
 
 
@@ -116,7 +135,7 @@ def fit_likeness(
     t = _table(body)
     rest = body.rest(fits[0].betas[None], offsets=offsets)[0][0].double().numpy()
     places = (rest[t.vertices] * t.weights[:, :, None]).sum(1)
-    rows, jacobians, gaps, noises = [], [], [], []
+    rows, jacobians, gaps, noises, together = [], [], [], [], []
     for fit, face, expression in zip(fits, faces, expressions, strict=True):
         if face is None:
             continue
@@ -129,7 +148,8 @@ def fit_likeness(
         rows.append(np.flatnonzero(used))
         jacobians.append(J[used])
         gaps.append(gap[used])
-        noises.append((metre * np.hypot(NOISE, SPREAD * t.spread))[used])
+        noises.append((metre * np.hypot(NOISE, t.spread))[used])
+        together.append((metre[:, None, None] * _upright(face) @ t.modes)[used].reshape(2 * used.sum(), -1))
     if not rows:
         return out
     row, J, gap, noise = (np.concatenate(x) for x in (rows, jacobians, gaps, noises))
@@ -138,7 +158,8 @@ def fit_likeness(
     own = np.einsum("ljck,lj->lck", heads[t.vertices], t.weights)[row]
     K, G = np.stack(_covariance(at, at)), np.einsum("iac,ick->iak", J, own).reshape(2 * len(row), -1)
     A = np.einsum("iac,jdc,cij->iajd", J, J, K, optimize=True).reshape(2 * len(row), -1) + G @ G.T
-    A += np.diag(np.repeat(noise**2, 2))
+    E = block_diag(*together)
+    A += np.diag(np.repeat(noise**2, 2)) + E @ E.T
     solved = np.linalg.solve(A, gap.ravel())
     pull = np.einsum("jdc,jd->jc", J, solved.reshape(-1, 2))  # [n, 3]
     window = body.weights[:, body.joint("head")].double().numpy()
@@ -200,6 +221,13 @@ def _facing(body: Body, fit: Fit, expression: Tensor, offsets: Tensor) -> np.nda
     normals = vertex_normals(v[None], body.faces)[0]
     cosine = torch.nn.functional.cosine_similarity(normals, fit.camera.position - v, dim=1).numpy()
     return cosine[t.vertices].mean(1) > FACING
+
+
+def _upright(face: Landmarks) -> np.ndarray:
+    """[2, 2] from an upright picture of the face to the photo."""
+    up = (face.points[BROW] - face.points[CHIN])[:2].astype(float)
+    x, y = up / np.hypot(*up)
+    return np.array([[-y, -x], [x, -y]])
 
 
 def _width(face: Landmarks) -> float:
