@@ -29,6 +29,7 @@ LEAST = 0.008  # square metres of hat
 WRONG = {"face": 1.5, "glasses": 1.5, "bag": 0.0, "skin": 0.5}
 STARTS = (Form(top=0.11, brim=0.06), Form(line=0.055, pitch=22, brim=0.07), Form(top=0.14, brim=0.03),
           Form(pitch=8, top=0.09, brim=0.1))  # fmt: skip
+TRIED = 3  # of them that are fitted
 # Steps of the search, coarse and fine, and bounds of each value.
 STEPS = {
     "line": (0.02, 0.005, (0.03, 0.09)), "across": (0.01, 0.004, (-0.03, 0.03)), "pitch": (8, 3, (-15, 35)),
@@ -133,7 +134,8 @@ def fit_hat(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> Fou
     if not views or np.median([v.area for v in views]) < LEAST:
         return None
     search = _Search(body, betas, views)
-    cost, form = min((search.fitted(f) for f in STARTS), key=lambda x: x[0])
+    starts = sorted(STARTS, key=search.cost)[:TRIED]
+    cost, form = min((search.fitted(f) for f in starts), key=lambda x: x[0])
     gain, across = 1 - cost / search.cost(replace(form, brim=NARROW)), search.seat.radii[0]
     return Found(form, float(gain), search.iou(form), (across + form.loose) * form.taper - across)
 
