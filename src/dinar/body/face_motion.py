@@ -49,7 +49,7 @@ def read_face_csv(path: Path, fps: float | None) -> Motion:
     if fps is None:
         times = [r[head.index("Timecode")] for r in body] if "Timecode" in head else []
         fps = _rate(times) or _assumed(path)
-    return _motion(path, [head[i] for i in columns], values, fps)
+    return face_motion(path, [head[i] for i in columns], values, fps)
 
 
 def read_face_json(path: Path, content: Any, fps: float | None) -> Motion | None:
@@ -58,7 +58,7 @@ def read_face_json(path: Path, content: Any, fps: float | None) -> Motion | None
     if found is None:
         return None
     names, values, rate = found
-    return _motion(path, names, values, fps or rate or _assumed(path))
+    return face_motion(path, names, values, fps or rate or _assumed(path))
 
 
 def _assumed(path: Path) -> float:
@@ -113,7 +113,7 @@ def _actions() -> tuple[str, ...]:
     return load_body().expression_names
 
 
-def _motion(path: Path, names: list[str], values: np.ndarray, fps: float) -> Motion:
+def face_motion(path: Path, names: list[str], values: np.ndarray, fps: float) -> Motion:
     """The face on the first frame of the idle body, its head turned as recorded."""
     own = {n[:1].lower() + n[1:]: i for i, n in enumerate(names)}
     actions = [a for a in _actions() if a in own]

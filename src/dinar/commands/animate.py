@@ -21,7 +21,7 @@ class Animate(Common):
     """Video file (mp4, gif); or for transparent pictures of all frames, a folder or a pattern such as x_%04d.png."""
     motion: str | None = None
     """walk, wave, turn, look_around, dance or idle; or a file (BVH, AMASS npz, SMPLify-X pkl, DeepMimic txt; of a face
-    a csv or json of ARKit actions), or a video of a person. None: walk; with --speech: idle."""
+    a csv or json of ARKit actions), or a video of a person or a face. None: walk; with --speech: idle."""
     speech: Path | None = None
     """Sound file (wav, mp3, ogg, m4a, flac, or a video) that the avatar says; mp4 and webm contain the sound."""
     close: bool = False

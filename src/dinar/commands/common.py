@@ -70,14 +70,15 @@ def open_avatar(c: Common, path: Path) -> Avatar:
 
 
 def open_motion(name: str, fps: float | None = None, track: str | None = None) -> Motion:
-    """A shipped motion, a file of one, or a video of a person."""
+    """A shipped motion, a file of one, or a video of a person or of a face."""
     from ..data.filmed import filmed_motion  # with all that reads photos
+    from ..data.filmed_face import filmed_face
     from ..data.frames import VIDEOS
 
     if Path(name).suffix.lower() not in VIDEOS:
         return load_motion(name, fps=fps, track=track)
     with progress_bar(f"fitting {Path(name).name}") as show:
-        return filmed_motion(Path(name), show)
+        return filmed_face(Path(name), show) or filmed_motion(Path(name), show)
 
 
 def given_files(*names: str | Path | None) -> list[Path]:

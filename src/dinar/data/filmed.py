@@ -80,7 +80,7 @@ def motion_of(
         q[t] *= np.where((q[t] * q[t - 1]).sum(-1, keepdims=True) < 0, -1, 1)
     flat = q.reshape(len(q), -1)
     rows = np.stack([np.interp(np.arange(count), frames, column) for column in flat.T], 1)
-    smooth = _smoothed(rows, SMOOTH * fps).reshape(count, *q.shape[1:])
+    smooth = smoothed(rows, SMOOTH * fps).reshape(count, *q.shape[1:])
     smooth /= np.linalg.norm(smooth, axis=-1, keepdims=True)
     pose = matrix_to_axis_angle(quaternion_to_matrix(torch.from_numpy(smooth).float()))
     return canonical_pose(body, pose, on_its_feet(body, betas, pose), fps, name)
@@ -97,7 +97,7 @@ def on_its_feet(body: Body, betas: Tensor, pose: Tensor) -> Tensor:
     return path - path[:1] * torch.tensor([1.0, 0, 1])
 
 
-def _smoothed(rows: np.ndarray, sigma: float) -> np.ndarray:
+def smoothed(rows: np.ndarray, sigma: float) -> np.ndarray:
     """Columns of [T, C] blurred over time with a Gaussian of ``sigma`` frames; ends are continued."""
     r = max(1, round(3 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-r, r + 1) / max(sigma, 1e-6)) ** 2)

@@ -50,14 +50,10 @@ def fit_expression(body: Body, face: Landmarks | None) -> Tensor:
     return out
 
 
-def measure(p: np.ndarray) -> np.ndarray | None:  # [468, 3] x right, y up, z to the camera
-    """Width, height and gap of the mouth, as in NEUTRAL; None: the face is turned away."""
-    across = p[EYES[1][0]] - p[EYES[0][0]]
-    across = across / np.linalg.norm(across)
-    up = p[UPRIGHT[1]] - p[UPRIGHT[0]]
-    up = up - (up @ across) * across
-    up = up / np.linalg.norm(up)
-    if abs(np.cross(across, up)[0]) > TURNED:
+def measure(p: np.ndarray, most: float = TURNED) -> np.ndarray | None:  # [468, 3] x right, y up, z to the camera
+    """Width, height and gap of the mouth, as in NEUTRAL; None: the face is turned away by more than that sine."""
+    across, up, front = upright(p).T
+    if abs(front[0]) > most:
         return None
     eyes = np.linalg.norm(p[list(EYES[1])].mean(0) - p[list(EYES[0])].mean(0))
     right, left, upper, lower = p[[*CORNERS, *LIPS]]
@@ -65,9 +61,19 @@ def measure(p: np.ndarray) -> np.ndarray | None:  # [468, 3] x right, y up, z to
     return np.array([(left - right) @ across, lifted @ up, (upper - lower) @ up]) / eyes
 
 
+def upright(p: np.ndarray) -> np.ndarray:  # [468, 3] x right, y up, z to the camera
+    """[3, 3] whose columns point across the face (to its left), up, and to its front."""
+    across = p[EYES[1][0]] - p[EYES[0][0]]
+    across = across / np.linalg.norm(across)
+    up = p[UPRIGHT[1]] - p[UPRIGHT[0]]
+    up = up - (up @ across) * across
+    up = up / np.linalg.norm(up)
+    return np.stack([across, up, np.cross(across, up)], 1)
+
+
 @lru_cache(maxsize=4)
-def responses(body: Body) -> np.ndarray:
-    """[3, actions] how the numbers of :func:`measure` change with each of ACTIONS."""
+def responses(body: Body, actions: tuple[tuple[str, ...], ...] = ACTIONS) -> np.ndarray:
+    """[3, actions] how the numbers of :func:`measure` change with each of the actions."""
     v = body.v_template.cpu().numpy()
     point = {n: body.keypoint_weights[body.keypoint_names.index(n)].cpu().numpy()
              for n in ("mouth_left", "mouth_right", "left_eye", "right_eye")}  # fmt: skip
@@ -75,7 +81,7 @@ def responses(body: Body) -> np.ndarray:
     upper, lower = _lips(body, v, moves("jawOpen")[:, 1])
     eyes = np.linalg.norm((point["left_eye"] - point["right_eye"]) @ v)
     out = []
-    for pair in ACTIONS:
+    for pair in actions:
         d = np.sum([moves(n) for n in pair], 0)
         left, right = point["mouth_left"] @ d, point["mouth_right"] @ d
         out.append(
