@@ -66,7 +66,8 @@ def filmed_face(source: Path, progress: Callable[[int, int], None] = lambda done
     fps = rate * len(wanted) / count
     weights, turns = read_actions(load_body(), np.stack(list(seen.values())))
     rows = np.c_[weights, turns]
-    rows = np.stack([np.interp(np.arange(len(wanted)), list(seen), x) for x in rows.T], 1)
+    known = np.array(list(seen))
+    rows = np.stack([np.interp(np.arange(len(wanted)), known, x) for x in rows.T], 1)
     names = [*load_body().expression_names, *HEAD]
     return face_motion(source, names, smoothed(rows, SMOOTH * fps), fps)
 
@@ -85,7 +86,7 @@ def read_actions(body: Body, points: np.ndarray) -> tuple[np.ndarray, np.ndarray
     R = np.stack([upright(p) for p in points])  # [T, 3, 3] columns: across, up, to the front
     apart = lambda a, b: np.linalg.norm(points[:, a] - points[:, b], axis=1)  # noqa: E731
     lids = np.stack([apart(up, low) / apart(outer, inner) for up, low, outer, inner in LIDS], 1)
-    mouth = np.stack([measure(p, 1.0) for p in points])
+    mouth = np.stack([m for p in points if (m := measure(p, 1.0)) is not None])  # of all
     rest = np.argsort(mouth[:, 2] - lids.mean(1))[: max(1, round(NEUTRAL * len(points)))]
     mouth, lids = mouth - mouth[rest].mean(0), lids / lids[rest].mean(0)
 
