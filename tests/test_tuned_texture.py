@@ -401,6 +401,23 @@ def test_short_hair_ends_at_the_ears(body: Body, rest) -> None:
             assert np.quantile(out[deep, 0][at].std(1), 0.9) < 0.015
 
 
+def test_hair_before_a_face_hangs_on_both_sides(body: Body, rest) -> None:
+    s = surface(body, SIZE)
+    lam = np.clip(rest.normal[:, 0], 0, 1)  # from the left
+    side = s.face & (np.abs(s.x[:, 0]) > 0.055)
+    hair = s.skull & ~s.face | side
+    rgb = np.where(hair[:, None], 0.1, (0.8, 0.6, 0.5)).astype(np.float32)
+    grids = [
+        np.zeros((SIZE * SIZE, *a.shape[1:]), a.dtype) for a in (rgb, lam.astype(np.float32), hair.astype(np.uint8))
+    ]
+    for grid, a in zip(grids, (rgb, lam, np.where(hair, LABEL["hair"], LABEL["face"])), strict=True):
+        grid[s.texels.index[lam > 0]] = a[lam > 0]
+    out = restore(body, *(g.reshape(SIZE, SIZE, *g.shape[1:]) for g in grids)).reshape(-1, 3)[s.texels.index]
+    unseen = (lam == 0) & (s.x[:, 0] < 0)
+    assert np.median(out[unseen & side, 0]) < 0.3 and (unseen & side).sum() > 30
+    assert np.median(out[unseen & s.face_centre, 0]) > 0.5
+
+
 def test_hair_that_is_put_up_ends_at_the_ears(body: Body, rest) -> None:
     """Nothing is seen below the ears: bare ears, and a neck without hair, tell; hair on the torso covers the nape."""
     s = surface(body, SIZE)

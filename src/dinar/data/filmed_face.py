@@ -57,7 +57,7 @@ def filmed_face(source: Path, progress: Callable[[int, int], None] = lambda done
         if face is None and not seen and k >= LOOKED_AT:
             return None
         if face is not None:
-            seen[k] = face.points * np.float32([1, -1, -1])  # x right, y up, z to the camera
+            seen[k] = face.points * np.array([1, -1, -1], np.float32)  # x right, y up, z to the camera
         progress(k + 1, len(wanted))
     if not seen:
         return None
@@ -66,7 +66,7 @@ def filmed_face(source: Path, progress: Callable[[int, int], None] = lambda done
     fps = rate * len(wanted) / count
     weights, turns = read_actions(load_body(), np.stack(list(seen.values())))
     rows = np.c_[weights, turns]
-    known = np.array(list(seen))
+    known = np.fromiter(seen, float)
     rows = np.stack([np.interp(np.arange(len(wanted)), known, x) for x in rows.T], 1)
     names = [*load_body().expression_names, *HEAD]
     return face_motion(source, names, smoothed(rows, SMOOTH * fps), fps)

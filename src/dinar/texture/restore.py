@@ -218,7 +218,7 @@ def _restored(
             done |= s.in_hat
     hair = hair_texels(s, colour, sure & ~s.hat & ~s.in_hat, worn)
     lit, side = _both_lights(mirrored, s.x[:, 0], colour, sure & s.face & ~hair)
-    take(s.face, seen & s.face & ~hair, mirrored, lit)
+    take(s.face, seen & s.face, mirrored, lit)  # hair before the face, too: it hangs on both sides
     out[s.face & done] *= side[s.face & done]
     take(s.face | s.cavity & head, seen & s.face, mirrored)
     hats = () if worn is None else hat_over_hair(s, hair, worn)
