@@ -26,6 +26,7 @@ from .video import frame_rate, video_frames
 
 LARGE = 0.2  # least share of the picture's height that a face has in a video of a face
 LOOKED_AT = 8  # frames that are looked at for one
+SETTLED = 4  # times that landmarks say where the same frame is looked at again
 FASTEST = 30.0  # frames a second that are read
 MOST = 1800  # of them: a minute; of longer videos fewer a second
 FEWEST = 0.5  # of the frames: with fewer that show the face there is no motion
@@ -76,6 +77,8 @@ def _find(rgb: np.ndarray) -> Landmarks | None:
     for person in detect_people(rgb)[:1]:
         face = face_landmarks(rgb, landmarks(rgb, person))
         if face is not None and np.ptp(face.points[:, 1]) > LARGE * rgb.shape[0]:
+            for _ in range(SETTLED):  # a region around the landmarks themselves, as in the frames that follow
+                face = face_near(rgb, face) or face
             return face
     return None
 
@@ -85,17 +88,17 @@ def read_actions(body: Body, points: np.ndarray) -> tuple[np.ndarray, np.ndarray
     right, y up, z to the camera, of any unit."""
     R = np.stack([upright(p) for p in points])  # [T, 3, 3] columns: across, up, to the front
     apart = lambda a, b: np.linalg.norm(points[:, a] - points[:, b], axis=1)  # noqa: E731
-    lids = np.stack([apart(up, low) / apart(outer, inner) for up, low, outer, inner in LIDS], 1)
+    # of both eyes, as one by one they are noisy
+    lids = np.mean([apart(up, low) / apart(outer, inner) for up, low, outer, inner in LIDS], 0)
     mouth = np.stack([m for p in points if (m := measure(p, 1.0)) is not None])  # of all
-    rest = np.argsort(mouth[:, 2] - lids.mean(1))[: max(1, round(NEUTRAL * len(points)))]
-    mouth, lids = mouth - mouth[rest].mean(0), lids / lids[rest].mean(0)
+    rest = np.argsort(mouth[:, 2] - lids)[: max(1, round(NEUTRAL * len(points)))]
+    mouth, lids = mouth - mouth[rest].mean(0), lids / lids[rest].mean()
 
     A = np.vstack([responses(body, MOUTH) / NOISE[:, None], np.diag(1 / USUAL)])
     found = np.stack([nnls(A, np.append(b / NOISE, np.zeros(len(MOUTH))))[0] for b in mouth], 1)
     out = np.zeros((len(points), body.num_expression))
-    shut = lids.min(0).clip(*SHUT)
     pairs = dict(zip(MOUTH, found, strict=True))
-    pairs |= {(f"eyeBlink{side}",): (OPEN - lids[:, k]) / (OPEN - shut[k]) for k, side in enumerate(("Right", "Left"))}
+    pairs["eyeBlinkLeft", "eyeBlinkRight"] = (OPEN - lids) / (OPEN - lids.min().clip(*SHUT))
     for names, weights in pairs.items():
         out[:, [body.expression_names.index(n) for n in names]] = weights.clip(0, 1)[:, None]
     u, _, vt = np.linalg.svd(R[rest].mean(0))
