@@ -18,7 +18,7 @@ from ..body.face_motion import HEAD, face_motion
 from ..body.motion import Motion
 from ..body.rotation import matrix_to_axis_angle
 from ..errors import DinarError
-from ..fit.face import ACTIONS, measure, responses, upright
+from ..fit.face import ACTIONS, EYES, measure, responses, upright
 from ..photo.blazepose import detect_people, landmarks
 from ..photo.landmarks import Landmarks, face_landmarks, face_near
 from .filmed import smoothed
@@ -38,7 +38,7 @@ NOISE, USUAL = np.array([0.02, 0.01, 0.01]), np.array([0.5, 0.5, 0.3, 0.3, 0.5, 
 # ones: of faces that avatars show it is .84.
 OPEN, SHUT = 0.94, (0.35, 0.82)
 SMOOTH = 0.03  # seconds: standard deviation of the Gaussian over time
-LIDS = ((159, 145, 33, 133), (386, 374, 263, 362))  # upper, lower, outer and inner points of the eyes
+LIDS = ((159, 145), (386, 374))  # of EYES, upper and lower
 
 
 def filmed_face(source: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Motion | None:
@@ -89,7 +89,9 @@ def read_actions(body: Body, points: np.ndarray) -> tuple[np.ndarray, np.ndarray
     R = np.stack([upright(p) for p in points])  # [T, 3, 3] columns: across, up, to the front
     apart = lambda a, b: np.linalg.norm(points[:, a] - points[:, b], axis=1)  # noqa: E731
     # of both eyes, as one by one they are noisy
-    lids = np.mean([apart(up, low) / apart(outer, inner) for up, low, outer, inner in LIDS], 0)
+    lids = np.mean(
+        [apart(up, low) / apart(outer, inner) for (up, low), (outer, inner) in zip(LIDS, EYES, strict=True)], 0
+    )
     mouth = np.stack([m for p in points if (m := measure(p, 1.0)) is not None])  # of all
     rest = np.argsort(mouth[:, 2] - lids)[: max(1, round(NEUTRAL * len(points)))]
     mouth, lids = mouth - mouth[rest].mean(0), lids / lids[rest].mean()
