@@ -134,7 +134,7 @@ def test_cloth_does_not_hang_from_level_legs(skirted: Body):
     for side in ("left", "right"):
         pose[0, skirted.joint(f"{side}_hip"), 0] = -1.4
     hem = [skirted(torch.zeros(1, 1), pose, offsets=o).vertices[0][grid[ROWS, 15], 1] for o in (None, D)]
-    assert 0 < hem[0] - hem[1] < 0.065  # .085 if it hung as from legs that stand
+    assert 0 < hem[0] - hem[1] < 0.065  # more if it hung as from legs that stand
 
 
 @pytest.mark.parametrize("hem", [-0.25, -0.5, -0.75])

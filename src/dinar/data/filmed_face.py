@@ -92,7 +92,7 @@ def read_actions(body: Body, points: np.ndarray) -> tuple[np.ndarray, np.ndarray
     lids = np.mean(
         [apart(up, low) / apart(outer, inner) for (up, low), (outer, inner) in zip(LIDS, EYES, strict=True)], 0
     )
-    mouth = np.stack([m for p in points if (m := measure(p, 1.0)) is not None])  # of all
+    mouth = np.stack([m for p in points if (m := measure(p, np.inf)) is not None])  # of all
     rest = np.argsort(mouth[:, 2] - lids)[: max(1, round(NEUTRAL * len(points)))]
     mouth, lids = mouth - mouth[rest].mean(0), lids / lids[rest].mean()
 

@@ -39,8 +39,8 @@ STEPS = {
 ROUNDS = 3  # of each step, at most
 PRIOR = {"pitch": (0, 40), "roll": (0, 40), "droop": (10, 60), "line": (0.06, 0.06), "loose": (0.01, 0.05)}
 BRIM, NARROW = 0.02, 0.01  # metres: least brim, and the brim to which it is compared
-# Least share by which the brim lowers the cost (benchmarks/hats.py: .30 to .73 with one, up to .28 without); or height
-# of the crown and IoU of a top hat, whose brim is narrow.
+# Least share by which the brim lowers the cost (docs/measurements.md: .30 to .77 with one, up to .17 without, but for a
+# beret and fur hats); or height of the crown and IoU of a top hat, whose brim is narrow.
 GAIN, TALL, SURE = 0.29, 0.125, 0.85
 # Metres above the middle between the ears of the line in front and behind, at most: above there is no scalp.
 FRONT, BEHIND = 0.112, 0.068
