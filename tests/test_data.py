@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from dinar.body import Body
+from dinar.body.shells import Shell
 from dinar.body.smplx import load_smplx
 from dinar.cli import main
 from dinar.data import frames as frames_module
@@ -110,7 +111,10 @@ def test_folder_round_trip_and_same_bytes(anna: Views, tmp_path: Path) -> None:
     plain = dataclasses.replace(anna, fitted=None, labels=None, normals=None, depth=None, keypoints3d=None, name="b")
     write_views(tmp_path / "set", plain)  # jpeg
     back = Folder(tmp_path / "set").views(1)
-    assert back.fitted is None and back.labels is None and back.depth is None
+    assert back.fitted is None and back.labels is None and back.depth is None and not back.params.shells
+    worn = dataclasses.replace(anna.params, shells=(Shell("skirt", -0.45), Shell("hat", 0.77)))
+    write_views(tmp_path / "set", dataclasses.replace(anna, params=worn, name="c"))
+    assert Folder(tmp_path / "set").views(2).params.shells == worn.shells
     assert encode(plain) == encode(dataclasses.replace(plain))
 
 

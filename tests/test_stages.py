@@ -111,7 +111,7 @@ def test_sets_without_clothes_are_dressed(source: Few, body: Body) -> None:
     one, two = a._views(0, 0, [1]), b._views(0, 0)
     assert one.fit.offsets is not None and two.fit.offsets is not None
     assert torch.equal(one.fit.offsets, two.fit.offsets) and one.fit.offsets.abs().max() > 1e-3
-    assert list(a._offsets) == [(0, 0)]
+    assert list(a._dressed) == [(0, 0)]
 
 
 def test_colours_may_be_finer_than_the_texture(people: People, tmp_path: Path) -> None:
@@ -399,6 +399,27 @@ def test_stages_say_what_they_need(people: People, tmp_path: Path) -> None:
         load_networks(tmp_path / "nowhere")
     with pytest.raises(DinarError, match="generator of 64² textures, got 32²"):
         AvatarStage(dataclasses.replace(tiny("avatar"), texture=64), people, tmp_path)
+    for fixed in (("vqgan",), ("renderer", "generator", "encoder")):
+        with pytest.raises(DinarError, match="expected some, but not all"):
+            AvatarStage(dataclasses.replace(tiny("avatar"), fixed=fixed), people, tmp_path)
+    with pytest.raises(DinarError, match="and their weights in --init; got generator"):
+        AvatarStage(dataclasses.replace(tiny("avatar"), fixed=("generator",)), people)
+
+
+def test_fixed_networks_stay(people: People, tmp_path: Path) -> None:
+    before = shrink(tmp_path / "before")
+    stage = AvatarStage(dataclasses.replace(tiny("avatar"), fixed=("encoder", "generator")), people, before)
+    assert {*stage.fixed} == {"encoder", "generator"} and "renderer" in stage.modules
+    old = {n: [p.clone() for p in m.parameters()] for n, m in (stage.fixed | stage.modules).items()}
+    batch = {k: torch.from_numpy(np.stack([a, a])) for k, a in people.pair(np.random.default_rng(0)).items()}
+    state = State(Accelerator(cpu=True), stage.c.loop, stage)
+    state.peaks = {n: [1e-3] for n in stage.optimizers}
+    stage.step(batch, state)
+    stage.export({}, tmp_path / "after")
+    new = load_networks(tmp_path / "after").nets
+    changed = {n: any(not torch.equal(a.half(), b.half()) for a, b in zip(old[n], new[n].parameters(), strict=True))
+               for n in ("encoder", "generator", "renderer")}  # fmt: skip
+    assert changed == {"encoder": False, "generator": False, "renderer": True}
 
 
 def test_paper_layouts_learn(people: People, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import torch
 from accelerate import Accelerator
 
 from dinar.body import Body
+from dinar.body.shells import Shell, wear
+from dinar.data.augment import flip
 from dinar.nets.channels import SAMPLED
 from dinar.neural.arrays import view_arrays
 from dinar.neural.texture import Drawn, rasterize_texture
@@ -19,7 +21,7 @@ from dinar.train import looks as looks_module
 from dinar.train import windows
 from dinar.train.avatar import AvatarStage
 from dinar.train.compression import CompressionStage
-from dinar.train.looks import Looks
+from dinar.train.looks import Looks, mesh
 from dinar.train.people import People
 from dinar.train.state import State
 from dinar.train.windows import Window, draw, held_out, pair
@@ -42,7 +44,7 @@ def test_a_window_is_a_part_of_the_view(looks: Looks, source: Few, body: Body) -
     (view,) = looks(0, 0, [1])
     v = source.views(0, [1])
     whole = view_arrays(v, body, SIZE)
-    x = draw(view, Window(20, 12, 1, HALF), body, [(view, None)])
+    x = draw(view, Window(20, 12, 1, HALF), [(view, None)])
     part = {n: a[0, :, 12 : 12 + HALF, 20 : 20 + HALF] for n, a in whole.items() if a.ndim == 4}
     assert part["body_mask"].mean() > 0.15
     assert np.abs(x["uv"].astype(np.float32) - part["uv"]).max() < 1e-3
@@ -51,17 +53,38 @@ def test_a_window_is_a_part_of_the_view(looks: Looks, source: Few, body: Body) -
     assert np.array_equal(x["mask"], v.alpha.numpy()[:, 12 : 12 + HALF, 20 : 20 + HALF])
 
 
-def test_colours_are_as_sharp_as_the_picture(looks: Looks, body: Body) -> None:
+def test_windows_show_what_is_worn(source: Few, body: Body) -> None:
+    """A skirt is part of the mesh of windows, as it is of whole views, mirrored or not."""
+    shells = (Shell("skirt", -0.45),)
+    worn = wear(body, shells)
+    dressed = Few.__new__(Few)
+    dressed.num_people, dressed.n = 3, 3
+    wider = lambda v: dataclasses.replace(v.fit, offsets=torch.zeros(worn.num_vertices, 3), shells=shells)  # noqa: E731
+    dressed.made = [dataclasses.replace(v, fitted=wider(v)) for v in source.made]
+    (view,) = Looks(People([dressed], size=HALF, holdout=1))(0, 0, [1])
+    assert len(mesh(view)[0]) == worn.num_vertices and len(mesh(view)[1]) == len(worn.faces)
+    x = draw(view, Window(20, 12, 1, HALF), [(view, None)])
+    v = dressed.views(0, [1])
+    whole = view_arrays(v, body, SIZE)
+    assert np.abs(x["uv"].astype(np.float32) - whole["uv"][0, :, 12 : 12 + HALF, 20 : 20 + HALF]).max() < 1e-3
+    bare = view_arrays(source.views(0, [1]), body, SIZE)
+    assert whole["body_mask"].sum() > 1.05 * bare["body_mask"].sum()  # the skirt is between the legs, too
+    twice = flip(flip(v, body), body)
+    assert torch.equal(twice.fit.offsets, v.fit.offsets) and twice.fit.shells == shells
+    assert (view_arrays(flip(v, body), body, SIZE)["body_mask"][..., ::-1] != whole["body_mask"]).mean() < 0.01
+
+
+def test_colours_are_as_sharp_as_the_picture(looks: Looks) -> None:
     """A view's own colours are found where they were, also in a window of twice the network's scale."""
     (view,) = looks(0, 1, [0])
-    x = draw(view, Window(16, 10, 1, HALF), body, [(view, None)])
+    x = draw(view, Window(16, 10, 1, HALF), [(view, None)])
     on = x["seen"][3] > 0
     assert 0.05 < on.mean() < 1 and not (on & (x["body_mask"][0] == 0)).any()
     assert np.abs(x["seen"][:3][:, on].astype(int) - x["rgb"][:, on]).mean() < 2  # noise from pixel to pixel
-    hidden = draw(view, Window(16, 10, 1, HALF), body, [(view, np.zeros((1, HALF, HALF), np.float32))])
+    hidden = draw(view, Window(16, 10, 1, HALF), [(view, np.zeros((1, HALF, HALF), np.float32))])
     assert hidden["seen"].max() == 0
     (other,) = looks(0, 1, [1])
-    both = draw(view, Window(16, 10, 1, HALF), body, [(other, None), (view, None)])["seen"][3] > 0
+    both = draw(view, Window(16, 10, 1, HALF), [(other, None), (view, None)])["seen"][3] > 0
     assert (both & on == on).all() and both.sum() > on.sum()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .body import Body
 from .body.body import Posed
+from .body.shells import Shell, wear
 from .errors import DinarError
 from .scene import Camera, Fragments, coverage, interpolate, rasterize
 
@@ -26,28 +27,34 @@ SURFACE_CENTRE, SURFACE_UNIT = (0.0, -0.072, 0.0), 0.0075  # metres; bytes 1 to 
 
 @dataclass(eq=False)
 class Params:
-    """Body parameters in N views: one shape and offsets, a pose in each view."""
+    """Body parameters in N views: one shape, clothes and offsets, a pose in each view."""
 
     betas: Tensor  # [num_betas] float32
     pose: Tensor  # [N, J, 3] float32 axis-angle, pose[:, 0] is the global orientation
     transl: Tensor  # [N, 3] float32 metres, world
     expression: Tensor | None = None  # [N, num_expression] float32; None: neutral
     offsets: Tensor | None = None  # [V, 3] float32 metres at rest, from the body to the clothes; None: no offsets
+    shells: tuple[Shell, ...] = ()  # worn by the body that has the V vertices of the offsets
 
     def __len__(self) -> int:
         return len(self.pose)
 
     def select(self, i: Tensor) -> Params:
-        e = self.expression
-        return Params(self.betas, self.pose[i], self.transl[i], None if e is None else e[i], self.offsets)
+        e = None if self.expression is None else self.expression[i]
+        return dataclasses.replace(self, pose=self.pose[i], transl=self.transl[i], expression=e)
 
     def to(self, device: torch.device | str) -> Params:
         e, D = (x if x is None else x.to(device) for x in (self.expression, self.offsets))
-        return Params(self.betas.to(device), self.pose.to(device), self.transl.to(device), e, D)
+        return Params(self.betas.to(device), self.pose.to(device), self.transl.to(device), e, D, self.shells)
+
+    def worn(self, body: Body) -> Body:
+        """The body with the shells of these parameters."""
+        return wear(body, self.shells) if self.shells else body
 
     def posed(self, body: Body) -> Posed:
-        """The body in every view; ``body`` has to be on the device of the parameters."""
-        return body(self.betas.expand(len(self), -1), self.pose, self.transl, self.expression, offsets=self.offsets)
+        """The body with its shells in every view; ``body`` has to be on the device of the parameters."""
+        worn, betas = self.worn(body), self.betas.expand(len(self), -1)
+        return worn(betas, self.pose, self.transl, self.expression, offsets=self.offsets)
 
 
 @dataclass
@@ -165,7 +172,8 @@ class Views:
         """
         H, W = self.size
         h, w = (H, W) if size is None else (size, size) if isinstance(size, int) else size
-        vertices = (self.fit if fitted else self.params).posed(body).vertices
+        params = self.fit if fitted else self.params
+        body, vertices = params.worn(body), params.posed(body).vertices
         xy, z = project(vertices, self.K, self.T_cam_world)
         xy = xy * xy.new_tensor([w / W, h / H])
         f = rasterize(xy, z, body.faces, h, w)
@@ -208,7 +216,7 @@ def concatenate(parts: Sequence[Views]) -> Views:
         if isinstance(xs[0], Params):
             e = None if xs[0].expression is None else torch.cat([x.expression for x in xs])
             return Params(xs[0].betas, torch.cat([x.pose for x in xs]), torch.cat([x.transl for x in xs]), e,
-                          xs[0].offsets)  # fmt: skip
+                          xs[0].offsets, xs[0].shells)  # fmt: skip
         return torch.cat(xs)
 
     kinds = [f.name for f in dataclasses.fields(first) if isinstance(getattr(first, f.name), Tensor | Params)]

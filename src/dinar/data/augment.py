@@ -46,8 +46,8 @@ def flip(views: Views, body: Body) -> Views:
     def params(p: Params) -> Params:
         pose = p.pose[:, joints] * p.pose.new_tensor([1, -1, -1])
         e = None if p.expression is None else p.expression[:, actions[: p.expression.shape[1]]]
-        D = None if p.offsets is None else p.offsets[torch.from_numpy(body.mirror).to(M.device)] * M
-        return Params(p.betas, pose, p.transl * M, e, D)
+        D = None if p.offsets is None else p.offsets[torch.from_numpy(p.worn(body).mirror).to(M.device)] * M
+        return Params(p.betas, pose, p.transl * M, e, D, p.shells)
 
     changed: dict = {
         "rgb": views.rgb.flip(2), "alpha": views.alpha.flip(2), "K": K, "T_cam_world": T,

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from ..arrays import Array, read_json, read_npz
+from ..body.shells import from_header, to_header
 from ..errors import DinarError
 from ..files import file_name, replacing, staging
 from ..pictures import decode_array
@@ -61,7 +62,8 @@ def _table() -> dict[str, Array]:
                   f"{prefix}pose": number("N", "J", 3, required=need),
                   f"{prefix}transl": number("N", 3, most=1e5, required=need),
                   f"{prefix}expression": number("N", None, required=False),
-                  f"{prefix}offsets": number("V", 3, required=False)}  # fmt: skip
+                  f"{prefix}offsets": number("V", 3, required=False),
+                  f"{prefix}shells": Array(np.str_, (), required=False)}  # fmt: skip
     return table
 
 
@@ -90,6 +92,8 @@ def encode(views: Views, jpeg: int = JPEG) -> dict[str, bytes]:
         for k in _PARAMS if params else ():
             if (x := getattr(params, k)) is not None:
                 a[prefix + k] = x.numpy().astype(np.float16) if k == "offsets" else x.numpy()
+        if params and params.shells:
+            a[prefix + "shells"] = np.array(json.dumps(to_header(params.shells)))
     pictures = {f"rgb/{{}}.{rgb[0]}": (v.rgb.numpy()[..., ::-1], rgb[1]), "mask/{}.png": (v.alpha.numpy(), _PNG)}
     if v.labels is not None:
         pictures["labels/{}.png"] = v.labels.numpy(), _PNG
@@ -155,7 +159,10 @@ def decode(read: Callable[[str], bytes], indices: Sequence[int] | None, where: s
 
     def params(prefix: str) -> Params | None:
         p = {k: tensor(prefix + k) for k in _PARAMS}
-        return None if p["betas"] is None else Params(**p)  # type: ignore[arg-type]
+        if p["betas"] is None:
+            return None
+        shells = read_json(str(a.get(prefix + "shells", "[]")).encode(), name=where, what="the clothes of a person")
+        return Params(**p, shells=from_header(shells, where))  # type: ignore[arg-type]
 
     kinds = set(a["kinds"].tolist())
     depth = None

@@ -5,7 +5,8 @@ A photo set is a folder made by ``dinar fit`` (:mod:`.prepare`)::
     fits.npz      parameters, camera, keypoints and scores of every photo; about 1 kB a photo
     report.json   photos that were left out with reasons, and the distribution of errors (report.txt: as text)
     masks/        NAME.png, [H, W] 8 bit, the person's alpha at working size (with --masks)
-    offsets/      NAME.npy, [V, 3] float16 metres at rest: the body widened to the clothes (with --masks)
+    offsets/      NAME.npy, [V, 3] float16 metres at rest: the body widened to the clothes; NAME.json: its
+                  skirts, coats, hair and hats, if any (with --masks)
     labels/       NAME.png, [H, W] 8 bit, index into labels.CLASSES (with --masks)
     each/         NAME.npz, what ``dinar create --fit`` takes (with --each)
 """
@@ -25,6 +26,7 @@ import torch
 
 from ..arrays import Array, is_texts, read_json, read_npy, read_npz
 from ..body import Body, load_body
+from ..body.shells import Shell, from_header
 from ..errors import DinarError
 from ..files import replacing
 from ..fit.fit_file import Fit
@@ -183,6 +185,7 @@ def crop_view(
     body: str,
     name: str,
     offsets: torch.Tensor | None = None,  # [V, 3] metres at rest
+    shells: tuple[Shell, ...] = (),  # that the body with these offsets wears
 ) -> Views:
     """A picture with its fit as one square view; white outside of the picture."""
     x0, y0, k = crop = square(box, size)
@@ -200,7 +203,7 @@ def crop_view(
         alpha=torch.from_numpy(to_uint8(mask))[None],
         K=camera.K[None],
         T_cam_world=camera.T_cam_world[None],
-        params=Params(fit.betas, fit.pose[None], fit.transl[None], offsets=offsets),
+        params=Params(fit.betas, fit.pose[None], fit.transl[None], offsets=offsets, shells=shells),
         labels=label,
         keypoints2d=points,
         body=body,
@@ -259,6 +262,10 @@ class Photos:
         spec = Array(np.float32, (None, 3), -10, 10)
         return torch.from_numpy(read_npy(path, spec, what="offsets made by dinar fit --masks"))
 
+    def _shells(self, stem: str) -> tuple[Shell, ...]:
+        path = self.set / "offsets" / f"{stem}.json"
+        return from_header(read_json(path, what="clothes"), str(path)) if path.is_file() else ()
+
     def _labels(self, stem: str, shape: tuple[int, ...]) -> np.ndarray | None:
         path = self.set / "labels" / f"{stem}.png"
         if not path.is_file():
@@ -275,5 +282,6 @@ class Photos:
         names = load_body().keypoint_names if self.body == "anny" else None
         points = body_keypoints(load_body(), f.keypoints[i]) if names else None
         stem = Path(str(f.name[i])).stem
-        v = crop_view(rgb, alpha, labels, f.fit(i), f.box[i], self.size, points, self.body, stem, self._offsets(stem))
+        v = crop_view(rgb, alpha, labels, f.fit(i), f.box[i], self.size, points, self.body, stem, self._offsets(stem),
+                      self._shells(stem))  # fmt: skip
         return v if indices is None else v.select(list(indices))

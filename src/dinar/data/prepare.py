@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from ..body import Body, load_body
+from ..body.shells import to_header
 from ..cluster import run_items
 from ..errors import DinarError, explain
 from ..files import remove_stale, replaced_input, replacing
 from ..fit.fingers import fit_fingers
 from ..fit.fit_file import Fit
-from ..fit.offsets import Silhouette, fit_offsets
+from ..fit.offsets import Silhouette
+from ..fit.shells import fit_clothes
 from ..fit.smplify import PEOPLE, fit_people
 from ..photo.image import photos_of
 from ..pictures import write_array
@@ -202,7 +204,9 @@ def fit_chunk(
             with replacing(masks / f"{p.stem}.png") as temporary:
                 write_array(temporary, (s.alpha * 255 + 0.5).astype(np.uint8))
             silhouette = Silhouette(s.alpha > 0.5, f.pose, f.transl, f.camera, s.view.front, s.labels)
-            D = fit_offsets(model, f.betas, [silhouette])
+            worn, D = fit_clothes(model, f.betas, [silhouette])
+            with replacing(masks.parent / "offsets" / f"{p.stem}.json") as temporary:
+                temporary.write_text(json.dumps(to_header(worn.shells)))
             with replacing(masks.parent / "offsets" / f"{p.stem}.npy") as temporary, temporary.open("wb") as file:
                 np.save(file, D.astype(np.float16))
             if s.labels is not None:

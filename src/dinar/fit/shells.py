@@ -16,7 +16,7 @@ from ..body.skirt import clear_legs, kind_around_legs
 from .coats import fit_coat
 from .hair import CHEST, LOWEST, add_hair, clear_body
 from .hats import add_hat, clear_hat
-from .offsets import Silhouette
+from .offsets import Silhouette, fit_offsets
 from .skirts import fit_skirt
 
 
@@ -38,6 +38,13 @@ def fit_shells(
     dressed, form = worn or (body, np.zeros((body.num_vertices, 3), np.float32))
     dressed, form = add_hat(body, dressed, form, betas, views)
     return add_hair(body, dressed, form, betas, views, LOWEST if hair else CHEST)
+
+
+def fit_clothes(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) -> tuple[Body, np.ndarray]:
+    """The body with the shells that the parses show, and the offsets [V, 3] in metres to the outlines of clothes and
+    hair, as ``create`` fits them, but without the head's own shape."""
+    worn, form = fit_shells(body, betas, silhouettes)
+    return worn, finish(worn, body, betas, form, fit_offsets(worn, betas, silhouettes, start=form))
 
 
 def finish(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets: np.ndarray) -> np.ndarray:

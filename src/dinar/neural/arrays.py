@@ -41,7 +41,7 @@ def view_arrays(
         face: [N, 4] x0, y0, x1, y1 of the face in [0, 1]; zeros where it is not seen.
         front: [N] in [-1, 1], see :func:`frontality`.
     """
-    r = v.raster(body, size, fitted=True)
+    body, r = v.fit.worn(body), v.raster(body, size, fitted=True)
     rgb = v.rgb.permute(0, 3, 1, 2).float() / 255
     alpha = v.alpha[:, None].float() / 255
     if not bags and v.labels is not None:

@@ -43,7 +43,7 @@ class AvatarStage:
     """Stage 1, a :class:`dinar.train.state.Stage`. Stages 2 to 4 are subclasses."""
 
     uses: ClassVar[tuple[str, ...]] = ("encoder", "generator", "renderer")  # networks of the stage
-    learns: ClassVar[tuple[str, ...]] = ("encoder", "generator", "renderer")  # those that it trains
+    learns: tuple[str, ...] = ("encoder", "generator", "renderer")  # those that it trains
     needs: ClassVar[tuple[str, ...]] = ()  # those that have to be trained already
     direct: ClassVar[bool] = True  # render the texture itself
     restored: ClassVar[bool] = False  # render the texture restored by the VQGAN
@@ -58,6 +58,10 @@ class AvatarStage:
             got = f"{start} lacks {', '.join(missing)}" if start else "got none"
             raise DinarError(f"expected trained networks ({', '.join(self.needs)}) in --init, the weights folder of "
                              f"the stage before; {got}")  # fmt: skip
+        self.learns = tuple(n for n in self.learns if n not in c.fixed)
+        if not self.learns or not {*c.fixed} <= {*self.uses} & {*found}:
+            raise DinarError("expected some, but not all, of the networks that this stage trains in --fixed, and their "
+                             f"weights in --init; got {', '.join(c.fixed)}")  # fmt: skip
         critic = ("discriminator",) if (self.direct or self.restored) and c.losses.adversarial > 0 else ()
         fitting = {"generator": {"size": c.texture}, "vqgan": {"size": c.texture}, "discriminator": {"size": c.size},
                    "denoiser": {"start": c.start}}  # fmt: skip

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..body import Body
+from ..body.shells import can_wear
 from ..labels import LABEL
 from ..neural.arrays import view_arrays
 from ..scene import rasterize, vertex_normals
@@ -20,6 +21,7 @@ from ..views import project
 from .people import People
 
 MEMORY = 8 << 30  # bytes of views that are kept
+SHELLS = (4000, 4500, 6500)  # vertices, texture vertices and faces that clothes and hair add to a body, at most
 LOOKED = 2  # pixels of ``wall`` in those of the network's picture, along a side
 WHOLE = ("rgb", "mask", "uv", "sample_mask", "facing")  # arrays of the encoded view
 JOINTS = {"head": ("left_eye_smplhf", "right_eye_smplhf"), "hand": ("left_middle1", "right_middle1"),
@@ -68,12 +70,21 @@ class Looks:
         return [kept[s] for s in slots]
 
 
+def mesh(view: np.void) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of a view's body with its clothes: vertices [V, 3], faces [F, 3], texture vertices [T, 2] and their faces."""
+    v, t, f = view["counts"]
+    return view["vertices"][:v], view["faces"][:f], view["atlas"][:t], view["uv_faces"][:f]
+
+
 def record(side: int, size: int, body: Body) -> np.dtype:
     """A view: see :func:`look`."""
-    v, n = body.num_vertices, LOOKED * size
+    more = SHELLS if can_wear(body) else (0, 0, 0)
+    v, t, f = (k + m for k, m in zip((body.num_vertices, len(body.atlas.uv), len(body.faces)), more, strict=True))
+    n = LOOKED * size
     return np.dtype([
-        ("picture", np.uint8, (side, side, 4)), ("vertices", np.float32, (v, 3)),
-        ("cosine", np.float32, (v,)), ("wall", np.float32, (n, n)), ("parts", np.float32, (6, 2)),
+        ("picture", np.uint8, (side, side, 4)), ("vertices", np.float32, (v, 3)), ("cosine", np.float32, (v,)),
+        ("faces", np.int32, (f, 3)), ("uv_faces", np.int32, (f, 3)), ("atlas", np.float32, (t, 2)),
+        ("counts", np.int32, (3,)), ("wall", np.float32, (n, n)), ("parts", np.float32, (6, 2)),
         ("K", np.float32, (3, 3)), ("T", np.float32, (4, 4)), ("face", np.float32, (4,)),
         ("rgb", np.uint8, (3, size, size)), ("mask", np.uint8, (1, size, size)), ("uv", np.float16, (2, size, size)),
         ("sample_mask", np.uint8, (1, size, size)), ("facing", np.uint8, (1, size, size)), ("done", np.uint8),
@@ -82,7 +93,7 @@ def record(side: int, size: int, body: Body) -> np.dtype:
 
 def look(people: People, k: int, person: int, chosen: Sequence[int]) -> np.ndarray:
     """Records of views of a person: the encoded view's arrays at the network's size; RGB on white and alpha as the
-    source has them; the fitted body's vertices; the wall behind which it is not seen (-1:
+    source has them; vertices and faces of the fitted body with its clothes; the wall behind which it is not seen (-1:
     its pixel must not be sampled); and where the parts of PARTS are."""
     body, size = people.body, people.size
     v = people._views(k, person, chosen)
@@ -98,8 +109,13 @@ def look(people: People, k: int, person: int, chosen: Sequence[int]) -> np.ndarr
     share = alpha[..., None] / np.float32(255)
     out["picture"][..., :3] = (v.rgb.numpy() * share + 255 * (1 - share)).round()
     out["picture"][..., 3] = alpha
-    posed = v.fit.posed(body)
-    out["vertices"], out["K"], out["T"] = posed.vertices, v.K, v.T_cam_world
+    posed, body = v.fit.posed(body), v.fit.worn(body)
+    drawn = {"vertices": posed.vertices.numpy(), "faces": body.faces, "uv_faces": body.atlas.faces,
+             "atlas": body.atlas.uv}  # fmt: skip
+    out["counts"] = [body.num_vertices, len(body.atlas.uv), len(body.faces)]
+    for name, own in drawn.items():
+        out[name][:, : own.shape[-2]] = own
+    out["K"], out["T"] = v.K, v.T_cam_world
     xy, z = project(posed.vertices, v.K, v.T_cam_world)
     depth = rasterize(xy * (n / side), z, body.faces, n, n).depth.numpy()
     k_erode = max(1, round(ERODE * side))
@@ -113,7 +129,7 @@ def look(people: People, k: int, person: int, chosen: Sequence[int]) -> np.ndarr
         sure = cv2.resize(a["sample_mask"][i, 0], (n, n), interpolation=cv2.INTER_NEAREST)
         before = cv2.resize(a["body_mask"][i, 0], (n, n), interpolation=cv2.INTER_NEAREST)
         out["wall"][i] = np.where((core > 0) & ((sure > 0.5) | (before < 0.5)), depth[i] + BEHIND, -1)
-        out["cosine"][i] = facing_camera(posed.vertices[i], normals[i], v.camera(i))
+        out["cosine"][i, : body.num_vertices] = facing_camera(posed.vertices[i], normals[i], v.camera(i))
         found = [joints[i, names.index(j)].tolist() for js in JOINTS.values() for j in js if j in names]
         out["parts"][i] = found if len(found) == 6 else [[side / 2, side / 2]] * 6
     out["done"] = 1

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..body import Body, load_body
 from ..data.augment import augment
 from ..data.dressing import dressed
 from ..errors import DinarError
 from ..neural.arrays import frontality, mirror_arrays, view_arrays
-from ..views import Source, Views
+from ..views import Params, Source, Views
 
 HOLES = 0.4  # mean share of the pixels that are hidden where input and target are the same picture
 HOLE_SIDES = (0.08, 0.35)  # range of a hole's sides, as a share of the picture's
@@ -42,7 +41,7 @@ class People:
     ) -> None:
         self.offsets, self.bags = offsets, bags
         self.sources, self.size, self.holdout, self.augmented = list(sources), size, holdout, augmented
-        self._offsets: dict[tuple[int, int], Tensor | None] = {}  # by source and person
+        self._dressed: dict[tuple[int, int], Params] = {}  # by source and person
         self._kept: dict[tuple[int, int, int], dict[str, np.ndarray]] = {}  # by source, person and view
         self.cached = 0 if augmented else cached
         weights = list(weights) or [1.0] * len(self.sources)
@@ -124,16 +123,17 @@ class People:
         source = self.sources[k]
         v = source.views(person, chosen).to("cpu")
         if not self.offsets:
-            bare = dataclasses.replace(v.fit, offsets=None)
+            bare = dataclasses.replace(v.fit, offsets=None, shells=())
             return dataclasses.replace(v, **{"params" if v.fitted is None else "fitted": bare})
         if v.fit.offsets is not None:
             return v
         if source.num_people is None:  # an endless source: no person is used twice, so offsets are not kept
             return dressed(v, self.body)
-        if (k, person) not in self._offsets:
+        if (k, person) not in self._dressed:
             everything = v if chosen is None else source.views(person).to("cpu")
-            self._offsets[k, person] = dressed(everything, self.body).fit.offsets
-        wider = dataclasses.replace(v.fit, offsets=self._offsets[k, person])
+            self._dressed[k, person] = dressed(everything, self.body).fit
+        own = self._dressed[k, person]
+        wider = dataclasses.replace(v.fit, offsets=own.offsets, shells=own.shells)
         return dataclasses.replace(v, **{"params" if v.fitted is None else "fitted": wider})
 
     def _arrays(self, k: int, person: int, chosen: list[int], rng: np.random.Generator) -> dict[str, np.ndarray]:

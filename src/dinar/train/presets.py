@@ -281,6 +281,8 @@ class AvatarOptions:
     # Number of rasterised views kept in memory, 1.2 MB each at --size 256. Only with --no-augmented, which raises the
     # default from 0 to 4000. Of --windows: without effect.
     cached: int = 0
+    # Networks of --init that stay as they are. Those that later stages were trained for remain usable.
+    fixed: tuple[str, ...] = ()
 
 
 def _nano(steps: int, batch: int = 8, lr: float = 3e-3) -> AvatarOptions:

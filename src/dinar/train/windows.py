@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..body import Body
 from ..neural.arrays import frontality, mirror_arrays
 from ..scene import Fragments, coverage, interpolate, rasterize
 from ..texture.merge import SHARPNESS
 from ..texture.sample import GRAZING
 from ..views import project
-from .looks import JOINTS, LOOKED, WHOLE, Looks, to8
+from .looks import JOINTS, LOOKED, WHOLE, Looks, mesh, to8
 from .people import holes
 
 SCALES = (1.5, 4.0)  # sides of the drawn view, in sides of the window
@@ -66,7 +65,7 @@ def pair(looks: Looks, rng: np.random.Generator, windows: float, complete: float
     first, out = rows[0], rows[min(1, n - 1)]
     keep = None if n > 1 else holes(people.size, rng)
     w = choose(out, people.size, rng, windows)
-    x = one(first, out, w, people.body, [(first, keep), *((r, None) for r in rows[len(chosen) :])])
+    x = one(first, out, w, [(first, keep), *((r, None) for r in rows[len(chosen) :])])
     if keep is not None:
         x["in_sample_mask"] = x["in_sample_mask"] * keep.astype(np.uint8)
     if complete > 0:
@@ -89,16 +88,15 @@ def held_out(looks: Looks, i: int) -> dict[str, np.ndarray]:
     others = [j for j in views if j != first] or views
     out = rows[int(rng.choice(others))]
     w = choose(out, people.size, rng, float(i % 2))
-    x = one(rows[first], out, w, people.body, [(rows[first], None)])
+    x = one(rows[first], out, w, [(rows[first], None)])
     return {name: np.ascontiguousarray(a) for name, a in x.items()}
 
 
-def one(first: np.void, out: np.void, w: Window, body: Body, inputs: Sequence[tuple[np.void, np.ndarray | None]]
-        ) -> dict[str, np.ndarray]:  # fmt: skip
+def one(
+    first: np.void, out: np.void, w: Window, inputs: Sequence[tuple[np.void, np.ndarray | None]]
+) -> dict[str, np.ndarray]:
     """``in_*`` of the first view and ``out_*`` of a window."""
-    return {f"in_{name}": first[name] for name in WHOLE} | {
-        f"out_{n}": a for n, a in draw(out, w, body, inputs).items()
-    }
+    return {f"in_{name}": first[name] for name in WHOLE} | {f"out_{n}": a for n, a in draw(out, w, inputs).items()}
 
 
 def mirrored(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -139,33 +137,33 @@ def choose(view: np.void, size: int, rng: np.random.Generator, windows: float) -
     return Window(float(x0), float(y0), scale, size)
 
 
-def draw(view: np.void, w: Window, body: Body, inputs: Sequence[tuple[np.void, np.ndarray | None]]
-         ) -> dict[str, np.ndarray]:  # fmt: skip
+def draw(view: np.void, w: Window, inputs: Sequence[tuple[np.void, np.ndarray | None]]) -> dict[str, np.ndarray]:
     """The arrays of a window as :func:`dinar.neural.arrays.view_arrays` names them, and ``seen`` [4, S, S]:
     the colours that other views (with masks [1, s, s] of what is not hidden in them, or None) show there, and 1 where
     one does."""
     s = w.size
     A = torch.tensor([[w.scale, 0.0, -w.scale * w.x0], [0, w.scale, -w.scale * w.y0], [0, 0, 1]])
     K, T = torch.from_numpy(view["K"])[None], torch.from_numpy(view["T"])[None]
-    xy, z = project(torch.from_numpy(view["vertices"])[None], A @ K, T)
-    faces = near(xy[0].numpy(), body, s)
-    f = rasterize(xy, z, faces[0], s, s)
-    uv = interpolate(f, torch.from_numpy(body.atlas.uv), faces[1])[0].permute(2, 0, 1)
+    vertices, faces, atlas, uv_faces = mesh(view)
+    xy, z = project(torch.from_numpy(vertices)[None], A @ K, T)
+    on = near(xy[0].numpy(), faces, s)
+    faces, uv_faces = faces[on], uv_faces[on]
+    f = rasterize(xy, z, faces, s, s)
+    uv = interpolate(f, torch.from_numpy(atlas), uv_faces)[0].permute(2, 0, 1)
     picture = resampled(view["picture"], w)
     side = view["picture"].shape[0]
     return {
         "rgb": picture[..., :3].transpose(2, 0, 1), "mask": picture[None, ..., 3], "uv": uv.numpy().astype(np.float16),
-        "body_mask": f.mask.numpy() * np.uint8(255), "cover": to8(coverage(xy, z, faces[0], s, s).numpy()),
-        "face": face_in(view["face"] * side, w), "seen": seen(f, faces[0], inputs, w.scale),
+        "body_mask": f.mask.numpy() * np.uint8(255), "cover": to8(coverage(xy, z, faces, s, s).numpy()),
+        "face": face_in(view["face"] * side, w), "seen": seen(f, faces, inputs, w.scale),
     }  # fmt: skip
 
 
-def near(xy: np.ndarray, body: Body, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The faces [F', 3] that may touch a picture of ``size`` pixels, and the same of the atlas."""
+def near(xy: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
+    """[F] bool: faces that may touch a picture of ``size`` pixels."""
     x, y = xy.T
     beyond = (x < 0) + 2 * (x > size) + 4 * (y < 0) + np.uint8(8) * (y > size)
-    on = np.bitwise_and.reduce(beyond.astype(np.uint8)[body.faces], 1) == 0
-    return np.ascontiguousarray(body.faces[on]), np.ascontiguousarray(body.atlas.faces[on])
+    return np.asarray(np.bitwise_and.reduce(beyond.astype(np.uint8)[faces], 1) == 0)
 
 
 def resampled(picture: np.ndarray, w: Window) -> np.ndarray:
@@ -198,8 +196,9 @@ def seen(
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for view, keep in inputs:
         side, n = view["picture"].shape[0], view["wall"].shape[0]
-        xy, z = project(torch.from_numpy(view["vertices"])[None], *(torch.from_numpy(view[m])[None] for m in "KT"))
-        values = torch.cat([xy[0], z[0, :, None], torch.from_numpy(view["cosine"])[:, None]], 1)
+        vertices = mesh(view)[0]
+        xy, z = project(torch.from_numpy(vertices)[None], *(torch.from_numpy(view[m])[None] for m in "KT"))
+        values = torch.cat([xy[0], z[0, :, None], torch.from_numpy(view["cosine"][: len(vertices), None])], 1)
         at = interpolate(f, values, faces)[0].numpy()
         x, y, z_at, lam = np.ascontiguousarray(at.transpose(2, 0, 1))
         wall = (
