@@ -5,7 +5,8 @@
 Photos are validation photos of the parser, evenly spread, so none trained anything here, or those of --names. Columns:
 the photo; front, 60° and back of the textured mesh; the same of the neural renderer. Avatars are kept in OUT, and made
 once. The json holds seconds, and of the front view in the photo's camera, --sizes pixels a side, PSNR and LPIPS
-(AlexNet; VGG16) against the cut-out photo on white, and the silhouette's IoU with its mask, of both.
+(AlexNet; VGG16) against the cut-out photo on white, and the silhouette's IoU with its mask, of both; with --frames, the
+flicker and the warp error (x 1000) of so many frames of a walk, --sizes pixels a side.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,9 +22,13 @@ import numpy as np
 import torch
 
 from dinar import Avatar, create
+from dinar.body.motion import retarget
+from dinar.body.readers import load_motion
 from dinar.errors import DinarError
+from dinar.evaluate.animation import body_motion, flicker, warp_error
 from dinar.files import replacing
 from dinar.nets.perceptual import LPIPS
+from dinar.scene import orbit
 from dinar.scene.crop import crop_box, warp_crop
 from dinar.subject import Subject, read_subject
 from dinar.train.parser import validation_names
@@ -47,6 +53,18 @@ def measures(avatar: Avatar, s: Subject, lpips: dict[str, LPIPS], size: int) -> 
             "iou": float((a & b).sum() / (a | b).sum())}  # fmt: skip
 
 
+def steadiness(avatar: Avatar, size: int, count: int) -> dict[str, float]:
+    walk = load_motion("walk")
+    motion = replace(walk, rotations=walk.rotations[:count], transl=walk.transl[:count], loop=False)
+    frames = list(avatar.animate(motion, size))
+    pose, transl = retarget(motion, avatar.body, betas=avatar.betas)
+    vertices = torch.stack([avatar.vertices(p, t) for p, t in zip(pose, transl, strict=True)])
+    camera = orbit(torch.cat([*vertices[:: max(1, len(pose) // 12), ::7]]), 20.0, height=size, width=size)
+    flows = body_motion(vertices, avatar.body.faces, [camera] * len(vertices))
+    pictures = [on_white(f) for f in frames]
+    return {"flicker": flicker(pictures, [f[..., 3] > 0.5 for f in frames]), "warp": 1000 * warp_error(pictures, flows)}
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--photos", type=Path, required=True)
@@ -57,6 +75,7 @@ def main() -> None:
     p.add_argument("--unseen", choices=("diffusion", "restoration", "nothing"))
     p.add_argument("--no-refine", action="store_true")
     p.add_argument("--rows", type=int, default=6, help="photos on a sheet")
+    p.add_argument("--frames", type=int, default=0)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--out", type=Path, default=Path("out/neural"))
     a = p.parse_args()
@@ -80,6 +99,9 @@ def main() -> None:
         both = {"mesh": neural.replace(neural=None), "neural": neural}
         s = read_subject(photo)
         result[name] = {f"{k} {size}": measures(v, s, lpips, size) for size in a.sizes for k, v in both.items()}
+        if a.frames:
+            walks = {f"{k} walk {n}": steadiness(v, n, a.frames) for n in a.sizes for k, v in both.items()}
+            result[name] |= walks
         box = crop_box(s.alpha > 0.5, TILE)
         row = [warp_crop(s.rgb.astype(np.float32) / 255, box, TILE, 1.0)]
         row += [on_white(v.render(azimuth=side, size=TILE)) for v in both.values() for side in SIDES]

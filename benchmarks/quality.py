@@ -12,7 +12,8 @@
 
 Mesh renderer always; neural renderer beside it with --weights, or where weights are shipped. The defaults
 (6 people of 8 views, 12 photos, one process) are chosen to stay within 20 minutes on two cores. A run that was stopped
-goes on where it was. Each part leaves results.json, table.md and sheets in its folder; quality.md holds all tables.
+goes on where it was. Each part leaves results.json, table.md and sheets in its folder; quality.md holds all tables, and
+the differences between both renderers with their intervals over people.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import torch
 from dinar.data.ccp import ccp_classes, read_ccp_labels
 from dinar.data.photos import crop_view, load_fits
 from dinar.errors import DinarError
+from dinar.evaluate.metrics import METRICS, interval
 from dinar.evaluate.people import Plan, run
 from dinar.evaluate.protocol import Protocol, metric_names
 from dinar.evaluate.systems import choose_systems
@@ -103,6 +105,32 @@ def labelled(folder: Path, count: int) -> Labelled:
     return Labelled(folder, names[:: max(1, len(names) // count)][:count])
 
 
+def differences(results: dict) -> str:
+    """Neural less mesh, picture by picture: the mean over people and its interval."""
+    names = [n for n in ("PSNR", "MS-SSIM", "LPIPS-AlexNet", "DISTS", "IoU") if n in results["rows"][0]["values"]]
+    values: dict[tuple[str, str, str], dict[str, float]] = {}
+    for r in results["rows"]:
+        for group in (r["group"], *(["other views"] if r["group"] != "same view" else [])):
+            for n in names:
+                values.setdefault((group, n, r["person"]), {}).setdefault(f"{r['view']} {r['system']}", r["values"][n])
+    lines = ["| neural less mesh | " + " | ".join(names) + " |", "|" + " --- |" * (len(names) + 1)]
+    for group in dict.fromkeys(g for g, _, _ in values):
+        cells = []
+        for n in names:
+            people = []
+            for (g, m, _), x in values.items():
+                if (g, m) == (group, n):
+                    views = {k.rsplit(" ", 1)[0] for k in x}
+                    people.append(float(np.mean([x[f"{v} neural"] - x[f"{v} mesh"] for v in views])))
+            low, high = interval(people)
+            sign = 1 if METRICS[n].better == "higher" else -1
+            least, most = sorted((sign * low, sign * high))
+            sure = " better" if least > 0 else " worse" if most < 0 else ""
+            cells.append(f"{np.mean(people):+.4f} [{low:+.4f}, {high:+.4f}]{sure}")
+        lines.append(f"| {group} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def part(source: Source, out: Path, jobs: int, systems, protocol: dict, refit: bool) -> dict:
     metrics = tuple(m for m in metric_names() if "LPIPS-VGG16" not in m)  # 6 s a pair, and AlexNet's says the same
     p = Protocol("quality", metrics=metrics, systems=tuple((s.name, s.how) for s in systems),
@@ -135,6 +163,8 @@ def main() -> None:
     def finished(name: str, start: float) -> None:
         clock[name] = round(time.perf_counter() - start)
         tables.append((a.out / name / "table.md").read_text())
+        if len(renderers) > 1:
+            tables[-1] += "\n" + differences(json.loads((a.out / name / "results.json").read_text())) + "\n"
         print(f"{name}: {clock[name]} s\n\n{tables[-1]}", flush=True)
 
     if a.people:

@@ -45,18 +45,25 @@ class Neural:
         return folded(self.renderer).to(memory_format=torch.channels_last)  # type: ignore[arg-type,call-overload]
 
     @cached_property
+    def _reduced(self) -> dict[int, Fine]:
+        return {}
+
+    @property
     def coarse(self) -> Fine | None:
         """``fine`` at the resolution that the renderer was trained with; None if it was trained without."""
         rgb_size = self.size if self.rgb_size is None else self.rgb_size
         if rgb_size == 0:
             return None
-        r = 1 if self.fine is None else self.fine.rgb.shape[-1] // rgb_size
-        return self.fine if self.fine is None or r < 2 else reduced(self.fine, r)
+        return self.finest(rgb_size)
 
     def finest(self, size: int) -> Fine | None:
         """``fine`` for a picture of ``size`` pixels a side: no texel is much smaller than a pixel."""
         r = 1 if self.fine is None else self.fine.rgb.shape[-1] // size
-        return self.fine if self.fine is None or r < 2 else reduced(self.fine, r)
+        if self.fine is None or r < 2:
+            return self.fine
+        if r not in self._reduced:
+            self._reduced[r] = reduced(self.fine, r)
+        return self._reduced[r]
 
 
 def reduced(fine: Fine, r: int) -> Fine:

@@ -39,11 +39,11 @@ def render(
 ) -> np.ndarray:
     """[H, W, 4] float32 in [0, 1], straight alpha.
 
-    The renderer renders the square around the body at its own size, or, if it was trained on windows, at the image's up
-    to ``largest``. The result is resampled into the camera's image.
-    If the image has a higher resolution, :class:`FastRenderer`'s own colours, gate and alpha are enlarged. The sampled
-    colours are rasterised at the image's resolution, and so is the outline of the body where the network has not moved
-    it. Thus the image has the photo's resolution.
+    The renderer renders the square around the body at its own size, or, if it was trained on windows, the rectangle
+    around it in the image's pixels, with up to ``largest`` of them. The result is resampled into the camera's image.
+    The sampled colours of :class:`FastRenderer` are rasterised at the image's resolution, four times a pixel. Where the
+    image's is higher than the network's, its own colours, gate and alpha are enlarged, and the outline of the body is
+    rasterised, too, where the network has not moved it. Thus the image has the photo's resolution.
     """
     picture = np.zeros((camera.height, camera.width, 4), np.float32)
     device = neural.texture.device
@@ -54,24 +54,27 @@ def render(
     if not len(front):
         return picture
     low, high = front.amin(0), front.amax(0)
-    reach = float((high - low).max()) * 2 * MARGIN  # for clothes and hair outside of the body
+    extent = float((high - low).max())
+    windowed = neural.size < min(neural.largest, extent * (1 + 2 * MARGIN))
+    reach = extent * MARGIN * (1 if windowed else 2)  # for clothes and hair outside of the body
     left, top = (low - reach).clamp(min=0).int().tolist()
     right, bottom = (high + reach + 1).minimum(xy.new_tensor([camera.width, camera.height])).int().tolist()
     h, w = bottom - top, right - left
     if h <= 0 or w <= 0:
         return picture
-    side = float((high - low).max()) + 2 * reach
-    n, coarse = neural.size, neural.coarse
-    if n < side and n < neural.largest:
-        n = min(-(-math.ceil(side) // SIDE_MULTIPLE) * SIDE_MULTIPLE, neural.largest)
-        side, coarse = max(side, n), neural.finest(n)
-    x0, y0 = ((low + high) / 2 - side / 2).tolist()
-    if n == side:  # the image's own pixels: nothing is resampled
+    side, coarse = extent + 2 * reach, neural.coarse
+    k, columns, rows = neural.size / side, neural.size, neural.size
+    if windowed:
+        k = min(1.0, neural.largest / side)
+        sides = ((high - low + 2 * reach) * k).tolist()
+        columns, rows = (-(-math.ceil(s) // SIDE_MULTIPLE) * SIDE_MULTIPLE for s in sides)
+        coarse = neural.finest(max(columns, rows))
+    x0, y0 = ((low + high) / 2 - low.new_tensor([columns, rows]) / (2 * k)).tolist()
+    if k == 1:  # the image's own pixels: nothing is resampled
         x0, y0 = round(x0), round(y0)
-    k = n / side
-    square = _Raster(neural, body, vertices, camera.crop(x0, y0, k, n, n))
-    raster = rasterize_texture(neural.texture, square.uv, square.body_mask, coarse)
-    inputs = raster, square.uv, square.cover()
+    part = _Raster(neural, body, vertices, camera.crop(x0, y0, k, rows, columns))
+    raster = rasterize_texture(neural.texture, part.uv, part.body_mask, coarse)
+    inputs = raster, part.uv, part.cover()
     A = np.array([[1 / k, 0, x0 - left + 0.5 / k - 0.5], [0, 1 / k, y0 - top + 0.5 / k - 0.5]])
 
     def place(*layers: Tensor) -> np.ndarray:  # [1, c, n, n] -> [h, w, all channels]
@@ -81,7 +84,7 @@ def render(
         return np.concatenate([p if p.ndim == 3 else p[..., None] for p in parts], -1).clip(0, 1)
 
     renderer = neural.folded_renderer
-    if k >= 1 or not isinstance(renderer, FastRenderer):
+    if not isinstance(renderer, FastRenderer) or (k >= 1 and not windowed):
         with half(device):
             rgb, alpha = renderer(*inputs)
         out = place(rgb * alpha, alpha)
@@ -89,9 +92,10 @@ def render(
     else:
         with half(device):
             own, alpha, gate, _ = (x.float() for x in renderer.layers(*inputs))
-        moved = _blur((_blur(alpha - inputs[2]).abs() / MOVED).clamp(max=1))
+        if k < 1:
+            moved = _blur((_blur(alpha - inputs[2]).abs() / MOVED).clamp(max=1))
         weight = (alpha + HAZE) / (1 + HAZE)  # of colours: positive, so that they are defined where alpha is 0
-        out = place(own * weight, weight, gate * weight, _blur(alpha), moved)
+        out = place(own * weight, weight, gate * weight, *((_blur(alpha), moved) if k < 1 else (alpha,)))
         total = out[..., 3:4].clip(MIN_ALPHA)
         own, gate = out[..., :3] / total, (out[..., 4:5] / total).clip(0, 1)
         m = SUPERSAMPLING
@@ -102,8 +106,11 @@ def render(
         seen = (known > MIN_KNOWN).to(rgb.dtype)
         filled = push_pull(rgb / known.clamp(min=MIN_KNOWN), seen)[0, :, :h, :w].permute(1, 2, 0).cpu().numpy()
         colour = gate * filled + (1 - gate) * own
-        outline = outline[0, 0, :h, :w, None].cpu().numpy()
-        alpha = out[..., 6:] * _steepen(out[..., 5:6]) + (1 - out[..., 6:]) * outline
+        if k < 1:
+            outline = outline[0, 0, :h, :w, None].cpu().numpy()
+            alpha = out[..., 6:] * _steepen(out[..., 5:6]) + (1 - out[..., 6:]) * outline
+        else:
+            alpha = _subtract_haze(out[..., 5:])
     picture[top:bottom, left:right] = np.concatenate([colour.clip(0, 1), alpha], -1)
     return picture
 

@@ -10,6 +10,7 @@ then replaces T_rgb where it is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,11 @@ class Fine:
 
     rgb: Tensor  # [B, 3, n, n] in [0, 1]
     known: Tensor  # [B, 1, n, n] in [0, 1]
+
+    @cached_property
+    def weighted(self) -> Tensor:
+        """[B, 4, n, n]: colours times where they are known, and where they are known."""
+        return torch.cat([self.rgb * self.known, self.known], 1)
 
     def to(self, device: torch.device) -> Fine:
         return Fine(self.rgb.to(device), self.known.to(device))
@@ -138,8 +144,8 @@ def rasterize_colours(
     rgb, smp, known = _bilinear(torch.cat([rgb * known, smp, known], 1), uv).split(SIZES, 1)
     rgb = rgb / known.clamp(min=MIN_KNOWN)
     if fine is not None:
-        layer = torch.cat([fine.rgb * fine.known, fine.known], 1)
-        sharp, share = (layer if isinstance(fine, Drawn) else _bilinear(layer, uv)).split([3, 1], 1)
+        layer = fine.weighted if isinstance(fine, Drawn) else _bilinear(fine.weighted, uv)
+        sharp, share = layer.split([3, 1], 1)
         rgb, known = rgb * (1 - share) + sharp, torch.maximum(known, share)
     return torch.cat([rgb.clamp(0, 1), smp, known], 1) * body_mask
 

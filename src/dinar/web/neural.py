@@ -21,7 +21,6 @@ from ..export.model import build_model, top_weights
 from ..nets import renderer
 from ..nets.channels import FILL, GENERATED, SAMPLED, SMP
 from ..neural import encode, render, texture
-from ..neural.texture import Fine
 from ..neural.weights import shipped
 
 INFLUENCES = 8  # joints that move a vertex; the body has no more
@@ -53,10 +52,10 @@ def neural_file(avatar: Avatar, graph: bool = True) -> bytes | None:
     if graph:
         arrays["graph"] = np.frombuffer(renderer_graph(neural.renderer), np.uint8)
     if neural.coarse is not None:
-        arrays["coarse"] = _rows(_premultiplied(neural.coarse))
+        arrays["coarse"] = _rows(neural.coarse.weighted)
     complete = neural.fine is not None and bool((neural.fine.known == 1).all())
     if neural.fine is not None:
-        arrays["fine"] = (_rows(_premultiplied(neural.fine)) * 255).round().astype(np.uint8)
+        arrays["fine"] = (_rows(neural.fine.weighted) * 255).round().astype(np.uint8)
     about: dict[str, Any] = CONSTANTS | {"size": neural.size, "channels": base.shape[1], "complete": complete,
                                          "influences": INFLUENCES, "unshuffle": neural.renderer.r}  # fmt: skip
     return safetensors.numpy.save(arrays, {"dinar": json.dumps(about, sort_keys=True)})
@@ -70,9 +69,5 @@ def shipped_graph() -> bytes | None:
     return renderer_graph(net) if isinstance(net, renderer.FastRenderer) else None
 
 
-def _premultiplied(fine: Fine) -> torch.Tensor:  # [1, 4, n, n]
-    return torch.cat([fine.rgb * fine.known, fine.known], 1).cpu()
-
-
 def _rows(t: torch.Tensor) -> np.ndarray:  # [1, C, n, n] -> [n, n, C] float32
-    return np.ascontiguousarray(t[0].float().permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(t[0].float().permute(1, 2, 0).cpu().numpy())
