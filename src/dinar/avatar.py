@@ -128,8 +128,9 @@ class Avatar:
         see = lambda v: camera or orbit(v, azimuth, height=h, width=w)  # noqa: E731
         h, w = (size, size) if isinstance(size, int) else size
         if self.neural is not None:
-            self.neural, v = self.neural.to(device), self.vertices(pose, transl, expression)
-            return render_neural(self.neural, self.body, v, see(v))
+            self.neural, whole = self.neural.to(device), self._with_teeth()
+            v = whole.vertices(pose, transl, expression)
+            return render_neural(self.neural, whole.body, v, see(v))
         if device.type == "cuda":
             return self._drawn_together([(pose, transl, expression)], lambda v: [see(v[0])])[0]
         whole = self._with_teeth()
@@ -256,7 +257,7 @@ class Avatar:
             "rgb": torch.from_numpy(self.rgb), "lam": torch.from_numpy(self.lam),
         }  # fmt: skip
         if self.neural is not None:
-            more, header["neural"] = to_tensors(self.neural, tensors["rgb"])
+            more, header["neural"] = to_tensors(self.neural, with_teeth_colours(self.body, self.rgb))
             tensors |= more
         # one metadata entry: the library writes several in random order
         data = safetensors.torch.save(
@@ -304,7 +305,7 @@ class Avatar:
         f = {k: torch.from_numpy(np.ascontiguousarray(x)) for k, x in a.items()}
         check_cameras(f["camera.K"], f["camera.T_cam_world"], str(path))
         camera = Camera(f["camera.K"], f["camera.T_cam_world"], h, w)
-        drawn = None if neural is None else from_tensors(t | {"rgb": f["rgb"]}, neural, path)
+        drawn = None if neural is None else from_tensors(t, neural, with_teeth_colours(body, a["rgb"]), path)
         return cls(body, f["betas"], f["offsets"], a["rgb"], a["lam"], f["pose"], f["transl"], camera,
                    _with_current_words(meta), drawn, (path.absolute(),))  # fmt: skip
 

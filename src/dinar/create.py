@@ -30,7 +30,7 @@ from .fit.shells import finish, fit_shells
 from .fit.smplify import fit_body, fit_people
 from .nets.channels import SAMPLED
 from .nets.perceptual import LPIPS
-from .neural.avatar import fine_layer
+from .neural.avatar import fine_layer, whole_layer
 from .neural.encode import FILLED, make_neural
 from .neural.regression import predictor
 from .options import changed
@@ -42,7 +42,7 @@ from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
 from .texture.agreement import evidence_of, in_crop
 from .texture.closer import with_closer_head
 from .texture.eyes import with_eyes
-from .texture.mouth import with_mouth
+from .texture.mouth import with_mouth, with_teeth_colours
 from .texture.occlusion import occlusion_outlines
 from .version import __version__
 
@@ -249,13 +249,15 @@ def completed(
             whole = restore(body, x.texture, x.seen, x.classes, lambda *_: inpainted)
             lap("restore")
 
-    whole = with_eyes(body, with_mouth(body, whole), x.seen)
+    rgb = (with_eyes(body, with_mouth(body, whole), x.seen) * 255 + 0.5).astype(np.uint8)
+    if neural is not None and neural.fine is not None and o.unseen != "nothing":  # it is drawn in the same colours
+        neural = replace(neural, fine=whole_layer(with_teeth_colours(body, rgb)))
     first = x.fits[0]
     meta = x.meta | {"renderer": "neural" if neural else "mesh"}
     if neural:
         meta["neural"] = {"parts": used, "neural": o.neural, "rgb": o.rgb, "unseen": o.unseen, "seed": o.seed}
-    avatar = Avatar(body, first.betas, x.offsets, (whole * 255 + 0.5).astype(np.uint8), (x.seen * 255).astype(np.uint8),
-                    first.pose, first.transl, first.whole_camera, meta, neural, x.files)  # fmt: skip
+    avatar = Avatar(body, first.betas, x.offsets, rgb, (x.seen * 255).astype(np.uint8), first.pose, first.transl,
+                    first.whole_camera, meta, neural, x.files)  # fmt: skip
     avatar.work = Work(x.subjects, x.fits, x.shots, clock.seconds, s, x)
     return avatar
 

@@ -81,16 +81,21 @@ def fine_layer(
     return Fine(torch.from_numpy(rgb).permute(2, 0, 1)[None].float() * known, known)
 
 
-def to_tensors(neural: Neural, rgb: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def whole_layer(rgb: np.ndarray) -> Fine:  # [n, n, 3] uint8
+    """Colours that are known everywhere, as a layer."""
+    return fine_layer(rgb / np.float32(255), np.ones(rgb.shape[:2], np.float32))
+
+
+def to_tensors(neural: Neural, rgb: np.ndarray) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header entry of an avatar file.
 
     The file contains the renderer unless the package ships it, and the fine colours unless they equal the avatar's
-    ``rgb`` [n, n, 3] uint8.
+    ``rgb`` [n, n, 3] uint8, with its teeth.
     """
     out, same = {"neural.texture": neural.texture[0].half()}, False
     if neural.fine is not None:
         fine, known = ((x[0] * 255).round().to(torch.uint8) for x in (neural.fine.rgb, neural.fine.known))
-        same = bool((known == 255).all()) and torch.equal(fine.permute(1, 2, 0).cpu(), rgb)
+        same = bool((known == 255).all()) and np.array_equal(fine.permute(1, 2, 0).cpu().numpy(), rgb)
         out |= {} if same else {"neural.fine": fine, "neural.known": known}
     name, weights = type(neural.renderer).__name__, weights_hash(neural.renderer)
     home = shipped()
@@ -104,7 +109,7 @@ def to_tensors(neural: Neural, rgb: Tensor) -> tuple[dict[str, Tensor], dict[str
     return out, about
 
 
-def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neural | None:
+def from_tensors(t: dict[str, Tensor], about: dict[str, Any], rgb: np.ndarray, path: Path) -> Neural | None:
     """Inverse of :func:`to_tensors`. None, with a warning, if neither the file nor the package has the renderer.
 
     Raises:
@@ -137,11 +142,11 @@ def from_tensors(t: dict[str, Tensor], about: dict[str, Any], path: Path) -> Neu
         renderer = loaded
     fine = None
     if about.get("colours"):
-        fine = fine_layer(t["rgb"].numpy() / np.float32(255), np.ones(t["rgb"].shape[:2], np.float32))
+        fine = whole_layer(rgb)
     elif "neural.fine" in t:
-        rgb, known = t["neural.fine"], t.get("neural.known")
-        n = rgb.shape[-1] if rgb.dim() == 3 else 0
-        if known is None or tuple(rgb.shape) != (3, n, n) or tuple(known.shape) != (1, n, n) or n < 8:
+        colours, known = t["neural.fine"], t.get("neural.known")
+        n = colours.shape[-1] if colours.dim() == 3 else 0
+        if known is None or tuple(colours.shape) != (3, n, n) or tuple(known.shape) != (1, n, n) or n < 8:
             raise DinarError(f"{what}, got finer colours of another shape; make it again with `dinar create`")
-        fine = Fine(rgb[None].float() / 255, known[None].float() / 255)
+        fine = Fine(colours[None].float() / 255, known[None].float() / 255)
     return Neural(texture[None].float(), fine, renderer, size, rgb_size, largest)

@@ -17,12 +17,15 @@ FEW = 6  # texels of iris and of white that the photo has to show
 # that is not so tells glasses.
 OPEN, DARKER = 0.5, 0.04
 BRIGHT = 0.7  # quantile of the luma of the eye's white: lashes and lids darken it
-STRETCHED = (1.2, 2.2)  # growth of a lid's faces in a blink from which they are skin, in part and wholly
+STRETCHED = (1.05, 2.8)  # growth of a lid's faces in a blink from which they are skin, in part and wholly
 FOLD = (0.007, 0.02)  # metres above the eye's middle: skin between lid and brow, whose colour closed lids take
 NEAR = 0.006  # metres: standard deviation of the weight of that skin by its distance across
 AROUND = 0.05  # metres below the eyes down to where texels are looked at
-BARE = 0.7  # brightness of that skin against the one below the eye; darker are brows and fringes
-LID = 0.93  # brightness of closed lids against that skin
+BARE = 0.8  # brightness of that skin against the one below the eye; darker are brows and fringes
+LID = 0.88  # brightness of closed lids against that skin, where they are brightest
+COVER = 0.8  # share of that colour in theirs: the rest is the photo's, which an open eye shows
+# How much darker they are at lashes and crease, and how far from there, as shares of the closed lid's height.
+LASHES, CREASE = (0.35, 0.14), (0.16, 0.25)
 
 
 def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -39,6 +42,7 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
     rows = _around_eyes(body, t)
     colour, shown = rgb.reshape(-1, 3)[t.index[rows]].astype(np.float64), seen.reshape(-1)[t.index[rows]] > 0
     place = t.sample(body.v_template.numpy(), body.faces, rows)
+    closed = t.sample(_closed(body), body.faces, rows)
     segment, growth = body.segment[t.face[rows]], lid_growth(body, t, rows)
     eyes, tones = [], []
     for side in (1, -1):
@@ -68,10 +72,27 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
         colour[ball] = np.where(shown[ball, None], colour[ball], painted)
         w = np.exp(-(((place[lid, None, 0] - place[None, fold, 0]) / NEAR) ** 2) / 2) + 1e-9
         share = np.clip((growth[lid] - STRETCHED[0]) / (STRETCHED[1] - STRETCHED[0]), 0, 1)[:, None]
-        colour[lid] += share * (LID * (w @ colour[fold]) / w.sum(1, keepdims=True) - colour[lid])
+        tone = LID * _shade(closed[lid, 1])[:, None] * (w @ colour[fold]) / w.sum(1, keepdims=True)
+        colour[lid] += COVER * share * (tone - colour[lid])
     out = rgb.copy().reshape(-1, 3)
     out[t.index[rows]] = colour
     return out.reshape(rgb.shape)
+
+
+def _shade(y: np.ndarray) -> np.ndarray:
+    """Brightness [N] of a closed lid at these heights."""
+    low, high = np.quantile(y, (0.02, 0.98))
+    h = np.clip((y - low) / max(high - low, 1e-9), 0, 1)
+    dark = lambda how, d: how[0] * np.exp(-((d / how[1]) ** 2))  # noqa: E731
+    return np.asarray((1 - dark(LASHES, h)) * (1 - dark(CREASE, 1 - h)))
+
+
+def _closed(body: Body) -> np.ndarray:
+    """Vertices [V, 3] of the template with closed eyes."""
+    moved = body.v_template.numpy().copy()
+    for n in ("eyeBlinkLeft", "eyeBlinkRight"):
+        moved += body.shapedirs[:, :, body.num_betas + body.expression_names.index(n)].numpy()
+    return moved
 
 
 def _around_eyes(body: Body, t: Texels) -> np.ndarray:
@@ -99,9 +120,7 @@ def _open(white: np.ndarray, iris: np.ndarray, skin: float) -> bool:
 def lid_growth(body: Body, t: Texels, rows: np.ndarray | None = None) -> np.ndarray:
     """[N] by how many times the area of the skin at each texel, or those in ``rows``, grows when both eyes close."""
     v = body.v_template.numpy()
-    moved = v.copy()
-    for n in ("eyeBlinkLeft", "eyeBlinkRight"):
-        moved += body.shapedirs[:, :, body.num_betas + body.expression_names.index(n)].numpy()
+    moved = _closed(body)
     area = lambda p: np.linalg.norm(  # noqa: E731
         np.cross(p[body.faces[:, 1]] - p[body.faces[:, 0]], p[body.faces[:, 2]] - p[body.faces[:, 0]]), axis=1
     )
