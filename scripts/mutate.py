@@ -90,6 +90,9 @@ CHANGES = [
         "texture.eyes",
         "test_likeness.py",
         ("LID", "0.3", "test_closing_lids_have_the_colour_of_skin"),
+        ("COVER", "0.3", "test_closing_lids_have_the_colour_of_skin"),
+        ("LASHES", "(0.0, 0.14)", "test_closing_lids_have_the_colour_of_skin"),
+        ("BARE", "0.0", "test_closing_lids_have_the_colour_of_skin"),
         ("FEW", "10**6", "test_unseen_eyeballs_have_the_colours_of_the_seen_part"),
     ),
     *changes(

@@ -17,7 +17,7 @@ from dinar.fit.fit_file import Fit
 from dinar.fit.likeness import _table, fit_likeness, turn_head
 from dinar.photo.landmarks import Landmarks
 from dinar.scene import look_at
-from dinar.texture.eyes import IRIS, STRETCHED, lid_growth, with_eyes
+from dinar.texture.eyes import IRIS, STRETCHED, _closed, lid_growth, with_eyes
 from dinar.texture.texels import texels
 
 
@@ -96,7 +96,14 @@ def test_closing_lids_have_the_colour_of_skin(body: Body) -> None:
     rgb = eyes(body)[0]
     rgb[t.index[lid]] = 0.1
     painted = with_eyes(body, rgb.reshape(256, 256, 3), np.ones((256, 256), np.float32)).reshape(-1, 3)
-    assert (painted[t.index[lid]] > 0.5).all()
+    lids, h = painted[t.index[lid], 0], _closed(body)
+    assert 0.4 < lids.max() < 0.5 and lids.min() > 0.25  # skin of .6 in the shade, and a part of the photo's .1
+    h = t.sample(h, body.faces)[lid, 1]
+    low, middle = lids[h < np.quantile(h, 0.1)].mean(), lids[np.abs(h - np.median(h)) < 0.001].mean()
+    assert low < 0.9 * middle  # lashes
+    rgb[t.index[(place[:, 1] > place[lid, 1].max() + 0.004) & (place[:, 2] > 0.08)]] = 0.42  # a brow
+    browed = with_eyes(body, rgb.reshape(256, 256, 3), np.ones((256, 256), np.float32)).reshape(-1, 3)
+    assert browed[t.index[lid], 0].max() > 0.95 * lids.max()
 
 
 def test_unseen_eyeballs_have_the_colours_of_the_seen_part(body: Body) -> None:
@@ -161,4 +168,4 @@ def test_lids_under_a_fringe_have_the_colour_of_skin(body: Body) -> None:
     rgb[t.index[fringe & (growth < STRETCHED[0])]] = 0.1
     painted = with_eyes(body, rgb.reshape(256, 256, 3), np.ones((256, 256), np.float32)).reshape(-1, 3)
     lid = (growth > STRETCHED[1]) & (body.segment[t.face] == body.segment_names.index("skin"))
-    assert (painted[t.index[lid]] > 0.4).all()
+    assert (painted[t.index[lid]] > 0.35).all()

@@ -72,16 +72,17 @@ def with_eyes(body: Body, rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
         colour[ball] = np.where(shown[ball, None], colour[ball], painted)
         w = np.exp(-(((place[lid, None, 0] - place[None, fold, 0]) / NEAR) ** 2) / 2) + 1e-9
         share = np.clip((growth[lid] - STRETCHED[0]) / (STRETCHED[1] - STRETCHED[0]), 0, 1)[:, None]
-        tone = LID * _shade(closed[lid, 1])[:, None] * (w @ colour[fold]) / w.sum(1, keepdims=True)
+        shade = LID * _shade(closed[lid, 1], growth[lid] > STRETCHED[1])[:, None]
+        tone = shade * (w @ colour[fold]) / w.sum(1, keepdims=True)
         colour[lid] += COVER * share * (tone - colour[lid])
     out = rgb.copy().reshape(-1, 3)
     out[t.index[rows]] = colour
     return out.reshape(rgb.shape)
 
 
-def _shade(y: np.ndarray) -> np.ndarray:
-    """Brightness [N] of a closed lid at these heights."""
-    low, high = np.quantile(y, (0.02, 0.98))
+def _shade(y: np.ndarray, lid: np.ndarray) -> np.ndarray:
+    """Brightness [N] of skin at these heights of a closed lid, whose own texels are ``lid``."""
+    low, high = np.quantile(y[lid] if lid.any() else y, (0.02, 0.98))
     h = np.clip((y - low) / max(high - low, 1e-9), 0, 1)
     dark = lambda how, d: how[0] * np.exp(-((d / how[1]) ** 2))  # noqa: E731
     return np.asarray((1 - dark(LASHES, h)) * (1 - dark(CREASE, 1 - h)))
