@@ -46,7 +46,7 @@ def networks(weights: Path) -> Networks:
 
 
 def fine(avatar: Avatar, complete: bool = False) -> Fine:
-    rgb, seen = avatar.rgb.astype(np.float32) / 255, avatar.lam.astype(np.float32) / 255
+    rgb, seen = avatar.with_teeth().rgb.astype(np.float32) / 255, avatar.lam.astype(np.float32) / 255
     return fine_layer(rgb, np.ones_like(seen) if complete else seen)
 
 

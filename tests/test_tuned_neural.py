@@ -109,18 +109,21 @@ def test_outlines_that_the_network_leaves_are_the_meshs(body: Body) -> None:
 
 
 def test_a_renderer_of_windows_draws_the_pixels_that_are_asked_for(body: Body, renderer: FastRenderer) -> None:
-    """Without windows a small picture is enlarged; with them it has the size of the image, up to the largest."""
-    seen: list[int] = []
+    """Without windows a small picture is enlarged; with them it has the image's pixels around the person, up to the
+    largest."""
+    seen: list[tuple[int, ...]] = []
 
     class Watched(FastRenderer):
         def layers(self, texture: torch.Tensor, uv: torch.Tensor, mask: torch.Tensor):  # type: ignore[no-untyped-def]
-            seen.append(uv.shape[-1])
+            seen.append(tuple(uv.shape[2:]))
             return super().layers(texture, uv, mask)
 
     torch.manual_seed(0)
     net = Watched((16, 24), 1, 2).eval()
     vertices = body.v_template
-    for largest, height, asked in ((0, 300, 128), (512, 300, 256), (192, 300, 192), (512, 90, 128)):
+    for largest, height, asked in (
+        (0, 300, (128, 128)), (512, 300, (256, 192)), (192, 300, (192, 128)), (512, 90, (128, 128)),
+    ):  # fmt: skip
         neural = Neural(torch.rand(1, 21, 64, 64), None, net, SIZE, largest=largest)
         picture = render(neural, body, vertices, orbit(vertices, 0, height=height, width=height // 2))
         assert seen.pop() == asked and picture[..., 3].max() > 0.5

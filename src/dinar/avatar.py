@@ -128,23 +128,23 @@ class Avatar:
         see = lambda v: camera or orbit(v, azimuth, height=h, width=w)  # noqa: E731
         h, w = (size, size) if isinstance(size, int) else size
         if self.neural is not None:
-            self.neural, whole = self.neural.to(device), self._with_teeth()
+            self.neural, whole = self.neural.to(device), self.with_teeth()
             v = whole.vertices(pose, transl, expression)
             return render_neural(self.neural, whole.body, v, see(v))
         if device.type == "cuda":
             return self._drawn_together([(pose, transl, expression)], lambda v: [see(v[0])])[0]
-        whole = self._with_teeth()
+        whole = self.with_teeth()
         v, a = whole.vertices(pose, transl, expression), whole.body.atlas
         return render_textured(v, whole.body.faces, a.uv, a.faces, whole.rgb, see(v))
 
     def _drawn_together(self, frames: Sequence[Frame], cameras: Callable[[Tensor], Sequence[Camera]]) -> np.ndarray:
         """[B, H, W, 4] of the mesh, by the GPU in use; ``cameras`` is asked for those of the meshes [B, V, 3]."""
-        whole = self._with_teeth()
+        whole = self.with_teeth()
         body, faces, uv, uv_faces = _on_gpu(whole.body, current())
         v, texture = whole._posed(body, frames), torch.as_tensor(whole.rgb).to(current())
         return render_together(v, faces, uv, uv_faces, texture, cameras(v)).cpu().numpy()
 
-    def _with_teeth(self) -> Avatar:
+    def with_teeth(self) -> Avatar:
         """What pictures and files show: the body has teeth."""
         body = with_teeth(self.body)
         if body is self.body:
@@ -231,7 +231,7 @@ class Avatar:
                 turns, transl = torch.cat([turns, turns[:1]]), torch.cat([transl, transl[:1]])
                 face = None if face is None else torch.cat([face, face[:1]])
             clips.append(Clip(motion.name, turns, transl, motion.fps, face))
-        whole = self._with_teeth()
+        whole = self.with_teeth()
         model = build_model(
             whole.body, self.betas, whole.offsets, whole.rgb, clips,
             program=program or DEFAULTS[Path(path).suffix.lower()], pose=pose, expressions=expressions, unlit=unlit,

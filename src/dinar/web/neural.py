@@ -36,7 +36,7 @@ def neural_file(avatar: Avatar, graph: bool = True) -> bytes | None:
 
     Without ``graph`` the worker takes that of :func:`shipped_graph` from the server.
     """
-    neural = avatar.neural
+    neural, avatar = avatar.neural, avatar.with_teeth()
     if neural is None or not isinstance(neural.renderer, renderer.FastRenderer):
         return None
     t = neural.texture.cpu()

@@ -25,13 +25,8 @@ async function open({ file, mesh, provider }) {
   const [data, wasm] = await Promise.all([bytes(file), bytes('./ort.wasm')]);
   const { about, arrays } = readNeural(data);
   const texture = (name, channels, most) => arrays[name] && { size: Math.sqrt(arrays[name].length / channels), channels, most, data: arrays[name] };
-  // the networks know no teeth, which are the last vertices of the GLB
-  const count = arrays.joints.length / about.influences, faces = [];
-  for (let f = 0; f < mesh.faces.length; f += 3) {
-    const face = mesh.faces.subarray(f, f + 3);
-    if (face.every((v) => v < count)) faces.push(...face);
-  }
-  model = { faces: Int32Array.from(faces), uv: mesh.uv, base: texture('base', about.channels, 1), coarse: texture('coarse', 4, 1), fine: texture('fine', 4, 255), about };
+  const count = arrays.joints.length / about.influences;
+  model = { faces: Int32Array.from(mesh.faces), uv: mesh.uv, base: texture('base', about.channels, 1), coarse: texture('coarse', 4, 1), fine: texture('fine', 4, 255), about };
   rest = { positions: arrays.positions, targets: mesh.targets.map((d) => d.subarray(0, 3 * count)),
     joints: arrays.joints, weights: arrays.weights, influences: about.influences };
   ort.env.wasm.wasmBinary = wasm;
