@@ -121,8 +121,8 @@ def test_a_renderer_of_windows_draws_the_pixels_that_are_asked_for(body: Body, r
     torch.manual_seed(0)
     net = Watched((16, 24), 1, 2).eval()
     vertices = body.v_template
-    for largest, height, asked in (
-        (0, 300, (128, 128)), (512, 300, (256, 192)), (192, 300, (192, 128)), (512, 90, (128, 128)),
+    for largest, height, asked in (  # multiples of 64
+        (0, 300, (128, 128)), (512, 300, (256, 192)), (192, 300, (256, 192)), (512, 90, (128, 128)),
     ):  # fmt: skip
         neural = Neural(torch.rand(1, 21, 64, 64), None, net, SIZE, largest=largest)
         picture = render(neural, body, vertices, orbit(vertices, 0, height=height, width=height // 2))

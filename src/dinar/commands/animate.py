@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..export.video import check_video
 from ..speech.sound import read_sound
@@ -24,6 +25,8 @@ class Animate(Common):
     a csv or json of ARKit actions), or a video of a person or a face. None: walk; with --speech: idle."""
     speech: Path | None = None
     """Sound file (wav, mp3, ogg, m4a, flac, or a video) that the avatar says; mp4 and webm contain the sound."""
+    renderer: Literal["auto", "mesh"] = "auto"
+    """What draws the frames. auto: the renderer that the avatar was created for. mesh: its mesh, ten times faster."""
     close: bool = False
     """Show head and shoulders instead of the whole person."""
     motion_fps: MotionRate = None
@@ -46,6 +49,8 @@ def run(c: Animate) -> None:
     check_video(c.out, [c.avatar, *given_files(name, c.speech)])
     samples = None if c.speech is None else read_sound(c.speech)
     avatar = open_avatar(c, c.avatar)
+    if c.renderer == "mesh":
+        avatar = avatar.replace(neural=None)
     motion = open_motion(name, c.motion_fps, c.track).resampled(c.fps)
     if samples is not None:
         motion = talking(samples, avatar.body, motion)

@@ -39,8 +39,9 @@ def render(
 ) -> np.ndarray:
     """[H, W, 4] float32 in [0, 1], straight alpha.
 
-    The renderer renders the square around the body at its own size, or, if it was trained on windows, the rectangle
-    around it in the image's pixels, with up to ``largest`` of them. The result is resampled into the camera's image.
+    The renderer renders the square around the body at its own size, or, if it was trained on windows, the visible
+    rectangle around it: in the image's pixels while the body has up to ``largest`` of them. The result is resampled
+    into the camera's image.
     The sampled colours of :class:`FastRenderer` are rasterised at the image's resolution, four times a pixel. Where the
     image's is higher than the network's, its own colours, gate and alpha are enlarged, and the outline of the body is
     rasterised, too, where the network has not moved it. Thus the image has the photo's resolution.
@@ -66,12 +67,11 @@ def render(
     k, columns, rows = neural.size / side, neural.size, neural.size
     if windowed:
         k = min(1.0, neural.largest / side)
-        sides = ((high - low + 2 * reach) * k).tolist()
-        columns, rows = (-(-math.ceil(s) // SIDE_MULTIPLE) * SIDE_MULTIPLE for s in sides)
-        coarse = neural.finest(max(columns, rows))
-    x0, y0 = ((low + high) / 2 - low.new_tensor([columns, rows]) / (2 * k)).tolist()
-    if k == 1:  # the image's own pixels: nothing is resampled
-        x0, y0 = round(x0), round(y0)
+        columns, rows = (-(-math.ceil(s * k) // SIDE_MULTIPLE) * SIDE_MULTIPLE for s in (w, h))
+        coarse = neural.finest(min(math.ceil(side * k), neural.largest))
+        x0, y0 = left, top
+    else:
+        x0, y0 = ((low + high - side) / 2).tolist()
     part = _Raster(neural, body, vertices, camera.crop(x0, y0, k, rows, columns))
     raster = rasterize_texture(neural.texture, part.uv, part.body_mask, coarse)
     inputs = raster, part.uv, part.cover()
