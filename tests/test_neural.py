@@ -247,3 +247,12 @@ def test_create_uses_the_shipped_weights_where_they_are_better(demo_photo: Path,
         assert np.abs(ours - mesh)[both][:, :3].mean() < 0.06
         edge = ours[(ours[..., 3] > 0.2) & (ours[..., 3] < 0.8)]
         assert edge[:, :3].mean() < 0.85  # no white fringe
+
+
+def test_animate_may_draw_the_mesh(neural_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    neural_avatar.save(tmp_path / "me.avatar")
+    drawn: list[int] = []
+    monkeypatch.setattr("dinar.avatar.render_neural", lambda *a: drawn.append(1) or np.zeros((48, 48, 4), np.float32))
+    command = ["animate", str(tmp_path / "me.avatar"), "--motion", "wave", "--fps", "2", "--size", "48", "--repeat", "1"]
+    assert main([*command, "-o", str(tmp_path / "a.gif"), "--renderer", "mesh"]) == 0 and not drawn
+    assert main([*command, "-o", str(tmp_path / "b.gif")]) == 0 and drawn

@@ -44,7 +44,7 @@ def fit_clothes(body: Body, betas: Tensor, silhouettes: Sequence[Silhouette]) ->
     """The body with the shells that the parses show, and the offsets [V, 3] in metres to the outlines of clothes and
     hair, as ``create`` fits them, but without the head's own shape."""
     worn, form = fit_shells(body, betas, silhouettes)
-    return worn, finish(worn, body, betas, form, fit_offsets(worn, betas, silhouettes, start=form))
+    return worn, finish(worn, body, betas, form, fit_offsets(worn, betas, [*silhouettes], start=form))
 
 
 def finish(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets: np.ndarray) -> np.ndarray:
