@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
@@ -390,12 +391,17 @@ def _digest(seed: int) -> int:
     return int(rasterize(xy, depth, f, 64, 64, backend="numba").face.long().sum())
 
 
+def _in_a_fork() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a command that a test ran before may have left its handler
+
+
 def test_threads_and_forks():
     want = [_digest(i) for i in range(12)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(_digest, range(12))) == want
     if "fork" in multiprocessing.get_all_start_methods():  # data loaders fork after the parent has drawn
-        with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
+        with multiprocessing.get_context("fork").Pool(2, _in_a_fork) as pool:
             assert pool.map_async(_digest, range(12)).get(timeout=60) == want
     before = torch.get_num_threads()
     try:
