@@ -12,6 +12,7 @@ from dinar.body import Body
 from dinar.nets.renderer import FastRenderer
 from dinar.neural.avatar import Neural
 from dinar.neural.render import render
+from dinar.neural.texture import Fine
 from dinar.scene import Camera, coverage, orbit
 
 SIZE = 128  # of the network's pictures
@@ -127,3 +128,18 @@ def test_a_renderer_of_windows_draws_the_pixels_that_are_asked_for(body: Body, r
         neural = Neural(torch.rand(1, 21, 64, 64), None, net, SIZE, largest=largest)
         picture = render(neural, body, vertices, orbit(vertices, 0, height=height, width=height // 2))
         assert seen.pop() == asked and picture[..., 3].max() > 0.5
+
+
+def test_known_colours_keep_their_hue(body: Body) -> None:
+    """A renderer of windows whose texture is complete: red stays red, whatever the network's own colours are."""
+    torch.manual_seed(0)
+    net = FastRenderer((16, 24), 1, 2).eval()
+    red = torch.tensor([0.8, 0.2, 0.2])[None, :, None, None].expand(1, 3, 64, 64)
+    camera = orbit(body.v_template, 0, height=300, width=150)
+    hues = []
+    for known in (1.0, 0.999):
+        fine = Fine(red.contiguous(), torch.full((1, 1, 64, 64), known))
+        picture = render(Neural(torch.rand(1, 21, 64, 64), fine, net, SIZE, largest=512), body, body.v_template, camera)
+        solid = picture[picture[..., 3] > 0.3]
+        hues.append(float(np.abs(solid[:, 1] - solid[:, 2]).max()))
+    assert hues[0] < 1e-3 < 0.01 < hues[1]

@@ -48,6 +48,11 @@ class Neural:
     def _reduced(self) -> dict[int, Fine]:
         return {}
 
+    @cached_property
+    def known(self) -> bool:
+        """Whether the colours of all texels are known."""
+        return self.fine is not None and bool((self.fine.known == 1).all())
+
     @property
     def coarse(self) -> Fine | None:
         """``fine`` at the resolution that the renderer was trained with; None if it was trained without."""

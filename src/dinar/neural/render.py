@@ -44,7 +44,8 @@ def render(
     into the camera's image.
     The sampled colours of :class:`FastRenderer` are rasterised at the image's resolution, four times a pixel. Where the
     image's is higher than the network's, its own colours, gate and alpha are enlarged, and the outline of the body is
-    rasterised, too, where the network has not moved it. Thus the image has the photo's resolution.
+    rasterised, too, where the network has not moved it. Thus the image has the photo's resolution. Where all colours
+    are known, the network changes their brightness alone: along outlines of sides and backs its own hue is wrong.
     """
     picture = np.zeros((camera.height, camera.width, 4), np.float32)
     device = neural.texture.device
@@ -105,6 +106,8 @@ def render(
         rgb, known, outline = (F.avg_pool2d(x, m) for x in (rgb * known, known, sharp.body_mask))
         seen = (known > MIN_KNOWN).to(rgb.dtype)
         filled = push_pull(rgb / known.clamp(min=MIN_KNOWN), seen)[0, :, :h, :w].permute(1, 2, 0).cpu().numpy()
+        if k == 1 and neural.known:
+            own = filled + (own - filled).mean(-1, keepdims=True)
         colour = gate * filled + (1 - gate) * own
         if k < 1:
             outline = outline[0, 0, :h, :w, None].cpu().numpy()

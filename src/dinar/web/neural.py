@@ -53,10 +53,9 @@ def neural_file(avatar: Avatar, graph: bool = True) -> bytes | None:
         arrays["graph"] = np.frombuffer(renderer_graph(neural.renderer), np.uint8)
     if neural.coarse is not None:
         arrays["coarse"] = _rows(neural.coarse.weighted)
-    complete = neural.fine is not None and bool((neural.fine.known == 1).all())
     if neural.fine is not None:
         arrays["fine"] = (_rows(neural.fine.weighted) * 255).round().astype(np.uint8)
-    about: dict[str, Any] = CONSTANTS | {"size": neural.size, "channels": base.shape[1], "complete": complete,
+    about: dict[str, Any] = CONSTANTS | {"size": neural.size, "channels": base.shape[1], "complete": neural.known,
                                          "influences": INFLUENCES, "unshuffle": neural.renderer.r}  # fmt: skip
     return safetensors.numpy.save(arrays, {"dinar": json.dumps(about, sort_keys=True)})
 
