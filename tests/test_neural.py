@@ -258,3 +258,9 @@ def test_animate_may_draw_the_mesh(neural_avatar: Avatar, tmp_path: Path, monkey
     assert (tmp_path / "a.gif").is_file() and not drawn
     main([*command, "-o", str(tmp_path / "b.gif")])
     assert drawn
+
+
+def test_networks_of_the_diffusion_are_read_where_it_is_asked_for() -> None:
+    assert shipped() is not None
+    assert open_networks(None, "auto").nets.keys() == {"encoder", "generator", "renderer"}  # type: ignore[union-attr]
+    assert open_networks(None, "auto", unseen="diffusion").diffusion  # type: ignore[union-attr]

@@ -74,6 +74,14 @@ def test_windows_show_what_is_worn(source: Few, body: Body) -> None:
     assert (view_arrays(flip(v, body), body, SIZE)["body_mask"][..., ::-1] != whole["body_mask"]).mean() < 0.01
 
 
+def test_records_have_room_for_all_clothes(body: Body) -> None:
+    for lower in (Shell("skirt", -0.85), Shell("skirt", -0.3), Shell("coat", -0.8)):
+        worn = wear(body, (lower, Shell("hat", 0.77), Shell("hair", 0.1)))
+        more = np.subtract((worn.num_vertices, len(worn.atlas.uv), len(worn.faces)),
+                           (body.num_vertices, len(body.atlas.uv), len(body.faces)))  # fmt: skip
+        assert (more < np.array(looks_module.SHELLS)).all()
+
+
 def test_colours_are_as_sharp_as_the_picture(looks: Looks) -> None:
     """A view's own colours are found where they were, also in a window of twice the network's scale."""
     (view,) = looks(0, 1, [0])

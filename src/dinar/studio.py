@@ -115,7 +115,7 @@ def open_studio(options: CreateOptions, body: Body | None = None) -> Studio:
         raise DinarError(f"expected --build auto with the {body.name} body, which does not tell men from women; got "
                          f"{options.build}")  # fmt: skip
     evidence = options.evidence and body.name == SURFACE_BODY and has_surface()
-    networks = open_networks(options.weights, options.renderer, body.atlas.hash)
+    networks = open_networks(options.weights, options.renderer, body.atlas.hash, options.unseen)
     networks = None if networks is None else networks.to(current())
     o = options.resolved(networks)
     if options.unseen is None and o.unseen == "restoration" and has_regressor(body):

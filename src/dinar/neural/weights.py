@@ -26,6 +26,7 @@ Renderer = Literal["auto", "mesh", "neural"]
 """What draws an avatar; auto: the neural renderer where its weights say that it is better than the mesh."""
 
 FILE = "avatar.json"  # beside the networks of a weights folder
+INPAINTING = ("vqgan", "denoiser")  # networks of §3.3
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Networks:
     @property
     def diffusion(self) -> bool:
         """The networks of §3.3 are there."""
-        return "denoiser" in self.nets and "vqgan" in self.nets
+        return {*INPAINTING} <= {*self.nets}
 
     def to(self, device: torch.device | str) -> Networks:
         for net in self.nets.values():
@@ -110,12 +111,15 @@ def shipped() -> Path | None:
     return None
 
 
-def open_networks(folder: Path | None, renderer: Renderer, atlas: str = "") -> Networks | None:
+def open_networks(
+    folder: Path | None, renderer: Renderer, atlas: str = "", unseen: Unseen | None = None
+) -> Networks | None:
     """For ``create``: networks of a folder, or those in the package; None: the mesh is rendered.
 
     Args:
         renderer: "neural": they have to be there; "auto": only where they say that they are better; "mesh": none.
         atlas: hash of the body's; networks that were trained with another are of no use.
+        unseen: what is asked for. Without the diffusion, its networks are not read: their library takes seconds.
     """
     if renderer == "mesh":
         return None
@@ -127,7 +131,8 @@ def open_networks(folder: Path | None, renderer: Renderer, atlas: str = "") -> N
         return None
     if not wanted and not _about(folder).get("default"):
         return None
-    found = load_networks(folder)
+    inpainted = (unseen or _about(folder).get("unseen") or "diffusion") == "diffusion"
+    found = load_networks(folder, [n for n in NAMES if inpainted or n not in INPAINTING])
     if missing := [n for n in ("encoder", "generator", "renderer") if n not in found.nets]:
         raise DinarError(f"{folder}: expected an encoder, a generator and a renderer; {', '.join(missing)} missing")
     if atlas and found.atlas not in ("", atlas):
