@@ -131,7 +131,8 @@ def open_networks(
         return None
     if not wanted and not _about(folder).get("default"):
         return None
-    inpainted = (unseen or _about(folder).get("unseen") or "diffusion") == "diffusion"
+    own = _about(folder).get("unseen") if (folder / FILE).is_file() else None
+    inpainted = (unseen or own or "diffusion") == "diffusion"
     found = load_networks(folder, [n for n in NAMES if inpainted or n not in INPAINTING])
     if missing := [n for n in ("encoder", "generator", "renderer") if n not in found.nets]:
         raise DinarError(f"{folder}: expected an encoder, a generator and a renderer; {', '.join(missing)} missing")
