@@ -59,10 +59,11 @@ def test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not() -> None:
     stripes = np.repeat(0.4 + 0.2 * np.sign(np.sin(j))[:, None], 3, 1)
     ridge = np.exp(-np.square((i - j) / 30))[:, None]
     wrinkle = (0.6 - 0.3 * ridge * np.sin(j / 3)[:, None]) * [1, 0.9, 0.8]
-    strength = (1 + np.sin(i / 30))[:, None] ** 2
-    flowers = 0.6 - 0.1 * strength * np.sin(j[:, None] / 3 + np.array([0, 1, 2]))
+    strength = (1 + np.sin(i / 30))[:, None]
+    flowers = lambda s: 0.6 - 0.2 * s * np.sin(j[:, None] / 3 + np.array([0, 1, 2]))  # noqa: E731
     assert weave_of(stripes, place).pattern == 1
-    assert weave_of(flowers, place).pattern > 0.9
+    assert weave_of(flowers(1 + 0.3 * strength), place).pattern > 0.9
+    assert weave_of(flowers(np.maximum(strength - 1, 0)), place).pattern < 0.1  # on a half of the cloth: a print
     plain = weave_of(wrinkle, place)
     assert plain.pattern == 0 and not plain.detail.any()
 
@@ -70,14 +71,16 @@ def test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not() -> None:
 def test_bold_light_and_dark_is_a_pattern_unless_it_is_large() -> None:
     """Fur and wide stripes are; the folds of a plain cloth are as wide, but weaker in most places, and a large print is
     a single thing."""
-    _, j, place = places(100)
+    i, j, place = places(100)
+    spot = np.exp(-(np.square(i - 50) + np.square(j - 50)) / (2 * 22**2))
 
     def light(strength: float, width: float) -> np.ndarray:
         return (0.6 + strength * np.sin(2 * np.pi * j * CELL / width))[:, None] * [1, 0.9, 0.8]
 
     assert weave_of(light(0.3, 0.04), place).pattern == 1
     assert weave_of(light(0.08, 0.04), place).pattern == 0
-    assert weave_of(light(0.3, 0.1), place).pattern == 0
+    assert weave_of(light(0.3, 0.1), place).pattern > 0.7  # as strong everywhere
+    assert weave_of(0.6 - spot[:, None] * (0.6 - light(0.3, 0.1)), place).pattern == 0
 
 
 def test_a_chequered_back_and_a_plain_one(body: Body) -> None:

@@ -20,6 +20,7 @@ from .surface import Surface, of_kind, parts_of, searchers
 from .weave import weave_of, woven
 
 CONFIDENT = 0.35  # λ from which a texel may be a source for others
+CLEAR = 0.6  # the same of a pattern, which is blurred where it is seen aslant
 ENOUGH, FEW = 200, 64  # least texels at 512²: seen of a kind of part or a class, and of one class to copy from
 FOLD = {"torso": 0.5, "arm": 0.3, "leg": 0.45}  # middle share of the seen angle that is not a source
 PACE = 0.5  # angle walked on the seen side per angle on the unseen side
@@ -123,7 +124,9 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             level = _levels(colour[shown], row[shown], limb[shown], w[shown], rows, weave.pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
-            detail = woven(s, kind, palette, weave.detail, own)
+            for clear in (CLEAR, 0.0):
+                if (detail := woven(s, kind, palette & (lam > clear), weave.detail[lam[palette] > clear], own)).any():
+                    break
             if not detail.any():  # too little is seen for patches: the neighbours' colours, folded
                 detail = weave.pattern * (nearest(g.chart[palette], colour[palette], g.here[own]) - made)
             made = made + detail

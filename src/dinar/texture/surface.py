@@ -14,6 +14,7 @@ from ..body.body import PARTS
 from ..body.hair import combed
 from ..body.hat import profile
 from ..body.regions import regions, regions_at
+from ..body.skirt import hips, kind_around_legs
 from .texels import Texels, texels
 
 SLICES = 24  # heights of a part at each of which its middle from front to back is found
@@ -132,6 +133,9 @@ def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
         if kind != "torso":
             q[:, 0] = np.abs(q[:, 0])
         line = np.stack([joints[body.joint(n)] for n in chain])
+        hanging = kind == "torso" and kind_around_legs(body) is not None
+        if hanging:  # cloth around the legs hangs straight down
+            line = np.concatenate([[[0, line[0, 1] - 1, hips(body.bare or body).centre]], line])
         start, d = line[:-1], np.diff(line, axis=0)
         length = np.linalg.norm(d, axis=1)
         d /= length[:, None]
@@ -147,6 +151,7 @@ def _cylinders(body: Body, x: np.ndarray, part: np.ndarray) -> np.ndarray:
         side = np.cross(d, front) * (-1 if kind != "torso" else 1)
         phi = np.arctan2((away * side[k]).sum(1), (away * front[k]).sum(1))
         t = (np.concatenate([[0], np.cumsum(length)[:-1]]))[k] + np.clip(along, low, high)[row, k]
+        t -= length[0] * hanging
         out[own] = np.stack([t, phi, np.linalg.norm(away, axis=1)], 1)
     # the head: metres down from the crown, negative; the angle about the vertical from the front
     own, skull = np.isin(part, parts_of("head")), _skull(body)

@@ -12,34 +12,39 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from .surface import Surface, of_kind, parts_of
 
 CELL = 0.004  # metres of the grid
 PATCH, OVERLAP = 20, 7  # cells a side of a patch, and those that it shares with the one before
 WHOLE = 0.95  # share of a patch that has to be seen
-PLAIN, STRONG = 0.25, 1.5  # patches are taken up to STRONG times the strength at this quantile
+PLAIN, STRONG = 0.5, 1.5  # patches are taken up to STRONG times the strength at this quantile
 FEWEST = 60  # places for patches, below which nothing is carried
 HEIGHTS, HIGHER = 2, 0.02  # patches up or down from where one may come, and its cost per square of them
 REACH = 0.08  # metres beyond the ends of a cloth from where its pattern is taken, too
 LEVELLED = 12  # cells over which the girth of a limb is smoothed
+ANGLES = 72  # around a limb, for which its form is known
+THIN = 0.2  # texels of a cell, below which it takes its neighbours' as well
 # What tells a pattern from wrinkles, each from 0 to 1 between two values: the share of the detail that is finer than
-# FINEST metres; the share that is not light and shade, if there is MUCH of it; and how strong details usually are, as
-# on fur and stripes, unless they are large: SMALL is the share of fine detail that tells them from one large print
-# (benchmarks/patterns.py, docs/measurements.md).
-FINEST, FINE, COLOURED, MUCH = 0.008, (0.6, 0.75), (0.3, 0.45), (0.01, 0.02)
-BOLD, SMALL = (0.16, 0.22), (0.3, 0.4)
+# FINEST metres; how strong colours are that are not light and shade in most places, if there is as much of them EVEN
+# there (the share of the strongest) as on prints of a whole cloth: VIVID ones, or MUCH if they are a large share of the
+# detail; and how strong details usually are, as on fur and stripes, unless they are one large print: it has less of
+# SMALL ones, or is not as even as what is STRIPED (benchmarks/patterns.py, docs/measurements.md).
+FINEST, FINE = 0.008, (0.65, 0.75)
+EVEN, COLOURED, MUCH, VIVID = (0.4, 0.55), (0.3, 0.45), (0.045, 0.065), (0.065, 0.075)
+BOLD, SMALL, STRIPED = (0.16, 0.22), (0.3, 0.4), (0.8, 0.9)
 SQUARE = 0.005  # metres of the squares in which shade and strength are measured
+LIGHT = 0.08  # metres over which light varies on a pattern
 SHADE, AROUND = 0.025, 0.03  # metres over which shade varies, and over which strength is measured
-USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bound of details, in usual strengths
+USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bound of fine details, in usual strengths
 
 
 class Weave(NamedTuple):
     detail: np.ndarray  # [M, 3] float32, of the cloth's seen texels
     pattern: float  # 0: plain, detail 0; 1: patterned
     fine: float  # share of the detail that is finer than FINEST
-    coloured: float  # share of the detail that is not light and shade
+    coloured: float  # 1: its colours are those of a pattern
     usual: float  # strength that is usual for the cloth
 
 
@@ -55,18 +60,27 @@ def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
         around = gaussian_filter(sums, (0, 0, width / SQUARE, width / SQUARE))
         return (around[:-1] / np.maximum(around[-1], 1e-9)).reshape(x.shape[1], -1)[:, cell].T
 
+    strengths = lambda x: np.sqrt(means(np.square(x).sum(1, keepdims=True), AROUND))  # noqa: E731
+    middle = lambda x: float(np.median(np.linalg.norm(x, axis=1)))  # noqa: E731
     base = means(colour, SHADE)
     detail = colour - base
-    size = np.linalg.norm(detail, axis=1)
-    usual = float(np.quantile(np.sqrt(means(size[:, None] ** 2, AROUND)), USUAL))
-    lit = (detail * base).sum(1, keepdims=True) / np.square(base).sum(1, keepdims=True).clip(1e-6) * base
-    middle = lambda x: float(np.median(np.linalg.norm(x, axis=1)))  # noqa: E731
-    all_ = max(middle(detail), 1e-9)
-    fine, hue = middle(colour - means(colour, FINEST)) / all_, middle(detail - lit)
-    coloured = _ramp(hue / all_, COLOURED) * _ramp(hue, MUCH)
-    pattern = max(_ramp(fine, FINE), coloured, _ramp(usual, BOLD) * _ramp(fine, SMALL))
-    detail *= pattern * np.minimum(1, ODD * usual / np.maximum(size, 1e-6))[:, None]
-    return Weave(detail.astype(np.float32), pattern, fine, hue / all_, usual)
+    usual, all_ = float(np.quantile(strengths(detail), USUAL)), max(middle(detail), 1e-9)
+    fine, share = middle(colour - means(colour, FINEST)) / all_, middle(_hue(detail, base)) / all_
+    base = means(colour, LIGHT)
+    detail = colour - base
+    few, many = np.quantile(strengths(_hue(detail, base)), (USUAL, 1 - USUAL)).tolist()
+    least, most = np.quantile(strengths(detail), (USUAL, 1 - USUAL)).tolist()
+    coloured = max(_ramp(share, COLOURED) * _ramp(few, MUCH), _ramp(few, VIVID)) * _ramp(few / max(many, 1e-9), EVEN)
+    bold = _ramp(usual, BOLD) * max(_ramp(fine, SMALL), _ramp(least / max(most, 1e-9), STRIPED))
+    pattern = max(_ramp(fine, FINE), coloured, bold)
+    size = np.linalg.norm(detail, axis=1, keepdims=True)
+    detail *= pattern * np.maximum(np.minimum(1, ODD * usual / np.maximum(size, 1e-6)), max(coloured, bold))
+    return Weave(detail.astype(np.float32), pattern, fine, coloured, usual)
+
+
+def _hue(detail: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """What of a detail [M, 3] is not light and shade on the base [M, 3]."""
+    return detail - (detail * base).sum(1, keepdims=True) / np.square(base).sum(1, keepdims=True).clip(1e-6) * base
 
 
 def _ramp(x: float, ends: tuple[float, float]) -> float:
@@ -90,36 +104,61 @@ def woven(s: Surface, kind: str, source: np.ndarray, detail: np.ndarray, own: np
     row = (t - t[own].min() + REACH) / CELL
     rows = int(row[own].max() + REACH / CELL) + 1
     near = of_kind(s, kind) & (row >= 0) & (row < rows)
-    level = row.astype(int)
-    sums = [np.bincount(level[near], w, rows) for w in (radius[near], np.ones(near.sum()))]
-    sums = gaussian_filter1d(np.stack(sums), LEVELLED, axis=1, mode="nearest")
-    girth = (sums[0] / np.maximum(sums[1], 1e-9)).clip(CELL) / CELL  # radius in cells
-    half = int(np.pi * girth.max()) + 2
-    column = lambda i, angle: angle * girth[level[i]] + half  # noqa: E731
+    arc = _arcs(row[near], phi[near], radius[near], rows)
+    half = int(np.abs(arc).max()) + 2
+
+    def column(i: np.ndarray) -> np.ndarray:  # from the line in front
+        place = np.stack([row[i] - 0.5, (phi[i] / (2 * np.pi) + 0.5) * ANGLES])
+        return map_coordinates(arc, place, order=1, mode="nearest")
 
     parts = parts_of(kind)
     use = near[source]
     at, detail = np.flatnonzero(source)[use], detail[use]
-    seen = np.zeros((rows, 2 * half * len(parts), 4), np.float32)
-    c = column(at, phi[at]).round().astype(int) + 2 * half * (s.part[at] == parts[-1]) * (len(parts) > 1)
-    np.add.at(seen, (level[at], c), np.c_[detail, np.ones(len(at))])
-    around = cv2.blur(seen, (3, 3))  # the grid is finer than the texels
-    mean = np.where(seen[..., 3:] > 0, seen, around)
-    mean = mean[..., :3] / np.maximum(mean[..., 3:], 1e-9)
-    known = around[..., 3] > 0
+    other = 2 * half * (s.part[at] == parts[-1]) * (len(parts) > 1)
+    mean, known = _splat(np.stack([row[at] - 0.5, column(at) + half + other]), detail, (rows, 2 * half * len(parts)))
     some = known.any(0)
 
     out, of = np.zeros((int(own.sum()), 3), np.float32), np.flatnonzero(own)
     for part in parts:
         mine = s.part[of] == part
         i = of[mine]
-        c = column(i, phi[i] % (2 * np.pi) - np.pi)  # from the line behind
+        end = arc[row[i].astype(int), np.where(phi[i] > 0, -1, 0)]
+        c = column(i) - end + half  # from the line behind
         wanted = np.zeros((rows, 2 * half), bool)
-        wanted[level[i], c.round().astype(int)] = True
+        wanted[row[i].astype(int), c.round().astype(int)] = True
         made = quilt(mean[:, some], known[:, some], wanted)
         here = np.stack([row[i] - 0.5, c])
         out[mine] = np.stack([map_coordinates(x, here, order=1, mode="nearest") for x in made.transpose(2, 0, 1)], 1)
     return out
+
+
+def _arcs(row: np.ndarray, phi: np.ndarray, radius: np.ndarray, rows: int) -> np.ndarray:
+    """[rows, ANGLES + 1] lengths, in cells, of the way around a limb from the front to angles from -pi to pi, from its
+    texels [M]."""
+    cell = row.astype(int) * ANGLES + ((phi / (2 * np.pi) + 0.5) * ANGLES).astype(int) % ANGLES
+    sums = np.stack([np.bincount(cell, w, rows * ANGLES).reshape(rows, ANGLES) for w in (radius, np.ones(len(row)))])
+    sums = gaussian_filter(sums, (0, LEVELLED, 0), mode="nearest")
+    sums = gaussian_filter(sums, (0, 0, 1), mode="wrap")
+    sums += 1e-3 * sums.mean(2, keepdims=True)  # where there are no texels
+    step = (sums[0] / np.maximum(sums[1], 1e-9)).clip(CELL) / CELL * 2 * np.pi / ANGLES
+    arc = np.concatenate([np.zeros((rows, 1)), step.cumsum(1)], 1)
+    return arc - arc[:, ANGLES // 2, None]
+
+
+def _splat(place: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Values [M, 3] at places [2, M] of a grid [R, C]: their mean [R, C, 3] float32 in each cell, of its neighbours
+    where a cell has none, and whether it is known [R, C]."""
+    low = np.floor(place).astype(int)
+    part = place - low
+    sums = np.zeros((4, shape[0] * shape[1]))
+    for r, c in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        weight = np.abs(1 - r - part[0]) * np.abs(1 - c - part[1])
+        cell = np.ravel_multi_index((low + [[r], [c]]).clip(0, np.array(shape)[:, None] - 1), shape)
+        sums += [np.bincount(cell, w, sums.shape[1]) for w in (*(values.T * weight), weight)]
+    grid = sums.reshape(4, *shape).transpose(1, 2, 0).astype(np.float32)
+    around = cv2.blur(grid, (3, 3))  # the grid is finer than the texels
+    grid = np.where(grid[..., 3:] > THIN, grid, around)
+    return grid[..., :3] / np.maximum(grid[..., 3:], 1e-9), around[..., 3] > THIN / 9
 
 
 def quilt(seen: np.ndarray, valid: np.ndarray, wanted: np.ndarray) -> np.ndarray:
