@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from dinar.body import Body
+from dinar.body.shells import Shell, wear
 from dinar.labels import LABEL
 from dinar.texture import restore
-from dinar.texture.surface import of_kind, surface
-from dinar.texture.weave import CELL, PATCH, quilt, weave_of
+from dinar.texture.surface import Surface, of_kind, of_shell, surface
+from dinar.texture.weave import CELL, PATCH, quilt, weave_of, woven
 
 SIZE = 256
 
@@ -43,7 +44,8 @@ def test_stripes_that_change_with_height_stay_at_their_height() -> None:
     assert (opposed[: 80 - PATCH] >= 0).all() and (opposed[80 + PATCH :] <= 0).all()
 
 
-@pytest.mark.parametrize("seen", [np.zeros((5, 50), bool), np.zeros((80, 50), bool), np.eye(80, 50, dtype=bool)])
+@pytest.mark.parametrize("seen", [np.zeros((5, 50), bool), np.zeros((80, 50), bool), np.eye(80, 50, dtype=bool),
+                                  np.pad(np.ones((PATCH + 4, PATCH + 4), bool), 9)])  # fmt: skip
 def test_too_little_seen_gives_no_pattern(seen: np.ndarray) -> None:
     made = quilt(np.ones((*seen.shape, 3), np.float32), seen, np.ones((len(seen), 40), bool))
     assert made.shape == (len(seen), 40, 3) and not made.any()
@@ -81,6 +83,73 @@ def test_bold_light_and_dark_is_a_pattern_unless_it_is_large() -> None:
     assert weave_of(light(0.08, 0.04), place).pattern == 0
     assert weave_of(light(0.3, 0.1), place).pattern > 0.7  # as strong everywhere
     assert weave_of(0.6 - spot[:, None] * (0.6 - light(0.3, 0.1)), place).pattern == 0
+
+
+def test_colours_of_a_pattern_are_everywhere_or_vivid() -> None:
+    """Of weak colours, a few on light and shade are none; where they are most of what varies they are one."""
+    i, j, place = places(100)
+    wave = lambda shift: np.sin(j * CELL * 2 * np.pi / 0.05 + shift)[:, None]  # noqa: E731
+    hue = lambda strength: strength * wave(1) * [1, -1, 0]  # noqa: E731
+    assert weave_of(0.6 + hue(0.06) + 0.03 * wave(0), place).pattern > 0.7
+    assert weave_of(0.6 + hue(0.05) + 0.12 * wave(0), place).pattern < 0.1
+    broad = lambda shift: np.sin(j * CELL * 2 * np.pi / 0.1 + shift)[:, None]  # noqa: E731
+    folds = 0.5 * (1 + 0.6 * np.sin(i / 8))[:, None] * broad(0)
+    assert weave_of(0.6 + folds, place).pattern == 0
+    assert weave_of(0.6 + folds + 0.12 * broad(1) * [1, -1, 0], place).pattern > 0.5
+    assert weave_of(0.6 + hue(0.03), place).pattern < 0.1
+
+
+def test_wide_patterns_keep_their_strength_and_fine_ones_lose_single_lines() -> None:
+    i, j, place = places(100)
+    wide = 0.3 * np.sin(j * CELL * 2 * np.pi / 0.1)[:, None] * [1, -1, 0.5]
+    inside = (np.abs(i - 50) < 25) & (np.abs(j - 50) < 25)
+    assert np.abs(weave_of(0.5 + wide, place).detail[inside]).max() > 0.9 * 0.3
+    tweed = 0.3 + 0.05 * np.sign(np.sin(i) * np.sin(j))[:, None] * [1, 1, 1]
+    tweed[j == 50] += 0.5  # a zip
+    detail = weave_of(tweed, place).detail
+    assert detail[j == 50].max() < 0.1 and np.abs(detail[inside & (j < 45)]).max() > 0.04
+
+
+def test_a_skirt_is_a_cylinder_and_patterns_keep_their_size_on_it(body: Body) -> None:
+    skirted = wear(body, (Shell("skirt", -0.5),))
+    s = surface(skirted, SIZE)
+    low = of_shell(skirted, "skirt")[s.texels.face] & (s.x[:, 1] < -0.2)
+    height = s.chart[low, 0] - s.x[low, 1]
+    assert np.ptp(height) < 1e-3
+    front = np.abs(s.chart[:, 1]) < np.deg2rad(70)
+    shown, hidden = low & front, low & (np.abs(s.chart[:, 1]) > np.deg2rad(130))
+    stripes = np.repeat(0.2 * np.sin(2 * np.pi * s.x[:, :1] / 0.06), 3, 1).astype(np.float32)
+    made = woven(s, "torso", shown, stripes[shown], hidden)
+    assert period(s, shown, stripes[shown, 0]) == pytest.approx(period(s, hidden, made[:, 0]), rel=0.3)
+
+
+def period(s: Surface, at: np.ndarray, value: np.ndarray) -> float:
+    """Metres between changes of sign along x at one height."""
+    row = np.abs(s.x[at, 1] + 0.35) < 0.004
+    order = np.argsort(s.x[at, 0][row])
+    x, sign = s.x[at, 0][row][order], value[row][order] > 0
+    return float(np.ptp(x) / max((sign[1:] != sign[:-1]).sum(), 1))
+
+
+def test_a_pattern_is_taken_from_where_it_is_sharp(body: Body) -> None:
+    """What is seen aslant is blurred: here it has other colours."""
+    s = surface(body, SIZE)
+    torso = of_kind(s, "torso")
+    away = np.abs(s.chart[:, 1])
+    lam = np.where(torso & (away < np.deg2rad(90)), np.where(away < np.deg2rad(45), 1, 0.5), 0)
+    back = torso & (away > np.deg2rad(140))
+    checks = np.sign(np.sin(s.x[:, 0] * 2 * np.pi / 0.05) * np.sin(s.x[:, 1] * 2 * np.pi / 0.05))[:, None]
+    colours = 0.5 + 0.3 * checks * np.where(lam[:, None] == 1, [1, 1, 1], [1, -1, 1])
+    out = restore(body, put(s, colours.astype(np.float32)), put(s, lam.astype(np.float32)),
+                  put(s, np.where(lam > 0, LABEL["upper"], 0).astype(np.uint8)))  # fmt: skip
+    red, green, _ = out.reshape(-1, 3)[s.texels.index[back]].T
+    assert np.corrcoef(red, green)[0, 1] > 0.95 and red.std() > 0.15
+
+
+def put(s: Surface, x: np.ndarray) -> np.ndarray:
+    out = np.zeros((SIZE * SIZE, *x.shape[1:]), x.dtype)
+    out[s.texels.index] = x
+    return out.reshape(SIZE, SIZE, *x.shape[1:])
 
 
 def test_a_chequered_back_and_a_plain_one(body: Body) -> None:
