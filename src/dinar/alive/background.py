@@ -14,12 +14,12 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from ..scene._numba import compiled
 from ..scene.laplacian import factorise
 
 PATCH = 7  # pixels a side
 COARSE = 88  # pixels of the longer side at which all patches are compared
 CLOSE = 0.02  # squared difference of colours that a patch on the picture's other side is worse by
-CHUNK = 8192  # patches that are compared at once
 FAITH = 0.002  # pull towards the copies' own colours: steps die out over its inverse square root, 22 pixels
 TEAR = 0.3  # steps of a colour channel from here on are edges of things: they stay
 SHARP = 1.3  # a pixel's trust falls by this with each pixel into the hole
@@ -170,28 +170,43 @@ def _patches(pixels: Tensor, at: Tensor) -> Tensor:
 
 
 def _near(pixels: Tensor, targets: Tensor, field: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """The best of the places that the field [h, w, 2] tells for a target and its neighbours, and of those beside it."""
-    h, w = allowed.shape
-    top = torch.tensor([h - 1, w - 1])
-    best = torch.empty_like(targets)
-    cost = torch.full((len(targets),), torch.inf)
-    for start in range(0, len(targets), CHUNK):
-        part = targets[start : start + CHUNK]
-        a = _patches(pixels, part)
-        low, place = torch.full((len(part),), torch.inf), part.clone()
-        for move in ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0), (0, 2), (2, 0), (0, -2), (-2, 0)):
-            step = torch.tensor(move)
-            at = (part + step).clamp(min=0).minimum(top)
-            there = part + field[at[:, 0], at[:, 1]]
-            for candidate in (there, there - step) if any(move) else (there,):
-                c = candidate.clamp(min=0).minimum(top)
-                ok = allowed[c[:, 0], c[:, 1]]
-                d = torch.full((len(part),), torch.inf)
-                d[ok] = (a[ok] - _patches(pixels, c[ok])).square().sum(1)
-                better = d < low
-                low, place = torch.where(better, d, low), torch.where(better[:, None], c, place)
-        best[start : start + CHUNK], cost[start : start + CHUNK] = place, low
+    """The best of the places that the field [h, w, 2] tells for a target and its neighbours, and of those beside it;
+    and how far its patch differs."""
+    best, cost = torch.empty_like(targets), torch.empty(len(targets))
+    _best(pixels.numpy(), targets.numpy(), field.numpy(), allowed.numpy(), PATCH // 2, best.numpy(), cost.numpy())
     return best, cost
+
+
+@compiled
+def _best(pixels, targets, field, allowed, r, best, cost):  # pragma: no cover
+    """Writes ``best`` [N, 2] and ``cost`` [N] of :func:`_near`."""
+    h, w = allowed.shape
+    for n in range(len(targets)):
+        y, x = targets[n]
+        low = np.float32(np.inf)
+        best[n] = targets[n]
+        for move in range(9):  # the target itself, then its neighbours one pixel away, then two
+            length = 0 if move == 0 else 1 if move < 5 else 2
+            dy = length * ((move % 4 == 2) - (move % 4 == 0))
+            dx = length * ((move % 4 == 1) - (move % 4 == 3))
+            shift = field[min(max(y + dy, 0), h - 1), min(max(x + dx, 0), w - 1)]
+            for beside in range(1 + (move > 0)):
+                cy = min(max(y + shift[0] - beside * dy, 0), h - 1)
+                cx = min(max(x + shift[1] - beside * dx, 0), w - 1)
+                if not allowed[cy, cx]:
+                    continue
+                d = np.float32(0)
+                for i in range(-r, r + 1):
+                    for j in range(-r, r + 1):
+                        for c in range(pixels.shape[2]):
+                            e = pixels[y + i, x + j, c] - pixels[cy + i, cx + j, c]
+                            d += e * e
+                    if d >= low:
+                        break
+                if d < low:
+                    low = d
+                    best[n, 0], best[n, 1] = cy, cx
+        cost[n] = low
 
 
 def _voted(pixels: Tensor, hole: np.ndarray, targets: Tensor, found: Tensor, cost: Tensor, trust: Tensor) -> np.ndarray:

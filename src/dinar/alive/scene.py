@@ -28,6 +28,7 @@ from .poses import from_photo, legs_move, moving_arms, side_of_arm
 from .standing import behind_arms, joined, nearest, swayed
 
 SAMPLES = 2  # subpixels a side
+COLUMNS = 1024  # of OpenCV's maps, whose sides are limited
 FRONTAL = 0.15, 0.45  # cosine to the camera from which the photo's pixels begin to count, and count alone
 NEAR = 0.03  # metres behind the surface that the photo shows: still shown
 GROW = 0.006  # of the person's height: how much wider the hole is than the person
@@ -219,7 +220,7 @@ def person(
     alpha [h, w], how much of it is the photo's own pixels [h, w], and how much of each pixel has not moved since the
     photo [h, w]; float32."""
     a, camera = scene.avatar, scene.camera
-    box = _box(camera, v, EDGE[0] * scene.height)
+    box = _box(camera, v[scene.pulled] if arms_alone else v, EDGE[0] * scene.height)
     y0, x0, h, w = box[0].start, box[1].start, box[0].stop - box[0].start, box[1].stop - box[1].start
     fine = camera.crop(x0, y0, SAMPLES, h * SAMPLES, w * SAMPLES)
     atlas = a.body.atlas
@@ -227,37 +228,50 @@ def person(
     drawn = render_textured(v, a.body.faces, atlas.uv, atlas.faces, a.rgb, fine, samples=1)
     known = np.column_stack([scene.place, scene.shown, scene.frontal, turn, scene.arms, scene.pulled])
     found = interpolate(f, torch.from_numpy(known.astype(np.float32)), a.body.faces)[0].numpy()
-    covered = f.mask[0].numpy()
+    mask = f.mask[0].numpy()
+    solid = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
 
     # Beside the mesh: hair, cloth and what is held, moved and turned with the nearest point of the mesh.
-    i, j = nearest(covered)
+    i, j = nearest(mask)
     yy, xx = np.mgrid[: h * SAMPLES, : w * SAMPLES].astype(np.float32)
-    dx, dy = (xx - j) / SAMPLES, (yy - i) / SAMPLES
-    x, y, shown, frontal, c, s, arm, pulled = np.moveaxis(found[i, j], 2, 0)
-    x, y, arm = x + c * dx + s * dy, y - s * dx + c * dy, arm > 0.5
-    near = np.clip(2 - 2 * np.hypot(dx, dy) / (np.where(arm, EDGE[1], EDGE[0]) * scene.height), 0, 1)
+    dx, dy = (xx - j.astype(np.float32)) / SAMPLES, (yy - i.astype(np.float32)) / SAMPLES
+    arm = found[i, j, 6] > 0.5
+    near = np.clip(2 - 2 * np.hypot(dx, dy) / np.float32(scene.height) / np.where(arm, *np.float32(EDGE[::-1])), 0, 1)
+    on = (near > 0) & (arm | (found[..., 7] > 0)) if arms_alone else near > 0
+    near, arm, dx, dy, xx, yy, covered = (m[on] for m in (near, arm, dx, dy, xx, yy, mask))
+    x, y, shown, frontal, c, s, _, pulled = found[i[on], j[on]].T
+    x, y = x + c * dx + s * dy, y - s * dx + c * dy
     rest, arms = (_at(layer.rgba, x, y) for layer in scene.layers)
-    photo = np.where(arm[..., None], arms, rest)
-    matte, beside = photo[..., 3], np.where(arm, *(_at(layer.beside, x, y) for layer in scene.layers[::-1]))
+    photo = np.where(arm[:, None], arms, rest)
+    matte, beside = photo[:, 3], np.where(arm, *(_at(layer.beside, x, y) for layer in scene.layers[::-1]))
 
-    share = (covered * frontal * np.clip(5 * matte - 4, 0, 1))[..., None]
-    colour = share * photo[..., :3] + (1 - share) * drawn[..., :3]
-    depth = cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 3) / (SAMPLES * scene.height)
+    share = covered * frontal * np.clip(5 * matte - 4, 0, 1)
+    colour = drawn[on][:, :3]
+    colour += share[:, None] * (photo[:, :3] - colour)
+    depth = solid[on] / (SAMPLES * scene.height)
     cut = np.where(arm, np.clip((SOLID[1] - depth) / (SOLID[1] - SOLID[0]), 0, 1), 1)
     outside = np.where(arm, shown, 1)  # the photo says what is no person; arms turn sides to us that it does not show
     alpha = covered * (1 - cut * outside * (1 - np.clip(2 * matte, 0, 1)))
     rim = near * beside * (1 - alpha)
     if arms_alone:
         alpha, rim = alpha * (pulled > 0), rim * arm
-        rim = rim * _touching(alpha + rim, covered & arm, SPECK * scene.height * SAMPLES)
-    total = colour * alpha[..., None] + photo[..., :3] * rim[..., None]
+        whole, core = (_spread(m, on) for m in (alpha + rim, covered & arm))
+        rim = rim * _touching(whole, core > 0, SPECK * scene.height * SAMPLES)[on]
+    total = colour * alpha[:, None] + photo[:, :3] * rim[:, None]
     moved = np.hypot(x - x0 - (xx + 0.5) / SAMPLES, y - y0 - (yy + 0.5) / SAMPLES)
-    same = cv2.resize(scene.owner[box].astype(np.uint8), (w * SAMPLES, h * SAMPLES), interpolation=cv2.INTER_NEAREST)
-    still = (same == arm) * (near > 0) * np.clip((STILL[1] - moved) / (STILL[1] - STILL[0]), 0, 1)
-    own = share[..., 0] * alpha + rim
-    total, alpha, own, still = (cv2.resize(m.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
-                                for m in (total, alpha + rim, own, still))  # fmt: skip
-    return box, total, alpha, own, still
+    same = scene.owner[box][yy.astype(int) // SAMPLES, xx.astype(int) // SAMPLES]
+    still = (same == arm) * np.clip((STILL[1] - moved) / (STILL[1] - STILL[0]), 0, 1)
+    own = share * alpha + rim
+    layers = _spread(np.column_stack([total, alpha + rim, own, still]), on)
+    layers = layers.reshape(h, SAMPLES, w, SAMPLES, 6).mean((1, 3))
+    return box, layers[..., :3], layers[..., 3], layers[..., 4], layers[..., 5]
+
+
+def _spread(values: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """[h, w, ...] float32 with values [N, ...] where on [h, w] bool, 0 elsewhere."""
+    out = np.zeros((*on.shape, *values.shape[1:]), np.float32)
+    out[on] = values
+    return out
 
 
 def _box(camera: Camera, v: Tensor, border: float) -> tuple[slice, slice]:
@@ -292,6 +306,8 @@ def _ground(camera: Camera, v: Tensor, height: float) -> np.ndarray:
 
 
 def _at(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The image at places in pixels (centres at .5), float32."""
-    return cv2.remap(image, x.astype(np.float32) - 0.5, y.astype(np.float32) - 0.5, cv2.INTER_LINEAR,
-                     borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    """The image at places [N] in pixels (centres at .5), float32."""
+    number, rows = len(x), -(-len(x) // COLUMNS)
+    x, y = (np.resize(v.astype(np.float32) - 0.5, (rows, COLUMNS)) for v in (x, y))
+    found = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found.reshape(rows * COLUMNS, *image.shape[2:])[:number]

@@ -24,7 +24,7 @@ from ..errors import DinarError
 from .fragments import FAR, GUARD
 
 
-def _compiled(function: Callable) -> Any:
+def compiled(function: Callable) -> Any:
     # Numba caches beside this file, in the user's cache folder if that is read-only, or fails if both are.
     options = {"nogil": True, "error_model": "numpy"}  # no fastmath: the torch implementation rounds alike
     try:
@@ -33,7 +33,7 @@ def _compiled(function: Callable) -> Any:
         return numba.njit(**options)(function)
 
 
-@_compiled
+@compiled
 def _raster_band(  # pragma: no cover
     xy, depth, faces, behind, perspective, cull, near, guard, far, r0, r1, face, bary, out
 ):
@@ -124,7 +124,7 @@ def _raster_band(  # pragma: no cover
     return True
 
 
-@_compiled
+@compiled
 def _interpolate_band(face, bary, faces, attributes, r0, r1, out):  # pragma: no cover
     """Rows r0..r1 of one image: attributes [V, C] blended into out [H, W, C]."""
     W, C, F, V = face.shape[1], out.shape[2], faces.shape[0], attributes.shape[0]
@@ -146,7 +146,7 @@ def _interpolate_band(face, bary, faces, attributes, r0, r1, out):  # pragma: no
     return True
 
 
-@_compiled
+@compiled
 def _shade_band(face, bary, places, uv_faces, texture, samples, r0, r1, out):  # pragma: no cover
     """Rows r0..r1 of a picture [H, W, 4], straight alpha: samples² fine pixels each, texture looked up bilinearly.
     ``places`` are texels."""

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-
-def _compiled(function: Callable) -> Any:
-    # numba caches beside this file, in the user's cache folder if that is read-only, or fails if both are
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True)(function)
+from ...scene._numba import compiled
 
 
-@_compiled
+@compiled
 def _search(x: np.ndarray, px: np.ndarray, py: np.ndarray, pz: np.ndarray, out: np.ndarray) -> None:
     d = np.empty(len(px), np.float32)
     for i in range(len(x)):
