@@ -110,7 +110,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]))
-    cluster = Cluster(initialize_head=True, head_node_args=node() | {"include_dashboard": False})
+    health = {"initial_delay_ms": 0, "period_ms": 200, "timeout_ms": 5000, "failure_threshold": 3}
+    system = {f"health_check_{k}": v for k, v in health.items()}  # a lost node is missed in a second, not in twenty
+    cluster = Cluster(initialize_head=True, head_node_args=node() | {"include_dashboard": False,
+                                                                     "_system_config": system})  # fmt: skip
     yield cluster
     ray.shutdown()
     cluster.shutdown()
