@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .channels import NUM_GENERATED
 from .pretrained import Network
-from .stylegan import ModulatedConv, Styled, channels_at
+from .stylegan import ModulatedConv, Styled, channels_at, normal
 
 
 class Generator(Network):
@@ -34,7 +34,7 @@ class Generator(Network):
         """
         super().__init__(size=size, channels=channels, width=width, max_channels=max_channels, style=style)
         c = channels_at(4, width, max_channels)
-        self.start = nn.Parameter(torch.randn(1, c, 4, 4))
+        self.start = nn.Parameter(normal(1, c, 4, 4))
         self.first = Styled(c, c, style)
         self.out = nn.ModuleList([ModulatedConv(c, channels, 1, style, demodulate=False)])
         self.up, self.conv = nn.ModuleList(), nn.ModuleList()

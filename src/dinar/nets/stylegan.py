@@ -49,12 +49,18 @@ def _filter(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
         return (k[:, None] * k * gain).to(device, dtype)
 
 
+def normal(*shape: int) -> Tensor:
+    """Standard normal values; none on the meta device, for which torch would import SymPy (.7 s)."""
+    x = torch.empty(shape)
+    return x if x.is_meta else x.normal_()
+
+
 class Conv(nn.Module):
     """Convolution with equalised learning rate, bias and activation; ``down`` blurs and halves the size."""
 
     def __init__(self, cin: int, cout: int, kernel: int = 3, down: bool = False, linear: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(cout, cin, kernel, kernel))
+        self.weight = nn.Parameter(normal(cout, cin, kernel, kernel))
         self.bias = None if linear else nn.Parameter(torch.zeros(cout))
         self.scale, self.down, self.kernel = 1 / math.sqrt(cin * kernel**2), down, kernel
 
@@ -73,7 +79,7 @@ class Dense(nn.Module):
 
     def __init__(self, cin: int, cout: int, bias: float = 0.0, activate: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(cout, cin))
+        self.weight = nn.Parameter(normal(cout, cin))
         self.bias = nn.Parameter(torch.full((cout,), float(bias)))
         self.scale, self.activate = 1 / math.sqrt(cin), activate
 
@@ -87,7 +93,7 @@ class ModulatedConv(nn.Module):
 
     def __init__(self, cin: int, cout: int, kernel: int, style: int, up: bool = False, demodulate: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(cout, cin, kernel, kernel))
+        self.weight = nn.Parameter(normal(cout, cin, kernel, kernel))
         self.style = Dense(style, cin, bias=1)
         self.scale, self.up, self.kernel = 1 / math.sqrt(cin * kernel**2), up, kernel
         self.demodulate = demodulate
