@@ -288,6 +288,18 @@ def test_each_half_of_a_face_keeps_its_light(body: Body, rest) -> None:
     assert np.median(out[s.ears & (s.x[:, 0] > 0), 0]) < 0.5 < np.median(out[s.ears & (s.x[:, 0] < 0), 0])
 
 
+@pytest.mark.parametrize(("near", "far", "kept"), [(0.95, 0.45, False), (0.95, 0.65, True), (0.6, 0.45, True)])
+def test_the_far_half_of_a_face_is_as_the_near_one(body: Body, rest, near: float, far: float, kept: bool) -> None:
+    """Hair and background that lie on the half which is turned away are left out, if the other half is seen better."""
+    s, worn = surface(body, SIZE), np.full(len(rest.x), LABEL["face"], np.uint8)
+    away = s.face & (s.x[:, 0] > 0)
+    colour = np.where(away[:, None], [0.1, 0.1, 0.9], [0.8, 0.6, 0.5]).astype(np.float32)
+    lam = np.where(s.face, np.where(away, far, near), 0).astype(np.float32)
+    out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
+    blue = out[away & (s.x[:, 0] > 0.03)] @ [-1, 0, 1] > 0.4
+    assert blue.mean() > 0.9 if kept else blue.mean() < 0.05
+
+
 def test_the_nape_is_skin_above_a_level_collar(body: Body, rest) -> None:
     """In front, a strand of hair lies on the neck, and the collar is cut out."""
     s = surface(body, SIZE)

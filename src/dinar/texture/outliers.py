@@ -17,6 +17,7 @@ NEAR = 0.08  # metres within which they have to be
 FAMILIAR = 0.06  # colour distance to a texel of another part within which a texel is kept: sleeves of an open jacket
 NEAR_HAIR = 0.08  # metres on the template from the hair within which hair on the body is not painted on it
 EVERY = 7  # every 7th texel of the other parts is compared
+FAR, BETTER = 0.6, 0.25  # λ of a face's far half below which the near half may replace it, and by how much it is better
 SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which a hand texel is not skin
 FACE_TEXELS = 30  # a face with no more seen texels does not tell the colour of skin
 
@@ -77,6 +78,16 @@ def beside_coat(
         return np.zeros(len(seen), bool)
     legs = np.isin(s.part, [i for i, p in enumerate(PARTS) if p.endswith("leg")]) & ~s.coat
     return seen & (s.coat & np.isin(worn, _ON_LEGS) | legs & (worn == LABEL["outer"]))
+
+
+def turned_away(s: Surface, lam: np.ndarray) -> np.ndarray:
+    """[N] bool: of a face that is not seen from in front, texels of the far half whose mirror images are seen much
+    better, by λ [N]: what the photo has there is narrow, and often hair, background or the other side of a mouth."""
+    row = np.full(s.texels.size**2, -1)
+    row[s.texels.index] = np.arange(len(lam))
+    twin = row[s.texels.mirrored]
+    other = np.where(twin >= 0, lam[twin], 0)
+    return s.face & (lam > 0) & (lam < FAR) & (other > lam + BETTER)
 
 
 def stray(

@@ -29,7 +29,7 @@ from .hair import bald, blend, hair_texels, hat_over_hair, strands
 from .halves import with_other_half
 from .membrane import membrane
 from .nape import nape
-from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colour, stray, unlike
+from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colour, stray, turned_away, unlike
 from .surface import Surface, of_kind, surface
 from .texels import texels
 
@@ -126,7 +126,7 @@ def _texels(
     if classes is not None:
         worn = cv2.resize(classes, (n, n), interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
     wrong = not_skin(s, colour, seen, worn) | beside_hair(s, seen, worn) | beside_coat(s, seen, worn)
-    wrong |= beside_hat(s, seen, worn)
+    wrong |= beside_hat(s, seen, worn) | turned_away(s, lam)
     wrong = seen & (wrong | stray(s, colour, seen, lam))
     return colour, np.where(seen & ~wrong, lam, 0).astype(np.float32), worn, wrong
 
