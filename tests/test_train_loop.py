@@ -135,6 +135,14 @@ def test_checkpoint_of_other_networks(tmp_path):
         run_toy(tmp_path / "run", other)
 
 
+@pytest.mark.parametrize("has", [False, True])
+def test_a_cpu_without_bf16_trains_in_float32(tmp_path, monkeypatch, capsys, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has}, raising=False)
+    assert run_toy(tmp_path, precision="bf16", steps=1)
+    assert AcceleratorState().mixed_precision == ("bf16" if has else "no")
+    assert ("training in float32" in capsys.readouterr().out) != has
+
+
 def test_schedule():
     assert schedule(900, dataclasses.replace(LOOP, schedule="constant")) == 1
     factors = [schedule(s, LOOP) for s in range(LOOP.steps)]

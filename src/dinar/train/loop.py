@@ -28,6 +28,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..device import network_dtype
 from ..errors import DinarError
 from ..files import replacing
 from ..pictures import write_array
@@ -173,12 +174,16 @@ def train(
 def _prepare(stage: Stage, loop: Loop, cpu: bool) -> tuple[Accelerator, State]:
     from accelerate.state import PartialState
 
-    processes = PartialState(cpu=cpu).num_processes
+    partial, precision = PartialState(cpu=cpu), loop.precision
+    processes = partial.num_processes
     if loop.batch % (loop.micro_batch * processes):
         raise DinarError(f"expected --batch to be a multiple of --micro-batch x processes = {loop.micro_batch} x "
                          f"{processes}, got {loop.batch}")  # fmt: skip
-    a = Accelerator(mixed_precision=loop.precision, cpu=cpu, step_scheduler_with_optimizer=False,
+    slow = precision != "no" and partial.device.type == "cpu" and network_dtype(partial.device) == torch.float32
+    a = Accelerator(mixed_precision="no" if slow else precision, cpu=cpu, step_scheduler_with_optimizer=False,
                     gradient_accumulation_steps=loop.batch // (loop.micro_batch * processes))  # fmt: skip
+    if slow:
+        a.print(f"this CPU has no instructions for {precision}, in which it would be slow: training in float32")
     state = State(a, loop, stage)
     # Copy before accelerate prepares the modules: it patches their forward, and a copy would share the patch.
     copies = {k: copy.deepcopy(stage.modules[k]) for k in stage.averaged}
