@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dinar.body import Body
+from dinar.body.shells import Shell, wear
 from dinar.cli import main
 from dinar.create import CreateOptions
 from dinar.data.textures import HIDDEN, parts, sampled_textures, shown, view_textures
@@ -25,7 +26,7 @@ from dinar.neural.regression import has_regressor, open_regressor, predictor
 from dinar.studio import open_studio
 from dinar.texture import restore
 from dinar.texture.restore import _in_light, _with_detail, rules
-from dinar.texture.surface import opposite, surface
+from dinar.texture.surface import of_kind, opposite, surface
 from dinar.texture.texels import texels
 from dinar.train.presets import PRESETS
 from dinar.train.regression import RegressionStage, task
@@ -166,6 +167,16 @@ def test_detail_counts_where_both_agree(body: Body) -> None:
         out = _with_detail(s, np.full((32, 32, 3), predicted, np.float32), 0.5 + weave)
         assert np.abs(out.mean() - predicted) < 0.02
         assert out.std() / weave.std() == pytest.approx(kept, abs=0.15)
+
+
+def test_light_of_legs_does_not_shine_through_a_skirt(body: Body) -> None:
+    skirted = wear(body, (Shell("skirt", -0.4),))
+    s = surface(skirted, 256)
+    out = _in_light(s, np.full((128, 128, 3), 0.55, np.float32), np.full((len(s.x), 3), 0.5, np.float32)).mean(1) - 0.5
+    torso, y = of_kind(s, "torso"), s.x[:, 1]
+    usual = lambda low, high: np.median(out[torso & (y > low) & (y < high)])  # noqa: E731
+    assert usual(-0.4, -0.1) < 0.005 and usual(0.3, 0.5) > 0.035
+    assert 0.01 < usual(0.1, 0.15) < 0.025  # it begins above the hips
 
 
 def test_restored_colours_take_the_light_of_predicted_ones(body: Body) -> None:

@@ -45,6 +45,7 @@ HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
 GLOW = 2.0  # texels of the network, over which light is smooth
 SAME_CLOTH = 0.2  # difference of predicted and restored colour at which the predicted light counts 1/e
 DARK, MOST_LIGHT = 0.1, 0.4  # added to both brightnesses (sums of RGB); bound of the logarithm of their ratio
+HIPS = 0.25  # metres above the pelvis over which predicted light begins, where a skirt or coat hangs
 ALIKE = 0.12  # difference of predicted and restored colour at which the restored detail counts 1/e
 MOST_SIDE = 0.7  # bound of the logarithm of the ratio of the lights of both halves of a head
 HAT = (3, 0.03, 0.03)  # times that distances down a hat count, and its radius, metres: it is alike all around
@@ -150,7 +151,8 @@ def _with_detail(s: Surface, large: np.ndarray, guess: np.ndarray) -> np.ndarray
 def _in_light(s: Surface, large: np.ndarray, guess: np.ndarray) -> np.ndarray:
     """Restored colours [N, 3] as bright as those predicted at large [p, p, 3]; less so where both disagree on what is
     worn, because their colours differ much."""
-    old, share = _reduced(s, guess, large.shape[0])
+    p = large.shape[0]
+    old, share = _reduced(s, guess, p)
 
     def soft(x: np.ndarray, texels: float) -> np.ndarray:  # within the islands
         blurred = [cv2.GaussianBlur(y.astype(np.float32), (0, 0), texels) for y in (x * share, share)]
@@ -158,6 +160,9 @@ def _in_light(s: Surface, large: np.ndarray, guess: np.ndarray) -> np.ndarray:
 
     new, old = soft(large, GLOW), soft(old, GLOW)
     alike = np.exp(-np.square(np.abs(new - old).max(2, keepdims=True) / SAME_CLOTH))
+    if s.hanging:  # legs would shine through
+        above = np.where(of_kind(s, "torso"), np.clip(s.chart[:, 0] / HIPS, 0, 1), 1)
+        alike *= _reduced(s, above[:, None], p)[0]
     gain = np.log((new.sum(2, keepdims=True) + DARK) / (old.sum(2, keepdims=True) + DARK))
     return np.clip(guess * np.exp(_enlarged(s, soft(alike * gain, GLOW).clip(-MOST_LIGHT, MOST_LIGHT))), 0, 1)
 

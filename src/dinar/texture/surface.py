@@ -40,6 +40,7 @@ class Surface:
     hat: np.ndarray  # [N] bool: a hat with a shape of its own
     in_hat: np.ndarray  # [N] bool: scalp that borrows the texels of a hat, between these
     coat: np.ndarray  # [N] bool: an open coat with a shape of its own
+    hanging: bool  # a coat or skirt with a shape of its own is worn
     chart: np.ndarray  # [N, 3] along a limb's axis (m), angle about it (rad), radius (m); of a hat body.hat.profile
     top: float  # metres: height of the crown of the head
     vertex_texel: np.ndarray  # [V] row of the texel nearest each vertex in the atlas
@@ -70,7 +71,8 @@ def surface(body: Body, size: int) -> Surface:
         in_hat = borrowing[t.face] & (part == PARTS.index("head")) & ~shell & ~hat
     return Surface(
         t, x, part, r.face, r.face_centre, r.crown, r.skull, r.ears, r.auricles, r.cavity, shell, hat, in_hat,
-        of_shell(body, "coat")[t.face], chart, float(_skull(body)[:, 1].max()), _vertex_texels(body, t, x),
+        of_shell(body, "coat")[t.face], kind_around_legs(body) is not None, chart, float(_skull(body)[:, 1].max()),
+        _vertex_texels(body, t, x),
     )  # fmt: skip
 
 
