@@ -14,14 +14,14 @@ from dinar.body import Body
 from dinar.body.shells import Shell, wear
 from dinar.cli import main
 from dinar.create import CreateOptions
-from dinar.data.textures import HIDDEN, parts, sampled_textures, shown, view_textures
+from dinar.data.textures import HIDDEN, open_textures, parts, sampled_textures, shown, view_textures
 from dinar.data.textures import INPUTS as HOLED
 from dinar.errors import DinarError
 from dinar.labels import LABEL
 from dinar.nets.presets import build
 from dinar.nets.regressor import INPUTS, WORN, TextureRegressor
 from dinar.neural import regression
-from dinar.neural.condition import geometry, surface_condition
+from dinar.neural.condition import Geometry, geometry, surface_condition
 from dinar.neural.regression import has_regressor, open_regressor, predictor
 from dinar.studio import open_studio
 from dinar.texture import restore
@@ -30,6 +30,7 @@ from dinar.texture.surface import of_kind, opposite, surface
 from dinar.texture.texels import texels
 from dinar.train.presets import PRESETS
 from dinar.train.regression import RegressionStage, task
+from dinar.views import Views
 from test_data import person
 from test_stages import Few
 
@@ -84,13 +85,37 @@ def test_textures_are_sampled_once_and_grow(source: Few, body: Body, tmp_path: P
     assert view_textures(v, body, S)["lam"].any() and not view_textures(all_bag, body, S)["lam"].any()
     x = task(grown, 0, 1)
     assert {k: a.shape[0] for k, a in x.items()} == {"guess": 3, "rgb": 3, "lam": 1, "worn": 1, "truth": 3, "known": 1,
-                                                     "worn_truth": 1}  # fmt: skip
+                                                     "worn_truth": 1, "position": 3, "folded": S * S}  # fmt: skip
     assert (x["known"] >= (x["lam"] > 0)).all() and x["known"].sum() > (x["lam"] > 0).sum()
     again = rules(body, x["rgb"].transpose(1, 2, 0), x["lam"][0], x["worn"][0].astype(np.uint8) if x["worn"].any()
                   else None)  # fmt: skip
     assert np.abs(again.transpose(2, 0, 1) - x["guess"]).max() < 0.01
     parsed = [shown(np.ones((4, 4)), np.ones((4, 4), int), i, 0)[1].any() for i in range(200)]
     assert 0.7 < np.mean(parsed) < 0.95  # the others have no parse
+
+
+def test_somebody_in_a_skirt_has_the_places_of_a_skirt(
+    source: Few, body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    skirted = wear(body, (Shell("skirt", -0.4),))
+
+    def dressed(views: Views, body: Body) -> Views:
+        worn = dataclasses.replace(views.fit, shells=skirted.shells, offsets=torch.zeros(skirted.num_vertices, 3))
+        return dataclasses.replace(views, **{"params" if views.fitted is None else "fitted": worn})
+
+    monkeypatch.setattr("dinar.data.textures.dressed", dressed)
+    made = sampled_textures(source, body, S, tmp_path, people=1)
+    monkeypatch.setattr("dinar.data.textures.dressed", None)
+    for people in (made, open_textures(tmp_path, body, S)):
+        x, g = task(people, 0, 0), geometry(skirted, S)
+        assert people.shells == (skirted.shells,) and np.allclose(x["position"], g.position, atol=2e-3)
+        assert np.array_equal(x["folded"], g.folded) and not torch.equal(g.folded, geometry(body, S).folded)
+        both = Geometry(torch.from_numpy(x["folded"])[None].expand(2, -1), torch.from_numpy(x["position"])[None])
+        picture = torch.rand(2, 5, S, S)
+        assert torch.equal(both.fold(picture), g.fold(picture)) and torch.equal(both.inside[0], g.inside)
+        guess = rules(skirted, x["rgb"].transpose(1, 2, 0), x["lam"][0],
+                      x["worn"][0].astype(np.uint8) if x["worn"].any() else None)  # fmt: skip
+        assert np.abs(guess.transpose(2, 0, 1) - x["guess"]).max() < 0.01
 
 
 def test_inputs_of_a_single_photo_hide_parts_of_it(body: Body, tmp_path: Path) -> None:

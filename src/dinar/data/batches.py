@@ -20,6 +20,7 @@ GAMMA = (0.7, 1.4)  # range of the exponent of colours
 RECOLOURED = 0.5  # share of samples with permuted colour channels
 ORDERS = tuple(permutations(range(3)))  # of the colour channels
 COLOURED = ("rgb", "guess", "truth")
+ARRAYS = ("rgb", "lam", "worn", "rules", "position", "folded")  # of a set, that tasks are made of
 
 
 class Batches:
@@ -58,8 +59,9 @@ class Batches:
         for n in COLOURED:
             a = out[n]
             out[n] = a.gather(1, orders.expand_as(a)) ** _over(gamma, a)
-        # The atlas is symmetric about u = 0.5.
-        return {n: torch.where(_over(flip > 0, a), a.flip(-1), a) if a.ndim == 4 else a for n, a in out.items()}
+        # The atlas is symmetric about u = 0.5, and so are the bodies at rest.
+        pictures = {n for n, a in out.items() if a.ndim == 4 and n != "position"}
+        return {n: torch.where(_over(flip > 0, a), a.flip(-1), a) if n in pictures else a for n, a in out.items()}
 
 
 def recolouring(rng: np.random.Generator) -> tuple[int, float]:
@@ -77,7 +79,7 @@ def tensors(s: TextureSet) -> dict[str, Tensor]:
     inputs = np.zeros((*s.front.shape, 3), np.float32)
     for i, j in np.argwhere(np.isfinite(s.front)).tolist():
         inputs[i, j] = drawn(np.asarray(s.lam[i, j]), i, j, s.parts)
-    found = {"rgb": s.rgb, "lam": s.lam, "worn": s.worn, "rules": s.rules, "inputs": inputs}
+    found = {n: getattr(s, n) for n in ARRAYS} | {"inputs": inputs}
     found |= {} if s.parts is None else {"parts": s.parts}
     found |= {} if s.style is None else {"style": s.style}
     return {n: torch.from_numpy(a) for n, a in found.items()}
@@ -94,6 +96,8 @@ def tasks(t: dict[str, Tensor], person: Tensor, view: Tensor) -> dict[str, Tenso
         truth: [B, 3, S, S] colours merged from all views (eq. 5).
         known: [B, 1, S, S] {0, 1}, texels that any view shows.
         worn_truth: [B, 1, S, S] classes of the view with the largest λ.
+        position: [B, 3, S, S] and
+        folded: [B, S * S] int64, of :class:`dinar.neural.condition.Geometry`.
         style: [B, D] style vector of the most frontal view, if the set has them.
     """
     lams = t["lam"][person].float() / 255  # [B, V, S, S]
@@ -115,14 +119,15 @@ def tasks(t: dict[str, Tensor], person: Tensor, view: Tensor) -> dict[str, Tenso
     out = {"guess": t["rules"][person, view].float().movedim(-1, 1) / 255,
            "rgb": (rgbs[each, view] * seen[..., None]).movedim(-1, 1), "lam": lam[:, None],
            "worn": (worns[each, view] * seen * _over(parsed, lam))[:, None].float(), "truth": truth.movedim(-1, 1),
-           "known": (most > 0).float(), "worn_truth": worns.gather(1, best).float()}  # fmt: skip
+           "known": (most > 0).float(), "worn_truth": worns.gather(1, best).float(),
+           "position": t["position"][person].float(), "folded": t["folded"][person].flatten(1).long()}  # fmt: skip
     return out | ({"style": t["style"][person].float()} if "style" in t else {})
 
 
 def task(s: TextureSet, person: int, view: int) -> dict[str, np.ndarray]:
     """:func:`tasks` of one view, without the batch's axis."""
     rows = slice(person, person + 1)
-    one = {n: a[rows] for n, a in (("rgb", s.rgb), ("lam", s.lam), ("worn", s.worn), ("rules", s.rules))}
+    one = {n: getattr(s, n)[rows] for n in ARRAYS}
     one["inputs"] = np.zeros((1, s.front.shape[1], 3), np.float32)
     one["inputs"][0, view] = drawn(np.asarray(s.lam[person, view]), person, view, s.parts)
     one |= {} if s.parts is None else {"parts": s.parts}

@@ -3,8 +3,9 @@
 People of a single photo have several inputs, in each of which another part of what the photo shows is hidden: networks
 learn the colours of photos, although nobody is photographed from all sides.
 
-A set is a folder with ``textures.json`` and five arrays of P people with V views: ``rgb.npy`` and ``rules.npy``
-[P, V, S, S, 3], ``lam.npy`` and ``worn.npy`` [P, V, S, S] uint8, and ``front.npy`` [P, V] float32.
+A set is a folder with ``textures.json`` and arrays of P people with V views: ``rgb.npy`` and ``rules.npy``
+[P, V, S, S, 3], ``lam.npy`` and ``worn.npy`` [P, V, S, S] uint8, ``front.npy`` [P, V] float32; and of everyone's body
+with its shells ``position.npy`` [P, 3, S, S] float16 and ``folded.npy`` [P, S, S] int32 of ``neural/condition.py``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from numpy.lib.format import open_memmap
 
 from ..arrays import Array, read_json, read_npy
 from ..body import Body
+from ..body.shells import Shell, can_wear, from_header, to_header, wear
 from ..errors import DinarError
 from ..files import remove_stale, replacing
 from ..labels import CLASSES
 from ..neural.arrays import view_arrays
+from ..neural.condition import geometry
 from ..neural.texture import sample, scatter
 from ..scene import vertex_normals
 from ..texture.restore import rules
@@ -35,7 +38,8 @@ from ..views import Source, Views
 from .dressing import dressed
 
 FILE = "textures.json"
-VERSION = 3  # of what the arrays hold
+VERSION = 4  # of what the arrays hold
+DTYPES = {"front": np.float32, "position": np.float16, "folded": np.int32}  # of others uint8
 LIMIT = (GRAZING, 0.45)  # range of λ up to which texels of an input are not seen
 NO_PARSE = 0.15  # share of inputs without classes
 INPUTS = 4  # of a single photo
@@ -53,6 +57,9 @@ class TextureSet:
     worn: np.ndarray  # [P, V, S, S] uint8 of labels.CLASSES; 0: no parse, or not seen
     rules: np.ndarray  # [P, V, S, S, 3] uint8 texture.restore.rules of what :func:`shown` leaves of each view
     front: np.ndarray  # [P, V] float32 in [-1, 1], frontality of the view; -inf: no such view
+    position: np.ndarray  # [P, 3, S, S] float16, and
+    folded: np.ndarray  # [P, S, S] int32: of neural.condition.Geometry
+    shells: tuple[tuple[Shell, ...], ...]  # that each of the P people wears
     parts: np.ndarray | None = None  # :func:`parts` if the views are inputs of a single photo
     style: np.ndarray | None = None  # [P, D] float16, the encoder's answer to the most frontal view
 
@@ -61,7 +68,7 @@ class TextureSet:
 
     def people(self, rows: slice) -> TextureSet:
         """Some people of the set."""
-        names = ("rgb", "lam", "worn", "rules", "front")
+        names = ("rgb", "lam", "worn", "rules", "front", "position", "folded", "shells")
         style = None if self.style is None else self.style[rows]
         return dataclasses.replace(self, style=style, **{n: getattr(self, n)[rows] for n in names})
 
@@ -147,24 +154,29 @@ def sampled_textures(
     hidden = parts(body, size) if views == 1 else None
     views = INPUTS if views == 1 else views
     about = {"size": size, "views": views, "atlas": body.atlas.hash, "version": VERSION}
-    arrays, done = _open(folder, _shapes(n, views, size), about)
+    arrays, done, shells = _open(folder, _shapes(n, views, size), about)
     single = {"single": hidden is not None}
     for i in range(done, n):
         v = source.views(i).to("cpu")
         k = views if hidden is not None else min(views, len(v))
-        for name, a in view_textures(dressed(v.select(range(min(k, len(v)))), body), body, size).items():
+        v = dressed(v.select(range(min(k, len(v)))), body)
+        own = wear(body, v.fit.shells) if can_wear(body) else body
+        shells = [*shells[:i], own.shells]
+        g = geometry(own, size)
+        arrays["position"][i], arrays["folded"][i] = g.position.numpy(), g.folded.view(size, size).numpy()
+        for name, a in view_textures(v, body, size).items():
             arrays[name][i, :k] = a
         for j in range(k):
             lam, worn = shown(arrays["lam"][i, j] / np.float32(255), arrays["worn"][i, j], i, j, hidden)
             rgb = np.where(lam[..., None] > 0, arrays["rgb"][i, j] / np.float32(255), 0)
-            guess = rules(body, rgb, lam, worn if worn.any() else None)
+            guess = rules(own, rgb, lam, worn if worn.any() else None)
             arrays["rules"][i, j] = (guess.clip(0, 1) * 255).round()
         if i % 16 == 15 or i == n - 1:
             for a in arrays.values():
                 a.flush()
-            _write(folder, about | single | {"people": i + 1})
+            _write(folder, about | single | {"people": i + 1, "shells": [to_header(x) for x in shells]})
         progress(i + 1, n)
-    return TextureSet(**arrays, parts=hidden)
+    return TextureSet(**arrays, shells=tuple(shells), parts=hidden)
 
 
 def open_textures(folder: Path, body: Body, size: int) -> TextureSet:
@@ -178,17 +190,24 @@ def open_textures(folder: Path, body: Body, size: int) -> TextureSet:
                          "again from their pictures")  # fmt: skip
     arrays = {}
     for name, shape in _shapes(n, v, size).items():
-        a = _old(folder / f"{name}.npy", np.float32 if name == "front" else np.uint8, shape[1:], n)
-        assert a is not None
-        arrays[name] = a[:n]
-    _check_front(folder, arrays["front"])
+        arrays[name] = _old(folder / f"{name}.npy", DTYPES.get(name, np.uint8), shape[1:], n)[:n]
+    _check(folder, arrays)
     hidden = parts(body, size) if about.get("single") else None
-    return TextureSet(**arrays, parts=hidden, style=read_style(folder, n))
+    shells = _shells(folder, about, n)
+    return TextureSet(**arrays, shells=shells, parts=hidden, style=read_style(folder, n))
 
 
 def _shapes(n: int, views: int, size: int) -> dict[str, tuple[int, ...]]:
     return {"rgb": (n, views, size, size, 3), "lam": (n, views, size, size), "worn": (n, views, size, size),
-            "rules": (n, views, size, size, 3), "front": (n, views)}  # fmt: skip
+            "rules": (n, views, size, size, 3), "front": (n, views), "position": (n, 3, size, size),
+            "folded": (n, size, size)}  # fmt: skip
+
+
+def _shells(folder: Path, about: dict, n: int) -> tuple[tuple[Shell, ...], ...]:
+    found = about.get("shells")
+    if not isinstance(found, list) or len(found) < n:
+        raise DinarError(f"{folder / FILE}: expected the shells of {n} people, got others; delete the folder")
+    return tuple(from_header(x, str(folder / FILE)) for x in found[:n])
 
 
 def read_style(folder: Path, n: int) -> np.ndarray | None:
@@ -202,8 +221,10 @@ def read_style(folder: Path, n: int) -> np.ndarray | None:
     return style[:n]
 
 
-def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tuple[dict[str, np.memmap], int]:
-    """The arrays of a folder, grown to these shapes, and how many people are in them."""
+def _open(
+    folder: Path, shapes: dict[str, tuple[int, ...]], about: dict
+) -> tuple[dict[str, np.memmap], int, list[tuple[Shell, ...]]]:
+    """The arrays of a folder, grown to these shapes, how many people are in them, and their shells."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)
     found = read_json(folder / FILE, what="sampled textures") if (folder / FILE).is_file() else {}
@@ -216,7 +237,7 @@ def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tupl
     arrays = {}
     for name, shape in shapes.items():
         path = folder / f"{name}.npy"
-        dtype = np.float32 if name == "front" else np.uint8
+        dtype = DTYPES.get(name, np.uint8)
         old = _old(path, dtype, shape[1:], done) if done else None
         if old is None or old.shape != shape:
             with replacing(path) as grown:
@@ -229,13 +250,18 @@ def _open(folder: Path, shapes: dict[str, tuple[int, ...]], about: dict) -> tupl
                 a.flush()
                 del a, old
         arrays[name] = open_memmap(path, "r+")
-    _check_front(folder, arrays["front"][:done])
-    return arrays, min(done, len(arrays["rgb"]))
+    done = min(done, len(arrays["rgb"]))
+    _check(folder, {n: a[:done] for n, a in arrays.items()})
+    return arrays, done, list(_shells(folder, found, done)) if done else []
 
 
-def _check_front(folder: Path, front: np.ndarray) -> None:
+def _check(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    front, folded = arrays["front"], arrays["folded"]
     if not ((np.abs(front) <= 1) | (front == -np.inf)).all():
         raise DinarError(f"{folder / 'front.npy'}: expected frontalities from -1 to 1, got others; delete its folder")
+    inside = not folded.size or 0 <= folded.min() <= folded.max() < folded[0].size
+    if not inside or not np.isfinite(arrays["position"]).all():
+        raise DinarError(f"{folder}: expected places of texels in folded.npy and position.npy, got others; delete it")
 
 
 def _old(path: Path, dtype: type, row: tuple[int, ...], done: int) -> np.ndarray:

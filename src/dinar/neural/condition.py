@@ -64,23 +64,30 @@ def condition(
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """Facts about the atlas at one texture size, and the warps that copy a texture's other sides into place."""
+    """Facts about the atlas at one texture size, and the warps that copy a texture's other sides into place; of one
+    body, or of the bodies of a batch, which differ by their shells."""
 
-    size: int
-    folded: Tensor  # [S * S] int64 flat index of the texel on the other side, front or back; of itself in gutters
-    position: Tensor  # [3, S, S] rest position, mean 0 and standard deviation 1 over the texels; 0 in gutters
-    inside: Tensor  # [1, S, S] {0, 1} texels in an island
+    folded: Tensor  # [S * S] or [B, S * S] int64: flat index of the texel on the other side, front or back
+    position: Tensor  # [3, S, S] or [B, 3, S, S] rest position, mean 0 and deviation 1 over the texels; 0 in gutters
 
-    def fold(self, texture: Tensor) -> Tensor:  # [..., S, S]
+    @property
+    def inside(self) -> Tensor:
+        """[1, S, S] or [B, 1, S, S] {0, 1}: texels in an island."""
+        return (self.position != 0).any(-3, keepdim=True).float()
+
+    def fold(self, texture: Tensor) -> Tensor:  # [..., S, S], of a batch [B, C, S, S]
         """The texture with front and back of every part of the body exchanged."""
-        return texture.flatten(-2)[..., self.folded].view_as(texture)
+        flat = texture.flatten(-2)
+        if self.folded.ndim == 1:
+            return flat[..., self.folded].view_as(texture)
+        return flat.gather(2, self.folded[:, None].expand(-1, flat.shape[1], -1)).view_as(texture)
 
     def warps(self, texture: Tensor) -> list[Tensor]:
         """The texture, its mirror, its fold, and the fold of the mirror."""
         return [texture, mirror(texture), self.fold(texture), self.fold(mirror(texture))]
 
     def to(self, device: torch.device) -> Geometry:
-        return Geometry(self.size, self.folded.to(device), self.position.to(device), self.inside.to(device))
+        return Geometry(self.folded.to(device), self.position.to(device))
 
 
 @lru_cache(maxsize=2)
@@ -91,7 +98,7 @@ def geometry(body: Body, size: int) -> Geometry:
     folded[index] = index[torch.from_numpy(opposite(s))]
     position = torch.zeros(3, size * size)
     position[:, index] = torch.from_numpy(((s.x - s.x.mean(0)) / s.x.std(0)).T.astype(np.float32))
-    return Geometry(size, folded, position.view(3, size, size), torch.from_numpy(s.texels.inside)[None].float())
+    return Geometry(folded, position.view(3, size, size))
 
 
 def surface_condition(
@@ -105,5 +112,5 @@ def surface_condition(
     seen = (lam > 0).float()
     classes = F.one_hot((worn[:, 0] * (lam[:, 0] > 0)).long(), len(CLASSES)).movedim(-1, 1)[:, 1:].float()
     parts = g.warps(torch.cat([(rgb - 0.5) * seen, seen, lam, classes], 1))
-    same = torch.cat([g.position, g.inside])[None].expand(len(rgb), -1, -1, -1)
+    same = torch.cat([g.position, g.inside], -3).expand(len(rgb), -1, -1, -1)
     return torch.cat([*parts, same, guess - 0.5], 1)

@@ -22,12 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..body import Body
+from ..body.shells import wear
 from ..data.batches import Batches, task
 from ..data.textures import TextureSet
 from ..errors import DinarError
 from ..nets.presets import build
 from ..nets.regressor import PatchDiscriminator, TextureRegressor
-from ..neural.condition import geometry, surface_condition
+from ..neural.condition import Geometry, surface_condition
 from ..neural.regression import predictor
 from ..texture import restore
 from ..texture.restore import Predict
@@ -54,7 +55,6 @@ class RegressionStage:
     ) -> None:
         self.c, self.body, self.validation = c, body, validation
         self.batches = Batches(sets, weights)
-        self.geometry = geometry(body, c.texture)
         torch.manual_seed(c.loop.seed)
         net = TextureRegressor.from_pretrained(start) if start else \
             build(c.nets, "regressor", size=c.texture, atlas=body.atlas.hash)  # fmt: skip
@@ -79,7 +79,7 @@ class RegressionStage:
     def step(self, batch: dict[str, Tensor], state: State) -> dict[str, Tensor]:
         w, x = self.c, self.batches.to(state.device).tasks(batch["key"])
         guess = x["guess"]
-        g = self.geometry = self.geometry.to(state.device)
+        g = Geometry(x["folded"], x["position"])
         told = surface_condition(g, x["rgb"], x["lam"], x["worn"], guess)
         correction, logits = self.modules["regressor"](told.contiguous(memory_format=torch.channels_last))
         unseen = (x["lam"] == 0).float()
@@ -96,7 +96,7 @@ class RegressionStage:
             return {"loss": loss, **parts}
         discriminator = state.plain("discriminator")
         fake = torch.where(unseen > 0, guess + correction, x["truth"])
-        real, fake = (self._candidate(c, x, g.position) for c in (x["truth"], fake))
+        real, fake = (self._candidate(c, x) for c in (x["truth"], fake))
         discriminator.requires_grad_(False)
         judged = discriminator(fake).float()
         on = F.interpolate(x["known"] * unseen, size=judged.shape[2:], mode="area")
@@ -111,11 +111,10 @@ class RegressionStage:
         state.update("discriminator", parts["discriminator"])
         return {"loss": loss, **parts}
 
-    def _candidate(self, rgb: Tensor, x: dict[str, Tensor], position: Tensor) -> Tensor:
+    def _candidate(self, rgb: Tensor, x: dict[str, Tensor]) -> Tensor:
         """A texture as the discriminator sees it: known texels of it, what the input shows, and where on the body."""
         seen = (x["lam"] > 0).float()
-        place = position[None].expand(len(rgb), -1, -1, -1)
-        return torch.cat([(rgb - 0.5) * x["known"], (x["rgb"] - 0.5) * seen, seen, x["known"], place], 1)
+        return torch.cat([(rgb - 0.5) * x["known"], (x["rgb"] - 0.5) * seen, seen, x["known"], x["position"]], 1)
 
     def show(self, averaged: dict[str, nn.Module], state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Held-out people of every validation set, most frontal view. Scalars: PSNR of unseen texels of the network, of
@@ -130,12 +129,14 @@ class RegressionStage:
         return numbers, pictures
 
     def _show(self, net: nn.Module, name: str, people: TextureSet, state: State) -> tuple[dict[str, float], np.ndarray]:
-        g = self.geometry.to(state.device)
-        rows, scores, network = [], [], predictor(net, self.body)  # type: ignore[arg-type]
+        rows, scores = [], []
         for i in range(len(people)):
+            body = wear(self.body, people.shells[i])
+            network = predictor(net, body)  # type: ignore[arg-type]
             x = task(people, i, int(people.front[i].argmax()))
             batch = {k: torch.from_numpy(a)[None].to(state.device) for k, a in x.items()}
             guess = batch["guess"]
+            g = Geometry(batch["folded"], batch["position"])
             told = surface_condition(g, batch["rgb"], batch["lam"], batch["worn"], guess)
             correction, logits = net(told)
             hidden = batch["known"] * (batch["lam"] == 0)
@@ -143,9 +144,9 @@ class RegressionStage:
             right = (logits.argmax(1, keepdim=True) + 1 == batch["worn_truth"]) * hidden * (batch["worn_truth"] > 0)
             n = (hidden * (batch["worn_truth"] > 0)).sum().clamp(min=1)
             if (name, i) not in self.rules:
-                self.rules[name, i] = torch.from_numpy(self._restored(x)).to(out)
+                self.rules[name, i] = torch.from_numpy(_restored(body, x)).to(out)
             rule = self.rules[name, i]
-            lit, coloured = (torch.from_numpy(self._restored(x, **use)).to(out)
+            lit, coloured = (torch.from_numpy(_restored(body, x, **use)).to(out)
                              for use in ({"light": network}, {"predict": network}))  # fmt: skip
             scores.append({"psnr": psnr(out, batch, hidden), "classes": float(right.sum() / n),
                            "psnr_guess": psnr(guess, batch, hidden),
@@ -163,16 +164,17 @@ class RegressionStage:
         picture = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)  # type: ignore[call-overload]
         return {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}, picture
 
-    def _restored(self, x: dict[str, np.ndarray], **use: Predict) -> np.ndarray:
-        """[1, 3, S, S]: :func:`dinar.texture.restore` of a task."""
-        worn = x["worn"][0].astype(np.uint8)
-        out = restore(self.body, x["rgb"].transpose(1, 2, 0), x["lam"][0], worn if worn.any() else None, **use)
-        return out.transpose(2, 0, 1)[None]
-
     def export(self, averaged: dict[str, nn.Module], folder: Path) -> None:
         net = averaged["regressor"]
         assert isinstance(net, TextureRegressor)
         net.save_pretrained(folder)
+
+
+def _restored(body: Body, x: dict[str, np.ndarray], **use: Predict) -> np.ndarray:
+    """[1, 3, S, S]: :func:`dinar.texture.restore` of a task."""
+    worn = x["worn"][0].astype(np.uint8)
+    out = restore(body, x["rgb"].transpose(1, 2, 0), x["lam"][0], worn if worn.any() else None, **use)
+    return out.transpose(2, 0, 1)[None]
 
 
 def psnr(out: Tensor, batch: dict[str, Tensor], hidden: Tensor) -> float:

@@ -25,7 +25,7 @@ from ..nets.channels import SAMPLED
 from ..nets.denoiser import Denoiser
 from ..nets.regressor import TextureRegressor
 from ..nets.vqgan import VQGAN
-from ..neural.condition import complete, geometry, resize, surface_condition
+from ..neural.condition import Geometry, complete, geometry, resize, surface_condition
 from ..neural.inpaint import encode_condition, inpaint
 from .avatar import Nets, network, strip
 from .compression import INIT_TEXTURES, CompressionStage
@@ -186,8 +186,7 @@ class TextureInpainting(InpaintingStage):
             return None
         if self.regressor is None:
             raise DinarError("expected a regressor for a denoiser that starts from its answer: give --regressor")
-        g = geometry(self.people.body, self.c.texture).to(x["rgb"].device)
-        told = surface_condition(g, x["rgb"], x["lam"], x["worn"], x["guess"])
+        told = surface_condition(Geometry(x["folded"], x["position"]), x["rgb"], x["lam"], x["worn"], x["guess"])
         return (x["guess"] + self.regressor.to(told.device)(told)[0]).clamp(0, 1)
 
     def show(self, averaged: Nets, state: State) -> tuple[dict[str, float], dict[str, np.ndarray]]:
