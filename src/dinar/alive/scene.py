@@ -236,7 +236,8 @@ def person(
     yy, xx = np.mgrid[: h * SAMPLES, : w * SAMPLES].astype(np.float32)
     dx, dy = (xx - j.astype(np.float32)) / SAMPLES, (yy - i.astype(np.float32)) / SAMPLES
     arm = found[i, j, 6] > 0.5
-    near = np.clip(2 - 2 * np.hypot(dx, dy) / np.float32(scene.height) / np.where(arm, *np.float32(EDGE[::-1])), 0, 1)
+    reach = np.where(arm, EDGE[1], EDGE[0]).astype(np.float32) * np.float32(scene.height)
+    near = np.clip(2 - 2 * np.hypot(dx, dy) / reach, 0, 1)
     on = (near > 0) & (arm | (found[..., 7] > 0)) if arms_alone else near > 0
     near, arm, dx, dy, xx, yy, covered = (m[on] for m in (near, arm, dx, dy, xx, yy, mask))
     x, y, shown, frontal, c, s, _, pulled = found[i[on], j[on]].T

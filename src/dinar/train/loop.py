@@ -179,7 +179,7 @@ def _prepare(stage: Stage, loop: Loop, cpu: bool) -> tuple[Accelerator, State]:
     if loop.batch % (loop.micro_batch * processes):
         raise DinarError(f"expected --batch to be a multiple of --micro-batch x processes = {loop.micro_batch} x "
                          f"{processes}, got {loop.batch}")  # fmt: skip
-    slow = precision != "no" and partial.device.type == "cpu" and network_dtype(partial.device) == torch.float32
+    slow = precision != "no" and str(partial.device) == "cpu" and network_dtype(torch.device("cpu")) == torch.float32
     a = Accelerator(mixed_precision="no" if slow else precision, cpu=cpu, step_scheduler_with_optimizer=False,
                     gradient_accumulation_steps=loop.batch // (loop.micro_batch * processes))  # fmt: skip
     if slow:
