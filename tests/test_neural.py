@@ -238,7 +238,7 @@ def test_create_uses_the_shipped_weights_where_they_are_better(demo_photo: Path,
     networks = load_networks(home)
     assert (open_networks(None, "auto", avatar.body.atlas.hash) is not None) == networks.default  # what create asks
     neural = create(demo_photo, renderer="neural")
-    assert neural.neural is not None and neural.meta["neural"]["unseen"] == "regression"
+    assert neural.neural is not None and neural.meta["neural"]["unseen"] == "restoration"
     assert np.array_equal(neural.rgb, avatar.rgb)  # what is exported
     for side in (0, 150):
         ours, mesh = (a.render(azimuth=side, size=256) for a in (neural, avatar))

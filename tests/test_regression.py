@@ -22,7 +22,7 @@ from dinar.nets.presets import build
 from dinar.nets.regressor import INPUTS, WORN, TextureRegressor
 from dinar.neural import regression
 from dinar.neural.condition import Geometry, geometry, surface_condition
-from dinar.neural.regression import has_regressor, open_regressor, predictor
+from dinar.neural.regression import open_regressor, predictor
 from dinar.studio import open_studio
 from dinar.texture import restore
 from dinar.texture.restore import _in_light, _with_detail, rules
@@ -217,17 +217,15 @@ def test_restored_colours_take_the_light_of_predicted_ones(body: Body) -> None:
     assert 0.53 < out[np.abs(row - 54) < 3].mean() < 0.565  # light has no edges
 
 
-def test_the_shipped_regressor_is_for_the_shipped_body(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert has_regressor(body) and open_studio(CreateOptions(renderer="mesh"), body).regressor is not None
-    plain = open_studio(CreateOptions(renderer="mesh", unseen="restoration"), body)
+def test_the_shipped_regressor_is_used_where_it_is_asked_for(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = open_studio(CreateOptions(renderer="mesh"), body)
     assert plain.regressor is None and plain.options.unseen == "restoration"
-    odd = open_studio(CreateOptions(renderer="mesh", size=200), body)  # no multiple of the network's
-    assert odd.regressor is None and odd.options.unseen == "restoration"
     with pytest.raises(DinarError, match="a size of a multiple of 128 texels for unseen regression, got 200"):
         open_studio(CreateOptions(renderer="mesh", size=200, unseen="regression"), body)
-    assert open_studio(CreateOptions(renderer="mesh", size=1000), body).regressor is not None
+    assert open_studio(CreateOptions(renderer="mesh", size=1000, unseen="regression"), body).regressor is not None
     monkeypatch.setattr(regression, "shipped_regressor", lambda: None)
-    assert not has_regressor(body)
+    with pytest.raises(DinarError, match="ships no regressor"):
+        open_studio(CreateOptions(renderer="mesh", unseen="regression"), body)
 
 
 def test_a_texel_is_seen_if_half_of_it_is(body: Body) -> None:

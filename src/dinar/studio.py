@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ from .errors import DinarError
 from .labels import Convention
 from .nets.regressor import TextureRegressor
 from .neural.encode import NeuralOptions
-from .neural.regression import has_regressor, open_regressor
+from .neural.regression import open_regressor
 from .neural.weights import Networks, Renderer, open_networks
 from .options import check_choices
 from .photo.surface import SURFACE_BODY, has_surface
@@ -118,16 +118,12 @@ def open_studio(options: CreateOptions, body: Body | None = None) -> Studio:
     networks = open_networks(options.weights, options.renderer, body.atlas.hash, options.unseen)
     networks = None if networks is None else networks.to(current())
     o = options.resolved(networks)
-    if options.unseen is None and o.unseen == "restoration" and has_regressor(body):
-        o = replace(o, unseen="regression")
     starts = networks is not None and o.unseen == "diffusion" and networks.nets["denoiser"].config["start"]
     asked = o.unseen == "regression" or starts == "regression"
     regressor = open_regressor(o.regressor, body).to(current()) if asked else None
     if regressor is not None and min(RESTORED, o.size) % (own := regressor.config["size"]):
-        if options.unseen is not None:
-            raise DinarError(f"expected a size of a multiple of {own} texels for unseen {o.unseen}, got {o.size}: take "
-                             f"--unseen restoration, or --size {TEXTURE}")  # fmt: skip
-        o, regressor = replace(o, unseen="restoration"), None
+        raise DinarError(f"expected a size of a multiple of {own} texels for unseen {o.unseen}, got {o.size}: take "
+                         f"--unseen restoration, or --size {TEXTURE}")  # fmt: skip
     return Studio(o, body, networks, regressor, evidence)
 
 

@@ -2,7 +2,7 @@
 
 Its colours are 1.7 dB nearer to the truth than the restoration's, on generated people and on photos, but where it does
 not know what is worn it mixes it: hems blur and coats get stains. So the texture takes its light alone
-(``texture/restore.py``).
+(``texture/restore.py``), and not by default: seams and blotches of light look worse than none (docs/evaluation.md).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import torch
 
-from ..arrays import read_json
 from ..body import Body
 from ..device import half
 from ..errors import DinarError
@@ -32,12 +31,6 @@ def shipped_regressor() -> Path | None:
     """Weights in the package, if there are any."""
     folder = Path(str(resources.files("dinar") / "weights" / "regression"))
     return folder if (folder / "config.json").is_file() else None
-
-
-def has_regressor(body: Body) -> bool:
-    """The package's regressor was trained with this body's texture."""
-    folder = shipped_regressor()
-    return folder is not None and read_json(folder / "config.json").get("atlas") == body.atlas.hash
 
 
 def open_regressor(folder: Path | None, body: Body) -> TextureRegressor:
