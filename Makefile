@@ -32,7 +32,7 @@ demo: .venv/.done
 test: .venv/.done
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pyright
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --durations=10
 
 # A photo dropped on the page of `dinar serve`, and WebGPU, in Chromium: minutes where it draws without a GPU.
 test-web: .venv/.done

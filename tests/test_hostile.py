@@ -272,12 +272,20 @@ def test_pipes_in_sets_are_not_opened(tmp_path: Path, capsys) -> None:
 
 
 def test_damaged_textures_of_training(tmp_path: Path, capsys) -> None:
-    shapes = {"rgb": (2, 1, 4, 4, 3), "lam": (2, 1, 4, 4), "front": (2, 1)}
+    shapes = {"rgb": (2, 1, 4, 4, 3), "lam": (2, 1, 4, 4), "front": (2, 1), "position": (2, 3, 4, 4),
+              "folded": (2, 4, 4)}  # fmt: skip
     open_textures(tmp_path, shapes, {"size": 4})
     for people, said in (("x", "the number of people"), (-1, "the number of people"), (2, "frontalities")):
         (tmp_path / "textures.json").write_text(json.dumps({"size": 4, "people": people}))
         np.save(tmp_path / "front.npy", np.full((2, 1), 1e18, np.float32))
         assert said in refused(lambda: open_textures(tmp_path, shapes, {"size": 4}), capsys)
+    np.save(tmp_path / "front.npy", np.ones((2, 1), np.float32))
+    assert "the shells of 2 people" in refused(lambda: open_textures(tmp_path, shapes, {"size": 4}), capsys)
+    for name, value in (("folded", 16), ("folded", -1), ("position", np.nan)):
+        whole = np.load(tmp_path / f"{name}.npy")
+        np.save(tmp_path / f"{name}.npy", np.full_like(whole, value))
+        assert "places of texels" in refused(lambda: open_textures(tmp_path, shapes, {"size": 4}), capsys)
+        np.save(tmp_path / f"{name}.npy", whole)
     for damage in (b"", b"\x93NUMPY", (tmp_path / "lam.npy").read_bytes()[:140]):
         (tmp_path / "lam.npy").write_bytes(damage)
         assert "lam.npy" in refused(lambda: open_textures(tmp_path, shapes, {"size": 4}), capsys)

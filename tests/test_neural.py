@@ -262,5 +262,5 @@ def test_animate_may_draw_the_mesh(neural_avatar: Avatar, tmp_path: Path, monkey
 
 def test_networks_of_the_diffusion_are_read_where_it_is_asked_for() -> None:
     assert shipped() is not None
-    assert open_networks(None, "auto").nets.keys() == {"encoder", "generator", "renderer"}  # type: ignore[union-attr]
-    assert open_networks(None, "auto", unseen="diffusion").diffusion  # type: ignore[union-attr]
+    assert open_networks(None, "neural").nets.keys() == {"encoder", "generator", "renderer"}  # type: ignore[union-attr]
+    assert open_networks(None, "neural", unseen="diffusion").diffusion  # type: ignore[union-attr]
