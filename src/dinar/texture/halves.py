@@ -6,7 +6,7 @@ import numpy as np
 
 from ..body.body import PARTS
 from .fold import CONFIDENT
-from .surface import Surface, of_kind
+from .surface import Surface, of_kind, twins
 
 # How much less one half of the trunk is seen than the other, as a share: from which it is filled from the other half,
 # and wholly. From in front it is about 0, from the side 1 (benchmarks/patterns.py).
@@ -26,9 +26,7 @@ def with_other_half(
     """Colours [N, 3], λ [N] and classes [N] or None with those of the other half below the head where it alone is seen,
     and the share [N] of these that is to be used: 0 elsewhere, and everywhere if both halves are seen about alike."""
     share = np.interp(aside(s, lam), ASIDE, (0, 1))
-    row = np.full(s.texels.size**2, -1)
-    row[s.texels.index] = np.arange(len(lam))
-    twin = row[s.texels.mirrored]
+    twin = twins(s)
     body = s.part != PARTS.index("head")
     taken = body & (lam == 0) & (twin >= 0) & (lam[twin] > 0) & (share > 0)
 

@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 
 from ..body.body import PARTS
 from ..labels import LABEL
-from .surface import Surface, of_kind, searchers
+from .surface import Surface, of_kind, searchers, twins
 
 SLANTED = 0.82  # λ under which a texel at the border of the seen may show the background
 BORDER, STRAY = 0.03, 0.3  # of the texture's side: width of the border; colour difference from texels further in
@@ -83,9 +83,7 @@ def beside_coat(
 def turned_away(s: Surface, lam: np.ndarray) -> np.ndarray:
     """[N] bool: of a face that is not seen from in front, texels of the far half whose mirror images are seen much
     better, by λ [N]: what the photo has there is narrow, and often hair, background or the other side of a mouth."""
-    row = np.full(s.texels.size**2, -1)
-    row[s.texels.index] = np.arange(len(lam))
-    twin = row[s.texels.mirrored]
+    twin = twins(s)
     other = np.where(twin >= 0, lam[twin], 0)
     return s.face & (lam > 0) & (lam < FAR) & (other > lam + BETTER)
 

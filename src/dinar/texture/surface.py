@@ -82,6 +82,13 @@ def of_shell(body: Body, kind: str) -> np.ndarray:
     return body.segment == names.index(kind) if kind in names else np.zeros(len(body.faces), bool)
 
 
+def twins(s: Surface) -> np.ndarray:
+    """[N] row of every texel's mirror image; -1: there is none."""
+    row = np.full(s.texels.size**2, -1)
+    row[s.texels.index] = np.arange(len(s.x))
+    return row[s.texels.mirrored]
+
+
 def opposite(s: Surface) -> np.ndarray:
     """[N] row of the texel on the other side, front or back, of the same part of the body at the same height.
 
