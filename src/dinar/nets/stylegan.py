@@ -50,7 +50,7 @@ def _filter(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def normal(*shape: int) -> Tensor:
-    """Standard normal values; none on the meta device, for which torch would import SymPy (.7 s)."""
+    """Standard normal values; none on the meta device, for which torch would import SymPy."""
     x = torch.empty(shape)
     return x if x.is_meta else x.normal_()
 
