@@ -11,6 +11,7 @@ from dinar.labels import LABEL
 from dinar.texture import restore
 from dinar.texture.surface import Surface, of_kind, of_shell, surface
 from dinar.texture.weave import CELL, PATCH, quilt, weave_of, woven
+from dinar.texture.wrinkles import MOST
 
 SIZE = 256
 
@@ -168,6 +169,26 @@ def test_a_chequered_back_and_a_plain_one(body: Body) -> None:
                       worn.reshape(SIZE, SIZE).astype(np.uint8))  # fmt: skip
         spread.append(out.reshape(-1, 3)[s.texels.index[back], 0].std())
     assert spread[0] > 0.1 and spread[1] < 0.01
+
+
+def test_wrinkles_go_on_behind_a_leg_but_no_thing_and_none_on_skin(body: Body) -> None:
+    s = surface(body, SIZE)
+    leg = of_kind(s, "leg")
+    front, back = (leg & on for on in (np.abs(s.chart[:, 1]) < np.deg2rad(80), np.abs(s.chart[:, 1]) > np.deg2rad(130)))
+    wrinkle = 0.1 * np.sin(2 * np.pi * s.chart[:, 0] / 0.06)
+    spot = (np.abs(s.chart[:, 0] - 0.3) < 0.012) & (np.abs(s.chart[:, 1]) > np.deg2rad(50))
+
+    def behind(kind: str, light: np.ndarray) -> np.ndarray:
+        colour = np.float32([0.3, 0.3, 0.5]) * np.exp(light)[:, None]
+        out = restore(body, put(s, (colour * front[:, None]).astype(np.float32)), put(s, front.astype(np.float32)),
+                      put(s, (front * LABEL[kind]).astype(np.uint8)))  # fmt: skip
+        return np.log(out.reshape(-1, 3)[s.texels.index]).mean(1)
+
+    made = behind("lower", wrinkle)
+    assert np.corrcoef(made[back], wrinkle[back])[0, 1] > 0.8 and 0.03 < made[back].std() < MOST
+    assert behind("skin", wrinkle)[back].std() < 0.02
+    strap = behind("lower", np.where(spot, -0.6, wrinkle / 2))
+    assert strap[back & (np.abs(s.chart[:, 0] - 0.3) < 0.02)].min() - np.median(strap[back]) > -0.09
 
 
 def test_stripes_go_on_behind_where_too_little_is_seen_for_patches(body: Body) -> None:

@@ -2,7 +2,8 @@
 
 Next to the seen border an unseen texel takes the colour of its neighbours. Farther round, if the photo has a parse, the
 seen texels of each height vote for the class worn behind. It has the colour of the seen texels of this class at that
-height, without light, shade and single details, and the pattern of the cloth (:mod:`.weave`), if it has one.
+height, without light, shade and single details, and the pattern of the cloth (:mod:`.weave`), if it has one, or else the wrinkles of
+the seen side (:mod:`.wrinkles`), from the hips down and on sleeves.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.spatial import KDTree
 from ..labels import LABEL
 from .surface import Surface, of_kind, parts_of, searchers
 from .weave import weave_of, woven
+from .wrinkles import wrinkles
 
 CONFIDENT = 0.35  # λ from which a texel may be a source for others
 CLEAR = 0.6  # the same of a pattern, which is blurred where it is seen aslant
@@ -41,6 +43,7 @@ LEVEL, ALONG = 8.0, 8  # hips are like the torso at their height: weight of heig
 BIN, HEM, FAR = 0.01, 0.015, 0.15  # metres: height of a row, smoothing of votes, and smoothing where few are seen
 WIDE, WIDE_WEIGHT, FAR_WEIGHT, TRUNCATE = 4, 0.2, 1e-3, 12.0  # sums along heights: wider kernel, weights, cut in sigmas
 PURE = 0.01  # of a texture's side, around a source, within which no other class may be seen
+HIPS = 0.1  # metres below the pelvis over which wrinkles begin on a skirt or coat
 SHADE = 0.05  # metres over which the colour of a cloth changes with height
 # Bands of a plain cloth around legs and arms, as cuffs and striped socks (looked at on 12 street photos):
 BAND = 0.12  # least difference of the colours below and above a border
@@ -130,6 +133,10 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             if not detail.any():  # too little is seen for patches: the neighbours' colours, folded
                 detail = weave.pattern * (nearest(g.chart[palette], colour[palette], g.here[own]) - made)
             made = made + detail
+        below = np.clip(-s.chart[own, 0] / HIPS, 0, 1) if kind == "torso" else 1  # above, they are lapels and pockets
+        if weave.pattern < 1 and c != LABEL["skin"] and np.any(below):
+            depth = wrinkles(colour[palette], g.chart[palette], g.here[own], g.there[own], g.share[own])
+            made *= np.exp((1 - weave.pattern) * below * depth)[:, None]
         out[own] += away[own, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]

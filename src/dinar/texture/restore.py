@@ -27,15 +27,18 @@ from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest
 from .hair import bald, blend, hair_texels, hat_over_hair, strands
 from .halves import with_other_half
+from .light import light as light_on
 from .membrane import membrane
 from .nape import nape
 from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colour, stray, turned_away, unlike
 from .surface import Surface, of_kind, surface
 from .texels import texels
+from .weave import hue
 
 SIZE = 512  # texture size at which colours are restored
-LIGHT = 0.2  # colour step up to which it is light and shade; larger ones are another material
-FACE_LIGHT, MEETING = 2, 1.5  # times LIGHT: on a face, and between restored colours of two parts
+LIGHT = 0.4  # colour step up to which it is light and shade; larger ones are another material
+TONE = 0.15  # and what of the step is no light and shade
+FACE_LIGHT, MEETING = 1, 0.75  # times LIGHT: on a face, and between restored colours of two parts
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
 WHOLE = 0.999  # share of a small texel that has to be seen: unseen parts are black in area averages
 SOFT, SOFT_FACE = 0.008, 0.002  # of the texture's side: width of the soft border of the seen; on faces
@@ -74,6 +77,8 @@ def restore(
     s = surface(body, min(SIZE, size))
     colour, lam_small, worn, rejected = _texels(s, rgb, lam, classes)
     seen = lam_small > 0
+    shade = light_on(body, s, colour, lam_small, worn)
+    colour /= shade
     both, lam_both, worn_both, other = with_other_half(s, colour, lam_small, worn)
     guess, behind, bare = _restored(s, both, lam_both > 0, lam_both, worn_both)
     guess += other[:, None] * (both - guess)
@@ -82,10 +87,11 @@ def restore(
     for network, use in ((predict, _with_detail), (light, _in_light)):
         if network is not None:
             kinds = None if worn is None else _grid(s, worn * seen)
-            guess = use(s, network(_grid(s, colour * seen[:, None]), _grid(s, lam_small), kinds), guess)
+            lit = colour * shade * seen[:, None]
+            guess = use(s, network(_grid(s, lit), _grid(s, lam_small), kinds), guess * shade) / shade
     alike = seen if worn is None else seen & ((behind == 0) | (behind == worn))  # class is the same on both sides
     cloth = behind if worn is None else np.where(seen, worn, behind)
-    guess = np.clip(guess + _membrane(body, s, colour, seen, alike, cloth, bare, guess), 0, 1)
+    guess = np.clip((guess + _membrane(body, s, colour, seen, alike, cloth, bare, guess)) * shade, 0, 1)
 
     full = np.zeros((s.texels.size**2, 3), np.float32)
     full[s.texels.index] = guess
@@ -303,7 +309,8 @@ def _membrane(
     out over FADE metres."""
     step = (colour - guess)[s.vertex_texel]
     limit = np.where(regions(body).face, FACE_LIGHT * LIGHT, LIGHT)
-    known = alike[s.vertex_texel] & (np.abs(step).max(1) < limit)
+    tone = np.abs(hue(step, guess[s.vertex_texel])).max(1)
+    known = alike[s.vertex_texel] & (np.abs(step).max(1) < limit) & (tone < TONE)
     # the restored colours have a step where two parts meet, or seen and unseen: it is taken out
     edges, kind, g = _edges(body), _kinds(body), guess[s.vertex_texel].astype(np.float64)
     d = g[edges[:, 1]] - g[edges[:, 0]]

@@ -7,6 +7,7 @@ no pattern: what varies on it are wrinkles, seams and shade, and nothing of them
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -51,24 +52,16 @@ class Weave(NamedTuple):
 def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
     """What varies on a cloth, from the colours [M, 3] of its seen texels at places [M, 3] (height and arc in metres,
     limb)."""
-    at = ((place - place.min(0)) / [SQUARE, SQUARE, 1e-6 + np.ptp(place[:, 2])]).round().astype(int)
-    shape = tuple(at[:, (2, 0, 1)].max(0) + 1)
-    cell = np.ravel_multi_index(tuple(at[:, (2, 0, 1)].T), shape)
-
-    def means(x: np.ndarray, width: float) -> np.ndarray:  # [M, C], each around its own place
-        sums = np.stack([np.bincount(cell, w, np.prod(shape)).reshape(shape) for w in (*x.T, np.ones(len(x)))])
-        around = gaussian_filter(sums, (0, 0, width / SQUARE, width / SQUARE))
-        return (around[:-1] / np.maximum(around[-1], 1e-9)).reshape(x.shape[1], -1)[:, cell].T
-
+    means = around(place)
     strengths = lambda x: np.sqrt(means(np.square(x).sum(1, keepdims=True), AROUND))  # noqa: E731
     middle = lambda x: float(np.median(np.linalg.norm(x, axis=1)))  # noqa: E731
     base = means(colour, SHADE)
     detail = colour - base
     usual, all_ = float(np.quantile(strengths(detail), USUAL)), max(middle(detail), 1e-9)
-    fine, share = middle(colour - means(colour, FINEST)) / all_, middle(_hue(detail, base)) / all_
+    fine, share = middle(colour - means(colour, FINEST)) / all_, middle(hue(detail, base)) / all_
     base = means(colour, LIGHT)
     detail = colour - base
-    few, many = np.quantile(strengths(_hue(detail, base)), (USUAL, 1 - USUAL)).tolist()
+    few, many = np.quantile(strengths(hue(detail, base)), (USUAL, 1 - USUAL)).tolist()
     least, most = np.quantile(strengths(detail), (USUAL, 1 - USUAL)).tolist()
     coloured = max(_ramp(share, COLOURED) * _ramp(few, MUCH), _ramp(few, VIVID)) * _ramp(few / max(many, 1e-9), EVEN)
     bold = _ramp(usual, BOLD) * max(_ramp(fine, SMALL), _ramp(least / max(most, 1e-9), STRIPED))
@@ -78,7 +71,22 @@ def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
     return Weave(detail.astype(np.float32), pattern, fine, coloured, usual)
 
 
-def _hue(detail: np.ndarray, base: np.ndarray) -> np.ndarray:
+def around(place: np.ndarray) -> Callable[[np.ndarray, float], np.ndarray]:
+    """For texels of a cloth at places [M, 3] (height and arc in metres, limb): the function that takes values [M, C]
+    and a width in metres to their means [M, C] around each texel, by a Gaussian, in squares of SQUARE."""
+    at = ((place - place.min(0)) / [SQUARE, SQUARE, 1e-6 + np.ptp(place[:, 2])]).round().astype(int)
+    shape = tuple(at[:, (2, 0, 1)].max(0) + 1)
+    cell = np.ravel_multi_index(tuple(at[:, (2, 0, 1)].T), shape)
+
+    def means(x: np.ndarray, width: float) -> np.ndarray:
+        sums = np.stack([np.bincount(cell, w, np.prod(shape)).reshape(shape) for w in (*x.T, np.ones(len(x)))])
+        sums = gaussian_filter(sums, (0, 0, width / SQUARE, width / SQUARE))
+        return (sums[:-1] / np.maximum(sums[-1], 1e-9)).reshape(x.shape[1], -1)[:, cell].T
+
+    return means
+
+
+def hue(detail: np.ndarray, base: np.ndarray) -> np.ndarray:
     """What of a detail [M, 3] is not light and shade on the base [M, 3]."""
     return detail - (detail * base).sum(1, keepdims=True) / np.square(base).sum(1, keepdims=True).clip(1e-6) * base
 
