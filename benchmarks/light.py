@@ -47,7 +47,8 @@ def main() -> None:
             scores.append(-10 * np.log10((np.square(out - truth) * hidden).sum() / max(3 * hidden.sum(), 1) + 1e-8))
         psnr.append(scores)
         at = lambda x: x.reshape(a.size**2, -1)[s.texels.index]  # noqa: B023, E731
-        parts = light.cloths(light.told(own, s), at(rgb), at(lam)[:, 0], at(worn)[:, 0], light.MANY * (a.size / 512) ** 2)
+        many = light.MANY * (a.size / 512) ** 2
+        parts = light.cloths(light.told(own, s), at(rgb), at(lam)[:, 0], at(worn)[:, 0], many)
         if len(parts[1]):
             e = np.linalg.lstsq(*parts, rcond=None)[0]
             exponents.append(e)
@@ -57,8 +58,9 @@ def main() -> None:
     for name, x in zip(("sky", "side"), e.T, strict=True):
         print(f"exponent of {name}: mean {x.mean():.2f}, deviation {x.std():.2f}")
     print(f"explained variance: {np.mean(explained):.3f}")
-    better = (scores[:, 1] > scores[:, 0]).mean()
-    print(f"PSNR of hidden texels: {scores[:, 0].mean():.2f} dB even, {scores[:, 1].mean():.2f} lit, better {better:.0%}")
+    even, lit = scores.T
+    better = (lit > even).mean()
+    print(f"PSNR of hidden texels: {even.mean():.2f} dB even, {lit.mean():.2f} lit, better {better:.0%}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Next to the seen border an unseen texel takes the colour of its neighbours. Farther round, if the photo has a parse, the
 seen texels of each height vote for the class worn behind. It has the colour of the seen texels of this class at that
-height, without light, shade and single details, and the pattern of the cloth (:mod:`.weave`), if it has one, or else the wrinkles of
-the seen side (:mod:`.wrinkles`), from the hips down and on sleeves.
+height, without light, shade and single details. It has the pattern of the cloth (:mod:`.weave`), if there is one; if there is none, the
+wrinkles of the seen side (:mod:`.wrinkles`) from the hips down and on sleeves.
 """
 
 from __future__ import annotations

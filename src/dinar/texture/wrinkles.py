@@ -1,7 +1,7 @@
 """The wrinkles of a plain cloth, carried to the side that no photo shows: they go on around a limb.
 
-They are light and shade of a few centimetres. What is stronger than the cloth's usual wrinkles, or has another hue, is a
-pocket, a print or a thing before it, and is not carried.
+They are light and shade of a few centimetres. What is stronger than the cloth's usual wrinkles, or has another hue, is
+a pocket, a print or a thing before it, and is not carried.
 """
 
 from __future__ import annotations
