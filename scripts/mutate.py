@@ -252,6 +252,8 @@ CHANGES = [
         ("LEVEL", "0.0", "test_the_hem_of_a_jacket_is_level_on_the_hips"),
         ("SHADOW", "0", "test_the_shadow_under_a_hem_is_no_band"),
         ("BAND", "10.0", "test_socks_have_their_bands_behind"),
+        ("SHADED", "0.0", "test_the_shade_on_a_sleeve_is_no_band_and_a_cuff_is"),
+        ("LARGE", "1.0", "test_the_shade_on_a_sleeve_is_no_band_and_a_cuff_is"),
         ("HEM_STEP", "10.0", "test_a_jacket_ends_behind_as_in_front"),
         ("HEM_HUE", "0.0", "test_a_jacket_ends_behind_as_in_front"),
         ("SAME_WAY", "-1.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),

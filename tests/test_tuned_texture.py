@@ -479,6 +479,18 @@ def restored_of(body: Body, colour: np.ndarray, seen: np.ndarray, cloth: str) ->
     return restore(body, square(rgb), square(lam), square(worn)).reshape(-1, 3)[index]
 
 
+def test_the_shade_on_a_sleeve_is_no_band_and_a_cuff_is(body: Body) -> None:
+    s = surface(body, SIZE)
+    arm = np.isin(s.part, [PARTS.index("left_arm"), PARTS.index("right_arm")])
+    along = (s.chart[:, 0] - s.chart[arm, 0].min()) / np.ptp(s.chart[arm, 0])
+    lower = arm & (along > 0.6)
+    for colour, found in ((np.float32([0.25, 0.1, 0.1]), False), (np.float32([0.9, 0.9, 0.9]), True)):
+        colours = np.where(lower[:, None], colour, np.float32([0.7, 0.3, 0.3])).astype(np.float32)
+        out = restored_of(body, colours, np.abs(s.chart[:, 1]) < np.deg2rad(80), "upper")
+        behind = lower & (along > 0.7) & (along < 0.9) & (np.abs(s.chart[:, 1]) > np.deg2rad(140))
+        assert (np.abs(out[behind] - colour).max(1).mean() < 0.1) == found
+
+
 def test_socks_have_their_bands_behind(body: Body) -> None:
     """Dark trousers end in a light cuff; another light spot on one leg is no band."""
     s = surface(body, SIZE)

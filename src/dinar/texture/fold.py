@@ -2,8 +2,8 @@
 
 Next to the seen border an unseen texel takes the colour of its neighbours. Farther round, if the photo has a parse, the
 seen texels of each height vote for the class worn behind. It has the colour of the seen texels of this class at that
-height, without light, shade and single details. It has the pattern of the cloth (:mod:`.weave`), if there is one; if there is none, the
-wrinkles of the seen side (:mod:`.wrinkles`) from the hips down and on sleeves.
+height, without light, shade and single details. It has the pattern of the cloth (:mod:`.weave`), if there is one; if
+there is none, the wrinkles of the seen side (:mod:`.wrinkles`) from the hips down and on sleeves.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ SHADOW = 15  # heights below a hem over which it may throw a shadow
 # colour and of its hue (sum 1), most of the error that a steady change leaves, least rows above and below.
 HEM_STEP, HEM_HUE, STEADY, HEM_ROWS = 0.15, 0.04, 0.7, 12
 BOTH_HALVES, SAME_WAY = 0.3, 0.8  # least share of the step on either half, and least cosine
+SHADED, LARGE = 0.1, 0.2  # greatest difference of hue (sum 1) between a sleeve and its shade; share of a large band
 BAND_ROWS, BAND_TEXELS = 3, 8  # heights below and above that are compared; least texels of one
 OTHER_LIMB = 0.05  # weight of the other limb's colours at a height; it is 1 where
 ALIKE = 0.06  # both have the same hue: colours of sum 1 differ less
@@ -118,7 +119,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         made = np.zeros((own.sum(), 3), np.float32)
         band = np.zeros(rows, int)
         if kind != "torso" and weave.pattern < 0.5:
-            band = _bands(colour[palette], row[palette], limb[palette], rows)
+            band = _bands(colour[palette], row[palette], limb[palette], rows, kind == "arm")
         elif kind == "torso":
             band = _hem(colour[palette], row[palette], w[palette], g.chart[palette, 1] > 0, rows)
         for k in range(band.max() + 1):
@@ -164,9 +165,10 @@ def _like_sleeves(
     return np.ones(len(colour))
 
 
-def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int) -> np.ndarray:
+def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int, arms: bool) -> np.ndarray:
     """[rows] int: number of the band of a plain cloth that each height is in, by texels [M, ...] of its class. Their
-    borders are on both limbs, where both are seen."""
+    borders are on both limbs, where both are seen. What is darker on ``arms`` than the brightest large band, and of its
+    hue, is in the shade of the trunk or of a sleeve that is rolled up, and no band."""
     steps = [_steps(colour[limb == k], row[limb == k], rows) for k in np.unique(limb)]
     step = np.nan_to_num(np.fmin.reduce(steps)) if steps else np.zeros(rows)
     first = int(row.min()) if len(row) else 0
@@ -177,6 +179,14 @@ def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int) -> 
         r = int(step.argmax())
         border[r] = 1
         step[max(0, r - BAND_ROWS + 1) : r + BAND_ROWS] = 0
+    if arms and len(row):
+        band, starts = border.cumsum()[row], np.flatnonzero(border)
+        middle = {int(k): np.median(colour[band == k], 0) for k in np.unique(band)}
+        large = [c for k, c in middle.items() if (band == k).mean() > LARGE]
+        main = max(large, key=np.sum, default=np.zeros(3))
+        for k, c in middle.items():
+            if c.sum() < main.sum() and np.abs(c / max(c.sum(), 1e-6) - main / max(main.sum(), 1e-6)).max() < SHADED:
+                border[starts[max(k - 1, 0) : k + 1]] = 0
     return border.cumsum()
 
 
