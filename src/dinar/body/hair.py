@@ -39,9 +39,10 @@ from .skirt import Piece
 # Of the texels of the cap's rows: degrees from straight up, and azimuth of their edge. Azimuth by degrees from up
 # behind which texels are taken: behind the ears, and a little behind the front edge, so that there is skin under it.
 TEXELS = ((0.0, 12.0, 23.0, 33.0, 41.0, 42.0, 43.5, 46.0, 54.0, 62.0),
-          (0.0, 0.0, 0.0, 0.0, 0.0, 16.0, 31.0, 46.0, 72.0, 90.0))  # fmt: skip
+          (0.0, 0.0, 0.0, 0.0, 0.0, 16.0, 31.0, 46.0, 72.0, 101.0))  # fmt: skip
 TAKEN = ((0, 46, 50, 55, 60, 69, 180), (0, 0, 45, 63, 85, 116, 118))
 LOW, LEFT_OUT = 140.0, 95.0  # degrees from straight up: end of the texels; of the faces that are left out
+CUT = 12.0  # degrees from straight up, to which the island of the head is cut from behind
 RINGS = 4  # of covered faces that are not left out, where one sees under the hair
 MARGIN = 9.0  # degrees of azimuth between texels of skin and of hair
 ON_TORSO = (0.48, 0.62)  # metres on the template between which hair goes from the torso to the head
@@ -120,8 +121,13 @@ def build_hair(body: Body, shell: _Hem) -> Piece:
     right = body.atlas.uv[moved, 0] > 0.5
     to[right] = to[right] * [-1, 1] + [1, 0]
     hidden = covered & ~_rim(body, covered)
-    rim = np.setdiff1d(body.atlas.faces[covered & ~hidden], shown)  # it has the texels of the hair
-    moved, to = np.concatenate([moved, rim]), np.concatenate([to, body.atlas.uv[rim]])
+    rim = np.setdiff1d(body.atlas.faces[covered & ~hidden], shown)  # these two have the texels of the hair
+    around = at[body.atlas.vertex[shown]]
+    beside = around[:, 1] > np.interp(around[:, 0], up[:, 0], edge[:, 0]) - MARGIN
+    beside &= (around[:, 0] > TEXELS[0][CLOSED]) & (around[:, 0] < TEXELS[0][-1] + MARGIN)
+    beside &= ((body.vertex_part == HEAD) & ~regions(body).auricles)[body.atlas.vertex[shown]] & ~np.isin(shown, moved)
+    borrow = np.concatenate([rim, shown[beside]])
+    moved, to = np.concatenate([moved, borrow]), np.concatenate([to, body.atlas.uv[borrow]])
     return Piece(
         hidden, points, dirs, weights, mirror + V, np.concatenate([body.vertex_part, np.full(N, HEAD, np.uint8)]),
         faces, uv.reshape(-1, 2), uv_vertex.ravel() + V, uv_faces, under.ravel(), (moved, to),
@@ -148,11 +154,12 @@ def texels_of_head(body: Body) -> Callable[[np.ndarray, np.ndarray], np.ndarray]
     own = own[(a.uv[own, 0] < 0.5 + 1e-6) & ~bad[a.vertex[own]]]
     d = directions(v[a.vertex[own]] - v[h.centre].mean(0))
     flat = lambda up, az: np.stack([up * np.sin(np.deg2rad(az)), up * np.cos(np.deg2rad(az))], -1)  # noqa: E731
-    # the middle is an edge of the half
-    at = flat(d[:, 0], d[:, 1])
+    at, uv = flat(d[:, 0], d[:, 1]), a.uv[own]
+    front = (d[:, 0] > CUT) & (d[:, 1] < 90)  # both halves meet there: the middle is no edge
+    at, uv = np.concatenate([at, at[front] * [-1, 1]]), np.concatenate([uv, [1, 0] + uv[front] * [-1, 1]])
     from scipy.interpolate import LinearNDInterpolator  # takes a tenth of dinar's start to import
 
-    inner, outer = LinearNDInterpolator(at, a.uv[own]), KDTree(at)
+    inner, outer = LinearNDInterpolator(at, uv), KDTree(at)
 
     def place(up: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
         up, azimuth = np.broadcast_arrays(up, azimuth)
@@ -160,7 +167,7 @@ def texels_of_head(body: Body) -> Callable[[np.ndarray, np.ndarray], np.ndarray]
         with algebra_threads():
             found = inner(q)
         lost = np.isnan(found[..., 0])
-        found[lost] = a.uv[own][outer.query(q[lost])[1]]
+        found[lost] = uv[outer.query(q[lost])[1]]
         return found
 
     return place

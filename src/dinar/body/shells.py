@@ -28,6 +28,7 @@ from .hair import build_hair
 from .hat import build_hat
 from .skirt import Piece, build_skirt
 
+REVISION = {"hair": 2}  # of the texels of a kind of shell; files with another one are refused
 BESIDE = 0.012  # of the texture's side from a hat's texels, at which hair borrows them
 
 Kind = Literal["skirt", "coat", "hair", "hat"]
@@ -132,6 +133,7 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
         chains += [dataclasses.replace(c, points=own(c.points)) for c in p.chains]
         V += len(p.vertices)
     names = tuple(s.kind for s in shells)
+    revisions = "".join(f" {k} {REVISION[k]}" for k in names if k in REVISION)
     return dataclasses.replace(
         body,
         v_template=rows(body.v_template, [p.vertices for p in pieces]),
@@ -149,7 +151,7 @@ def wear(body: Body, shells: tuple[Shell, ...]) -> Body:
             island=np.concatenate(island).astype(np.uint8),
             island_names=(*body.atlas.island_names, *names),
             under=np.concatenate([behind, *(p.under for p in pieces)])[uv_used],
-            name=hashlib.sha256(f"{body.atlas.hash} {to_header(shells)}".encode()).hexdigest()[:12],
+            name=hashlib.sha256(f"{body.atlas.hash} {to_header(shells)}{revisions}".encode()).hexdigest()[:12],
         ),
         mirror=place[np.concatenate(mirror)[used]],
         shells=shells,
