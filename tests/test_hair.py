@@ -5,16 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 
 from dinar.body import Body, load_body
 from dinar.body.body import PARTS
+from dinar.body.comb import CAP, CLOSED
 from dinar.body.hair import COLUMNS, ROWS, Shaped, Style, comb, hair_grid, with_inside
 from dinar.body.shells import Shell, wear
 from dinar.fit.hair import find_style
 from dinar.fit.offsets import Silhouette
 from dinar.fit.shells import finish, fit_shells
 from dinar.labels import LABEL
-from dinar.scene import orbit, rasterize_mesh
+from dinar.scene import orbit, rasterize, rasterize_mesh, vertex_normals
 from dinar.scene.edges import unique_edges
 from dinar.texture.texels import texels
 
@@ -111,3 +113,32 @@ def test_there_is_scalp_under_the_front_edge_of_hair(haired: Body):
     v, own = haired.v_template.numpy(), ~is_hair(haired)
     head = own & (haired.vertex_part[haired.faces] == PARTS.index("head")).all(1)
     assert v[haired.faces[head]][..., 1].max() > load_body().v_template[:, 1].max() - 0.02
+
+
+def test_no_other_face_owns_the_texels_of_hair_and_both_halves_meet_on_the_forehead(haired: Body):
+    """Faces of the scalp had some at the temples, and the middle of the cap's front lay beside the head's."""
+    a, size = haired.atlas, 512
+    outside = np.flatnonzero(is_hair(haired) & ~a.under[a.faces].any(1))
+    xy = torch.from_numpy(a.uv * size)[None]
+    alone = rasterize(xy, torch.ones_like(xy[..., 0]), a.faces[outside], size, size, perspective=False, cull="none")
+    t, owner = texels(a, size), np.full(size * size, -1)
+    owner[t.index] = t.face
+    on = alone.face[0].numpy().reshape(-1) >= 0
+    assert on.sum() > 15000 and is_hair(haired)[owner[on]].mean() > 0.998
+    front = hair_grid(haired)[2:CLOSED, 0]
+    assert np.abs(a.uv[np.isin(a.vertex, front), 0] - 0.5).max() < 0.002
+
+
+def test_the_front_edge_of_hair_lies_on_the_skin(haired: Body):
+    """Also where the head is wider than the template's, and beside it."""
+    body, D = load_body(), np.zeros((haired.num_vertices, 3), np.float32)
+    head = haired.vertex_part == PARTS.index("head")
+    D[head] += [0.01, 0.01, 0.0]
+    form = np.zeros_like(D)
+    form[hair_grid(haired)] = [0.0, 0.012, 0.0]
+    v = haired.v_template.numpy() + finish(haired, body, torch.zeros(1), form, D + form)
+    grid, normals = hair_grid(haired), vertex_normals(torch.from_numpy(v)[None].float(), haired.faces)[0].numpy()
+    skin = np.setdiff1d(np.unique(haired.faces[~is_hair(haired)]), np.flatnonzero(~head))
+    edge = v[grid[CLOSED - 1 : len(CAP) - 1, [0, -1]].ravel()]
+    near = skin[KDTree(v[skin]).query(edge)[1]]
+    assert np.abs(((edge - v[near]) * normals[near]).sum(1)).max() < 0.004

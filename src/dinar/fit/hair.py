@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..body import Body
 from ..body.body import PARTS
-from ..body.comb import CAP, COLUMNS, GAP, ROWS, SPLIT, THICK, Shaped, Style, comb, free_share, with_inside
+from ..body.comb import CAP, COLUMNS, EDGE_OFF, GAP, ROWS, SPLIT, THICK, Shaped, Style, comb, free_share, with_inside
 from ..body.hair import hair_grid, weights_at
 from ..body.regions import regions
 from ..body.shells import Shell, carried, wear
@@ -190,6 +190,16 @@ def add_hair(
     return worn, out
 
 
+def _over(points: np.ndarray, surface: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Heights [n] of points [n, 3] over a surface of vertices [m, 3] with normals [m, 3], and its normals [n, 3]."""
+    d, k = KDTree(surface).query(points, k=4)
+    w = 1 / (d + 0.005) ** 2
+    w = (w / w.sum(1, keepdims=True))[..., None]
+    near, normal = (surface[k] * w).sum(1), (normals[k] * w).sum(1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+    return ((points - near) * normal).sum(1), normal
+
+
 def clear_body(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Offsets [V, 3] with hair moved off the clothes that it lies on, its edge on the skin, and its inside.
 
@@ -201,12 +211,12 @@ def clear_body(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets
     grid = hair_grid(body)
     moved = gaussian_filter(out[grid[:ROWS]] - form[grid[:ROWS]], (1, 1, 0))
     rest = body.rest(betas[None])[0][0].numpy()
-    share = free_share(plain)[..., None]
+    share = free_share(plain)
     hair = np.zeros(len(rest), bool)
     hair[grid] = True
     skin = np.flatnonzero((body.vertex_part == PARTS.index("head")) & ~hair)
     with_skin = offsets[skin[KDTree(rest[skin]).query((rest + form)[grid[:ROWS]])[1]]]
-    out[grid[:ROWS]] = form[grid[:ROWS]] + moved * share + with_skin * (1 - share)
+    out[grid[:ROWS]] = form[grid[:ROWS]] + moved * share[..., None] + with_skin * (1 - share[..., None])
     v = rest + out
     r = regions(body)
     for sign in (1, -1):  # ears under it would come through
@@ -215,15 +225,14 @@ def clear_body(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets
         if np.interp(-v[ear, 1].mean(), -edge[:, 1], edge[:, 2]) > v[ear, 2].mean():
             v = flatten(v, body.faces, ear)
     n = vertex_normals(torch.from_numpy(v[None]), body.faces)[0].numpy()
+    cap = grid[: len(CAP)]
+    over, normal = _over(v[cap].reshape(-1, 3), v[skin], n[skin])
+    v[cap] -= (((over - EDGE_OFF) * (1 - share[: len(CAP)].ravel()))[:, None] * normal).reshape(*cap.shape, 3)
     torso = np.flatnonzero((body.vertex_part == PARTS.index("torso")) & ~hair)
     low = grid[len(CAP) : ROWS]
-    d, k = KDTree(v[torso]).query(v[low].reshape(-1, 3), k=4)
-    w = 1 / (d + 0.005) ** 2
-    w = (w / w.sum(1, keepdims=True))[..., None]
-    near, normal = (v[torso][k] * w).sum(1), (n[torso][k] * w).sum(1)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
-    over = ((v[low].reshape(-1, 3) - near) * normal).sum(1)
-    push = np.where(d[:, 0] < 0.12, np.clip(GAP + THICK - over, 0, 0.1), 0).reshape(low.shape)
+    over, normal = _over(v[low].reshape(-1, 3), v[torso], n[torso])
+    near = KDTree(v[torso]).query(v[low].reshape(-1, 3))[0] < 0.12
+    push = np.where(near, np.clip(GAP + THICK - over, 0, 0.1), 0).reshape(low.shape)
     push = np.maximum(push, gaussian_filter(maximum_filter(push, (3, 3)), (1, 1)))
     v[low] += push[..., None] * normal.reshape(*low.shape, 3)
     for c in (SPLIT, COLUMNS - 2 - SPLIT):  # a gap that is closed stays closed
