@@ -184,7 +184,18 @@ CHANGES = [
         ("OUTER", "0.0", "test_the_fit_finds_an_open_coat"),
         ("AGREE", "1.01", "test_the_fit_finds_an_open_coat"),
     ),
-    *changes("body.hair", "test_hair.py", ("RINGS", "1", "test_there_is_scalp_under_the_front_edge_of_hair")),
+    *changes(
+        "body.hair",
+        "test_hair.py",
+        ("RINGS", "1", "test_there_is_scalp_under_the_front_edge_of_hair"),
+        ("CUT", "90.0", "test_no_other_face_owns_the_texels_of_hair_and_both_halves_meet_on_the_forehead"),
+    ),
+    *changes(
+        "body.comb",
+        "test_hair.py",
+        ("ON_TRUNK", "0.3", "test_hair_on_the_trunk_leaves_the_arms_free"),
+        ("EDGE_OFF", "0.008", "test_the_front_edge_of_hair_lies_on_the_skin"),
+    ),
     *changes(
         "fit.hair",
         "test_hair.py",

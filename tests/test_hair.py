@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from dinar.body import Body, load_body
 from dinar.body.body import PARTS
-from dinar.body.comb import CAP, CLOSED
+from dinar.body.comb import CAP, CLOSED, HANGING, SHOULDER
 from dinar.body.hair import COLUMNS, ROWS, Shaped, Style, comb, hair_grid, with_inside
 from dinar.body.shells import Shell, wear
 from dinar.fit.hair import find_style
@@ -142,3 +142,15 @@ def test_the_front_edge_of_hair_lies_on_the_skin(haired: Body):
     edge = v[grid[CLOSED - 1 : len(CAP) - 1, [0, -1]].ravel()]
     near = skin[KDTree(v[skin]).query(edge)[1]]
     assert np.abs(((edge - v[near]) * normals[near]).sum(1)).max() < 0.004
+
+
+def test_hair_on_the_trunk_leaves_the_arms_free():
+    """However wide it is in the photo: arms move, and would come through."""
+    body = load_body()
+    shaped = Shaped(body, body.v_template.numpy())
+    wide = np.full((2, HANGING), 0.12)
+    for before in (True, False):
+        grid = comb(shaped, Style(behind=0.3, front=(0.3, 0.3), before=(before, before), outer=wide))
+        low = grid[..., 1] < shaped.height(SHOULDER)
+        assert 0.12 < np.abs(grid[low][:, 0]).max() < 0.165
+        assert np.abs(grid[~low][:, 0]).max() > 0.18

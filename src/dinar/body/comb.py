@@ -35,6 +35,7 @@ SPLIT_ROW = len(CAP) + 3  # first row with a gap there
 CHIN, SHOULDER = 0.64, 0.53  # metres on the template between which falling hair spreads
 BEFORE = (0.055, 0.135)  # metres from the middle, inner and outer line of hair before a shoulder
 UNEVEN, ROUND = 0.006, 0.03  # metres: waves of the ends; how much the sides of hair before a shoulder are shorter
+ON_TRUNK, WIDER = 0.16, 0.05  # metres from the middle that hair on the trunk reaches; more at the chin: arms move
 BEHIND = 0.13  # metres from the middle of the outermost hair behind
 GROW = 3  # rows below the cap over which it gets its width
 OPENS = 0.9  # share of the way from chin to shoulder where hair before it parts from that behind
@@ -196,6 +197,7 @@ def _half(b: Shaped, style: Style, s: int) -> np.ndarray:
     x = x + (aim - x) * low
     grow = np.minimum(1, np.arange(1, HANGING + 1) / GROW)
     x = _moved(x, style.inner[s] * grow, style.outer[s] * grow)
+    x = np.where(low > 0, np.minimum(x, ON_TRUNK + (1 - low) * WIDER), x)
     to_front = (column <= SPLIT) & style.before[s]
     thick_low = GAP + THICK
     back = -_limit(x, b.top - y, b.back) - thick_low
