@@ -199,6 +199,7 @@ CHANGES = [
     *changes(
         "fit.hair",
         "test_hair.py",
+        ("CHEST", "0.35", "test_only_hair_below_the_chin_gets_a_shape_of_its_own"),
         ("AGREE", "1.01", "test_only_hair_below_the_chin_gets_a_shape_of_its_own"),
         ("WIDE", "0.0", "test_only_hair_below_the_chin_gets_a_shape_of_its_own"),
     ),

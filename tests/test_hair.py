@@ -85,7 +85,9 @@ def test_the_fit_finds_ends_and_volume():
 def test_only_hair_below_the_chin_gets_a_shape_of_its_own():
     body = load_body()
     assert fit_shells(body, torch.zeros(1), [photo(body, None)])[0] is body
-    s = photo(body, Style(behind=0.4, front=(0.4, 0.4), before=(True, True)))
+    long = photo(body, Style(behind=0.38, front=(0.38, 0.38), before=(True, True)))
+    assert [x.kind for x in fit_shells(body, torch.zeros(1), [long], hair=False)[0].shells] == ["hair"]
+    s = photo(body, Style(behind=0.48, front=(0.48, 0.48), before=(True, True)))
     assert [x.kind for x in fit_shells(body, torch.zeros(1), [s])[0].shells] == ["hair"]
     assert s.labels is not None
     assert fit_shells(body, torch.zeros(1), [s], hair=False)[0] is body  # it does not reach the chest
