@@ -38,7 +38,7 @@ from ..views import Source, Views
 from .dressing import dressed
 
 FILE = "textures.json"
-VERSION = 4  # of what the arrays hold
+VERSION = 5  # of what the arrays hold
 DTYPES = {"front": np.float32, "position": np.float16, "folded": np.int32}  # of others uint8
 LIMIT = (GRAZING, 0.45)  # range of λ up to which texels of an input are not seen
 NO_PARSE = 0.15  # share of inputs without classes
