@@ -2,7 +2,7 @@
 
 Image quilting (Efros and Freeman, SIGGRAPH 2001) on a grid of true lengths, so that a pattern keeps its size: every
 patch continues its neighbours as well as one can, and is cut along the line where both differ least. A plain cloth has
-no pattern: what varies on it are wrinkles, seams and shade, and nothing of them is carried.
+no pattern: what varies on it are wrinkles (:mod:`.wrinkles`), seams and shade.
 """
 
 from __future__ import annotations
