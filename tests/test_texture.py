@@ -18,9 +18,9 @@ from dinar.photo.image import read_photo
 from dinar.scene import orbit, rasterize_mesh
 from dinar.texture import gather, merge, merge_poisson, push_pull, restore, scatter, scatter_shot, shoot, texels
 from dinar.texture.closer import with_closer_head
-from dinar.texture.fold import few_changes
 from dinar.texture.membrane import membrane
 from dinar.texture.occlusion import limb_colours, occlusion_outlines
+from dinar.texture.worn import few_changes
 
 
 def test_scatter_is_algorithm_1() -> None:

@@ -173,6 +173,24 @@ def test_an_open_coat_is_closed_behind(restored) -> None:
     assert (np.abs(r.out[r.back] - RED).max(1) < 0.2).mean() > 0.98
 
 
+def test_what_shows_beside_an_open_coat_is_not_behind(body: Body, rest) -> None:
+    """A black coat is open over blue denim; the parse takes a broad edge of the denim for the coat. Of a coat with blue
+    of its own, blue stays."""
+    s = surface(body, SIZE)
+    x, y, _ = s.x.T
+    lam = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32)
+    height = (y - y[rest.torso].min()) / np.ptp(y[rest.torso])
+    open_at = rest.torso & (height < 0.6)  # the coat closes at the chest, below only edges of it are seen
+    for blue, expected in ((np.zeros(len(x), bool), False), (~open_at & (np.sin(60 * y) > 0), True)):
+        worn = np.where(open_at & (np.abs(x) < 0.05), LABEL["lower"], LABEL["outer"]).astype(np.uint8)
+        colour = np.where(((open_at & (np.abs(x) < 0.11)) | blue)[:, None], (0.2, 0.3, 0.6), (0.05, 0.05, 0.05))
+        out, behind, done = np.zeros_like(s.x), np.zeros(len(x), np.uint8), np.zeros(len(x), bool)
+        fold(s, "torso", colour.astype(np.float32), np.where(np.abs(x) < 0.13, lam, 0), worn, out, behind, done)
+        back = open_at & (rest.normal[:, 2] < -0.7) & (height > 0.1)
+        assert (behind[back] == LABEL["outer"]).mean() > 0.95
+        assert (out[back, 2].mean() > 0.15) == expected, out[back].mean(0)
+
+
 def test_the_hem_of_a_long_coat_is_level_behind(body: Body, rest) -> None:
     """In front one leg is covered down to the knee, the other at its outer side only and less far."""
     s = surface(body, SIZE)

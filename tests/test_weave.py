@@ -100,6 +100,15 @@ def test_colours_of_a_pattern_are_everywhere_or_vivid() -> None:
     assert weave_of(0.6 + hue(0.03), place).pattern < 0.1
 
 
+def test_a_cloth_in_glaring_light_has_no_pattern_of_hues() -> None:
+    """Red that is bright pink where the sun is on it, in folds; and the same picture, less exposed."""
+    i, j, place = places(80)
+    sun = np.clip(0.5 + 1.2 * np.sin(i / 9 + 2 * np.sin(j / 13)), 0, 1)[:, None]
+    cloth = (0.7, 0.05, 0.05) + sun * (0.3, 0.45, 0.45)
+    assert weave_of(cloth.astype(np.float32), place).pattern < 0.1
+    assert weave_of((0.9 * cloth).astype(np.float32), place).pattern > 0.9
+
+
 def test_wide_patterns_keep_their_strength_and_fine_ones_lose_single_lines() -> None:
     i, j, place = places(100)
     wide = 0.3 * np.sin(j * CELL * 2 * np.pi / 0.1)[:, None] * [1, -1, 0.5]

@@ -1,29 +1,27 @@
 """Restore the unseen side of torso, arms and legs: as cylinders, folded onto the seen side at the same height.
 
-Next to the seen border an unseen texel takes the colour of its neighbours. Farther round, if the photo has a parse, the
-seen texels of each height vote for the class worn behind. It has the colour of the seen texels of this class at that
-height, without light, shade and single details. It has the pattern of the cloth (:mod:`.weave`), if there is one; if
+Next to the seen border an unseen texel takes the colour of its neighbours. Farther round, if the photo has a parse, one
+class is worn at each height (:mod:`.worn`). It has the colour of the seen texels of this class at that height, without
+light, shade and single details. It has the pattern of the cloth (:mod:`.weave`), if there is one; if
 there is none, the wrinkles of the seen side (:mod:`.wrinkles`) from the hips down and on sleeves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import KDTree
 
 from ..labels import LABEL
-from .surface import Surface, of_kind, parts_of, searchers
+from .surface import Surface, least, of_kind, parts_of, searchers
 from .weave import weave_of, woven
+from .worn import BIN, ENOUGH, alone, along, elected, not_the_coat, on_both_halves
 from .wrinkles import wrinkles
 
 CONFIDENT = 0.35  # λ from which a texel may be a source for others
 CLEAR = 0.6  # the same of a pattern, which is blurred where it is seen aslant
-ENOUGH, FEW = 200, 64  # least texels at 512²: seen of a kind of part or a class, and of one class to copy from
+FEW = 64  # least texels at 512² of one class to copy from
 FOLD = {"torso": 0.5, "arm": 0.3, "leg": 0.45}  # middle share of the seen angle that is not a source
 PACE = 0.5  # angle walked on the seen side per angle on the unseen side
 SEEN = np.deg2rad((40, 65, 90))  # of the seen border from the middle: least, where too little is seen to tell, most
@@ -31,18 +29,8 @@ EDGE = 0.95  # quantile of the seen angles that is taken as the border
 ROUND = np.deg2rad(15)  # beyond the seen border, over which neighbours' colours turn into those of the class behind
 SPINE = np.deg2rad(25)  # either side of the line opposite the camera over which both halves are mixed
 TWIN = 0.06  # metres added to the distance of sources on the other limb
-# Votes of a seen texel for its class behind, at the same height; other classes have none.
-VOTE = {"skin": 0.5, "accessory": 0.5, "upper": 1.0, "outer": 1.0, "lower": 1.0, "skirt": 1.0, "legwear": 1.0,
-        "shoes": 1.0}  # fmt: skip
-OPEN = 3.0  # vote of "outer": a coat that is open in front is closed behind
-BOTH = 0.1  # share of what either half of a torso wears, from which "outer" is such a coat, and no "upper"
-CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 INNER = 0.2  # weight of votes from texels too far inside to be sources
-OTHER = 0.5  # weight of votes from the other limb of a pair
 LEVEL, ALONG = 8.0, 8  # hips are like the torso at their height: weight of heights; texels whose mean they take
-BIN, HEM, FAR = 0.01, 0.015, 0.15  # metres: height of a row, smoothing of votes, and smoothing where few are seen
-WIDE, WIDE_WEIGHT, FAR_WEIGHT, TRUNCATE = 4, 0.2, 1e-3, 12.0  # sums along heights: wider kernel, weights, cut in sigmas
-PURE = 0.01  # of a texture's side, around a source, within which no other class may be seen
 HIPS = 0.1  # metres below the pelvis over which wrinkles begin on a skirt or coat
 SHADE = 0.05  # metres over which the colour of a cloth changes with height
 # Bands of a plain cloth around legs and arms, as cuffs and striped socks (looked at on 12 street photos):
@@ -90,24 +78,24 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     done |= own_all
     if worn is None:
         return
-    if not _on_both_halves(s, worn, lam > CONFIDENT):  # a coat is worn on both, or on none
+    if not on_both_halves(s, worn, lam > CONFIDENT):  # a coat is worn on both, or on none
         worn = np.where(worn == LABEL["outer"], LABEL["upper"], worn)
 
     # the unseen side: the class that is worn there, copied from texels of this class only
     row = ((g.chart[:, 0] - g.chart[own_all, 0].min()) / BIN).astype(int).clip(0)
     weight = lam * np.where(g.outer, 1, INNER)
-    pure = _pure(s, worn)
-    source = source & pure if (source & pure).sum() >= least(s, ENOUGH) else source
+    clear = alone(s, worn) & ~not_the_coat(s, colour, worn, lam > CONFIDENT)
+    source = source & clear if (source & clear).sum() >= least(s, ENOUGH) else source
     voters = source.copy()
     if kind == "torso" and not s.coat.any():  # the hips, which are parts of the legs, vote for the seat at their height
         level = own_all & (np.abs(g.chart[:, 0]) < 0.05)
         height = s.x[:, 1] - np.median(s.x[level, 1] - g.chart[level, 0]) - g.chart[own_all, 0].min()
-        hips = of_kind(s, "leg") & (lam > CONFIDENT) & pure & (height >= 0)
+        hips = of_kind(s, "leg") & (lam > CONFIDENT) & clear & (height >= 0)
         row[hips], weight[hips], voters = height[hips] // BIN, lam[hips], voters | hips
         g.chart[hips] = 0  # far from all texels of the torso: only the mean colour of a height is used of them
     low = of_kind(s, "leg") & (lam > CONFIDENT) & (s.x[:, 1] < s.x[of_kind(s, "torso"), 1].min() - BELOW)
     long = (low & (worn == LABEL["outer"])).sum() >= least(s, ENOUGH)
-    cloth = _class_behind(s, kind, row, weight, worn, voters, bool(long))
+    cloth = elected(s, kind, row, weight, worn, voters, bool(long))
     rows, limb = row[own_all].max() + 1, (s.part == parts_of(kind)[-1]).astype(int)
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c) & (away > 0)
@@ -257,7 +245,7 @@ def _levels(
         sums = np.zeros((2, 4, rows))
         for k in (0, 1):
             sums[k] = [np.bincount(row[limb == k], x[limb == k], rows) for x in (*(w * colour.T), w)]
-        sums = np.stack([_along(x, width) for x in sums + other * sums[::-1]])
+        sums = np.stack([along(x, width) for x in sums + other * sums[::-1]])
         return np.moveaxis(sums[:, :3] / np.maximum(sums[:, 3:], 1e-30), 1, 2)
 
     w = weight * np.sqrt(colour.sum(1))
@@ -313,85 +301,8 @@ def _folded(s: Surface, kind: str, lam: np.ndarray) -> _Fold:
                  a > limit - reach)  # fmt: skip
 
 
-def least(s: Surface, texels: int) -> float:
-    """A number of texels at 512² at the surface's own size, 3 or more, as :func:`nearest` needs."""
-    return max(3, texels * (s.texels.size / 512) ** 2)
-
-
 def nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> np.ndarray:
     """Mean colours [Q, 3] of the k nearest sources, weighted by 1 / distance²."""
     d, i = KDTree(source).query(query, k=k, workers=searchers(len(query)))
     w = 1 / (d + 1e-4) ** 2
     return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
-
-
-def _pure(s: Surface, worn: np.ndarray) -> np.ndarray:
-    """[N] bool: texels with only their own class around, because a parse is wrong by a pixel or two at borders."""
-    size = s.texels.size
-    grid = np.zeros((2, size * size), np.uint8)
-    grid[0, s.texels.index] = worn
-    grid[1, s.texels.index] = np.where(worn > 0, 255 - worn, 0)
-    k = np.ones((3 + 2 * round(PURE * size),) * 2, np.uint8)
-    most, least = (cv2.dilate(g.reshape(size, size), k).reshape(-1)[s.texels.index] for g in grid)
-    return (worn > 0) & (most == worn) & (least == 255 - worn)
-
-
-def _along(x: Any, width: float) -> np.ndarray:
-    """Sums [n, rows, ...] per height, smoothed over ``width`` metres; where there are few, over up to FAR."""
-    near, wide, far = (gaussian_filter1d(x, d / BIN, axis=1, truncate=TRUNCATE) for d in (width, WIDE * width, FAR))
-    return near + WIDE_WEIGHT * wide + FAR_WEIGHT * far
-
-
-def _class_behind(
-    s: Surface, kind: str, row: np.ndarray, weight: np.ndarray, worn: np.ndarray, voters: np.ndarray, long: bool
-) -> np.ndarray:
-    """[N] uint8 class that the voters [N] bool elect at each texel's height; 0 if there are no votes. A coat is
-    ``long`` or not."""
-    names = [n for n in VOTE if (voters & (worn == LABEL[n])).sum() >= least(s, ENOUGH)]
-    if not names:
-        return np.zeros(len(row), np.uint8)
-    sides, rows = parts_of(kind), row[of_kind(s, kind)].max() + 1
-    seen = np.zeros((len(sides), rows, len(names)))
-    for k, part in enumerate(sides):
-        for j, name in enumerate(names):
-            own = voters & ((s.part == part) | (len(sides) == 1)) & (worn == LABEL[name])
-            seen[k, :, j] = np.bincount(row[own], weight[own], rows)
-    seen = _along(seen + OTHER * seen[::-1] * (len(sides) > 1), HEM)
-    total = seen.sum(2)
-    sure = np.minimum(1, total / np.maximum(np.median(total, 1, keepdims=True), 1e-12))
-    votes = seen * [OPEN if n == "outer" else VOTE[n] for n in names]
-    votes *= (sure / np.maximum(votes.sum(2), 1e-30))[..., None]
-    number, out = np.array([LABEL[n] for n in names], np.uint8), np.zeros(len(row), np.uint8)
-    chosen = number[np.stack([few_changes(v, CHANGE) for v in votes])]
-    coat = np.flatnonzero((chosen == LABEL["outer"]).any(0))  # its hem is level behind: that of the longer side
-    if coat.size and kind == "torso":  # rows count up; a coat reaches from its hem to the neck, and covers shirts
-        chosen[:, 0 if long else coat[0] :] = LABEL["outer"]
-        chosen[np.isin(chosen, [LABEL["upper"], LABEL["accessory"]])] = LABEL["outer"]
-    if coat.size and kind == "leg":  # rows count down
-        chosen[:, : coat[-1] + 1] = LABEL["outer"]
-    for k, part in enumerate(sides):
-        own = s.part == part
-        out[own] = chosen[k][row[own]]
-    return out
-
-
-def _on_both_halves(s: Surface, worn: np.ndarray, seen: np.ndarray) -> bool:
-    """Whether "outer" is worn on every half of the torso that is seen."""
-    for half in (s.x[:, 0] < 0, s.x[:, 0] > 0):
-        shown = seen & half & of_kind(s, "torso") & np.isin(worn, [LABEL["upper"], LABEL["outer"]])
-        if shown.sum() >= least(s, ENOUGH) and (worn[shown] == LABEL["outer"]).mean() < BOTH:
-            return False
-    return True
-
-
-def few_changes(score: np.ndarray, cost: float) -> np.ndarray:
-    """[R] int: the choice of each row that maximises the sum of score [R, C] less ``cost`` a change (Viterbi)."""
-    best, back = score[0], np.zeros(score.shape, int)
-    stay = np.arange(score.shape[1])
-    for i, now in enumerate(score[1:], 1):
-        back[i] = np.where(best >= best.max() - cost, stay, best.argmax())
-        best = np.maximum(best, best.max() - cost) + now
-    path = [int(best.argmax())]
-    for step in back[:0:-1]:
-        path.append(int(step[path[-1]]))
-    return np.array(path[::-1])

@@ -8,9 +8,8 @@ from scipy.spatial import KDTree
 
 from ..body.body import PARTS
 from ..labels import LABEL
-from .fold import least
 from .outliers import FACE_TEXELS, skin_colour
-from .surface import Surface, searchers
+from .surface import Surface, least, searchers
 
 HAIR = [LABEL["hair"], LABEL["hat"]]
 HAIR_TEXELS = 64  # least seen texels of hair

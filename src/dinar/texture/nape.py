@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..labels import LABEL
-from .fold import least
-from .surface import Surface
+from .surface import Surface, least
 
 BEHIND = np.deg2rad(75)  # from the front: what is farther round is the nape
 HEIGHTS = 16  # at which the collar may end

@@ -179,3 +179,8 @@ def parts_of(kind: str) -> list[int]:
 def of_kind(s: Surface, kind: str) -> np.ndarray:
     """[N] bool: texels of a kind of part, both sides."""
     return np.isin(s.part, parts_of(kind))
+
+
+def least(s: Surface, texels: int) -> float:
+    """A number of texels at 512² at the surface's own size, 3 or more, as searches for neighbours need."""
+    return max(3, texels * (s.texels.size / 512) ** 2)
