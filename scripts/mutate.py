@@ -275,7 +275,7 @@ CHANGES = [
         ("VOTE", 'VOTE | {"accessory": 4.0}', "test_a_band_in_front_does_not_go_all_around"),
         ("BOTH", "0.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
         ("FOREIGN", "0.0", "test_what_shows_beside_an_open_coat_is_not_behind"),
-        ("BESIDE", "0.3", "test_what_shows_beside_an_open_coat_is_not_behind"),
+        ("BESIDE", "0.0", "test_what_shows_beside_an_open_coat_is_not_behind"),
         ("ITS_OWN", "1.0", "test_what_shows_beside_an_open_coat_is_not_behind"),
     ),
     *changes(
@@ -302,6 +302,7 @@ CHANGES = [
         ("HIGHER", "0.0", "test_stripes_that_change_with_height_stay_at_their_height"),
         ("FINE", "(0.0, 0.1)", "test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),
         ("COLOURED", "(0.9, 1.0)", "test_colours_of_a_pattern_are_everywhere_or_vivid"),
+        ("CLIPPED", "2.0", "test_the_colour_behind_is_not_that_of_glaring_light"),
         ("GLARE", "(1.0, 2.0)", "test_a_cloth_in_glaring_light_has_no_pattern_of_hues"),
         ("BOLD", "(2.0, 3.0)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),
         ("BOLD", "(0.0, 0.01)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),

@@ -188,7 +188,8 @@ def test_what_shows_beside_an_open_coat_is_not_behind(body: Body, rest) -> None:
         fold(s, "torso", colour.astype(np.float32), np.where(np.abs(x) < 0.13, lam, 0), worn, out, behind, done)
         back = open_at & (rest.normal[:, 2] < -0.7) & (height > 0.1)
         assert (behind[back] == LABEL["outer"]).mean() > 0.95
-        assert (out[back, 2].mean() > 0.15) == expected, out[back].mean(0)
+        blue_there = out[back, 2].mean()
+        assert blue_there > 0.15 if expected else blue_there < 0.06
 
 
 def test_the_hem_of_a_long_coat_is_level_behind(body: Body, rest) -> None:

@@ -9,6 +9,7 @@ from dinar.body import Body
 from dinar.body.shells import Shell, wear
 from dinar.labels import LABEL
 from dinar.texture import restore
+from dinar.texture.fold import fold
 from dinar.texture.surface import Surface, of_kind, of_shell, surface
 from dinar.texture.weave import CELL, PATCH, quilt, weave_of, woven
 from dinar.texture.wrinkles import MOST
@@ -107,6 +108,19 @@ def test_a_cloth_in_glaring_light_has_no_pattern_of_hues() -> None:
     cloth = (0.7, 0.05, 0.05) + sun * (0.3, 0.45, 0.45)
     assert weave_of(cloth.astype(np.float32), place).pattern < 0.1
     assert weave_of((0.9 * cloth).astype(np.float32), place).pattern > 0.9
+
+
+def test_the_colour_behind_is_not_that_of_glaring_light(body: Body) -> None:
+    """Two thirds of a red trunk are in the sun."""
+    s = surface(body, SIZE)
+    torso = of_kind(s, "torso")
+    sun = torso & (np.abs(s.x[:, 0]) < 0.09)
+    colour = np.where(sun[:, None], (1, 0.5, 0.5), (0.7, 0.05, 0.05)).astype(np.float32)
+    lam = np.where(torso & (s.x[:, 2] > 0), 1, 0).astype(np.float32)
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    fold(s, "torso", colour, lam, np.full(len(s.x), LABEL["upper"], np.uint8), out, behind, done)
+    back = torso & (s.x[:, 2] < -0.08)
+    assert np.quantile(np.abs(out[back] - (0.7, 0.05, 0.05)).max(1), 0.9) < 0.1
 
 
 def test_wide_patterns_keep_their_strength_and_fine_ones_lose_single_lines() -> None:

@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 
 from ..labels import LABEL
 from .surface import Surface, least, of_kind, parts_of, searchers
-from .weave import weave_of, woven
+from .weave import glaring, weave_of, woven
 from .worn import BIN, ENOUGH, alone, along, elected, not_the_coat, on_both_halves
 from .wrinkles import wrinkles
 
@@ -248,7 +248,7 @@ def _levels(
         sums = np.stack([along(x, width) for x in sums + other * sums[::-1]])
         return np.moveaxis(sums[:, :3] / np.maximum(sums[:, 3:], 1e-30), 1, 2)
 
-    w = weight * np.sqrt(colour.sum(1))
+    w = weight * np.sqrt(colour.sum(1)) * np.where(glaring(colour), LITTLE, 1)
     for width in (6 * SHADE, 3 * SHADE, 3 * SHADE, SHADE):  # the scale falls with what is still taken for the cloth
         plain = mean(w, width)
         away = np.linalg.norm(colour - plain[limb, row], axis=1)

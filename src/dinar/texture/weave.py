@@ -66,14 +66,18 @@ def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
     detail = colour - base
     few, many = np.quantile(strengths(hue(detail, base)), (USUAL, 1 - USUAL)).tolist()
     least, most = np.quantile(strengths(detail), (USUAL, 1 - USUAL)).tolist()
-    clipped = float(((colour.max(1) > CLIPPED) & (np.ptp(colour, axis=1) > CLEARLY)).mean())
     coloured = max(_ramp(share, COLOURED) * _ramp(few, MUCH), _ramp(few, VIVID)) * _ramp(few / max(many, 1e-9), EVEN)
-    coloured *= 1 - _ramp(clipped, GLARE)
+    coloured *= 1 - _ramp(float(glaring(colour).mean()), GLARE)
     bold = _ramp(usual, BOLD) * max(_ramp(fine, SMALL), _ramp(least / max(most, 1e-9), STRIPED))
     pattern = max(_ramp(fine, FINE), coloured, bold)
     size = np.linalg.norm(detail, axis=1, keepdims=True)
     detail *= pattern * np.maximum(np.minimum(1, ODD * usual / np.maximum(size, 1e-6)), max(coloured, bold))
     return Weave(detail.astype(np.float32), pattern, fine, coloured, usual)
+
+
+def glaring(colour: np.ndarray) -> np.ndarray:
+    """[M] bool: colours [M, 3] of which the light took the hue."""
+    return (colour.max(1) > CLIPPED) & (np.ptp(colour, axis=1) > CLEARLY)
 
 
 def around(place: np.ndarray) -> Callable[[np.ndarray, float], np.ndarray]:
