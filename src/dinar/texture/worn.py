@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from ..labels import LABEL
+from ..labels import CLASSES, LABEL
 from .surface import Surface, least, of_kind, parts_of
 
 ENOUGH = 200  # least texels at 512² of a class
@@ -112,17 +112,18 @@ def not_the_coat(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndar
     coat's: of an open coat, little more than its borders may be seen.
 
     The colour of a class [N] uint8 is the median of all that is seen of it; ``colour`` is [N, 3] in [0, 1]."""
-    coat = seen & (worn == LABEL["outer"])
-    middle = {c: np.median(colour[seen & (worn == c)], 0) for c in np.unique(worn[seen])
-              if c and (seen & (worn == c)).sum() >= least(s, ENOUGH)}  # fmt: skip
-    if len(middle) < 2 or LABEL["outer"] not in middle:
-        return np.zeros(len(worn), bool)
-    apart = {c: np.linalg.norm(colour - m, axis=1) for c, m in middle.items()}
+    out, coat = np.zeros(len(worn), bool), np.flatnonzero(seen & (worn == LABEL["outer"]))
+    number = np.bincount(worn[seen], minlength=len(CLASSES))
+    if number[LABEL["outer"]] < least(s, ENOUGH):
+        return out
+    apart = {c: np.linalg.norm(colour[coat] - np.median(colour[seen & (worn == c)], 0), axis=1)
+             for c in range(1, len(CLASSES)) if number[c] >= least(s, ENOUGH)}  # fmt: skip
     own = apart.pop(LABEL["outer"])
-    unlike, inside = coat & (np.min(list(apart.values()), 0) < FOREIGN * own), coat & alone(s, worn * seen, BESIDE)
-    if (unlike & inside).sum() > ITS_OWN * inside.sum():
-        return np.zeros(len(worn), bool)
-    return unlike & ~inside
+    unlike = np.min([*apart.values(), np.full(len(coat), np.inf)], 0) < FOREIGN * own
+    inside = alone(s, worn * seen, BESIDE)[coat]
+    if (unlike & inside).sum() <= ITS_OWN * inside.sum():
+        out[coat] = unlike & ~inside
+    return out
 
 
 def along(x: Any, width: float) -> np.ndarray:
