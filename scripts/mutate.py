@@ -219,6 +219,9 @@ CHANGES = [
         "texture.hair",
         "test_tuned_texture.py",
         ("LOOSE", "1.0", "test_hair_that_is_put_up_ends_at_the_ears"),
+        ("UNDER_HAT", "0.0", "test_a_cap_ends_at_the_ears_and_hair_is_under_it_if_some_is_seen"),
+        ("UNDER_HAT", "10.0", "test_a_cap_ends_at_the_ears_and_hair_is_under_it_if_some_is_seen"),
+        ("RIM", "1.0", "test_a_cap_ends_at_the_ears_and_hair_is_under_it_if_some_is_seen"),
     ),
     *changes(
         "texture.closer",
@@ -283,6 +286,13 @@ CHANGES = [
         "test_tuned_texture.py",
         ("ASIDE", "(2.0, 3.0)", "test_the_other_half_of_somebody_seen_from_the_side_is_alike"),
         ("ASIDE", "(-2.0, -1.0)", "test_the_other_half_of_somebody_seen_from_the_side_is_alike"),
+    ),
+    *changes(
+        "texture.restore",
+        "test_tuned_texture.py",
+        ("SOFT_HEAD", "1e-3", "test_on_heads_the_seen_ends_softly_and_around_small_parts_it_does_not"),
+        ("SMALL", "0.0", "test_on_heads_the_seen_ends_softly_and_around_small_parts_it_does_not"),
+        ("HAIRLINE", "1e-6", "test_the_jaw_below_bare_ears_is_skin_and_hair_begins_softly"),
     ),
     *changes(
         "texture.restore",

@@ -20,6 +20,7 @@ from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
 from dinar.texture.fold import fold
 from dinar.texture.hair import SHORT, SHORT_FADE, bald
 from dinar.texture.occlusion import occlusion_outlines
+from dinar.texture.restore import _soft_border as soft_border
 from dinar.texture.surface import surface
 
 SIZE = 256
@@ -463,7 +464,58 @@ def test_hair_that_is_put_up_ends_at_the_ears(body: Body, rest) -> None:
     loose, covered = worn.copy(), worn.copy()
     loose[rest.torso & (s.x[:, 0] > 0.1)] = LABEL["hair"]
     covered[s.auricles] = LABEL["hair"]
-    assert not bald(s, seen, loose)[deep].any() and not bald(s, seen, covered)[deep].any()
+    behind = s.x[:, 2] < s.x[s.auricles, 2].min()
+    assert not bald(s, seen, loose)[deep & behind].any() and not bald(s, seen, covered)[deep].any()
+    jaw = deep & (s.x[:, 2] > s.x[s.auricles, 2].min() + SHORT_FADE)
+    assert bald(s, seen, loose)[jaw].min() == 1 and jaw.sum() > 30  # hair hangs behind bare ears, not before them
+
+
+@pytest.mark.parametrize("depth", [0.07, 0.14])
+def test_a_cap_ends_at_the_ears_and_hair_is_under_it_if_some_is_seen(body: Body, rest, depth: float) -> None:
+    """A cap that ends at the brow, and a knitted one that covers the ears."""
+    s = surface(body, SIZE)
+    hat = s.skull & (s.x[:, 1] > s.x[s.skull, 1].max() - depth)
+    seen, worn = (rest.normal[:, 2] > -0.5) & ~s.auricles, np.full(len(s.x), LABEL["skin"], np.uint8)
+    worn[hat] = LABEL["hat"]
+    rim = min(s.x[s.auricles, 1].max(), s.x[hat, 1].min())
+    low = s.skull & ~s.face & ~s.auricles & (s.x[:, 1] < rim - SHORT_FADE)
+    assert bald(s, seen, worn)[low].min() == 1 and (bald(s, seen, worn)[hat] > 0.9).mean() < 0.05
+    worn[s.skull & ~s.face & ~s.auricles & ~hat] = LABEL["hair"]
+    assert not bald(s, seen, worn)[low].any()
+
+
+def test_on_heads_the_seen_ends_softly_and_around_small_parts_it_does_not(body: Body) -> None:
+    size = 1024
+    s = surface(body, size)
+    nose = s.x[s.face, 2].argmax()
+    spot = s.face & (np.linalg.norm(s.x - s.x[s.face][nose], axis=1) < 0.004)
+    back = s.x[:, 2] < s.x[s.auricles, 2].min()
+    for unseen, near, soft in ((back, s.skull & ~s.face & ~s.auricles, True), (spot, s.face, False)):
+        seen = np.zeros(size * size, bool)
+        seen[s.texels.index] = ~unseen
+        weight = soft_border(body, seen.reshape(size, size)).reshape(-1)[s.texels.index]
+        away = KDTree(s.x[unseen & near]).query(s.x)[0]
+        ring = near & ~unseen & (away > 0.008) & (away < 0.012) & (s.x[:, 1] > s.x[s.face, 1].min())
+        assert (weight[ring].mean() < 0.75) == soft and ring.sum() > 30, weight[ring].mean()
+
+
+def test_the_jaw_below_bare_ears_is_skin_and_hair_begins_softly(body: Body, rest) -> None:
+    """Half a head is seen; its hair is dark, its skin bright."""
+    s = surface(body, SIZE)
+    hair = s.skull & ~s.face & (s.x[:, 1] > np.median(s.x[s.auricles, 1])) & ~s.auricles
+    colour = np.where(hair[:, None], 0.1, (0.8, 0.6, 0.5)).astype(np.float32)
+    seen = (rest.normal[:, 0] > 0.1) & (s.x[:, 2] > s.x[s.auricles, 2].min() - 0.02) | s.face & (s.x[:, 0] > 0)
+    index = s.texels.index
+    rgb, lam, worn = np.zeros((SIZE**2, 3), np.float32), np.zeros(SIZE**2, np.float32), np.zeros(SIZE**2, np.uint8)
+    rgb[index], lam[index], worn[index] = colour, seen, seen * np.where(hair, LABEL["hair"], LABEL["face"])
+    square = lambda x: x.reshape(SIZE, SIZE, *x.shape[1:])  # noqa: E731
+    out = restore(body, square(rgb), square(lam), square(worn)).reshape(-1, 3)[index, 0]
+    near, high = KDTree(s.x[s.face]).query(s.x)[0], s.x[:, 1] > s.x[s.auricles, 1].max() + 0.01
+    scalp = s.skull & ~s.face & ~seen & high & (s.x[:, 0] < -0.03) & (near < 0.06)
+    assert np.median(out[scalp & (near > 0.03)]) < 0.2 < 0.3 < np.median(out[scalp & (near < 0.004)]) < 0.6
+    jaw = s.skull & ~s.face & ~seen & (s.x[:, 2] > s.x[s.auricles, 2].min() + SHORT_FADE)
+    jaw &= s.x[:, 1] < np.median(s.x[s.auricles, 1]) - SHORT_FADE
+    assert np.median(out[jaw]) > 0.6 and jaw.sum() > 30
 
 
 def test_no_seam_where_the_seen_ends(restored) -> None:

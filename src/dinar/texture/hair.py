@@ -27,6 +27,8 @@ SHORT, SHORT_FADE, BARE_TEXELS, BARE = 0.153, 0.012, 16, 0.5
 LOOSE = (
     0.01  # share of hair on neck and torso up to which none hangs behind bare ears, where nothing is seen below them
 )
+UNDER_HAT = 0.1  # hair seen beside a hat, as a share of the hat, from which there is some under it
+RIM = 0.05  # quantile of the heights of a hat's seen texels that is its rim
 DARK = 0.05  # least lightness that contrast is measured against
 
 
@@ -67,8 +69,9 @@ def hat_over_hair(
 
 
 def bald(s: Surface, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
-    """[N] float32 share of skin on the skull: 1 on the ears and below short hair, where the photo shows skin there.
-    Where it shows nothing below bare ears, neck and torso tell."""
+    """[N] float32 share of skin on the skull: 1 on the ears and below short hair, where the photo shows skin there; on
+    the jaw below bare ears; and below a hat under which no hair is seen. Where the photo shows nothing below bare ears,
+    neck and torso tell."""
     out = np.zeros(len(seen), np.float32)
     if worn is None or s.shell.any():
         return out
@@ -85,7 +88,16 @@ def bald(s: Surface, seen: np.ndarray, worn: np.ndarray | None) -> np.ndarray:
     ears, ends = is_bare(s.auricles), is_bare(lower)
     if ends is None and ears:  # hair that is put up, or cut
         ends = is_bare(trunk & ~s.skull & ~s.face & ~s.cavity, LOOSE)
-    for where, share, told in ((lower, below / SHORT_FADE, ends), (s.auricles, 1.0, ears)):
+    places = [(lower, below / SHORT_FADE, ends), (s.auricles, 1.0, ears)]
+    if s.auricles.any():
+        ear = s.x[s.auricles]
+        jaw = np.minimum(np.median(ear[:, 1]) - s.x[:, 1], s.x[:, 2] - ear[:, 2].min())
+        places.append((s.skull & ~s.face & ~s.hat, jaw / SHORT_FADE, ears))
+        hat = seen & s.skull & (worn == LABEL["hat"])
+        if hat.sum() >= HAIR_TEXELS and (seen & s.skull & hair).sum() < UNDER_HAT * hat.sum():
+            rim = min(np.quantile(s.x[hat, 1], RIM), ear[:, 1].max())
+            places.append((s.skull & ~s.face & ~s.hat, (rim - s.x[:, 1]) / SHORT_FADE, True))
+    for where, share, told in places:
         if told:
             out = np.where(where, np.clip(share, out, 1), out)
     return out.astype(np.float32)

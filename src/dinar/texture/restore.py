@@ -31,7 +31,7 @@ from .light import light as light_on
 from .membrane import membrane
 from .nape import nape
 from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colour, stray, turned_away, unlike
-from .surface import Surface, of_kind, surface
+from .surface import Surface, of_kind, searchers, surface
 from .texels import texels
 from .weave import hue
 
@@ -42,6 +42,7 @@ FACE_LIGHT, MEETING = 1, 0.75  # times LIGHT: on a face, and between restored co
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
 WHOLE = 0.999  # share of a small texel that has to be seen: unseen parts are black in area averages
 SOFT, SOFT_FACE = 0.008, 0.002  # of the texture's side: width of the soft border of the seen; on faces
+SOFT_HEAD, SMALL = 0.025, 0.01
 SOURCES = 64  # least texels to take colours from
 FLAT = {"neck": (1, 1, 0.15), "head": (1, 1, 0.3)}  # distances from front to back count less there: front to nape
 HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
@@ -51,6 +52,7 @@ DARK, MOST_LIGHT = 0.1, 0.4  # added to both brightnesses (sums of RGB); bound o
 HIPS = 0.25  # metres above the pelvis over which predicted light begins, where a skirt or coat hangs
 ALIKE = 0.12  # difference of predicted and restored colour at which the restored detail counts 1/e
 MOST_SIDE = 0.7  # bound of the logarithm of the ratio of the lights of both halves of a head
+HAIRLINE = 0.012  # metres on either side of the border of face and scalp
 HAT = (3, 0.03, 0.03)  # times that distances down a hat count, and its radius, metres: it is alike all around
 SPOT, MIDDLE = 0.005, 0.03  # metres: from a spot of a face to its mirror image; on either side, where the lights mix
 WRIST, WRIST_TEXELS = 0.85, 100  # share of an arm down to its wrist; least bare texels there to tell skin
@@ -188,14 +190,23 @@ def _enlarged(s: Surface, grid: np.ndarray) -> np.ndarray:  # [p, p, C] -> [N, C
 
 
 def _soft_border(body: Body, seen: np.ndarray) -> np.ndarray:
-    """Weight [S, S] float32 of the seen texture: 0 where unseen, rising to 1 within SOFT of the border. Eyes and lips
-    are narrower than that."""
-    t, r = texels(body.atlas, seen.shape[0]), regions(body)
-    k = np.full(seen.size, SOFT * seen.shape[0], np.float32)
-    k[t.index[(r.face | r.cavity)[body.faces[t.face]].all(1)]] = SOFT_FACE * seen.shape[0]
+    """Weight [S, S] float32 of the seen texture: 0 where unseen, rising to 1 within SOFT of the border, on heads within
+    SOFT_HEAD of unseen parts that are not SMALL. Eyes and lips are narrower than that."""
+    t, r, size = texels(body.atlas, seen.shape[0]), regions(body), seen.shape[0]
+    of = lambda on: t.index[on[body.faces[t.face]].all(1)]  # noqa: E731
+    width = np.full(seen.size, SOFT * size, np.float32)
+    width[of(r.face | r.cavity)] = SOFT_FACE * size
     unseen = (t.inside & ~seen).astype(np.uint8)
-    d = cv2.distanceTransform(1 - unseen, cv2.DIST_L2, 3)
-    return np.where(seen, np.clip(d / np.maximum(k, 2).reshape(seen.shape), 0, 1), 0).astype(np.float32)
+    apart = lambda x: cv2.distanceTransform(1 - x, cv2.DIST_L2, 3)  # noqa: E731
+    weight = apart(unseen) / np.maximum(width, 2).reshape(seen.shape)
+    head = np.zeros(seen.size, bool)
+    head[of((r.skull | r.face) & ~r.cavity)] = True
+    k = np.ones((2 * round(SMALL * size) + 1,) * 2, np.uint8)
+    large = cv2.erode(np.where(t.inside, unseen, 1), k)
+    large = cv2.dilate(large, k) * unseen
+    wide = apart(large) / (SOFT_HEAD * size)
+    weight = np.where(head.reshape(seen.shape), np.minimum(weight, wide), weight)
+    return np.where(seen, np.clip(weight, 0, 1), 0).astype(np.float32)
 
 
 def _restored(
@@ -229,6 +240,9 @@ def _restored(
             done |= s.in_hat
     hair = hair_texels(s, colour, sure & ~s.hat & ~s.in_hat, worn)
     lit, side = _both_lights(mirrored, s.x[:, 0], colour, sure & s.face & ~hair)
+    if s.auricles.any():  # it is the face's, and is none of the nape's
+        side **= np.clip(1 + (s.x[:, 2:] - s.x[s.auricles, 2].min()) / MIDDLE, 0, 1)
+        lit = colour / side
     take(s.face, seen & s.face, mirrored, lit)  # hair before the face, too: it hangs on both sides
     out[s.face & done] *= side[s.face & done]
     take(s.face | s.cavity & head, seen & s.face, mirrored)
@@ -246,7 +260,7 @@ def _restored(
         hairy, done[thin] = out[thin], False
         bare, skin = sure & head & np.isin(worn, [LABEL["skin"], LABEL["face"]]), skin_colour(s, colour, seen, worn)
         bare &= True if skin is None else ~unlike(colour, skin)
-        if (around := bare & (share > 0)).sum() >= SOURCES:
+        if (around := bare & ((share > 0) | s.face)).sum() >= SOURCES:
             even = thin & ~s.auricles  # the spot of skin nearest to each texel would be seen as a patch
             out[even] = blend(mirrored[around], lit[around], mirrored[even])
             done |= even
@@ -254,6 +268,7 @@ def _restored(
         out[thin] *= np.where(done[thin, None], side[thin], 1)
         out[thin] = hairy + share[thin, None] * (out[thin] - hairy)
         done[thin] = True
+    _soft_hairline(s, out)
     neck = head & ~s.skull & ~s.face & ~s.cavity
     if worn is not None and (behind_neck := nape(s, colour, sure, worn, neck)) is not None:
         new = np.isfinite(behind_neck[:, 0]) & ~done
@@ -282,6 +297,19 @@ def _restored(
     take(~head, seen & ~head, s.x)
     out[~done] = default
     return out, behind, share > 0.5
+
+
+def _soft_hairline(s: Surface, out: np.ndarray) -> None:
+    """Mix the colours [N, 3] of face and scalp over HAIRLINE on either side of where they meet."""
+    face, scalp = (s.face, s.skull & ~s.face & ~s.auricles & ~s.hat & ~s.shell)
+    old = out.copy()
+    for own, other in ((face, scalp), (scalp, face)):
+        own, other = np.flatnonzero(own), np.flatnonzero(other)
+        if len(other) >= SOURCES:
+            tree = KDTree(s.x[other])
+            d, i = map(np.asarray, tree.query(s.x[own], distance_upper_bound=HAIRLINE, workers=searchers(len(own))))
+            own, there, d = (x[np.isfinite(d)] for x in (own, i, d))
+            out[own] += ((1 - d / HAIRLINE) / 2)[:, None] * (old[other[there]] - old[own])
 
 
 def _both_lights(
