@@ -42,7 +42,7 @@ FACE_LIGHT, MEETING = 1, 0.75  # times LIGHT: on a face, and between restored co
 FADE = 0.10  # metres over which a colour step dies out on the unseen side
 WHOLE = 0.999  # share of a small texel that has to be seen: unseen parts are black in area averages
 SOFT, SOFT_FACE = 0.008, 0.002  # of the texture's side: width of the soft border of the seen; on faces
-SOFT_HEAD, SMALL = 0.025, 0.01
+SOFT_HEAD, SMALL = 0.025, 0.01  # on a skull; half the width of unseen parts of faces up to which SOFT_FACE holds
 SOURCES = 64  # least texels to take colours from
 FLAT = {"neck": (1, 1, 0.15), "head": (1, 1, 0.3)}  # distances from front to back count less there: front to nape
 HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
@@ -190,23 +190,21 @@ def _enlarged(s: Surface, grid: np.ndarray) -> np.ndarray:  # [p, p, C] -> [N, C
 
 
 def _soft_border(body: Body, seen: np.ndarray) -> np.ndarray:
-    """Weight [S, S] float32 of the seen texture: 0 where unseen, rising to 1 within SOFT of the border, on heads within
-    SOFT_HEAD of unseen parts that are not SMALL. Eyes and lips are narrower than that."""
+    """Weight [S, S] float32 of the seen texture: 0 where unseen, rising to 1 within SOFT of the border, or SOFT_HEAD on
+    a skull. On faces that holds around parts that are not SMALL: eyes and lips are narrower."""
     t, r, size = texels(body.atlas, seen.shape[0]), regions(body), seen.shape[0]
     of = lambda on: t.index[on[body.faces[t.face]].all(1)]  # noqa: E731
-    width = np.full(seen.size, SOFT * size, np.float32)
-    width[of(r.face | r.cavity)] = SOFT_FACE * size
-    unseen = (t.inside & ~seen).astype(np.uint8)
-    apart = lambda x: cv2.distanceTransform(1 - x, cv2.DIST_L2, 3)  # noqa: E731
-    weight = apart(unseen) / np.maximum(width, 2).reshape(seen.shape)
-    head = np.zeros(seen.size, bool)
-    head[of((r.skull | r.face) & ~r.cavity)] = True
-    k = np.ones((2 * round(SMALL * size) + 1,) * 2, np.uint8)
-    large = cv2.erode(np.where(t.inside, unseen, 1), k)
-    large = cv2.dilate(large, k) * unseen
-    wide = apart(large) / (SOFT_HEAD * size)
-    weight = np.where(head.reshape(seen.shape), np.minimum(weight, wide), weight)
-    return np.where(seen, np.clip(weight, 0, 1), 0).astype(np.float32)
+    narrow, wide = (np.full(seen.size, SOFT * size, np.float32) for _ in range(2))
+    narrow[of(r.face | r.cavity)] = SOFT_FACE * size
+    wide[of(r.cavity)] = SOFT_FACE * size
+    wide[of(r.skull & ~r.face & ~r.cavity)] = SOFT_HEAD * size
+    unseen, k = (t.inside & ~seen).astype(np.uint8), np.ones((2 * round(SMALL * size) + 1,) * 2, np.uint8)
+    large = cv2.dilate(cv2.erode(np.where(t.inside, unseen, 1), k), k) * unseen
+    weight = np.float32(1)
+    for border, width in ((unseen, narrow), (large, wide)):
+        away = cv2.distanceTransform(1 - border, cv2.DIST_L2, 3)
+        weight = np.minimum(weight, away / np.maximum(width, 2).reshape(seen.shape))
+    return np.where(seen, weight, 0).astype(np.float32)
 
 
 def _restored(
