@@ -82,7 +82,8 @@ def test_half_precision_on_cuda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_half_precision_changes_little(avatar: Avatar) -> None:
     """What CUDA computes with, on the CPU: no constant of a network is of another type, and answers are close."""
     s = avatar.work.subjects[0]
-    for dtype, tolerance in ((torch.float32, 1e-6), (torch.float16, 0.02)):
+    for dtype in (torch.float32, torch.float16):
+        tolerance = 1e-6 if dtype == network_dtype(torch.device("cpu")) else 0.02  # with AMX, all is in bf16
         net = copy.deepcopy(load_surface()).to(dtype)
         found = surface_map(s.rgb, s.alpha, s.view.keypoints, net)
         assert np.abs(found.probability - s.view.surface.probability).mean() < tolerance

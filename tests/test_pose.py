@@ -228,7 +228,7 @@ def test_simulated_inputs_are_where_pictures_show_them(source):
     i = torch.tensor([1])
     again = errors.add(ideal, i)
     for k in INPUTS:
-        assert torch.allclose(again[k], read[k][i], atol=1e-4), k
+        assert torch.allclose(again[k], read[k][i], atol=1e-3), k
     assert len(errors.alike(ideal)[0]) == 6  # three people and their mirror images
 
 

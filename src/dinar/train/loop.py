@@ -12,6 +12,7 @@ A killed run resumes from its last checkpoint and ends with the same weights, on
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
 import multiprocessing
@@ -184,6 +185,9 @@ def _prepare(stage: Stage, loop: Loop, cpu: bool) -> tuple[Accelerator, State]:
                     gradient_accumulation_steps=loop.batch // (loop.micro_batch * processes))  # fmt: skip
     if slow:
         a.print(f"this CPU has no instructions for {precision}, in which it would be slow: training in float32")
+    if processes > 1:
+        atexit.unregister(_leave)
+        atexit.register(_leave)
     state = State(a, loop, stage)
     # Copy before accelerate prepares the modules: it patches their forward, and a copy would share the patch.
     copies = {k: copy.deepcopy(stage.modules[k]) for k in stage.averaged}
@@ -194,6 +198,12 @@ def _prepare(stage: Stage, loop: Loop, cpu: bool) -> tuple[Accelerator, State]:
         state.peaks[k] = [g["lr"] for g in o.param_groups]
         stage.optimizers[k] = a.prepare(o)
     return a, state
+
+
+def _leave() -> None:
+    """End the communication with the other processes: gloo's threads abort a process that exits without."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _describe(state: State, checkpoint: Path) -> None:
