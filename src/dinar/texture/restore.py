@@ -266,7 +266,7 @@ def _restored(
         out[thin] *= np.where(done[thin, None], side[thin], 1)
         out[thin] = hairy + share[thin, None] * (out[thin] - hairy)
         done[thin] = True
-    _soft_hairline(s, out)
+    _soft_hairline(s, out, done)
     neck = head & ~s.skull & ~s.face & ~s.cavity
     if worn is not None and (behind_neck := nape(s, colour, sure, worn, neck)) is not None:
         new = np.isfinite(behind_neck[:, 0]) & ~done
@@ -297,9 +297,9 @@ def _restored(
     return out, behind, share > 0.5
 
 
-def _soft_hairline(s: Surface, out: np.ndarray) -> None:
+def _soft_hairline(s: Surface, out: np.ndarray, done: np.ndarray) -> None:
     """Mix the colours [N, 3] of face and scalp over HAIRLINE on either side of where they meet."""
-    face, scalp = (s.face, s.skull & ~s.face & ~s.auricles & ~s.hat & ~s.shell)
+    face, scalp = done & s.face, done & s.skull & ~s.face & ~s.auricles & ~s.hat & ~s.shell
     old = out.copy()
     for own, other in ((face, scalp), (scalp, face)):
         own, other = np.flatnonzero(own), np.flatnonzero(other)

@@ -36,7 +36,7 @@ FINEST, FINE = 0.008, (0.65, 0.75)
 EVEN, COLOURED, MUCH, VIVID = (0.4, 0.55), (0.3, 0.45), (0.045, 0.065), (0.065, 0.075)
 BOLD, SMALL, STRIPED = (0.16, 0.22), (0.3, 0.4), (0.8, 0.9)
 # A channel at its end (CLIPPED), others CLEARLY below: in such light the hue of a cloth changes with its shade, which
-# is no pattern if this is much of the cloth (GLARE; a third of 0024's, .14 at most of patterned ones of 41 photos).
+# is no pattern if this is much of the cloth (GLARE; looked at on 0024 and on patterned cloths).
 CLIPPED, CLEARLY, GLARE = 0.97, 0.1, (0.18, 0.24)
 SQUARE = 0.005  # metres of the squares in which shade and strength are measured
 LIGHT = 0.08  # metres over which light varies on a pattern
