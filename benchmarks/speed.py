@@ -44,7 +44,7 @@ from dinar.photo.parsing import class_probabilities, load_parser
 from dinar.photo.pose import guess_body, load_pose
 from dinar.photo.surface import load_surface, surface_map
 from dinar.scene import orbit, rasterize
-from dinar.subject import Subject, read_subject
+from dinar.subject import read_subject
 from dinar.synthetic.source import Synthetic
 
 Row = tuple[str, str, float, str]
@@ -202,25 +202,9 @@ def networks(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
 
 
 def fitting(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:
-    use("cpu")
-    subjects: list[Subject] = [read_subject(p) for p in a.photos]
-    body = load_body()
-    for where in devices[::-1]:
-        for count in (1, 4) if a.small else (1, 16, 64) if where == "cpu" else (16, 64, 1, 256):
-            views = [subjects[i % len(subjects)].view for i in range(count)]
-            start = time.perf_counter()
-            fits = fit_body(body, views, shared_shape=False, device=where)
-            if where != "cpu" or count == 1:  # the first call of a shape on a GPU prepares it
-                start = time.perf_counter()
-                again = fit_body(body, views, shared_shape=False, device=where)
-            seconds = time.perf_counter() - start
-            yield f"fit of {count} at once", where, 1000 * seconds / count, "ms a photo"
-            if where != "cpu" and count == 16:
-                same = all(torch.equal(p.pose, q.pose) for p, q in zip(fits, again, strict=True))
-                yield "two fits have the same bits", where, float(same), ""
-                ours = fit_body(body, views[:4], shared_shape=False)
-                apart = max(float((p.transl - q.transl).abs().max()) for p, q in zip(ours, fits, strict=False))
-                yield "place of four fits against the CPU's", where, 1000 * apart, "mm at most"
+    views, body = [read_subject(p).view for p in a.photos], load_body()
+    fits = iter([*views, *views])
+    yield "fit", "cpu", 1000 * median(lambda: fit_body(body, [next(fits, views[0])]), len(views)), "ms a photo"
 
 
 def many(a: argparse.Namespace, devices: list[str]) -> Iterator[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import fsspec
@@ -13,7 +13,6 @@ import pytest
 from dinar import batch as module
 from dinar.avatar import Avatar
 from dinar.errors import DinarError
-from dinar.fit.smplify import PEOPLE
 from dinar.manifest import finished, open_manifest, record
 from dinar.stores import Store, fetch
 
@@ -23,25 +22,24 @@ class Maker:
 
     def __init__(self, avatar: Avatar) -> None:
         self.avatar = avatar
-        self.groups: list[list[str]] = []
+        self.made: list[str] = []
 
-    def __call__(self, photos: Sequence[Path], studio: object) -> Iterator[tuple[Path, Avatar | Exception]]:
-        self.groups.append([p.stem for p in photos])
-        if len(photos) > 1 and any(p.stem == "poison" for p in photos):
-            raise RuntimeError("the group")
-        for p in photos:
-            what = p.read_text()
-            fails = {"refuse": DinarError("no person found"), "memory": MemoryError(), "disk": OSError(5, "I/O error")}
-            yield p, fails.get(what, self.avatar)
+    def __call__(self, studio: object, paths: Sequence[Path]) -> Avatar:
+        (path,) = paths
+        self.made.append(path.stem)
+        fails = {"refuse": DinarError("no person found"), "memory": MemoryError(), "disk": OSError(5, "I/O error")}
+        if (what := path.read_text()) in fails:
+            raise fails[what]
+        return self.avatar
 
 
 @pytest.fixture
-def made(avatar: Avatar, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The groups of photos that avatars were made of."""
+def made(avatar: Avatar, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The photos that avatars were made of."""
     maker = Maker(avatar)
-    monkeypatch.setattr(module, "create_each", maker)
+    monkeypatch.setattr(module, "create_in", maker)
     monkeypatch.setattr(module, "preview", lambda *_: np.zeros((4, 4, 3), np.uint8))
-    return maker.groups
+    return maker.made
 
 
 def photos(folder: Path, **texts: str) -> Path:
@@ -61,13 +59,13 @@ def test_a_run_goes_on_and_says_what_failed(made: list, tmp_path: Path) -> None:
     (folder / "notes.md").write_text("x")
     said: list[str] = []
     assert module.batch([folder], out, 1, said.append) == {str(folder / "bad.jpg"): "no person found"}
-    assert made == [["a", "bad", "c"]]
+    assert made == ["a", "bad", "c"]
     assert {p.name for p in out.iterdir()} == {
         "a.avatar", "a.preview.png", "c.avatar", "c.preview.png", "manifest.sqlite"}  # fmt: skip
     assert rows(out / "manifest.sqlite") == {"a": ("done", ""), "bad": ("failed", "no person found"), "c": ("done", "")}
     (folder / "bad.jpg").write_text("x")
     assert not module.batch([folder], out, 1, said.append)
-    assert made[1:] == [["bad"]] and rows(out / "manifest.sqlite")["bad"] == ("done", "")
+    assert made[3:] == ["bad"] and rows(out / "manifest.sqlite")["bad"] == ("done", "")
     assert "left out 1 that dinar does not read: notes.md" in said and "3 photos, 2 done already" in said
 
 
@@ -77,25 +75,21 @@ def test_what_a_killed_run_made_is_recorded(made: list, tmp_path: Path) -> None:
     (out / "manifest.sqlite").unlink()
     (out / "b.avatar").unlink()
     module.batch([folder], out, 1, lambda _: None)
-    assert made[1:] == [["b"]] and rows(out / "manifest.sqlite") == {"a": ("done", ""), "b": ("done", "")}
+    assert made[2:] == ["b"] and rows(out / "manifest.sqlite") == {"a": ("done", ""), "b": ("done", "")}
 
 
-def test_a_retried_group_skips_what_it_had_made(made: list, tmp_path: Path) -> None:
+def test_a_photo_that_is_tried_again_keeps_what_was_made(made: list, tmp_path: Path) -> None:
     folder = photos(tmp_path / "in", a="x", b="x")
     (tmp_path / "a.avatar").write_text("made before its worker was killed")
-    outcome = module.make_group([str(folder / "a.jpg"), str(folder / "b.jpg")], str(tmp_path))
-    assert made == [["b"]] and [reason for reason, _ in outcome.values()] == ["", ""]
+    seconds = [module.make(str(folder / f"{n}.jpg"), str(tmp_path)) for n in "ab"]
+    assert seconds[0] is None and seconds[1] and made == ["b"]
 
 
 def test_failures_are_single_photos(made: list, tmp_path: Path) -> None:
-    """A group that fails as a whole is tried one by one; so is a photo for which a group had no memory."""
     folder, out = photos(tmp_path / "in", a="memory", b="disk", d="x"), tmp_path / "out"
     failed = module.batch([folder], out, 1, lambda _: None)
     assert {Path(p).stem: r for p, r in failed.items()} == {"a": "out of memory", "b": "file: I/O error"}
-    assert made == [["a", "b", "d"], ["a"]] and (out / "d.avatar").is_file()
-    (folder / "poison.jpg").write_text("x")
-    assert len(module.batch([folder], out, 1, lambda _: None)) == 2
-    assert made[2:] == [["a", "b", "poison"], ["a"], ["b"], ["poison"]] and (out / "poison.avatar").is_file()
+    assert made == ["a", "b", "d"] and (out / "d.avatar").is_file()
 
 
 def test_into_its_own_folder(made: list, tmp_path: Path) -> None:
@@ -136,17 +130,6 @@ def test_photos_and_avatars_elsewhere(made: list, tmp_path: Path) -> None:
 def test_addresses_that_cannot_be_reached(name: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(DinarError, match=words):
         fetch(name, tmp_path)
-
-
-def test_groups_are_even_and_fill_the_batch_of_the_fit() -> None:
-    for count in range(0, 70):
-        for jobs in (1, 2, 3):
-            names = [str(i) for i in range(count)]
-            cut = module.groups(names, jobs)
-            sizes = [len(g) for g in cut]
-            assert [n for g in cut for n in g] == names
-            assert not sizes or (max(sizes) <= PEOPLE and max(sizes) - min(sizes) <= 1)
-            assert len(sizes) == min(count, jobs * -(-count // (jobs * PEOPLE)))
 
 
 def test_a_manifest_takes_any_name_and_the_last_word(tmp_path: Path) -> None:

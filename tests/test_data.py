@@ -393,8 +393,7 @@ def fake_fit(body: Body, views: list[View], **_: object) -> list[Fit]:
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     for m in (prepare_module, frames_module):
         monkeypatch.setattr(m, "read_subject", fake_subject)
-    monkeypatch.setattr(prepare_module, "fit_people", fake_fit)
-    monkeypatch.setattr(frames_module, "fit_body", fake_fit)
+        monkeypatch.setattr(m, "fit_body", fake_fit)
 
 
 def test_photo_set_resumes_and_ends_the_same(fakes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -485,7 +484,7 @@ def test_photo_set_leaves_out_only_what_fails(fakes: None, tmp_path: Path, monke
         return fake_fit(body, views)
 
     with monkeypatch.context() as m:
-        m.setattr(prepare_module, "fit_people", fails)
+        m.setattr(prepare_module, "fit_body", fails)
         report = prepare([first], tmp_path / "set")
     assert report["fitted"] == 2 and "ValueError: singular matrix" in report["left_out"]["first1.jpg"]
     assert prepare([second], tmp_path / "set", each=True)["fitted"] == 5  # the first have no each/ file: kept

@@ -17,23 +17,18 @@ from torch import Tensor
 import dinar
 from dinar import device as module
 from dinar.avatar import Avatar
-from dinar.body import Body, load_body
+from dinar.body import Body
 from dinar.body.readers import load_motion
 from dinar.commands.evaluate import EvaluateRenders
 from dinar.commands.main import commands
 from dinar.commands.train import STAGES as STAGES_OF_TRAINING
-from dinar.device import current, half, network_dtype, repeatable, use
+from dinar.device import current, half, network_dtype, use
 from dinar.errors import DinarError
-from dinar.fit.objective import Objective
-from dinar.fit.silhouette import bilinear, look_up
-from dinar.fit.smplify import STAGES, first_guesses, fit_stages, optimise
-from dinar.fit.view import View
 from dinar.photo.parsing import class_probabilities, load_parser
 from dinar.photo.surface import load_surface, surface_map
 from dinar.scene import orbit, rasterize_mesh
 from dinar.scene._numba import shade_numba
 from dinar.scene.textured import render_textured, shade_torch
-from known_body import subject
 
 META = torch.device("meta")
 
@@ -100,25 +95,6 @@ def test_a_network_is_moved_to_the_device_in_use(monkeypatch: pytest.MonkeyPatch
         assert {p.device for p in net.parameters()} == {META}
 
 
-def test_the_fit_computes_on_its_device(body: Body) -> None:
-    """Losses, gradients and steps of Adam of all stages: nothing of them on the CPU."""
-    views = [subject(body, yaw)[0] for yaw in (0, 90)]
-    p = Objective(body, views, None, False, first_guesses(body, views), META)
-    for stage in STAGES:
-        optimise(p, stage, 2)
-        assert p.loss(stage.weights).device == META
-    assert {getattr(p, name).device for name in ("betas", "pose", "root", "transl", "pitch")} == {META}
-
-
-def test_fields_are_looked_up_alike_on_cuda() -> None:
-    """The gradient that CUDA can repeat is torch's own."""
-    torch.manual_seed(0)
-    field, x = torch.rand(2, 1, 8, 8), (torch.rand(2, 50, 2) * 2.4 - 1.2).requires_grad_()
-    values = look_up(field, x), bilinear(field[:, 0], x)
-    torch.testing.assert_close(*values, atol=1e-6, rtol=0)
-    torch.testing.assert_close(*(torch.autograd.grad(v.square().sum(), x)[0] for v in values), atol=1e-5, rtol=0)
-
-
 def test_textured_pixels_in_torch_are_the_kernels(avatar: Avatar) -> None:
     v, a = avatar.vertices(), avatar.body.atlas
     f = rasterize_mesh(v, avatar.body.faces, orbit(v, 30, height=192, width=128))
@@ -170,28 +146,3 @@ def test_frames_and_fits_of_a_gpu_are_the_cpus(avatar: Avatar, body: Body) -> No
     expected = avatar.render(size=256)
     use("cuda")
     assert np.abs(avatar.render(size=256) - expected).mean() < 1e-3
-
-
-def test_repeatable_switches_cuda_alone_and_puts_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[bool] = []
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", said.append)
-    with repeatable(torch.device("cpu")):
-        assert said == []
-    with pytest.raises(RuntimeError), repeatable(torch.device("cuda")):
-        assert said == [True]
-        raise RuntimeError
-    assert said == [True, False]
-    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    with repeatable(torch.device("cuda")):
-        pass
-    assert said == [True, False]
-
-
-def test_a_fit_on_the_cpu_switches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's switch imports its compilers: 3 s of a first `create`."""
-    said: list[bool] = []
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", said.append)
-    points = np.ones((33, 4), np.float32)
-    points[:, :2] = np.random.default_rng(0).uniform(20, 230, (33, 2))
-    assert next(iter(fit_stages(load_body(), [View(points, None, None, 256, 256)])))[0] == "start"
-    assert said == []

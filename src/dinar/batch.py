@@ -1,7 +1,7 @@
 """Many photos, many avatars: one command that goes on where it was stopped and never redoes a finished one.
 
-Photos are worked on in groups, whose fits are one batch, by processes of this machine or of a cluster. An avatar's
-bytes do not depend on the group, the order or the number of workers. NAME.avatar is written last, whole or not at all:
+Photos are worked on by processes of this machine or of a cluster. An avatar's bytes are those of `create`, whatever the
+order and the number of workers. NAME.avatar is written last, whole or not at all:
 its presence says that a photo is done. The manifest says what failed, and why.
 """
 
@@ -10,15 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from itertools import pairwise
 from pathlib import Path
 
 from .bounds import check_numbers
-from .cluster import run_items, workers
-from .create import create_each
-from .errors import DinarError, explain
+from .cluster import run_items
+from .create import create_in
+from .errors import DinarError
 from .files import replaced_input, staging
-from .fit.smplify import PEOPLE
 from .manifest import NAME, finished, open_manifest, record
 from .photo.image import PREVIEW, photos_of
 from .pictures import write_image
@@ -28,10 +26,6 @@ from .stores import Store, absolute, fetch, is_address, name_of
 from .studio import CreateOptions, Studio, open_studio
 
 UPLOAD = 60.0  # seconds between copies of the manifest into a folder elsewhere
-MEMORY = explain(MemoryError())  # a failure that may be the whole group's
-
-Made = dict[str, tuple[str, float | None]]
-"""Of each photo of a group why it has no avatar (empty: it has one), and the seconds that it took."""
 
 
 def batch(
@@ -74,8 +68,9 @@ def batch(
             failed: dict[str, str] = {}
             count, copied = 0, time.monotonic()
 
-            def end(photo: str, reason: str, seconds: float | None) -> None:
+            def end(photo: str, outcome: float | Failure | None) -> None:
                 nonlocal count, copied
+                reason, seconds = (outcome.reason, None) if isinstance(outcome, Failure) else ("", outcome)
                 record(db, Path(name_of(photo)).stem, photo, reason, seconds)
                 count += 1
                 if reason:
@@ -86,75 +81,33 @@ def batch(
                     copied = time.monotonic()
 
             try:
-                work = partial(make_group, folder=str(store), pictures=pictures, options=options)
-                _run(work, list(left.values()), jobs, threads, cluster, end)
+                work = partial(make, folder=str(store), pictures=pictures, options=options)
+                run_items(work, list(left.values()), jobs=jobs, threads=threads, cluster=cluster, done=end)
             finally:
                 if store.elsewhere:
                     store.put(table, NAME)
     return failed
 
 
-def _run(
-    work: Callable[[Sequence[str]], Made],
-    photos: list[str],
-    jobs: int,
-    threads: int,
-    cluster: str | None,
-    end: Callable[[str, str, float | None], None],
-) -> None:
-    """Work on groups, and then alone on those photos whose group failed as a whole."""
-    alone: list[list[str]] = []
-
-    def finish(group: list[str], outcome: Made | Failure) -> None:
-        made = dict.fromkeys(group, (outcome.reason, None)) if isinstance(outcome, Failure) else outcome
-        for photo, (reason, seconds) in made.items():
-            if len(group) > 1 and (isinstance(outcome, Failure) or reason == MEMORY):
-                alone.append([photo])
-            else:
-                end(photo, reason, seconds)
-
-    for part in (groups(photos, workers(cluster, jobs, threads)) if photos else [], alone):
-        run_items(work, part, jobs=jobs, threads=threads, cluster=cluster, done=finish)
-
-
-def groups(photos: list[str], jobs: int) -> list[list[str]]:
-    """At most PEOPLE in each, and the same number of groups for each job."""
-    count = jobs * -(-len(photos) // (jobs * PEOPLE))
-    cuts = [len(photos) * k // count for k in range(count + 1)] if photos else []
-    return [photos[a:b] for a, b in pairwise(cuts) if b > a]
-
-
-def make_group(
-    photos: Sequence[str],
+def make(
+    photo: str,
     folder: str,
     pictures: bool = True,
     options: CreateOptions = CreateOptions(),  # noqa: B008
-) -> Made:
-    """Avatars and previews of some photos in ``folder``; those that have one are not made again."""
-    store, out = Store(folder), Made()
+) -> float | None:
+    """Avatar and preview of a photo in ``folder``, and the seconds that they took; None: it had them."""
+    store = Store(folder)
+    if store.has(f"{Path(name_of(photo)).stem}.avatar"):  # by a worker that was killed before it could say
+        return None
     with staging() as temporary:
-        here: dict[Path, str] = {}
-        for photo in photos:
-            try:
-                if store.has(f"{Path(name_of(photo)).stem}.avatar"):  # by a worker that was killed before it could say
-                    out[photo] = "", None
-                else:
-                    here[fetch(photo, temporary)] = photo
-            except Exception as e:
-                out[photo] = explain(e), None
-        for path, avatar in create_each(list(here), _studio(options)):
-            try:
-                if isinstance(avatar, Exception):
-                    raise avatar
-                if pictures:
-                    with store.place(f"{path.stem}{PREVIEW}") as file:
-                        write_image(file, preview(avatar, avatar.work))
-                with store.place(f"{path.stem}.avatar") as file:
-                    avatar.save(file)
-                out[here[path]] = "", round(sum(avatar.work.seconds.values()), 3)
-            except Exception as e:
-                out[here[path]] = explain(e), None
-    return out
+        path = fetch(photo, temporary)
+        avatar = create_in(_studio(options), [path])
+        if pictures:
+            with store.place(f"{path.stem}{PREVIEW}") as file:
+                write_image(file, preview(avatar, avatar.work))
+        with store.place(f"{path.stem}.avatar") as file:
+            avatar.save(file)
+        return round(sum(avatar.work.seconds.values()), 3)
 
 
 @cache

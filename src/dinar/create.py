@@ -5,8 +5,7 @@ fit the body -> judge the fit -> dress the body -> sample the texture -> merge v
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from .fit.likeness import fit_likeness, seat_eyes, turn_head
 from .fit.offsets import Silhouette, fit_offsets
 from .fit.pockets import hide_hands
 from .fit.shells import finish, fit_shells
-from .fit.smplify import fit_body, fit_people
+from .fit.smplify import fit_body
 from .nets.channels import SAMPLED
 from .nets.perceptual import LPIPS
 from .neural.avatar import fine_layer, whole_layer
@@ -49,7 +48,6 @@ from .version import __version__
 CROP = 1024  # pixels a side of the crop that is sampled
 
 
-@algebra_threads()
 def create(
     photos: str | Path | Sequence[str | Path],
     options: CreateOptions | None = None,
@@ -78,9 +76,18 @@ def create(
             raise DinarError(f"expected one of the {what} for each photo: {len(paths)} photos, {len(given)} {what}")
     if not paths:
         raise DinarError("expected at least one photo")
-    s = open_studio(o, body)
-    o, body, clock = s.options, s.body, Clock()
+    return create_in(open_studio(o, body), paths, progress, found)
 
+
+@algebra_threads()
+def create_in(
+    s: Studio,  # with options of these photos
+    paths: Sequence[Path],
+    progress: Callable[[str], None] = lambda _: None,
+    found: Callable[[list[Subject], list[Fit]], None] = lambda subjects, fits: None,
+) -> Avatar:
+    """:func:`create` with a body and networks that are read already, for many people."""
+    o, body, clock = s.options, s.body, Clock()
     for fit in o.fits:
         read_fit(fit, body)  # a damaged one is refused before the work
     subjects = []
@@ -103,45 +110,6 @@ def create(
         fits = [fit_fingers(body, f, x.hands) for f, x in zip(fits, subjects, strict=True)]
     clock.lap("fit")
     return make_avatar(s, paths, subjects, fits, clock, progress, found)
-
-
-def create_each(photos: Sequence[Path], studio: Studio) -> Iterator[tuple[Path, Avatar | Exception]]:
-    """An avatar of each photo, or why there is none. The photos show different people, whose fits are one batch: they
-    differ from those of :func:`create` by rounding, and do not depend on the other photos (:func:`fit_people`)."""
-    o, body = studio.options, studio.body
-    read: list[tuple[Path, Subject, Clock]] = []
-    for path in photos:
-        clock = Clock()
-        try:
-            subject = read_subject(path, o.person, keep_accessories=o.keep_accessories, focal=o.focal,
-                                   build=BUILDS.get(o.build))  # fmt: skip
-        except Exception as e:
-            yield path, e
-            continue
-        clock.lap("photo")
-        read.append((path, subject, clock))
-    start = time.perf_counter()
-    try:
-        fits: list[Fit | Exception] = [*fit_people(body, [x.view for _, x, _ in read])]
-    except Exception:  # by one of them
-        fits = [_alone(body, x) for _, x, _ in read]
-    share = round((time.perf_counter() - start) / max(len(read), 1), 3)
-    for (path, subject, clock), fit in zip(read, fits, strict=True):
-        clock.restart()
-        clock.seconds["fit"] = share
-        try:
-            if isinstance(fit, Exception):
-                raise fit
-            yield path, make_avatar(studio, [path], [subject], [fit_fingers(body, fit, subject.hands)], clock)
-        except Exception as e:
-            yield path, e
-
-
-def _alone(body: Body, subject: Subject) -> Fit | Exception:
-    try:
-        return fit_people(body, [subject.view])[0]
-    except Exception as e:
-        return e
 
 
 def make_avatar(

@@ -9,8 +9,7 @@ What runs there, and what stays on the CPU because that is faster, is in docs/sp
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -50,18 +49,3 @@ def network_dtype(device: torch.device) -> torch.dtype:
 def half(device: torch.device) -> AbstractContextManager:
     """Convolutions and matrix products in half precision, on CUDA."""
     return torch.autocast("cuda", torch.float16) if device.type == "cuda" else nullcontext()
-
-
-@contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Sums in a fixed order on CUDA. On a CPU they are: nothing is switched there, because torch's switch imports its
-    compilers (3 s of a first `create`; docs/speed.md)."""
-    before = torch.are_deterministic_algorithms_enabled()
-    if before or device.type != "cuda":
-        yield
-        return
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)

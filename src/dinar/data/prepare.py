@@ -1,7 +1,7 @@
 """``dinar fit``: fit the body to many photos, in parallel and resumable, and write a photo set with a report.
 
-Photos are worked on in chunks, whose fits are one batch (six times faster a photo than one by one). A finished chunk
-is a file in ``parts/``; a killed run goes on after the last of them and ends with the same bytes.
+Photos are worked on in chunks. A finished chunk is a file in ``parts/``; a killed run goes on after the last of them
+and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..fit.fingers import fit_fingers
 from ..fit.fit_file import Fit
 from ..fit.offsets import Silhouette
 from ..fit.shells import fit_clothes
-from ..fit.smplify import PEOPLE, fit_people
+from ..fit.smplify import fit_body
 from ..photo.image import photos_of
 from ..pictures import write_array
 from ..pool import Failure
@@ -38,10 +38,10 @@ from .photos import VERSION, PhotoFits, merge_fits, read_fits
 
 _EXTRAS = {"masks": ".png", "offsets": ".npy", "labels": ".png", "each": ".npz"}  # folders of the set
 _PART = re.compile(r"[0-9a-f]{16}(\.\d+)?\.npz")  # rows of some photos, until the run ends
-CHUNK = PEOPLE  # photos
+CHUNK = 16  # photos
 
 Chunk = tuple[Sequence[Path], Path]
-"""Photos that are fitted as one batch, and the file for their rows."""
+"""Photos, and the file for their rows."""
 
 
 def prepare(
@@ -182,20 +182,18 @@ def fit_chunk(
     each: Path | None = None,
     body: tuple[str, Path | None] = ("anny", None),
 ) -> None:
-    """Read and fit some photos as one batch and write their rows; the reasons of the others go into the header."""
+    """Read and fit some photos and write their rows; the reasons of the others go into the header."""
     photos, part = chunk
     model = load_body(*body)
     left_out: dict[str, str] = {}
-    subjects: list[tuple[Path, Subject]] = []
+    rows = []
     for p in photos:
         try:
-            subjects.append((p, read_subject(p, whole=True)))
+            s = read_subject(p, whole=True)
         except Exception as e:
             left_out[p.name] = explain(e).replace(str(p), p.name)
-    rows = []
-    found = fit_people(model, [s.view for _, s in subjects])
-    for (p, s), f in zip(subjects, found, strict=True):
-        f = fit_fingers(model, f, s.hands)
+            continue
+        f = fit_fingers(model, fit_body(model, [s.view])[0], s.hands)
         if not all(t.isfinite().all() for t in (f.betas, f.pose, f.transl)):
             left_out[p.name] = "the fit diverged"
             continue

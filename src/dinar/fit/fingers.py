@@ -14,6 +14,7 @@ from ..body.hands import relaxed_hands
 from ..photo.landmarks import Landmarks
 from .descent import FLOOR, descend
 from .fit_file import Fit
+from .posing import posed, pulled, skeleton
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 STEPS, RATE = 60, 0.06  # of Adam, with cosine decay to a tenth
@@ -37,23 +38,14 @@ def sharpen_face(keypoints: np.ndarray, face: Landmarks | None) -> np.ndarray:
 def fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks | None]) -> Fit:
     """The fit with wrists and fingers turned so that their bones have the directions of the hand landmarks.
 
-    A hand that is None keeps relaxed fingers and the wrist of the body fit. Uses one thread.
+    A hand that is None keeps relaxed fingers and the wrist of the body fit.
     """
-    if not any(hands.values()):
+    found = {s: h for s, h in hands.items() if h is not None and h.world is not None}
+    if not found:
         return fit
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _fit_fingers(body, fit, {s: h for s, h in hands.items() if h is not None and h.world is not None})
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks]) -> Fit:
-    small = body.reduced(body.keypoint_support)
-    shape = small.rest(fit.betas[None])
+    small = body.reduced(body.keypoint_support).neutral()
     move, a, b, target = [], [], [], []
-    for side, hand in hands.items():
+    for side, hand in found.items():
         assert hand.world is not None
         world = torch.from_numpy(hand.world).float() @ fit.camera.T_cam_world[:3, :3]  # along the world's axes
         wrist = len(body.keypoint_names) + body.joint(f"{side}_wrist")
@@ -68,19 +60,29 @@ def _fit_fingers(body: Body, fit: Fit, hands: dict[str, Landmarks]) -> Fit:
                 a.append(p)
                 b.append(q)
                 target.append(world[j] - world[i])
-    direction = F.normalize(torch.stack(target), dim=-1)
-    rest = relaxed_hands(body)
-    rest[[body.joint(f"{s}_wrist") for s in hands]] = fit.pose[[body.joint(f"{s}_wrist") for s in hands]]
-    delta = torch.zeros(len(move), 3)
+    direction = F.normalize(torch.stack(target), dim=-1).double().numpy()
+    rest = relaxed_hands(body).double().numpy()
+    wrists = [body.joint(f"{s}_wrist") for s in found]
+    rest[wrists] = fit.pose[wrists].double().numpy()
+    delta = np.zeros((len(move), 3))
+    bones = skeleton(small, [*a, *b])
+    start, betas, transl = (x.double().numpy() for x in (fit.pose, fit.betas, fit.transl))
+    betas = np.pad(betas, (0, len(bones.dirs) - len(betas)))
 
-    def loss(step: int) -> torch.Tensor:
-        pose = fit.pose.clone()
+    def gradients(step: int) -> list[np.ndarray]:
+        pose = start.copy()
         pose[move] = rest[move] + delta
-        points = small.keypoints(small.posed(*shape, pose[None], fit.transl[None]))[0]
-        bones = F.normalize(points[b] - points[a], dim=-1)
-        return (1 - (bones * direction).sum(1)).sum() + PRIOR * (delta / SIGMA).square().sum()
+        p = posed(bones, betas, pose, transl)
+        along = p.points[len(a) :] - p.points[: len(a)]
+        length = np.linalg.norm(along, axis=1, keepdims=True)
+        along = along / length
+        pull = (along * (along * direction).sum(1, keepdims=True) - direction) / length  # of 1 - cosine
+        g = np.zeros_like(pose)
+        pulled(bones, p, pose, np.concatenate([-pull, pull]), np.zeros_like(p.vertices), np.zeros((3, 3)),
+               np.zeros_like(betas), g, np.zeros(3))  # fmt: skip
+        return [g[move] + 2 * PRIOR / SIGMA**2 * delta]
 
-    descend([(delta, RATE)], RATE * FLOOR, STEPS, (0.9, 0.999), loss)
+    descend([(delta, RATE)], RATE * FLOOR, STEPS, (0.9, 0.999), gradients)
     pose = fit.pose.clone()
-    pose[move] = rest[move] + delta
+    pose[move] = torch.from_numpy(rest[move] + delta).float()
     return dataclasses.replace(fit, pose=pose)

@@ -1,24 +1,20 @@
-"""The objective of the body fit (§4.1): SMPLify's terms and a silhouette term, for several photos as one batch.
+"""The objective of the body fit (§4.1): what several photos say of one person, or each of another.
 
 The fit's frame is the camera's: y up in the picture, z towards the camera. The camera's pitch is free where a guess
 tells it, and people stand along the gravity that follows from it.
-
-Lengths in the picture are divided by the person's height there, so that all photos count alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from ..body import Body, Posed
+from ..body import Body
 from ..body.rotation import axis_angle_to_matrix
-from .silhouette import MaskTerm, geman_mcclure, look_up
+from .posing import Posing, posed, skeleton
+from .silhouette import outline
 from .start import Start
+from .terms import Joints, Targets, Weights, look_up, matched, project, terms
 from .view import LANDMARKS, View
 
 LIMBS = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28), (11, 12), (23, 24),
@@ -33,217 +29,171 @@ JOINTS = (
 SIGMA = {"spine": 0.08, "neck": 0.2, "head": 0.3, "collar": 0.08, "shoulder": 0.9, "elbow": 0.25, "wrist": 0.35,
          "hip": 0.9, "knee": 0.15, "ankle": 0.3}  # fmt: skip
 RIGID = 0.01
-HINGE = 1.0  # the same, of knees and elbows about their hinge
 KNEE_LIMITS, ELBOW_LIMITS = (-0.05, 2.4), (-0.5, 2.2)  # radians of flexion
 KEYPOINTS = 400.0  # weight of the 2D errors, in squared person heights, against the limbs' directions
 CLOSER = 1.5  # times KEYPOINTS where a guess holds the limbs' depth (docs/fit.md)
-LIMIT = 10.0  # weight of knees and elbows beyond their limits
-UPRIGHT = 6.0  # weight of the upright and knee priors of standing people (docs/fit.md)
-KNEES = 0.15  # share of it for bent knees: squared radians, where the upright prior has squared slopes
-# Weights of a guess of the pose network (docs/fit.md): its limbs' directions, where BlazePose's have 1; the squared
-# distance of the pelvis' rotations; squared radians of the camera's pitch.
-GUESS, ORIENT, PITCH = 7.0, 2.0, 8.0
+GUESS = 7.0  # weight of the limbs' directions of the pose network's guess (docs/fit.md), where BlazePose's have 1
 SURE = 0.1  # metres of error at which a limb of the guess counts half
 DISTRUST = 3.0  # expected errors from the guess at which a keypoint counts half (docs/fit.md)
 # Person heights outside of the mask at which a keypoint counts half: it may be a passer-by's (docs/fit.md).
 BESIDE = 0.02
-# Weight of the squared error of the build where that of the betas is 1. Among men and among women its deviation is .1,
-# which would be 100 (scripts/build_body.py); photos tell it with less certainty.
-BUILD = 90.0
 SHAPED = 0.5  # share of the guess's betas that the shape prior is about: one photo hardly tells the height
 
 EVERY = 8  # every 8th vertex is compared with the mask: trades accuracy for time
+REMATCH = 4  # steps between searches for the vertex nearest to each contour point
 FAINT = 0.05  # least weight of a landmark that is in the picture; fainter ones are not used for the person's height
 LEAST_LANDMARKS = 8  # with no more landmarks than these above FAINT, the height is measured over all
-MIN_Z = 0.1  # metres; depths are clamped to it before the projection divides by them
-MIN_LEG, MIN_TORSO = 0.3, 0.2  # metres; heights are clamped to these before slopes divide by them
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Weights of the terms in one stage."""
-
-    sigma: float  # person heights at which a 2D error counts half (Geman-McClure)
-    limbs: float  # directions of the limbs in space
-    pose: float  # pose prior
-    shape: float  # shape prior
-    depth: float = 0  # the same along the camera's axis alone, towards a guess of the pose network
-    upright: float = 1  # times UPRIGHT
-    silhouette: float = 0  # times the weights of MaskTerm
+NOWHERE = np.zeros(0, np.int64)
 
 
 class Objective:
-    """Targets as tensors, the parameters, and the loss; all photos are one batch of B."""
+    """Targets, the parameters (float64 arrays), and the loss with its gradients, of B photos."""
 
     def __init__(
         self,
         body: Body,
         views: list[View],  # B
-        betas: Tensor | None,  # [num_betas] a known shape; None: zeros
+        betas: torch.Tensor | None,  # [num_betas] a known shape; None: zeros
         shared_shape: bool,
         starts: list[Start],  # B
-        device: torch.device | str = "cpu",
     ) -> None:
         self.full, self.views = body, views
-        self.skeleton = body.reduced(body.keypoint_support, JOINTS).neutral()
-        some = np.unique(np.r_[body.keypoint_support, np.arange(0, body.num_vertices, EVERY)])
-        self.surface = body.reduced(some, JOINTS).neutral()
-        self.body = b = self.skeleton  # what `posed` and `loss` use
-        known = {*b.keypoint_names, *b.joint_names}
+        support = body.keypoint_support
+        small = body.reduced(support, JOINTS).neutral()
+        large = body.reduced(np.unique(np.r_[support, np.arange(0, body.num_vertices, EVERY)]), JOINTS).neutral()
+        known = {*small.keypoint_names, *small.joint_names}
         used = [i for i, (name, _) in LANDMARKS.items() if name in known]  # SMPL-X has no mouth corners
         self.row = {i: k for k, i in enumerate(used)}  # of a landmark
-        self.keypoints = torch.tensor([b.keypoint_index(LANDMARKS[i][0]) for i in used])
-        self.pairs = torch.tensor([self.row[i] for i in (11, 12, 23, 24, 27, 28)])  # shoulders, hips, ankles
-        self.start, self.end = (torch.tensor([self.row[limb[e]] for limb in LIMBS]) for e in (0, 1))
-        kp = torch.tensor(np.stack([v.keypoints for v in views])[:, used], dtype=torch.float32)
-        size = torch.tensor([[v.width, v.height] for v in views], dtype=torch.float32)
-        self.x2, self.visible = kp[..., :2], kp[..., 3].clamp(0, 1)  # [B, K, 2] pixels, [B, K]
-        inside = ((self.x2 > 0) & (self.x2 < size[:, None])).all(-1)
-        weight = torch.tensor([LANDMARKS[i][1] for i in used])
-        self.weight = weight * torch.where(self.visible > 0, self.visible.clamp(min=FAINT), 0) * inside
-        self.height = torch.tensor([person_height(v) for v in views])  # [B] pixels
-        K = torch.stack([v.camera(s.focal).K for v, s in zip(views, starts, strict=True)])
-        self.focal, self.centre = K[:, 0, 0], K[:, :2, 2]  # [B], [B, 2] pixels
-        self.standing = torch.tensor([float(s.standing) for s in starts])
-        self.limb_target, self.limb_weight = self._limbs(starts, used)
-        self.mask_term = MaskTerm(views, self.height)
-        self._prior()
-        shapes = SHAPED * torch.stack([s.betas for s in starts])
-        self.shape_prior = shapes.mean(0, keepdim=True) if shared_shape else shapes
-        told = torch.tensor([v.build if v.build is not None and body.build is not None else torch.nan for v in views
-                            ], dtype=torch.float32)  # fmt: skip
-        self.build = body.build if body.build is not None else torch.zeros(body.num_betas)
-        self.build_prior = told.nanmean()[None] if shared_shape else told
-        self.shape_prior = self._of_build(self.shape_prior)
-        self.betas = (self.shape_prior if betas is None else betas.reshape(1, -1)).clone()
+        self.joint_names = small.joint_names
+        rows = [small.keypoint_index(LANDMARKS[i][0]) for i in used]
+        self.skeleton, self.surface = skeleton(small, rows), skeleton(large, rows)
+        self.joints = _joints(small, body, self.row)
+        own = [body.joint(n) for n in small.joint_names]
+        self.targets = [self._targets(v, s, own, used) for v, s in zip(views, starts, strict=True)]
+        self.expected = [np.full(len(used), np.inf) if s.sigma is None else s.sigma[used].double().numpy()
+                         for s in starts]  # fmt: skip
+        self.has_mask = any(t.field.any() or t.trust.any() for t in self.targets)
+        if shared_shape:
+            told = [t.build for t in self.targets if not np.isnan(t.build)]
+            build = float(np.mean(told)) if told else np.nan
+            shape = np.mean([t.betas for t in self.targets], 0)
+            self.targets = [t._replace(betas=shape, build=build) for t in self.targets]
+        self.targets = [t._replace(betas=_of_build(t.betas, t.build, self.joints.build)) for t in self.targets]
+        shapes = 1 if shared_shape else len(views)
+        self.betas = np.stack([t.betas for t in self.targets[:shapes]])  # [1 or B, n]
         self.fixed_shape = betas is not None
-        own = torch.tensor([body.joint(n) - 1 for n in b.joint_names[1:]])
-        zeros = torch.zeros(body.num_joints - 1, 3)
-        self.guessed = torch.tensor([float(s.pose is not None) for s in starts])
-        self.close = KEYPOINTS * torch.where(self.guessed > 0, CLOSER, 1.0)
-        self.pose = torch.stack([zeros if s.pose is None else s.pose for s in starts])[:, own]
-        self.root = torch.stack([s.root for s in starts])
-        self.pitch = torch.tensor([s.pitch for s in starts])
-        self.pose_prior, self.root_prior = self.pose.clone(), axis_angle_to_matrix(self.root)
-        self.pitch_prior = self.pitch.clone()
-        self.expected = torch.stack([torch.full((len(used),), torch.inf) if s.sigma is None else s.sigma[used]
-                                     for s in starts])  # fmt: skip
-        self.transl = torch.zeros(len(views), 3)
-        self.flip = torch.tensor([1.0, -1.0])  # y is down in pictures
-        for moved in (self, self.mask_term):
-            for name, x in vars(moved).items():
-                if isinstance(x, Tensor):
-                    setattr(moved, name, x.to(device))
-        self.skeleton, self.surface = self.skeleton.to(device), self.surface.to(device)
-        self.body = self.skeleton
+        if betas is not None:
+            self.betas = np.repeat(betas.double().numpy().reshape(1, -1), shapes, 0)
+        self.pose = np.stack([np.r_[s.root.double().numpy()[None], t.pose[1:]]
+                              for s, t in zip(starts, self.targets, strict=True)])  # fmt: skip
+        self.transl = np.zeros((len(views), 3))
+        self.pitch = np.array([[t.pitch] for t in self.targets])
+        self.nearest = [NOWHERE for _ in views]
 
-    def _of_build(self, betas: Tensor) -> Tensor:  # [B or 1, num_betas]
-        """The nearest betas of the known builds."""
-        off = (self.build_prior - betas @ self.build).nan_to_num()
-        return betas + off[:, None] * self.build / self.build.square().sum().clamp(min=1e-6)
+    def _targets(self, v: View, s: Start, own: list[int], used: list[int]) -> Targets:
+        kp, size = v.keypoints[used].astype(np.float64), np.array([v.width, v.height], np.float64)
+        visible = kp[:, 3].clip(0, 1)
+        inside = ((kp[:, :2] > 0) & (kp[:, :2] < size)).all(1)
+        height, K = person_height(v), v.camera(s.focal).K.double().numpy()
+        weight = np.array([LANDMARKS[i][1] for i in used]) * np.where(visible > 0, visible.clip(min=FAINT), 0) * inside
+        start, end = self.joints.start, self.joints.end
+        points = s.landmarks[used].double().numpy()
+        limbs = points[end] - points[start]
+        limbs = limbs / np.linalg.norm(limbs, axis=1, keepdims=True).clip(min=1e-6)
+        if s.sigma is None:
+            sure = np.minimum(visible[start], visible[end]) * s.known
+        else:
+            error = s.sigma[used].double().numpy()
+            sure = GUESS / (1 + (np.maximum(error[start], error[end]) / SURE) ** 2)
+        pose = np.zeros((len(own), 3))
+        if s.pose is not None:
+            pose[1:] = s.pose[[j - 1 for j in own[1:]]].double().numpy()
+        field, contour, trust = outline(v, height)
+        build = v.build if v.build is not None and self.full.build is not None else np.nan
+        return Targets(
+            np.ascontiguousarray(kp[:, :2]), weight, limbs, sure, pose,
+            axis_angle_to_matrix(s.root.double()).numpy(), SHAPED * s.betas.double().numpy(), field, contour, trust,
+            size, np.array([K[0, 0], K[0, 2], K[1, 2]]), height, KEYPOINTS * (1.0 if s.pose is None else CLOSER),
+            float(s.pose is not None), float(s.pitch), float(s.standing), float(build),
+        )  # fmt: skip
 
-    def _limbs(self, starts: list[Start], used: list[int]) -> tuple[Tensor, Tensor]:
-        """Directions of LIMBS [B, L, 3] in the first guesses and their weights [B, L]."""
-        points = torch.stack([s.landmarks[used] for s in starts])
-        target = F.normalize(points[:, self.end] - points[:, self.start], dim=-1, eps=1e-6)
-        seen = torch.minimum(self.visible[:, self.start], self.visible[:, self.end])
-        weight = []
-        for s, visible in zip(starts, seen, strict=True):
-            if s.sigma is None:
-                weight.append(visible * s.known)
-            else:
-                e = torch.maximum(s.sigma[used][self.start], s.sigma[used][self.end])
-                weight.append(GUESS / (1 + (e / SURE) ** 2))
-        return target, torch.stack(weight)
+    def parameters(self) -> dict[str, np.ndarray]:
+        """What the optimiser changes in place."""
+        return _named(self.betas, self.pose, self.transl, self.pitch)
 
-    def _prior(self) -> None:
-        """Precision of each joint's three angles, and the hinges of knees and elbows."""
-        names = self.body.joint_names[1:]
-        sd = torch.full((len(names), 3), RIGID)
-        for j, n in enumerate(names):
-            for key, s in SIGMA.items():
-                if key in n:
-                    sd[j] = s
-        self.precision = 1 / sd**2
-        hinges = []  # knee, elbow, knee, elbow: joint, axis of flexion in the rest frame, limits, deviation across it
-        for side, sign in (("left", -1.0), ("right", 1.0)):
-            hinges.append((names.index(f"{side}_knee"), torch.tensor([1.0, 0, 0]), *KNEE_LIMITS, SIGMA["knee"]))
-            up = self.body.t_pose[self.body.joint(f"{side}_shoulder")]
-            axis = up.T @ torch.tensor([0, sign, 0.0])
-            hinges.append((names.index(f"{side}_elbow"), axis, *ELBOW_LIMITS, SIGMA["elbow"]))
-        joint, axes, *numbers = zip(*hinges, strict=True)
-        self.hinge, self.axis = torch.tensor(joint), torch.stack(axes)  # [4], [4, 3]
-        self.low, self.high, self.across = (torch.tensor(x) for x in numbers)  # [4] each
-        self.precision[self.hinge] = 0  # `_pose_terms` has their prior
+    def of(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Betas [n], pose [J, 3] and translation [3] of photo ``i``."""
+        return self.betas[min(i, len(self.betas) - 1)], self.pose[i], self.transl[i]
 
-    def posed(self) -> Posed:
-        pose = torch.cat([self.root[:, None], self.pose], 1)
-        return self.body(self.betas.expand(len(self.views), -1), pose, self.transl)
+    def posed(self, i: int) -> Posing:
+        """The keypoints of photo ``i``, in the order of the landmarks used."""
+        return posed(self.skeleton, *self.of(i))
 
-    def points(self) -> Tensor:
-        """[B, K, 3] metres: the body's keypoints, in the order of the landmarks used."""
-        return self._points(self.posed())
-
-    def _points(self, posed: Posed) -> Tensor:
-        return self.body.keypoints(posed).index_select(1, self.keypoints)
-
-    def project(self, p: Tensor) -> Tensor:
-        """World points [B, N, 3] to pixels [B, N, 2]."""
-        z = (-p[..., 2:]).clamp(min=MIN_Z)
-        return p[..., :2] * self.flip / z * self.focal[:, None, None] + self.centre[:, None]
+    def off(self, i: int) -> np.ndarray:
+        """[K] pixels by which the body's keypoints of photo ``i`` miss the landmarks."""
+        t, points = self.targets[i], self.posed(i).points
+        xy = np.empty((len(points), 2))
+        project(t.camera, points, xy)
+        return np.linalg.norm(xy - t.x2, axis=1)
 
     def distrust(self) -> None:
         """Keypoints count less that lie outside of the mask, or far from where the guess has them, for its expected
         errors."""
-        J = self.points()
-        off = (self.project(J) - self.x2).norm(dim=-1) * -J[..., 2] / self.focal[:, None]  # metres
-        self.weight = self.weight / (1 + (off / (DISTRUST * self.expected)).square())
-        self.weight = self.weight / (1 + (self.beside() / BESIDE).square())
+        for i, (t, expected) in enumerate(zip(self.targets, self.expected, strict=True)):
+            off = self.off(i) * -self.posed(i).points[:, 2] / t.camera[0]  # metres
+            trust = 1 / (1 + (off / (DISTRUST * expected)) ** 2) / (1 + (self.beside(i) / BESIDE) ** 2)
+            self.targets[i] = t._replace(weight=t.weight * trust)
 
-    def beside(self) -> Tensor:
-        """[B, K] person heights by which the landmarks lie outside of the mask and of things before the person."""
-        return look_up(self.mask_term.field, self.x2 / self.mask_term.centre[:, None] - 1)
+    def beside(self, i: int) -> np.ndarray:
+        """[K] person heights by which the landmarks lie outside of the mask and of things before the person."""
+        t = self.targets[i]
+        return np.array([look_up(t.field, *(2 * x / t.size - 1))[0] for x in t.x2])
 
-    def loss(self, w: Weights, step: int = 0) -> Tensor:
-        """[B] the sum of all terms, at a step of the optimiser."""
-        posed = self.posed()
-        J = self._points(posed)
-        r2 = (self.project(J) - self.x2).square().sum(-1) / self.height[:, None] ** 2
-        total = self.close * (self.weight * geman_mcclure(r2, w.sigma)).sum(1)
-        off = F.normalize(J.index_select(1, self.end) - J.index_select(1, self.start), dim=-1) - self.limb_target
-        away = off.square()
-        depth = w.depth * self.guessed[:, None] * away[..., 2]
-        total = total + (self.limb_weight * (w.limbs * away.sum(-1) + depth)).sum(1) / 2
-        prior, limit, knees = self._pose_terms()
-        upright = UPRIGHT * w.upright
-        total = total + w.pose * prior + LIMIT * limit + upright * KNEES * knees
-        build = (self.betas @ self.build - self.build_prior).nan_to_num().square()
-        total = total + w.shape * ((self.betas - self.shape_prior).square().sum(1) + BUILD * build)
-        total = total + upright * self.standing * self._lean(J)
-        turned = (posed.skinning[:, 0, :3, :3] - self.root_prior).square().sum((1, 2)) / 2
-        tilted = (self.pitch - self.pitch_prior).square()
-        total = total + self.guessed * (ORIENT * turned + PITCH * tilted)
-        if w.silhouette:
-            total = total + w.silhouette * self.mask_term(self.project(posed.vertices), step)
-        return total
+    def loss(self, w: Weights, step: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """[B] the sum of all terms at a step of the optimiser, and the gradients of their sum to the parameters."""
+        betas, pose, transl, pitch = (np.zeros_like(x) for x in (self.betas, self.pose, self.transl, self.pitch))
+        body, losses, w = self.surface if w.silhouette else self.skeleton, [], Weights(*map(float, w))
+        for i, t in enumerate(self.targets):
+            shape = min(i, len(self.betas) - 1)
+            if not w.silhouette:
+                self.nearest[i] = NOWHERE
+            elif step % REMATCH == 0:
+                self.nearest[i] = matched(t.contour, t.camera, posed(body, *self.of(i)).vertices)
+            losses.append(terms(body, self.joints, t, w, *self.of(i), self.pitch[i], self.nearest[i],
+                                betas[shape], pose[i], transl[i], pitch[i]))  # fmt: skip
+        return np.array(losses), _named(betas, pose, transl, pitch)
 
-    def _pose_terms(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Pose prior, joint limits, and knee bending of standing people; each [B]."""
-        prior = ((self.pose - self.pose_prior).square() * self.precision).sum((1, 2))
-        turn = self.pose.index_select(1, self.hinge)
-        bend, usual = ((x * self.axis).sum(2) for x in (turn, self.pose_prior.index_select(1, self.hinge)))
-        across = turn.square().sum(2) - bend.square()
-        prior = prior + ((bend - usual).square() / HINGE**2 + across / self.across**2).sum(1)
-        limit = F.relu(self.low - bend).square() + F.relu(bend - self.high).square()
-        return prior, limit.sum(1), bend[:, ::2].square().sum(1) * self.standing
 
-    def _lean(self, J: Tensor) -> Tensor:
-        """[B] squared slopes of legs and torso, out of the vertical plane across the picture."""
-        shoulders, hips, ankles = J.index_select(1, self.pairs).unflatten(1, (3, 2)).mean(2).unbind(1)
-        pitch = torch.where(self.guessed > 0, self.pitch, self.pitch_prior)  # without a guess it stays
-        s, c = pitch.sin(), pitch.cos()
-        slope = lambda d, least: (d[:, 2] * c - d[:, 1] * s) / (d[:, 1] * c + d[:, 2] * s).clamp(min=least)  # noqa: E731
-        return slope(hips - ankles, MIN_LEG).square() + slope(shoulders - hips, MIN_TORSO).square()
+def _named(betas: np.ndarray, pose: np.ndarray, transl: np.ndarray, pitch: np.ndarray) -> dict[str, np.ndarray]:
+    return {"betas": betas, "root": pose[:, 0], "pose": pose[:, 1:], "transl": transl, "pitch": pitch}
+
+
+def _joints(small: Body, full: Body, row: dict[int, int]) -> Joints:
+    """Precision of each joint's three angles, and the hinges of knees and elbows."""
+    names = small.joint_names
+    sd = np.full((len(names), 3), RIGID)
+    for j, n in enumerate(names):
+        for key, s in SIGMA.items():
+            if key in n:
+                sd[j] = s
+    precision = 1 / sd**2
+    hinges = []  # joint, axis of flexion in the rest frame, limits, deviation across it
+    for side, sign in (("left", -1.0), ("right", 1.0)):
+        hinges.append((names.index(f"{side}_knee"), [1.0, 0, 0], KNEE_LIMITS, SIGMA["knee"]))
+        up = small.t_pose[small.joint(f"{side}_shoulder")].double().numpy()
+        hinges.append((names.index(f"{side}_elbow"), up.T @ [0, sign, 0], ELBOW_LIMITS, SIGMA["elbow"]))
+    hinge, axis, limits, across = (np.array(x) for x in zip(*hinges, strict=True))
+    precision[[0, *hinge]] = 0  # the root is free, hinges have their own prior
+    start, end = (np.array([row[limb[e]] for limb in LIMBS]) for e in (0, 1))
+    build = np.zeros(full.num_betas) if full.build is None else full.build.double().numpy()
+    pairs = np.array([row[i] for i in (11, 12, 23, 24, 27, 28)])
+    return Joints(start, end, pairs, precision, hinge, np.ascontiguousarray(axis), limits, across, build)
+
+
+def _of_build(betas: np.ndarray, told: float, build: np.ndarray) -> np.ndarray:  # [n]
+    """The nearest betas of the known build; nan: unknown."""
+    off = 0.0 if np.isnan(told) else told - betas @ build
+    return betas + off * build / max(float(build @ build), 1e-6)
 
 
 def person_height(v: View) -> float:
