@@ -17,7 +17,7 @@ from dinar.body.regions import regions
 from dinar.labels import LABEL
 from dinar.scene import Fragments, interpolate, orbit, rasterize, vertex_normals
 from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
-from dinar.texture.fold import fold
+from dinar.texture.fold import CONFIDENT, fold, shown_clearly
 from dinar.texture.hair import SHORT, SHORT_FADE, bald
 from dinar.texture.occlusion import occlusion_outlines
 from dinar.texture.restore import _soft_border as soft_border
@@ -186,7 +186,8 @@ def test_what_shows_beside_an_open_coat_is_not_behind(body: Body, rest) -> None:
         worn = np.where(open_at & (np.abs(x) < 0.05), LABEL["lower"], LABEL["outer"]).astype(np.uint8)
         colour = np.where(((open_at & (np.abs(x) < 0.11)) | blue)[:, None], (0.2, 0.3, 0.6), (0.05, 0.05, 0.05))
         out, behind, done = np.zeros_like(s.x), np.zeros(len(x), np.uint8), np.zeros(len(x), bool)
-        fold(s, "torso", colour.astype(np.float32), np.where(np.abs(x) < 0.13, lam, 0), worn, out, behind, done)
+        colour, shown = colour.astype(np.float32), np.where(np.abs(x) < 0.13, lam, 0)
+        fold(s, "torso", colour, shown, *shown_clearly(s, colour, worn, shown > CONFIDENT), out, behind, done)
         back = open_at & (rest.normal[:, 2] < -0.7) & (height > 0.1)
         assert (behind[back] == LABEL["outer"]).mean() > 0.95
         blue_there = out[back, 2].mean()
@@ -201,7 +202,9 @@ def test_the_hem_of_a_long_coat_is_level_behind(body: Body, rest) -> None:
     hip, knee = (float(body.j_template[body.joint(f"left_{n}"), 1]) for n in ("hip", "knee"))
     worn[(x < 0) & (y > knee)] = worn[(x > 0.13) & (y > (hip + knee) / 2)] = LABEL["outer"]
     behind, done = np.zeros(len(x), np.uint8), np.zeros(len(x), bool)
-    fold(s, "leg", np.zeros_like(s.x), lam, worn, np.zeros_like(s.x), behind, done)
+    colour = np.zeros_like(s.x)
+    clear = shown_clearly(s, colour, worn, lam > CONFIDENT)
+    fold(s, "leg", colour, lam, *clear, np.zeros_like(s.x), behind, done)
     for side in (-1, 1):
         coat = behind[rest.leg & (x * side > 0) & (behind > 0) & (y > knee + 0.05)]
         legs = behind[rest.leg & (x * side > 0) & (behind > 0) & (y < knee - 0.05)]
@@ -218,7 +221,7 @@ def test_a_shirt_is_plain_behind_whatever_is_on_its_front(body: Body, rest) -> N
     patch = rest.torso & (x < -0.05) & (height < 0.6)
     colour[patch], worn[patch] = (0.1, 0.6, 0.1), LABEL["outer"]
     out, behind, done = np.zeros_like(s.x), np.zeros(len(x), np.uint8), np.zeros(len(x), bool)
-    fold(s, "torso", colour, lam, worn, out, behind, done)
+    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
     back = rest.torso & (rest.normal[:, 2] < -0.5) & (height > 0.1)
     assert (behind[back] == LABEL["upper"]).mean() > 0.95
     assert np.quantile(np.abs(out[back] - (0.9, 0.9, 0.95)).max(1), 0.9) < 0.1
@@ -235,7 +238,7 @@ def test_the_hem_of_a_jacket_is_level_on_the_hips(body: Body, rest) -> None:
     worn[bare], colour[bare] = LABEL["skin"], SAND
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
     for kind in ("torso", "leg"):
-        fold(s, kind, colour, lam, worn, out, behind, done)
+        fold(s, kind, colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
     back = rest.normal[:, 2] < -0.5
     hips = rest.leg & back & (s.x[:, 1] > bottom + 0.03)
     thighs = rest.leg & back & (s.x[:, 1] < bottom - 0.05)
@@ -249,7 +252,7 @@ def test_a_large_print_is_not_behind_where_sleeves_are_as_the_sides(body: Body, 
     colour = np.where((rest.torso & (np.abs(s.x[:, 0]) < 0.1))[:, None], WHITE, BLUE).astype(np.float32)
     colour[rest.arm] += 0.03
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    fold(s, "torso", colour, lam, worn, out, behind, done)
+    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
     assert np.abs(np.median(out[rest.torso & (rest.normal[:, 2] < -0.7)], 0) - BLUE).max() < 0.1
 
 

@@ -9,7 +9,7 @@ from dinar.body import Body
 from dinar.body.shells import Shell, wear
 from dinar.labels import LABEL
 from dinar.texture import restore
-from dinar.texture.fold import fold
+from dinar.texture.fold import CONFIDENT, fold, shown_clearly
 from dinar.texture.surface import Surface, of_kind, of_shell, surface
 from dinar.texture.weave import CELL, PATCH, quilt, weave_of, woven
 from dinar.texture.wrinkles import MOST
@@ -118,7 +118,8 @@ def test_the_colour_behind_is_not_that_of_glaring_light(body: Body) -> None:
     colour = np.where(sun[:, None], (1, 0.5, 0.5), (0.7, 0.05, 0.05)).astype(np.float32)
     lam = np.where(torso & (s.x[:, 2] > 0), 1, 0).astype(np.float32)
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    fold(s, "torso", colour, lam, np.full(len(s.x), LABEL["upper"], np.uint8), out, behind, done)
+    worn = np.full(len(s.x), LABEL["upper"], np.uint8)
+    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
     back = torso & (s.x[:, 2] < -0.08)
     assert np.quantile(np.abs(out[back] - (0.7, 0.05, 0.05)).max(1), 0.9) < 0.1
 

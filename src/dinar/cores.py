@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import psutil
@@ -23,6 +24,22 @@ def algebra_threads(count: int | None = 1) -> Iterator[None]:
     importlib.import_module("scipy.linalg")  # it brings a library of its own, which is limited once it is there
     with threadpool_limits(count, "blas"):
         yield
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[], object]) -> Iterator[None]:
+    """Do ``work`` beside the block where torch may use a second thread, else before it; its errors are raised at the
+    end of the block."""
+    import torch
+
+    if torch.get_num_threads() < 2:
+        work()
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        yield
+        done.result()
 
 
 def physical_cores(root: Path = Path("/")) -> int:

@@ -15,7 +15,7 @@ import torch
 
 from .avatar import Avatar
 from .body import Body
-from .cores import algebra_threads
+from .cores import algebra_threads, beside
 from .device import current, use
 from .errors import DinarError
 from .fit.face import fit_expression
@@ -37,7 +37,7 @@ from .scene import rasterize_mesh
 from .scene.crop import crop_box, warp_crop
 from .studio import BUILDS, Clock, CreateOptions, Studio, open_studio
 from .subject import Subject, read_subject
-from .texture import Shot, gather, merge, merge_poisson, restore, shoot, texels
+from .texture import Shot, gather, merge, merge_poisson, prepare, restore, shoot, texels
 from .texture.agreement import evidence_of, in_crop
 from .texture.closer import with_closer_head
 from .texture.eyes import with_eyes
@@ -147,11 +147,12 @@ def make_avatar(
         form = form + fit_likeness(body, fits, [x.face for x in subjects], faces, torch.from_numpy(form))
     D = torch.from_numpy(form)
     lap("shells")
-    if widened:
-        D = finish(body, plain, betas, form, fit_offsets(body, betas, silhouettes, start=form))
-        D = torch.from_numpy(seat_eyes(body, D))
-        fits = [hide_hands(body, f, own, D, x.view.surface, (k for k, h in x.hands.items() if h is not None))
-                for x, f, own in zip(subjects, fits, silhouettes, strict=True)]  # fmt: skip
+    with beside(lambda: prepare(body, o.size)):
+        if widened:
+            D = finish(body, plain, betas, form, fit_offsets(body, betas, silhouettes, start=form))
+            D = torch.from_numpy(seat_eyes(body, D))
+            fits = [hide_hands(body, f, own, D, x.view.surface, (k for k, h in x.hands.items() if h is not None))
+                    for x, f, own in zip(subjects, fits, silhouettes, strict=True)]  # fmt: skip
     lap("offsets")
 
     progress("sampling the texture")

@@ -3,6 +3,7 @@
 from .fill import push_pull as push_pull
 from .merge import merge as merge
 from .merge import merge_poisson as merge_poisson
+from .restore import prepare as prepare
 from .restore import restore as restore
 from .sample import Shot as Shot
 from .sample import gather as gather

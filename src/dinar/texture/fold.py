@@ -51,7 +51,20 @@ ALIKE = 0.06  # both have the same hue: colours of sum 1 differ less
 UNLIKE = 2.0  # times the median deviation from a plain cloth's colour: such texels are shaded, or are things on it
 
 
-def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray | None,
+def shown_clearly(
+    s: Surface,
+    colour: np.ndarray,  # [N, 3] float32 in [0, 1]
+    worn: np.ndarray,  # [N] uint8 classes of seen texels
+    seen: np.ndarray,  # [N] bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Classes [N] uint8, where a coat is worn on both halves or on none, and [N] bool: texels that surely show
+    theirs."""
+    if not on_both_halves(s, worn, seen):
+        worn = np.where(worn == LABEL["outer"], LABEL["upper"], worn)
+    return worn, alone(s, worn) & ~not_the_coat(s, colour, worn, seen)
+
+
+def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray | None, clear: np.ndarray | None,
          out: np.ndarray, behind: np.ndarray, done: np.ndarray) -> None:  # fmt: skip
     """Restore the texels of a kind of part; nothing is done if fewer than ENOUGH of them are seen.
 
@@ -59,7 +72,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         kind: "torso", "arm" or "leg".
         colour: [N, 3] float32 in [0, 1], read where ``lam`` > 0.
         lam: [N] float32 in [0, 1], 0 where not seen.
-        worn: [N] uint8 classes of seen texels; None: no parse.
+        worn, clear: of :func:`shown_clearly`; None: no parse.
         out: [N, 3] float32 in [0, 1]; written for the texels of the kind.
         behind: [N] uint8; written with the class that a texel of the unseen side was given, 0: any.
         done: [N] bool; set for the texels of the kind.
@@ -75,16 +88,14 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     if (both := near & (g.share > 0)).any():
         other = nearest(g.chart[source], colour[source], g.there[both])
         out[both] += g.share[both, None] * (other - out[both])
-    done |= own_all
+    done[own_all] = True  # of these texels alone: another kind may be folded beside
     if worn is None:
         return
-    if not on_both_halves(s, worn, lam > CONFIDENT):  # a coat is worn on both, or on none
-        worn = np.where(worn == LABEL["outer"], LABEL["upper"], worn)
 
     # the unseen side: the class that is worn there, copied from texels of this class only
     row = ((g.chart[:, 0] - g.chart[own_all, 0].min()) / BIN).astype(int).clip(0)
     weight = lam * np.where(g.outer, 1, INNER)
-    clear = alone(s, worn) & ~not_the_coat(s, colour, worn, lam > CONFIDENT)
+    assert clear is not None
     source = source & clear if (source & clear).sum() >= least(s, ENOUGH) else source
     voters = source.copy()
     if kind == "torso" and not s.coat.any():  # the hips, which are parts of the legs, vote for the seat at their height
@@ -116,8 +127,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             level = _levels(colour[shown], row[shown], limb[shown], w[shown], rows, weave.pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
-            for clear in (CLEAR, 0.0):
-                if (detail := woven(s, kind, palette & (lam > clear), weave.detail[lam[palette] > clear], own)).any():
+            for most in (CLEAR, 0.0):
+                if (detail := woven(s, kind, palette & (lam > most), weave.detail[lam[palette] > most], own)).any():
                     break
             if not detail.any():  # too little is seen for patches: the neighbours' colours, folded
                 detail = weave.pattern * (nearest(g.chart[palette], colour[palette], g.here[own]) - made)

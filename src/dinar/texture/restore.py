@@ -20,14 +20,16 @@ from scipy.spatial import KDTree
 from ..body import Body
 from ..body.body import PARTS
 from ..body.regions import regions
+from ..cores import beside
 from ..errors import DinarError
 from ..labels import LABEL
 from ..scene.edges import unique_edges
 from .fill import push_pull
-from .fold import CONFIDENT, fold, nearest
+from .fold import CONFIDENT, fold, nearest, shown_clearly
 from .hair import bald, blend, hair_texels, hat_over_hair, strands
 from .halves import with_other_half
 from .light import light as light_on
+from .light import told
 from .membrane import membrane
 from .nape import nape
 from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colour, stray, turned_away, unlike
@@ -104,6 +106,12 @@ def restore(
     weight = _soft_border(body, lam > 0)[..., None]
     weight = weight * (1 - cv2.resize(_grid(s, rejected.astype(np.uint8)), (size, size))[..., None])
     return np.clip(rgb * weight + filled * (1 - weight), 0, 1).astype(np.float32)
+
+
+def prepare(body: Body, size: int) -> None:
+    """Compute what :func:`restore` needs of a body for textures of ``size`` texels a side: it is kept."""
+    texels(body.atlas, size)
+    told(body, surface(body, min(SIZE, size)))
 
 
 def rules(body: Body, rgb: np.ndarray, lam: np.ndarray, classes: np.ndarray | None = None) -> np.ndarray:
@@ -193,7 +201,7 @@ def _soft_border(body: Body, seen: np.ndarray) -> np.ndarray:
     """Weight [S, S] float32 of the seen texture: 0 where unseen, rising to 1 within SOFT of the border, or SOFT_HEAD on
     a skull. On faces that holds around parts that are not SMALL: eyes and lips are narrower."""
     t, r, size = texels(body.atlas, seen.shape[0]), regions(body), seen.shape[0]
-    of = lambda on: t.index[on[body.faces[t.face]].all(1)]  # noqa: E731
+    of = lambda on: t.index[on[body.faces].all(1)[t.face]]  # noqa: E731
     narrow, wide = (np.full(seen.size, SOFT * size, np.float32) for _ in range(2))
     narrow[of(r.face | r.cavity)] = SOFT_FACE * size
     wide[of(r.cavity)] = SOFT_FACE * size
@@ -275,8 +283,10 @@ def _restored(
     take(neck, seen & neck, s.x * FLAT["neck"])
     take(neck, seen & s.face & (s.x[:, 1] < np.median(s.x[s.face, 1])), s.x * FLAT["neck"])
     take(head, seen & head, s.x * FLAT["head"])
-    for kind in ("torso", "arm", "leg"):
-        fold(s, kind, colour, lam, worn, out, behind, done)
+    cloth, clear = (None, None) if worn is None else shown_clearly(s, colour, worn, lam > CONFIDENT)
+    folded = lambda *kinds: [fold(s, kind, colour, lam, cloth, clear, out, behind, done) for kind in kinds]  # noqa: E731
+    with beside(lambda: folded("arm")):
+        folded("torso", "leg")
     for kind in ("hand", "foot"):
         own = of_kind(s, kind)
         take(own, seen & own, mirrored)

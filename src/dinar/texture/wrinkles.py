@@ -37,9 +37,11 @@ def wrinkles(
     beyond = np.maximum(strength / (np.quantile(strength, USUAL) + 1e-6) - 1, 0)
     sure = np.exp(-np.square(beyond) - np.square(other / COLOURED))
     depth = np.clip(depth, -MOST, MOST)
-    wanted = np.concatenate([here, there])
+    wanted = np.concatenate([here, there[share > 0]])
     d, i = KDTree(place).query(wanted, k=3, workers=searchers(len(wanted)))
     w = sure[i] / np.square(d + NEAR)
-    a, b = np.split((depth[i] * w).sum(1) / (w.sum(1) + SPARSE), 2)
+    found = (depth[i] * w).sum(1) / (w.sum(1) + SPARSE)
+    a, b = found[: len(here)], np.zeros(len(here))
+    b[share > 0] = found[len(here) :]
     mixed = (a + share * (b - a)) / np.sqrt(np.square(share) + np.square(1 - share))  # as strong as either
     return np.clip(mixed, -MOST, MOST).astype(np.float32)
