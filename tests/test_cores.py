@@ -9,9 +9,10 @@ import psutil
 import pytest
 from threadpoolctl import threadpool_info
 
-from dinar.cores import algebra_threads, physical_cores
+from dinar.cores import algebra_threads, beside, physical_cores
 from dinar.create import create
 from dinar.errors import DinarError
+from dinar.pool import threads_of
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="reads Linux' /sys and /proc")
 
@@ -78,6 +79,21 @@ def algebra() -> set[int]:
     return {x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"}
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_work_beside_ends_with_the_block_and_its_errors_are_raised(threads: int) -> None:
+    def fails() -> None:
+        raise DinarError("beside")
+
+    said: list[str] = []
+    with threads_of(threads):
+        with beside(lambda: said.append("beside")):
+            pass
+        assert said == ["beside"]
+        with pytest.raises(DinarError, match="beside"), beside(fails):
+            said.append("block")
+    assert ("block" in said) == (threads > 1)
+
+
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
 def test_create_has_one_thread_of_linear_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one only waits for a core that is busy."""
@@ -87,7 +103,7 @@ def test_create_has_one_thread_of_linear_algebra(monkeypatch: pytest.MonkeyPatch
         seen.append(algebra())
         raise DinarError("no photo")
 
-    monkeypatch.setitem(create.__wrapped__.__globals__, "read_subject", read)  # type: ignore[attr-defined]
+    monkeypatch.setitem(create.__globals__, "read_subject", read)
     with algebra_threads(2):
         with pytest.raises(DinarError, match="no photo"):
             create("a.jpg", renderer="mesh")

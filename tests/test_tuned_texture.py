@@ -264,7 +264,8 @@ def test_a_long_open_coat_covers_the_seat(body: Body, rest) -> None:
     low = s.x[:, 1] < np.quantile(s.x[rest.torso, 1], 0.3)
     worn[low & ((np.abs(s.x[:, 0]) < 0.14) | (s.x[:, 1] < knee))] = LABEL["lower"]
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    fold(s, "torso", np.full_like(s.x, 0.5), lam, worn, out, behind, done)
+    grey = np.full_like(s.x, 0.5)
+    fold(s, "torso", grey, lam, *shown_clearly(s, grey, worn, lam > CONFIDENT), out, behind, done)
     assert (behind[rest.torso & (rest.normal[:, 2] < -0.7)] == LABEL["outer"]).all()
 
 
@@ -274,7 +275,8 @@ def test_part_of_a_sleeve_is_no_coat(body: Body, rest) -> None:
     lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["upper"], np.uint8)
     worn[rest.arm & (s.x[:, 0] > 0) & (np.abs(s.chart[:, 0] - np.median(s.chart[rest.arm, 0])) < 0.1)] = LABEL["outer"]
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    fold(s, "arm", np.full_like(s.x, 0.5), lam, worn, out, behind, done)
+    grey = np.full_like(s.x, 0.5)
+    fold(s, "arm", grey, lam, *shown_clearly(s, grey, worn, lam > CONFIDENT), out, behind, done)
     assert set(behind[behind > 0]) == {LABEL["upper"]}
 
 
@@ -285,7 +287,7 @@ def test_the_shadow_under_a_hem_is_no_band(body: Body, rest) -> None:
     dark = rest.leg & (s.chart[:, 0] < s.chart[rest.leg, 0].min() + 0.1)
     colour = np.where(dark[:, None], 0.2, 0.8).astype(np.float32).repeat(3, 1)
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    fold(s, "leg", colour, lam, worn, out, behind, done)
+    fold(s, "leg", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
     assert np.median(out[dark & (rest.normal[:, 2] < -0.7)]) > 0.5
 
 
