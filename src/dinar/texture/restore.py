@@ -77,6 +77,23 @@ def restore(
     Raises:
         DinarError: no texel is seen.
     """
+    weight: list[np.ndarray] = []
+    with beside(lambda: weight.append(_soft_border(body, lam > 0))):
+        filled, rejected = _filled(body, rgb, lam, classes, predict, light)
+    share = weight[0][..., None] * (1 - rejected[..., None])
+    return np.clip(rgb * share + filled * (1 - share), 0, 1).astype(np.float32)
+
+
+def _filled(
+    body: Body,
+    rgb: np.ndarray,
+    lam: np.ndarray,
+    classes: np.ndarray | None,
+    predict: Predict | None,
+    light: Predict | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Restored colours of all texels [S, S, 3], arguments as of :func:`restore`; and [S, S] uint8: texels that are seen
+    but do not show the body."""
     size = rgb.shape[0]
     s = surface(body, min(SIZE, size))
     colour, lam_small, worn, rejected = _texels(s, rgb, lam, classes)
@@ -103,9 +120,7 @@ def restore(
     filled = push_pull(full.reshape(s.texels.size, s.texels.size, 3), inside)
     if size != s.texels.size:
         filled = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
-    weight = _soft_border(body, lam > 0)[..., None]
-    weight = weight * (1 - cv2.resize(_grid(s, rejected.astype(np.uint8)), (size, size))[..., None])
-    return np.clip(rgb * weight + filled * (1 - weight), 0, 1).astype(np.float32)
+    return filled, cv2.resize(_grid(s, rejected.astype(np.uint8)), (size, size))
 
 
 def prepare(body: Body, size: int) -> None:
