@@ -1,11 +1,11 @@
 """Many photos: how many an hour, and whether killed runs end as undisturbed ones do (docs/speed.md).
 
-    python benchmarks/many.py rates PHOTO... --out out/many                 # alone, in batches, on Ray, a node lost
+    python benchmarks/many.py rates PHOTO... --out out/many                 # `create`, `batch`, on Ray, a node lost
     python benchmarks/many.py kills --photos 1000 --kills 5 --out out/many  # generated photos, processes are killed
 
 rates   Photos an hour with two processes of one thread, start included. Ray has two nodes of one core on this machine;
         without Ray its rows are left out. In the last row the second node is killed when a quarter of the photos is
-        done. Every photo must be reported once, no avatar written twice, and the bytes be those of the batches.
+        done. Every photo must be reported once, no avatar written twice, and the bytes of all ways be equal.
 kills   `dinar.batch` on generated photos of 256², with cheap settings (textures of 256², no offsets, shells, previews),
         undisturbed and killed: SIGKILL of the main process or of a worker, at random times. The killed run is started
         again until it ends. Both folders must hold the same bytes. Runs that were stopped go on.
@@ -65,8 +65,8 @@ def one(folder: Path, photo: Path) -> None:
 def rates(a: argparse.Namespace) -> None:
     photos = [p for given in a.photos for p in (sorted(given.glob("*.jpg")) if given.is_dir() else [given])][: a.most]
     ways: dict[str, Callable[[Path, list[str]], Any]] = {
-        "one by one": lambda out, said: run_pool(partial(one, out), photos, jobs=JOBS, done=report(said)),
-        "in batches": lambda out, said: batch(photos, out, JOBS, said.append),
+        "create": lambda out, said: run_pool(partial(one, out), photos, jobs=JOBS, done=report(said)),
+        "batch": lambda out, said: batch(photos, out, JOBS, said.append),
         "Ray, two nodes": lambda out, said: on_ray(photos, out, said, lose=False),
         "Ray, two nodes, one lost": lambda out, said: on_ray(photos, out, said, lose=True),
     }
@@ -84,8 +84,8 @@ def rates(a: argparse.Namespace) -> None:
         hashes[name] = files(out)
         told = Counter(line.split()[1].rstrip(":") for line in said if line.split("/")[0].isdigit())
         problems = [] if told == Counter(p.name for p in photos) else ["not every photo is reported once"]
-        if "Ray" in name and hashes[name] != hashes["in batches"]:
-            problems.append("other bytes than in batches")
+        if hashes[name] != hashes["create"]:
+            problems.append("other bytes than by create")
         row = {"way": name, "photos": len(photos), "avatars": len(hashes[name]), "seconds": round(seconds, 1),
                "an hour": round(3600 * len(photos) / seconds), "problems": problems}  # fmt: skip
         rows.append(row)

@@ -257,7 +257,6 @@ CHANGES = [
         ("CONFIDENT", "0.01", "test_nothing_of_a_bag_comes_on_the_back"),
         ("ROUND", "ROUND * 6", "test_nothing_of_a_bag_comes_on_the_back"),
         ("TWIN", "0.0", "test_legs_take_the_colour_of_their_own_front"),
-        ("SLEEVE", "0.001", "test_a_large_print_is_not_behind_where_sleeves_are_as_the_sides"),
         ("BELOW", "10.0", "test_a_long_open_coat_covers_the_seat"),
         ("LEVEL", "0.0", "test_the_hem_of_a_jacket_is_level_on_the_hips"),
         ("SHADOW", "0", "test_the_shadow_under_a_hem_is_no_band"),
@@ -272,6 +271,9 @@ CHANGES = [
     *changes(
         "texture.worn",
         "test_tuned_texture.py",
+        ("SLEEVE", "0.001", "test_a_large_print_is_not_behind_where_sleeves_are_as_the_sides"),
+        ("SLEEVES", "0.1", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
+        ("WAIST", "0.5", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
         ("OPEN", "1.0", "test_an_open_coat_is_closed_behind"),
         ("PURE", "-0.005", "test_nothing_of_a_bag_comes_on_the_back"),
         ("CHANGE", "0.1", "test_a_band_in_front_does_not_go_all_around"),

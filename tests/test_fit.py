@@ -24,7 +24,7 @@ from dinar.fit.pockets import FARTHEST, _shows, hide_hands
 from dinar.fit.posing import rotation, rotation_pulled
 from dinar.fit.smplify import fit_body
 from dinar.fit.start import FOCALS, from_guess, from_landmarks
-from dinar.fit.terms import Weights
+from dinar.fit.terms import Weights, look_up
 from dinar.fit.view import is_standing, photo_camera
 from dinar.labels import LABEL
 from dinar.photo.landmarks import Landmarks
@@ -379,3 +379,10 @@ def test_small_rotations_have_no_jump() -> None:
         np.testing.assert_allclose(R, expected.detach(), atol=1e-9)
         (slope,) = torch.autograd.grad((expected * torch.from_numpy(g)).sum(), t)
         np.testing.assert_allclose(out, slope, atol=1e-7)
+
+
+def test_a_diverged_fit_reads_inside_of_the_field() -> None:
+    """Places that are no numbers, or far away, have the border's value and no slope."""
+    field = np.arange(16.0).reshape(4, 4)
+    assert look_up(field, np.nan, np.nan) == look_up(field, -np.inf, -9.0) == (0.0, 0.0, 0.0)
+    assert look_up(field, np.inf, 1e9) == (15.0, 0.0, 0.0)

@@ -124,6 +124,7 @@ def test_a_step_between_views_fades_over_decimetres(body: Body, rest) -> None:
 # ---- restoring: one person whose back is known ---------------------------------------------------------------------
 
 RED, WHITE, BLUE, SAND, BAND = (0.6, 0.2, 0.2), (0.85, 0.85, 0.85), (0.25, 0.3, 0.5), (0.5, 0.3, 0.25), (0.1, 0.8, 0.1)
+BLACK = (0.05, 0.05, 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +279,30 @@ def test_part_of_a_sleeve_is_no_coat(body: Body, rest) -> None:
     grey = np.full_like(s.x, 0.5)
     fold(s, "arm", grey, lam, *shown_clearly(s, grey, worn, lam > CONFIDENT), out, behind, done)
     assert set(behind[behind > 0]) == {LABEL["upper"]}
+
+
+def test_a_jacket_whose_sleeves_are_seen_covers_the_back(body: Body, rest) -> None:
+    """It is wide open over blouse and trousers: only its sleeves and one shoulder are seen. Where that is of another
+    colour, as a lining is, or a sleeve is not the jacket's, nothing is known."""
+    s = surface(body, SIZE)
+    lam, above = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), s.chart[:, 0]
+    worn = np.where(rest.arm, LABEL["outer"], LABEL["upper"]).astype(np.uint8)
+    worn[rest.torso & (above < 0.22) | rest.leg] = LABEL["lower"]
+    shoulder = rest.torso & (above > np.quantile(above[rest.torso], 0.8)) & (s.x[:, 0] > 0.03)
+    worn[shoulder] = LABEL["outer"]
+    left = rest.arm & (s.x[:, 0] > 0)
+    cuff = left & (above > np.quantile(above[left], 0.5))
+    for lining, bare, expected in ((BLACK, False, True), (BLUE, False, False), (BLACK, True, False)):
+        kinds = np.where(bare & cuff, LABEL["skin"], worn).astype(np.uint8)
+        colour = np.where(rest.arm[:, None], BLACK, RED).astype(np.float32)
+        colour[shoulder] = lining
+        out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+        fold(s, "torso", colour, lam, *shown_clearly(s, colour, kinds, lam > CONFIDENT), out, behind, done)
+        back = rest.torso & (rest.normal[:, 2] < -0.7)
+        low = back & (above > 0.12) & (above < 0.2)
+        assert ((behind[low] == LABEL["outer"]).mean() > 0.95) == expected
+        assert (np.abs(out[low] - BLACK).max() < 0.1) == expected
+        assert (behind[back & (above < 0.05)] == LABEL["lower"]).mean() > 0.9  # its hem is about there
 
 
 def test_the_shadow_under_a_hem_is_no_band(body: Body, rest) -> None:

@@ -251,7 +251,7 @@ def look_up(field, x, y):  # pragma: no cover
     n = len(field)
     u, v = (x + 1) * n / 2 - 0.5, (y + 1) * n / 2 - 0.5
     du, dv = (n / 2 if 0 < u < n - 1 else 0.0), (n / 2 if 0 < v < n - 1 else 0.0)
-    u, v = min(max(u, 0.0), n - 1.0), min(max(v, 0.0), n - 1.0)
+    u, v = min(u, n - 1.0) if u > 0 else 0.0, min(v, n - 1.0) if v > 0 else 0.0  # also where they are no numbers
     i, k = min(int(u), n - 2), min(int(v), n - 2)
     u, v = u - i, v - k
     top, bottom = field[k, i] * (1 - u) + field[k, i + 1] * u, field[k + 1, i] * (1 - u) + field[k + 1, i + 1] * u

@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 from ..labels import LABEL
 from .surface import Surface, least, of_kind, parts_of, searchers
 from .weave import glaring, weave_of, woven
-from .worn import BIN, ENOUGH, alone, along, elected, not_the_coat, on_both_halves
+from .worn import BIN, ENOUGH, SLEEVE, WAIST, alone, along, elected, not_the_coat, on_both_halves, sleeved
 from .wrinkles import wrinkles
 
 CONFIDENT = 0.35  # λ from which a texel may be a source for others
@@ -38,7 +38,7 @@ BAND = 0.12  # least difference of the colours below and above a border
 BAND_CLEAR = 2.0  # and over the median deviation within a height
 BELOW = 0.1  # metres below the trunk to which a long coat reaches
 SIDE = np.deg2rad(15)  # inside the seen border: the sides of a trunk
-SLEEVE, LITTLE = 0.2, 0.02  # difference up to which sleeves are like sides; weight of what is unlike both
+LITTLE = 0.02  # weight of what is unlike the sides of a trunk and sleeves that are like them
 SHADOW = 15  # heights below a hem over which it may throw a shadow
 # A hem of one class across a trunk, as of a jacket above a shirt (looked at on 41 street photos): least steps of the
 # colour and of its hue (sum 1), most of the error that a steady change leaves, least rows above and below.
@@ -59,7 +59,7 @@ def shown_clearly(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Classes [N] uint8, where a coat is worn on both halves or on none, and [N] bool: texels that surely show
     theirs."""
-    if not on_both_halves(s, worn, seen):
+    if not (on_both_halves(s, worn, seen) or sleeved(s, colour, worn, seen)):
         worn = np.where(worn == LABEL["outer"], LABEL["upper"], worn)
     return worn, alone(s, worn) & ~not_the_coat(s, colour, worn, seen)
 
@@ -106,7 +106,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         g.chart[hips] = 0  # far from all texels of the torso: only the mean colour of a height is used of them
     low = of_kind(s, "leg") & (lam > CONFIDENT) & (s.x[:, 1] < s.x[of_kind(s, "torso"), 1].min() - BELOW)
     long = (low & (worn == LABEL["outer"])).sum() >= least(s, ENOUGH)
-    cloth = elected(s, kind, row, weight, worn, voters, bool(long))
+    waist = int((WAIST - g.chart[own_all, 0].min()) / BIN) if sleeved(s, colour, worn, lam > CONFIDENT) else None
+    cloth = elected(s, kind, row, weight, worn, voters, bool(long), waist)
     rows, limb = row[own_all].max() + 1, (s.part == parts_of(kind)[-1]).astype(int)
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c) & (away > 0)
