@@ -21,9 +21,9 @@ VOTE = {"skin": 0.5, "accessory": 0.5, "upper": 1.0, "outer": 1.0, "lower": 1.0,
         "shoes": 1.0}  # fmt: skip
 OPEN = 3.0  # vote of "outer": a coat that is open in front is closed behind
 BOTH = 0.1  # share of what either half of a torso wears, from which "outer" is such a coat, and no "upper"
-# Share of each arm from which it is a coat's sleeve; difference of colours up to which a trunk is like sleeves; metres
-# above the pelvis that such a coat reaches (looked at on 50 street photos).
-SLEEVES, SLEEVE, WAIST = 0.6, 0.2, 0.1
+# Share of each arm from which it is a coat's sleeve; difference of colours up to which a trunk is like sleeves, and
+# least share of what it shows of the coat; metres above the pelvis that the coat reaches (51 street photos looked at).
+SLEEVES, SLEEVE, ALIKE, WAIST = 0.6, 0.2, 0.65, 0.1
 CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 OTHER = 0.5  # weight of votes from the other limb of a pair
 BIN, HEM, FAR = 0.01, 0.015, 0.15  # metres: height of a row, smoothing of votes, and smoothing where few are seen
@@ -97,12 +97,12 @@ def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) 
     """Whether both arms are in the sleeves of a coat, and what a torso shows of it has their colour: it then covers the
     back, however little of it is seen. Of another colour may be its lining."""
     coat = seen & (worn == LABEL["outer"])
-    arms, trunk = [s.part == part for part in parts_of("arm")], coat & of_kind(s, "torso")
+    arms, trunk = [s.part == part for part in parts_of("arm")], coat & of_kind(s, "torso") & alone(s, worn)
     shown = [coat & a for a in arms]
     if any(x.sum() < max(SLEEVES * (seen & a).sum(), least(s, ENOUGH)) for x, a in zip(shown, arms, strict=True)):
         return False
-    middle = lambda on: np.median(colour[on], 0)  # noqa: E731
-    return bool(trunk.any() and np.linalg.norm(middle(trunk) - middle(shown[0] | shown[1])) < SLEEVE)
+    unlike = np.linalg.norm(colour[trunk] - np.median(colour[shown[0] | shown[1]], 0), axis=1)
+    return len(unlike) > 0 and float((unlike < SLEEVE).mean()) > ALIKE
 
 
 def on_both_halves(s: Surface, worn: np.ndarray, seen: np.ndarray) -> bool:
