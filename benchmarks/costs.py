@@ -21,7 +21,7 @@ from dinar.train.presets import PRESETS
 CORES = 2  # of the rates
 CORE, GPU = 0.05, 2.50  # dollars for a core and hour, and for a GPU and hour
 SPEED = 1e14  # floating-point operations a second: a tenth of the data sheet's for 16 bits
-FITS = {"16 at once, a core": (0.30, CORE), "64 at once, a GPU": (0.128, GPU)}  # seconds a photo, dollars an hour
+FITS = {"a core": (0.36, CORE)}  # seconds a photo, dollars an hour
 # Samples a second of an H200. The surface network of all presets is one; it was trained beside other runs.
 SURFACE, STAGE1 = (490, 740), 357  # and `base` at 256², textures of 128², batches of 144, no discriminator
 ALEXNET = 2.6  # GMAC of LPIPS at 256²: two pictures, and the gradient of one
