@@ -1,8 +1,8 @@
 """Many photos, many avatars: one command that goes on where it was stopped and never redoes a finished one.
 
-Photos are worked on by processes of this machine or of a cluster. An avatar's bytes are those of `create`, whatever the
-order and the number of workers. NAME.avatar is written last, whole or not at all:
-its presence says that a photo is done. The manifest says what failed, and why.
+Photos are worked on by processes of this machine or of a cluster. An avatar's bytes are those of `create` with as many
+threads, whatever the order and the number of workers. NAME.avatar is written last, whole or not at all: its presence
+says that a photo is done. The manifest says what failed, and why.
 """
 
 from __future__ import annotations
