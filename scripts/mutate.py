@@ -259,6 +259,7 @@ CHANGES = [
         ("TWIN", "0.0", "test_legs_take_the_colour_of_their_own_front"),
         ("BELOW", "10.0", "test_a_long_open_coat_covers_the_seat"),
         ("LEVEL", "0.0", "test_the_hem_of_a_jacket_is_level_on_the_hips"),
+        ("NEAR_HIPS", "0.002", "test_trousers_have_one_colour_on_seat_and_hips"),
         ("SHADOW", "0", "test_the_shadow_under_a_hem_is_no_band"),
         ("BAND", "10.0", "test_socks_have_their_bands_behind"),
         ("SHADED", "0.0", "test_the_shade_on_a_sleeve_is_no_band_and_a_cuff_is"),

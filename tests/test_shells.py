@@ -19,6 +19,7 @@ from dinar.body.shells import Shell, wear
 from dinar.body.skirt import ROWS, grid_of
 from dinar.errors import DinarError
 from dinar.export import Clip, build_model, write_glb
+from dinar.fit.coats import Coat
 from dinar.fit.offsets import Silhouette
 from dinar.fit.shells import fit_shells
 from dinar.labels import LABEL
@@ -267,6 +268,30 @@ def test_an_open_coat_leaves_the_legs_visible_in_front(coated: Body):
         assert least < coat[seen][high].mean() <= most
     t = texels(coated.atlas, 256)
     assert len(t.index) > 0.72 * 256**2 and coat[t.face].sum() > 700
+
+
+def test_legs_are_there_under_a_hem_that_rises(coated: Body):
+    body, D = load_body(), torch.zeros(coated.num_vertices, 3)
+    D[grid_of(coated)[ROWS - 3 :], 1] = 0.06
+    v = coated(torch.zeros(1, 1), torch.zeros(1, body.num_joints, 3), offsets=D).vertices[0]
+    for azimuth in (90, 180):
+        camera = orbit(v, azimuth, height=400, width=400)
+        shown = rasterize_mesh(v, coated.faces, camera).mask[0].numpy()
+        bare = rasterize_mesh(body.v_template, body.faces, camera)
+        height = body.v_template.numpy()[body.faces, 1].mean(1)[bare.face[0].numpy().clip(0)]
+        inside = bare.mask[0].numpy() & (height > -0.6) & (height < -0.545)
+        assert inside.sum() > 100 and shown[inside].mean() > 0.95
+
+
+def test_a_hem_that_is_longer_on_one_side_has_no_step_behind():
+    """Columns are close in the middle of the back."""
+    body = load_body()
+    naked = body.rest(torch.zeros(1, 1))[0][0].numpy()
+    coat = Coat(body, wear(body, (Shell("coat", -0.6),)), torch.zeros(1), naked, -0.6)
+    level = coat.grid[-1, :, 1].copy()
+    coat.shorten(np.array([1.0, 0.85]))
+    x, rise = coat.grid[-1, :, 0], coat.grid[-1, :, 1] - level
+    assert np.ptp(rise) > 0.07 and np.ptp(rise[np.abs(x) < 0.05]) < 0.03
 
 
 def test_no_leg_pokes_through_the_back_of_a_coat(coated: Body):

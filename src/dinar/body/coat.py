@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from .body import Body
-from .skirt import MARGIN, ROWS, TEXELS_TOP, Piece, across, hang, hips, piece_of, rows_of, under_hem
+from .skirt import MARGIN, ROWS, TEXELS_TOP, Piece, across, hang, hips, legs_end, piece_of, rows_of, under_hem
 
 FIRST = 4  # column of the loop, from the front middle, where the front edge begins
 OPENS = 3  # rows below the loop over which the edges part
@@ -58,22 +58,25 @@ def _legs(body: Body, hem: float) -> tuple[np.ndarray, tuple[np.ndarray, np.ndar
     under the coat."""
     a, (low, high) = body.atlas, (SHARES[0] - BESIDE, SHARES[1] + BESIDE)
     height = body.v_template.numpy()[a.vertex, 1]
-    top = hem + UNDER * under_hem(hem) - MARGIN
+    top, end = hem + UNDER * under_hem(hem) - MARGIN, legs_end(hem)
     level = np.linspace(top, TEXELS_TOP, 2 * ROWS)
     ends = np.stack([across(body, y, np.array([0, low, high, 1])) for y in level])  # [levels, 4, 2]
-    covered, index, places = np.zeros(len(a.uv), bool), [], []
+    covered, border, index, places = np.zeros(len(a.uv), bool), np.zeros(len(a.uv), bool), [], []
     for name, side in (("leg_left", 0), ("leg_right", 1)):
-        own = np.unique(a.faces[a.island == a.island_names.index(name)])
+        island = a.faces[a.island == a.island_names.index(name)]
+        own = np.unique(island)
         left, right = (np.interp(height[own], level, x) for x in ends[:, [0, 3], 0].T)
         share = (np.abs(a.uv[own, 0] - side) - left) / (right - left)
         inner = (share > low) & (share < high) & (height[own] > top)
         covered[own[inner]] = True
+        border[island[~covered[island].all(1)]] = True  # beside what keeps its texels
         inner &= height[own] < TEXELS_TOP
         own, share = own[inner], share[inner]
         front = share < (low + high) / 2
         before, behind = (np.stack([np.interp(height[own], level, x) for x in ends[:, k].T], 1) for k in (1, 2))
         beside = np.where(front[:, None], before, behind)
-        place = np.where((height[own] > top + ROW)[:, None], beside, across(body, top, share))
+        place = np.where((border[own] & (height[own] > top + ROW))[:, None], beside, across(body, top, share))
         places.append(np.stack([np.abs(side - place[:, 0]), place[:, 1]], 1))
         index.append(own)
-    return hips(body).below & covered[a.faces].all(1), (np.concatenate(index), np.concatenate(places))
+    hidden = hips(body).below & covered[a.faces].all(1) & (height[a.faces] > end).any(1)
+    return hidden, (np.concatenate(index), np.concatenate(places))

@@ -28,7 +28,7 @@ from .hair import build_hair
 from .hat import build_hat
 from .skirt import Piece, build_skirt
 
-REVISION = {"hair": 2}  # of the texels of a kind of shell; files with another one are refused
+REVISION = {"hair": 2, "coat": 2}  # of the texels of a kind of shell; files with another one are refused
 BESIDE = 0.012  # of the texture's side from a hat's texels, at which hair borrows them
 
 Kind = Literal["skirt", "coat", "hair", "hat"]

@@ -30,6 +30,7 @@ from .skirts import (
     WIDEST,
     WIDTHS,
     Skirt,
+    across,
     both_sides,
     hanging,
     smooth,
@@ -150,7 +151,6 @@ class Coat(Skirt):
         self.straight = self.closed = self.grid
         self.add = np.zeros((ROWS + 1, 2))  # metres that the sides are wider
         half = self.closed.shape[1] // 2
-        self.angle = 2 * np.pi * np.arange(FIRST, 2 * half - FIRST + 1) / (2 * half)
         self.open(np.full((ROWS + 1, 2), EDGE * half))
 
     def open(self, edge: np.ndarray) -> None:
@@ -160,7 +160,7 @@ class Coat(Skirt):
 
     def shorten(self, length: np.ndarray) -> None:
         """Give the left and the right side these lengths [2] relative to now."""
-        length = length.mean() + (length[0] - length[1]) / 2 * np.sin(self.angle)
+        length = length.mean() + (length[0] - length[1]) / 2 * across(self.grid[-1])
         self.grid[1:] += (self.grid[:1] - self.grid[1:]) * (1 - length)[:, None] * [0, 1, 0]
 
     def widen(self, views: Sequence[Silhouette]) -> None:

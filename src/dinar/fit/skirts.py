@@ -149,13 +149,18 @@ def both_sides(found: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(found), found, found[:, :, ::-1])
 
 
+def across(row: np.ndarray) -> np.ndarray:
+    """[C] in [-1, 1]: where the columns of a row [C, 3] are between its right and its left end; in the middle of the
+    back they are close."""
+    return row[:, 0] / np.abs(row[:, 0]).max()
+
+
 class Skirt:
     """A skirt while it is fitted: its grid [ROWS + 1, C, 3] on the shaped body at rest."""
 
     def __init__(self, body: Body, dressed: Body, betas: Tensor, naked: np.ndarray, hem: float) -> None:
         self.body, self.dressed, self.betas = body, dressed, betas
         self.C = len(hips(body).loop)
-        self.angle = 2 * np.pi * np.arange(self.C) / self.C  # of the columns of the grid
         self.rest = dressed.rest(betas[None])[0][0].numpy()  # without offsets
         self.number = grid_of(dressed)[: ROWS + 1]
         self.own = np.isin(np.arange(dressed.num_vertices), grid_of(dressed))  # the loop too
@@ -254,10 +259,11 @@ class Skirt:
         if not np.isfinite(found).any():
             return 1.0
         # a hem is a low wave around the skirt; the back of one that is seen from the front is as high as its front
-        waves = np.stack([np.ones(len(self.angle)), np.sin(self.angle), np.cos(2 * self.angle)], 1)
+        x = across(self.grid[-1])
+        waves = np.stack([np.ones(self.C), x, 1 - 2 * x * x], 1)
         length = waves @ robust(np.tile(waves, (len(found), 1)), found.ravel(), np.diag(WAVES), HEM_ERROR)
         row = np.arange(ROWS + 1)
-        for c in range(len(self.angle)):
+        for c in range(self.C):
             at = row * length[c]
             inside = np.minimum(at, ROWS)
             g = np.stack([np.interp(inside, row, self.grid[:, c, k]) for k in range(3)], 1)

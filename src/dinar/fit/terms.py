@@ -83,7 +83,8 @@ def terms(b, j, t, w, betas, pose, transl, pitch, nearest, g_betas, g_pose, g_tr
     of each contour point; if it is empty, the silhouette does not count."""
     p = posed(b, betas, pose, transl)
     g_points, g_vertices, g_root = np.zeros(p.points.shape), np.zeros(p.vertices.shape), np.zeros((3, 3))
-    loss = _landmarks(t.x2, t.weight, t.camera, t.height, t.close, w.sigma, p.points, g_points)
+    own = np.arange(len(p.points))
+    loss = _apart(t.x2, t.weight, own, t.camera, t.height, t.close, w.sigma, p.points, g_points)
     loss += _limbs(j.start, j.end, t.limb_target, t.limb_weight, w.limbs, w.depth * t.guessed, p.points, g_points)
     upright = UPRIGHT * w.upright * t.standing
     loss += _pose(j.precision, t.pose, w.pose, pose, g_pose)
@@ -103,7 +104,7 @@ def terms(b, j, t, w, betas, pose, transl, pitch, nearest, g_betas, g_pose, g_tr
         scale = w.silhouette * COVER / len(p.vertices)
         loss += _cover(t.field, t.size, t.camera, scale, p.vertices, g_vertices)
         scale = w.silhouette * CONTOUR
-        loss += _contour(t.contour, t.trust, t.camera, t.height, scale, nearest, p.vertices, g_vertices)
+        loss += _apart(t.contour, t.trust, nearest, t.camera, t.height, scale, CONTOUR_SIGMA, p.vertices, g_vertices)
     pulled(b, p, pose, g_points, g_vertices, g_root, g_betas, g_pose, g_transl)
     return loss
 
@@ -135,15 +136,17 @@ def _robust(r2, sigma):  # pragma: no cover
 
 
 @compiled
-def _landmarks(x2, weights, camera, height, close, sigma, points, g):  # pragma: no cover
+def _apart(target, weights, which, camera, height, weight, sigma, points, g):  # pragma: no cover
+    """Points of the photo [M, 2] far from those of the body, rows ``which`` [M] of ``points``."""
     xy, loss = np.empty((len(points), 2)), 0.0
     project(camera, points, xy)
-    for k in range(len(points)):
-        u, v = xy[k, 0] - x2[k, 0], xy[k, 1] - x2[k, 1]
+    for i in range(len(which)):
+        n = which[i]
+        u, v = xy[n, 0] - target[i, 0], xy[n, 1] - target[i, 1]
         value, slope = _robust((u * u + v * v) / (height * height), sigma)
-        loss += close * weights[k] * value
-        scale = 2 * close * weights[k] * slope / (height * height)
-        _project_pulled(camera, points, k, scale * u, scale * v, g)
+        loss += weight * weights[i] * value
+        scale = 2 * weight * weights[i] * slope / (height * height)
+        _project_pulled(camera, points, n, scale * u, scale * v, g)
     return loss
 
 
@@ -270,21 +273,6 @@ def _cover(field, size, camera, weight, vertices, g):  # pragma: no cover
         loss += weight * value
         scale = 4 * weight * slope * d
         _project_pulled(camera, vertices, i, scale * du / size[0], scale * dv / size[1], g)
-    return loss
-
-
-@compiled
-def _contour(contour, trust, camera, height, weight, nearest, vertices, g):  # pragma: no cover
-    """Contour points far from the nearest vertex."""
-    xy, loss = np.empty((len(vertices), 2)), 0.0
-    project(camera, vertices, xy)
-    for i in range(len(nearest)):
-        n = nearest[i]
-        u, v = xy[n, 0] - contour[i, 0], xy[n, 1] - contour[i, 1]
-        value, slope = _robust((u * u + v * v) / (height * height), CONTOUR_SIGMA)
-        loss += weight * trust[i] * value
-        scale = 2 * weight * trust[i] * slope / (height * height)
-        _project_pulled(camera, vertices, n, scale * u, scale * v, g)
     return loss
 
 

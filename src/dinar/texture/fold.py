@@ -31,6 +31,7 @@ SPINE = np.deg2rad(25)  # either side of the line opposite the camera over which
 TWIN = 0.06  # metres added to the distance of sources on the other limb
 INNER = 0.2  # weight of votes from texels too far inside to be sources
 LEVEL, ALONG = 8.0, 8  # hips are like the torso at their height: weight of heights; texels whose mean they take
+NEAR_HIPS = 0.1  # metres around the hips: heights that torso and legs have
 HIPS = 0.1  # metres below the pelvis over which wrinkles begin on a skirt or coat
 SHADE = 0.05  # metres over which the colour of a cloth changes with height
 # Bands of a plain cloth around legs and arms, as cuffs and striped socks (looked at on 12 street photos):
@@ -109,6 +110,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     waist = int((WAIST - g.chart[own_all, 0].min()) / BIN) if sleeved(s, colour, worn, lam > CONFIDENT) else None
     cloth = elected(s, kind, row, weight, worn, voters, bool(long), waist)
     rows, limb = row[own_all].max() + 1, (s.part == parts_of(kind)[-1]).astype(int)
+    around = _around_hips(s, kind, g, row, weight, limb, rows, lam * clear)
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c) & (away > 0)
         palette = source & (worn == c) if c else source
@@ -122,9 +124,12 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             band = _bands(colour[palette], row[palette], limb[palette], rows, kind == "arm")
         elif kind == "torso":
             band = _hem(colour[palette], row[palette], w[palette], g.chart[palette, 1] > 0, rows)
+        guests = around & (worn == c)
+        told, few = palette | guests, weight[palette].sum() + weight[guests].sum()
+        w = np.where(guests, w * weight[guests].sum() / max(few, 1e-9), w)  # they tell where there is little else
         for k in range(band.max() + 1):
-            here, mine = band[row[palette]] == k, band[row[own]] == k
-            shown = np.flatnonzero(palette)[here]
+            here, mine = band[row[told]] == k, band[row[own]] == k
+            shown = np.flatnonzero(told)[here]
             level = _levels(colour[shown], row[shown], limb[shown], w[shown], rows, weave.pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
@@ -142,13 +147,31 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]
     torso = of_kind(s, "torso")
-    if kind == "leg" and not s.coat.any() and (torso & (behind > 0)).any():  # a hem is level, not where the parts meet
+    if kind == "leg" and not s.hanging and (torso & (behind > 0)).any():  # a hem is level, not where the parts meet
         hips = np.flatnonzero(own_all & (away > 0) & (s.x[:, 1] > s.x[torso, 1].min()))
         place, like = s.x * [1, LEVEL, 1], np.flatnonzero(torso & (behind > 0))
         worn_there = behind[like[KDTree(place[like]).query(place[hips])[1]]]
         hips, worn_there = hips[worn_there != cloth[hips]], worn_there[worn_there != cloth[hips]]
         out[hips] += away[hips, None] * (nearest(place[like], out[like], place[hips], ALONG) - out[hips])
         behind[hips[far[hips]]] = worn_there[far[hips]]
+
+
+def _around_hips(
+    s: Surface, kind: str, g: _Fold, row: np.ndarray, weight: np.ndarray, limb: np.ndarray, rows: int, lam: np.ndarray
+) -> np.ndarray:
+    """[N] bool: seen texels of a torso for legs, or of legs for a torso, at the heights that it has, too: a garment has
+    one colour on both. They get rows, weights and limbs."""
+    out = np.zeros(len(row), bool)
+    if kind == "arm" or s.hanging:
+        return out
+    other, own = of_kind(s, "leg" if kind == "torso" else "torso"), of_kind(s, kind)
+    near = own & (np.abs(s.x[:, 1] - (s.x[other, 1].max() if kind == "torso" else s.x[other, 1].min())) < NEAR_HIPS)
+    height = np.polyval(np.polyfit(s.x[near, 1], row[near], 1), s.x[:, 1]).round().astype(int)
+    out = other & (lam > CONFIDENT) & (height >= 0) & (height < rows)
+    row[out], weight[out] = height[out], lam[out]
+    if kind == "leg":
+        limb[out] = s.x[out, 0] < 0
+    return out
 
 
 def _like_sleeves(

@@ -33,7 +33,7 @@ from .light import told
 from .membrane import membrane
 from .nape import nape
 from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colour, stray, turned_away, unlike
-from .surface import Surface, of_kind, searchers, surface
+from .surface import Surface, of_kind, parts_of, searchers, surface
 from .texels import texels
 from .weave import hue
 
@@ -368,9 +368,10 @@ def _membrane(
     hair = regions(body).skull & ~regions(body).face & ~bare[s.vertex_texel]
     kind = kind + 1024 * seen[s.vertex_texel]
     differ = lambda x: x[edges[:, 0]] != x[edges[:, 1]]  # noqa: E731
-    worn = cloth[s.vertex_texel]
+    worn, trunk, leg = cloth[s.vertex_texel], *(np.isin(body.vertex_part, parts_of(k)) for k in ("torso", "leg"))
     hem = differ(worn) & (worn[edges] > 0).all(1)
-    meet = differ(kind) & ~differ(hair) & ~hem & (np.abs(d).max(1) < MEETING * LIGHT)
+    sewn = differ(trunk) & ((trunk | leg) & ~seen[s.vertex_texel] & (worn > 0))[edges].all(1)  # a seat and its trousers
+    meet = differ(kind) & ~differ(hair) & ~hem & (sewn | (np.abs(d).max(1) < MEETING * LIGHT))
     r = membrane(body, known, step, FADE, (edges[meet], d[meet]))
     corner = body.faces[s.texels.face]
     nearest_vertex = corner[np.arange(len(corner)), s.texels.barycentrics.argmax(1)]
