@@ -222,6 +222,15 @@ def test_only_a_parse_of_loose_cloth_gives_a_skirt():
         assert worn is body and not start.any()
 
 
+def test_culottes_are_a_skirt_and_trousers_are_none():
+    body = load_body()
+    for flare, expected in ((0.0, 0), (0.12, 1)):
+        s = dressed_photo(body, {"cloth": "lower", "legs": "skin"}, flare=flare)
+        assert len(fit_shells(body, torch.zeros(1), [s])[0].shells) == expected
+    s = dressed_photo(body, {"cloth": "lower", "legs": "lower"}, flare=0.12)  # down to the ankles
+    assert not fit_shells(body, torch.zeros(1), [s])[0].shells
+
+
 def test_an_avatar_keeps_its_skirt(avatar: Avatar, skirted: Body, tmp_path: Path):
     path = tmp_path / "a.avatar"
     D = torch.zeros(skirted.num_vertices, 3)

@@ -42,6 +42,7 @@ ABOVE = 0.15  # metres above the loop up to which the body is widened with it
 STEP = 0.005  # metres between samples across and along
 BREAK = 0.03  # metres of other classes across which cloth goes on: belts, folds, bracelets
 COVERED = 0.5  # least share of cloth between axis and side for a row to tell its width
+CULOTTES, LONG = 0.06, -0.8  # metres that trousers are wider than legs at least, in their lower half; lowest hem
 DEEPER, FLATTER = 0.6, 0.3  # metres of depth for a metre of width, of a skirt wider or narrower than the legs
 BEND, WIDTH_ERROR = 30.0, 0.03  # smoothness of widths down a skirt; metres at which a width counts half
 WAVES, HEM_ERROR = (0.0, 1.0, 3.0), 0.08  # priors of the hem's mean and waves; share of the length that counts half
@@ -52,16 +53,29 @@ FACING = 0.35  # least cosine between a column and the camera for it to be seen
 
 
 def fit_skirt(body: Body, betas: Tensor, views: Sequence[Silhouette]) -> tuple[Body, np.ndarray] | None:
-    """The body with the skirt that the parses show, if any, and the offsets [V, 3] of its form."""
+    """The body with the skirt or the culottes that the parses show, if any, and the offsets [V, 3] of its form."""
     naked = body.rest(betas[None])[0][0].numpy()
     views = [without_sleeves(body, betas, s) for s in views]
+    found = _fitted(body, betas, views, naked)
+    if found is None:  # trousers far wider than legs, which end above the ankles
+        as_skirt = lambda x: np.where(np.asarray(x) == LABEL["lower"], LABEL["skirt"], x)  # noqa: E731
+        found = _fitted(body, betas, [replace(s, labels=as_skirt(s.labels)) for s in views], naked, LONG)
+        if found is None or found.add[ROWS // 2 :].mean() < CULOTTES:
+            return None
+    return found.dressed, found.offsets()
+
+
+def _fitted(
+    body: Body, betas: Tensor, views: Sequence[Silhouette], naked: np.ndarray, lowest: float = -np.inf
+) -> Skirt | None:
     hems = [h for s in views if (h := find_hem(body, betas, s)) is not None]
     if 2 * len(hems) <= len(views):
         return None
     hem = float(np.median(hems))
+    if hem < lowest:
+        return None
     for _ in range(HEMS):
-        dressed = wear(body, (Shell("skirt", round(hem, 3)),))
-        skirt = Skirt(body, dressed, betas, naked, hem)
+        skirt = Skirt(body, wear(body, (Shell("skirt", round(hem, 3)),)), betas, naked, hem)
         agree = [skirt.agreement(s) for s in views]
         if np.mean([a for a, _ in agree]) < AGREE or np.mean([m for _, m in agree]) < AGREE_MIDDLE:
             return None
@@ -69,7 +83,7 @@ def fit_skirt(body: Body, betas: Tensor, views: Sequence[Silhouette]) -> tuple[B
             skirt.widen(views)
         length = skirt.cut(views)
         if length > SHORTER:
-            return dressed, skirt.offsets()
+            return skirt
         hem = TOP + length * (hem - TOP)  # the legs under a hem so much higher must be there
         if TOP - hem < LEAST:
             break
@@ -159,7 +173,7 @@ class Skirt:
     """A skirt while it is fitted: its grid [ROWS + 1, C, 3] on the shaped body at rest."""
 
     def __init__(self, body: Body, dressed: Body, betas: Tensor, naked: np.ndarray, hem: float) -> None:
-        self.body, self.dressed, self.betas = body, dressed, betas
+        self.body, self.dressed, self.betas, self.hem = body, dressed, betas, hem
         self.C = len(hips(body).loop)
         self.rest = dressed.rest(betas[None])[0][0].numpy()  # without offsets
         self.number = grid_of(dressed)[: ROWS + 1]
