@@ -126,6 +126,8 @@ def with_coat(body: Body, betas: Tensor, s: Silhouette) -> Silhouette:
 
 def find_coat(body: Body, betas: Tensor, s: Silhouette) -> tuple[float, float] | None:
     """Metres below the loop that the coat reaches in a photo, left and right; None: no outerwear beside both legs."""
+    if not (np.asarray(s.labels) == COAT).any():
+        return None
     cloth, height, left, metre = _beside_legs(body, betas, s)
     if (np.asarray(s.labels)[cloth] == COAT).sum() <= OUTER * cloth.sum():
         return None
