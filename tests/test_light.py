@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from dinar.body import Body
 from dinar.body.body import PARTS
+from dinar.body.shells import Shell, wear
 from dinar.labels import LABEL
 from dinar.scene import vertex_normals
 from dinar.texture import restore
@@ -53,6 +55,18 @@ def test_the_light_of_a_photo_is_found(body: Body, front: SimpleNamespace, expon
     truth -= np.median(truth[front.seen])
     near = np.abs(truth) < MOST / 2
     assert np.abs(found - truth)[near].max() < 0.05 and np.abs(found).max() < MOST
+
+
+def test_the_scalp_under_a_hat_has_the_hats_light(body: Body) -> None:
+    """Its texels border on the hat's, where it would show as dark dots."""
+    worn = wear(body, (Shell("hat", 0.77),))
+    s = surface(worn, SIZE)
+    out = light(worn, s, np.full((len(s.x), 3), 0.5, np.float32), np.ones(len(s.x), np.float32), None)[:, 0]
+    assert s.in_hat.sum() > 20 and out[s.in_hat].min() >= out[s.hat].min()
+    outer = s.hat & (s.x[:, 1] > 0.8)
+    flat = np.stack(np.divmod(s.texels.index, SIZE), 1)
+    near = KDTree(flat[outer]).query(flat[s.in_hat])[0] < 1.5
+    assert near.any() and out[s.in_hat][near].min() > 0.95 * out[outer].min()
 
 
 def test_a_print_is_no_light_and_without_a_parse_it_is_the_usual_one(body: Body, front: SimpleNamespace) -> None:

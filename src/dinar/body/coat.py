@@ -15,8 +15,8 @@ from .skirt import MARGIN, ROWS, TEXELS_TOP, Piece, across, hang, hips, legs_end
 FIRST = 4  # column of the loop, from the front middle, where the front edge begins
 OPENS = 3  # rows below the loop over which the edges part
 EDGE = 0.25  # share of the half around, of the edges on the template
-SHARES = (0.42, 0.92)  # of the legs' width, from the inner line over the front and the outer side: the coat's texels
-BESIDE = 0.02  # the same between the texels of coat and legs
+SHARES = (0.44, 0.9)  # of the legs' width, from the inner line over the front and the outer side: the coat's texels
+BESIDE = 0.04  # the same between the texels of coat and legs (with .02 legs show as dots behind: 0011)
 UNDER = 0.4  # of what legs reach up under a skirt's hem
 ROW = 0.05  # metres above the legs' texels under the hem over which faces still reach down to them
 

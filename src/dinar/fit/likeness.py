@@ -157,7 +157,8 @@ def fit_likeness(
     heads = _heads(body, rest, J)
     own = np.einsum("ljck,lj->lck", heads[t.vertices], t.weights)[row]
     K, G = _covariance(at, at), np.einsum("iac,ick->iak", J, own).reshape(2 * len(row), -1)
-    A = sum(np.outer(j, j) * k.repeat(2, 0).repeat(2, 1) for j, k in zip(np.moveaxis(J, 2, 0), K, strict=True)) + G @ G.T
+    both = zip(J.transpose(2, 0, 1), K, strict=True)
+    A = G @ G.T + sum(np.outer(j, j) * k.repeat(2, 0).repeat(2, 1) for j, k in both)
     E = block_diag(*together)
     A += np.diag(np.repeat(noise**2, 2)) + E @ E.T
     solved = np.linalg.solve(A, gap.ravel())

@@ -45,6 +45,9 @@ def light(
     x = told(body, s)
     exponents = USUAL if worn is None else _exponents(x, colour, lam, worn, MANY * (s.texels.size / 512) ** 2)
     log = x @ exponents
+    if s.in_hat.any():  # its texels border on those of the hat
+        flat = np.stack(np.divmod(s.texels.index, s.texels.size), 1)
+        log[s.in_hat] = log[s.hat][KDTree(flat[s.hat]).query(flat[s.in_hat])[1]]
     log -= np.median(log[lam > 0])
     return np.exp(MOST * np.tanh(log / MOST))[:, None].astype(np.float32)
 
