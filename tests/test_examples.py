@@ -10,7 +10,6 @@ import pytest
 
 from dinar.avatar import Avatar
 from dinar.export import write_video
-from dinar.fit import smplify
 from dinar.scene.textured import over, to_uint8
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -33,13 +32,6 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
 SLOW = ("01_create", "02_several_photos", "03_own_mask", "09_batch", "12_evaluate", "13_train")
 
 
-@pytest.fixture
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the fit's steps: here the examples are tested, not the fit."""
-    full = smplify.optimise
-    monkeypatch.setattr(smplify, "optimise", lambda problem, stage, steps: full(problem, stage, steps // 10))
-
-
 def test_the_readme_is_short_and_lists_all_examples() -> None:
     assert sorted(p.stem for p in FOLDER.glob("[0-9]*.py")) == list(EXAMPLES)
     readme = (FOLDER.parent / "README.md").read_text()
@@ -48,7 +40,7 @@ def test_the_readme_is_short_and_lists_all_examples() -> None:
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in EXAMPLES])
-def test_example(name: str, avatar: Avatar, few_steps: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example(name: str, avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, files = EXAMPLES[name]
     monkeypatch.chdir(tmp_path)
     if given == "given.avatar":

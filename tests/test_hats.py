@@ -124,6 +124,23 @@ def test_head_and_hair_stay_inside_the_crown():
     assert ((q[:, 0] / across) ** 2 + (q[:, 2] / deep) ** 2).max() < 1 and v[head, 1].max() < v[grid[0, 0], 1]
 
 
+def test_no_head_comes_through_a_crown_that_is_narrow_and_aslant(hatted: Body):
+    """The columns of an oval crown are not at even angles, and those of a tilted one not at even heights."""
+    form = formed(hatted, Form()).numpy()
+    out, grid = form.copy(), hat_grid(hatted)
+    v = hatted.v_template.numpy() + form
+    middle = v[grid[LINE_ROW]].mean(0)
+    out[grid, 0] -= 0.15 * (v[grid, 0] - middle[0])
+    out[grid, 1] += 0.3 * (v[grid, 0] - middle[0])
+    v = torch.from_numpy(hatted.v_template.numpy() + clear_hat(hatted, torch.zeros(1), form, out))
+    crown = hatted.faces[np.isin(hatted.faces, grid[:LINE_ROW]).all(1)]
+    for azimuth in range(0, 360, 45):
+        camera = orbit(v, azimuth, height=900, width=900)
+        face = rasterize_mesh(v, hatted.faces, camera).face[0].numpy()
+        on = rasterize_mesh(v, crown, camera).mask[0].numpy()
+        assert on.sum() > 1000 and (of_shell(hatted, "hat")[face[on]]).mean() > 0.999
+
+
 def test_the_inside_of_a_hat_goes_with_its_outside(hatted: Body):
     form, grid = formed(hatted, Form()).numpy(), hat_grid(hatted)
     out = form.copy()

@@ -183,14 +183,12 @@ def clear_hat(body: Body, betas: Tensor, form: np.ndarray, offsets: np.ndarray) 
     above = local[:, 1] > -BELOW
     q = local[above]
     # the crown's radius in the direction and at the height of each vertex
-    angle = np.arctan2(q[:, 0], q[:, 2]) % (2 * np.pi)
-    rows = crown[1:]
-    heights, radius = rows[..., 1].mean(1), np.linalg.norm(rows[..., [0, 2]], axis=2)
-    column = angle / (2 * np.pi) * radius.shape[1]
-    a, b = np.floor(column).astype(int) % radius.shape[1], (np.floor(column).astype(int) + 1) % radius.shape[1]
-    share = column % 1
-    around = radius[:, a] * (1 - share) + radius[:, b] * share  # [rows, n]
-    low = np.array([np.interp(y, heights[::-1], r[::-1]) for y, r in zip(q[:, 1], around.T, strict=True)])
+    around = lambda x: np.arctan2(x[..., 0], x[..., 2])  # noqa: E731
+    heights, radii = (
+        np.stack([np.interp(around(q), around(row), x, period=2 * np.pi) for row, x in zip(crown[1:], of, strict=True)])
+        for of in (crown[1:, :, 1], np.hypot(crown[1:, :, 0], crown[1:, :, 2]))
+    )  # [rows, n]
+    low = np.array([np.interp(y, h[::-1], r[::-1]) for y, h, r in zip(q[:, 1], heights.T, radii.T, strict=True)])
     flat = np.hypot(q[:, 0], q[:, 2])
     scale = np.minimum(1, (low - INSIDE) / np.maximum(flat, 1e-6))
     q[:, [0, 2]] *= scale[:, None]
