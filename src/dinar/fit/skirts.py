@@ -173,7 +173,7 @@ class Skirt:
     """A skirt while it is fitted: its grid [ROWS + 1, C, 3] on the shaped body at rest."""
 
     def __init__(self, body: Body, dressed: Body, betas: Tensor, naked: np.ndarray, hem: float) -> None:
-        self.body, self.dressed, self.betas, self.hem = body, dressed, betas, hem
+        self.body, self.dressed, self.betas = body, dressed, betas
         self.C = len(hips(body).loop)
         self.rest = dressed.rest(betas[None])[0][0].numpy()  # without offsets
         self.number = grid_of(dressed)[: ROWS + 1]

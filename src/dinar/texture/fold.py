@@ -110,7 +110,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     waist = int((WAIST - g.chart[own_all, 0].min()) / BIN) if sleeved(s, colour, worn, lam > CONFIDENT) else None
     cloth = elected(s, kind, row, weight, worn, voters, bool(long), waist)
     rows, limb = row[own_all].max() + 1, (s.part == parts_of(kind)[-1]).astype(int)
-    around = _around_hips(s, kind, g, row, weight, limb, rows, lam * clear)
+    around = _around_hips(s, kind, row, weight, limb, rows, lam * clear)
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c) & (away > 0)
         palette = source & (worn == c) if c else source
@@ -125,8 +125,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         elif kind == "torso":
             band = _hem(colour[palette], row[palette], w[palette], g.chart[palette, 1] > 0, rows)
         guests = around & (worn == c)
-        told, few = palette | guests, weight[palette].sum() + weight[guests].sum()
-        w = np.where(guests, w * weight[guests].sum() / max(few, 1e-9), w)  # they tell where there is little else
+        told, theirs = palette | guests, weight[guests].sum()
+        w = np.where(guests, w * theirs / max(theirs + weight[palette].sum(), 1e-9), w)  # more if little else is seen
         for k in range(band.max() + 1):
             here, mine = band[row[told]] == k, band[row[own]] == k
             shown = np.flatnonzero(told)[here]
@@ -157,7 +157,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
 
 
 def _around_hips(
-    s: Surface, kind: str, g: _Fold, row: np.ndarray, weight: np.ndarray, limb: np.ndarray, rows: int, lam: np.ndarray
+    s: Surface, kind: str, row: np.ndarray, weight: np.ndarray, limb: np.ndarray, rows: int, lam: np.ndarray
 ) -> np.ndarray:
     """[N] bool: seen texels of a torso for legs, or of legs for a torso, at the heights that it has, too: a garment has
     one colour on both. They get rows, weights and limbs."""
@@ -166,6 +166,8 @@ def _around_hips(
         return out
     other, own = of_kind(s, "leg" if kind == "torso" else "torso"), of_kind(s, kind)
     near = own & (np.abs(s.x[:, 1] - (s.x[other, 1].max() if kind == "torso" else s.x[other, 1].min())) < NEAR_HIPS)
+    if near.sum() < 2:
+        return out
     height = np.polyval(np.polyfit(s.x[near, 1], row[near], 1), s.x[:, 1]).round().astype(int)
     out = other & (lam > CONFIDENT) & (height >= 0) & (height < rows)
     row[out], weight[out] = height[out], lam[out]
