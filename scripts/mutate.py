@@ -365,7 +365,6 @@ CHANGES = [
         ("SLANTED", "0.2", "test_background_at_the_edge_is_replaced"),
         ("BORDER", "BORDER / 6", "test_background_at_the_edge_is_replaced"),
         ("STRAY", "1.0", "test_background_at_the_edge_is_replaced"),
-        ("STRAY_ON_FACES", "1.0", "test_hair_beside_a_cheek_is_not_the_face"),
         ("FAR", "0.4", "test_the_far_half_of_a_face_is_as_the_near_one"),
         ("FAR", "0.9", "test_the_far_half_of_a_face_is_as_the_near_one"),
         ("BETTER", "0.1", "test_the_far_half_of_a_face_is_as_the_near_one"),

@@ -21,7 +21,6 @@ from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
 from dinar.texture.fold import CONFIDENT, fold, shown_clearly
 from dinar.texture.hair import SHORT, SHORT_FADE, bald
 from dinar.texture.occlusion import occlusion_outlines
-from dinar.texture.outliers import stray
 from dinar.texture.restore import _membrane as without_seams
 from dinar.texture.restore import _soft_border as soft_border
 from dinar.texture.surface import of_kind, surface
@@ -399,21 +398,6 @@ def test_the_far_half_of_a_face_is_as_the_near_one(body: Body, rest, near: float
     out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
     blue = out[away & (s.x[:, 0] > 0.03)] @ [-1, 0, 1] > 0.4
     assert blue.mean() > 0.9 if kept else blue.mean() < 0.05
-
-
-def test_hair_beside_a_cheek_is_not_the_face(body: Body) -> None:
-    """The parse takes it for the face; brows and lips are in its middle."""
-    s = surface(body, 512)
-    turn = np.arctan2(s.x[:, 0], s.x[:, 2] - s.x[s.skull, 2].mean())
-    lam = np.where(s.face & (np.abs(turn) < 1.1), np.clip(np.cos(turn), 0, 1), 0)
-    edge = s.face & (lam > 0) & (np.abs(turn) > 1.0)
-    brow = s.face & (np.abs(turn) < 0.3) & (np.abs(s.x[:, 1] - np.median(s.x[s.face, 1])) < 0.01)
-    colour = np.where((edge | brow)[:, None], (0.2, 0.15, 0.1), (0.8, 0.6, 0.5)).astype(np.float32)
-    for kind, share in (("face", 0.8), ("hair", -1.0)):
-        worn = np.where(edge, LABEL[kind], LABEL["face"]).astype(np.uint8)
-        odd = stray(s, colour, lam > 0, lam, worn)
-        assert edge.sum() > 100 and odd[edge].mean() > share and odd[s.face & ~edge].mean() < 0.01
-    assert not odd[edge].any()  # hair is hair
 
 
 def test_the_nape_is_skin_above_a_level_collar(body: Body, rest) -> None:

@@ -12,7 +12,6 @@ from .surface import Surface, of_kind, searchers, twins
 
 SLANTED = 0.82  # λ under which a texel at the border of the seen may show the background
 BORDER, STRAY = 0.03, 0.3  # of the texture's side: width of the border; colour difference from texels further in
-STRAY_ON_FACES = 0.2  # colour difference from a face further in (looked at on 14 street photos)
 INNER_TEXELS, NEIGHBOURS = 500, 8  # least texels further in on a part; those nearest are compared
 NEAR = 0.08  # metres within which they have to be
 FAMILIAR = 0.06  # colour distance to a texel of another part within which a texel is kept: sleeves of an open jacket
@@ -94,10 +93,9 @@ def stray(
     colour: np.ndarray,  # [N, 3] float32 in [0, 1]
     seen: np.ndarray,  # [N] bool
     lam: np.ndarray,  # [N] λ
-    worn: np.ndarray | None,  # [N] uint8 classes; None: no parse
 ) -> np.ndarray:
     """[N] bool: slanted texels at the border of the seen whose colour differs from that of the part further in, as
-    background between arm and torso or the edge of a bag does, or hair beside a cheek."""
+    background between arm and torso or the edge of a bag does."""
     size = s.texels.size
     unseen = np.zeros(size * size, np.uint8)  # of the islands: gutters are no border
     unseen[s.texels.index[~seen]] = 1
@@ -116,11 +114,6 @@ def stray(
             if odd.any() and len(other):
                 odd[odd] = KDTree(other).query(colour[e][odd], workers=searchers(odd.sum()))[0] > FAMILIAR
             out[e] = odd
-    face = s.face & (True if worn is None else np.isin(worn, _SKIN))
-    e, i = seen & face & (depth < BORDER * size) & (lam < SLANTED), seen & face & (depth >= BORDER * size)
-    if i.sum() > NEIGHBOURS:
-        k = KDTree(s.x[i]).query(s.x[e], k=NEIGHBOURS, workers=searchers(e.sum()))[1]
-        out[e] = np.abs(colour[e] - np.median(colour[i][k], 1)).max(1) > STRAY_ON_FACES
     return out
 
 

@@ -159,7 +159,7 @@ def _texels(
         worn = cv2.resize(classes, (n, n), interpolation=cv2.INTER_NEAREST).reshape(-1)[s.texels.index]
     wrong = not_skin(s, colour, seen, worn) | beside_hair(s, seen, worn) | beside_coat(s, seen, worn)
     wrong |= beside_hat(s, seen, worn) | turned_away(s, lam)
-    wrong = seen & (wrong | stray(s, colour, seen, lam, worn))
+    wrong = seen & (wrong | stray(s, colour, seen, lam))
     return colour, np.where(seen & ~wrong, lam, 0).astype(np.float32), worn, wrong
 
 
