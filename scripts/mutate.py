@@ -298,7 +298,14 @@ CHANGES = [
         "test_tuned_texture.py",
         ("SOFT_HEAD", "1e-3", "test_on_heads_the_seen_ends_softly_and_around_small_parts_it_does_not"),
         ("SMALL", "0.0", "test_on_heads_the_seen_ends_softly_and_around_small_parts_it_does_not"),
+        ("RIM_LIT", "0.0", "test_the_light_at_the_rim_of_hair_does_not_tell_its_back"),
+    ),
+    *changes(
+        "texture.face",
+        "test_tuned_texture.py",
         ("HAIRLINE", "1e-6", "test_the_jaw_below_bare_ears_is_skin_and_hair_begins_softly"),
+        ("MOST_SIDE", "0.1", "test_each_half_of_a_face_keeps_its_light"),
+        ("SPOT", "1.0", "test_the_light_at_the_rim_of_a_face_does_not_tell_its_cheeks"),
     ),
     *changes(
         "texture.restore",
@@ -368,6 +375,8 @@ CHANGES = [
         ("FAR", "0.4", "test_the_far_half_of_a_face_is_as_the_near_one"),
         ("FAR", "0.9", "test_the_far_half_of_a_face_is_as_the_near_one"),
         ("BETTER", "0.1", "test_the_far_half_of_a_face_is_as_the_near_one"),
+        ("FOREHEAD", "1e-6", "test_skin_at_a_parting_stays_on_hair_with_a_shape"),
+        ("FOREHEAD", "1.0", "test_skin_at_a_parting_stays_on_hair_with_a_shape"),
     ),
     *changes(
         "texture.restore",
@@ -375,7 +384,6 @@ CHANGES = [
         ("LIGHT", "LIGHT / 10", "test_no_seam_where_the_seen_ends"),
         ("FADE", "FADE / 10", "test_no_seam_where_the_seen_ends"),
         ("FADE", "FADE * 10", "test_light_on_the_body_does_not_reach_a_hidden_arm"),
-        ("MOST_SIDE", "0.1", "test_each_half_of_a_face_keeps_its_light"),
     ),
     *changes(
         "texture.restore",
@@ -408,7 +416,9 @@ CHANGES = [
         "texture.hair",
         "test_tuned_texture.py",
         ("MOST_CONTRAST", "1.0", "test_hair_behind_has_strands_of_limited_contrast"),
-        ("STRAND", "STRAND[::-1]", "test_strands_run_from_the_crown_down"),
+        ("STRANDS", "[(w, l, x) for l, w, x in STRANDS]", "test_strands_run_from_the_crown_down"),
+        ("FRONTAL", "0", "test_the_light_at_the_rim_of_hair_does_not_tell_its_back"),
+        ("FRONTAL", "0", "test_the_light_at_the_rim_of_a_face_does_not_tell_its_cheeks"),
     ),
     *changes(
         "photo.matting",

@@ -21,6 +21,7 @@ from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
 from dinar.texture.fold import CONFIDENT, fold, shown_clearly
 from dinar.texture.hair import SHORT, SHORT_FADE, bald
 from dinar.texture.occlusion import occlusion_outlines
+from dinar.texture.outliers import beside_hair
 from dinar.texture.restore import _membrane as without_seams
 from dinar.texture.restore import _soft_border as soft_border
 from dinar.texture.surface import of_kind, surface
@@ -528,6 +529,52 @@ def test_hair_before_a_face_hangs_on_both_sides(body: Body, rest) -> None:
     unseen = (lam == 0) & (s.x[:, 0] < 0)
     assert np.median(out[unseen & side, 0]) < 0.3 and (unseen & side).sum() > 30
     assert np.median(out[unseen & s.face_centre, 0]) > 0.5
+
+
+def test_the_light_at_the_rim_of_hair_does_not_tell_its_back(body: Body, rest) -> None:
+    """Dark hair, light where it is slanted: the back is dark, and right behind the rim, too."""
+    s, lam = surface(body, SIZE), np.clip(rest.normal[:, 2], 0, 1)
+    hair = s.skull & ~s.face
+    light = np.clip((0.8 - lam) / 0.4, 0, 1)[:, None] * 0.35
+    colour = np.where(hair[:, None], 0.1 + light, (0.8, 0.6, 0.5))
+    worn = np.where(hair, LABEL["hair"], LABEL["face"]).astype(np.uint8)
+    out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
+    back = hair & (lam == 0) & ~s.auricles & (s.top - s.x[:, 1] < 0.12)
+    away = KDTree(s.x[hair & (lam > 0)]).query(s.x[back])[0]
+    assert np.median(out[back][away > 0.05]) < 0.27
+    assert np.median(out[back][(away > 0.01) & (away < 0.03)]) < 0.32
+
+
+def test_the_light_at_the_rim_of_a_face_does_not_tell_its_cheeks(body: Body, rest) -> None:
+    """Skin that is white where it is slanted; neither half shows its cheek."""
+    s, lam = surface(body, SIZE), np.clip(rest.normal[:, 2], 0, 1)
+    lam[np.abs(s.x[:, 0]) > 0.05] = 0
+    colour = np.array((0.7, 0.5, 0.4)) + np.clip((0.8 - lam) / 0.3, 0, 1)[:, None] * 0.25
+    worn = np.full(len(s.x), LABEL["face"], np.uint8)
+    out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
+    cheek = s.face & (np.abs(s.x[:, 0]) > 0.062)
+    assert cheek.sum() > 100 and np.median(out[cheek, 0]) < 0.75
+
+
+def test_hair_before_the_far_half_of_a_face_does_not_colour_its_skin(body: Body, rest) -> None:
+    s, lam = surface(body, SIZE), np.zeros(len(rest.x))
+    lam[s.face & (s.x[:, 0] > -0.03)] = 0.9
+    hair = s.face & (s.x[:, 0] < -0.01)
+    colour = np.where(hair[:, None], (0.5, 0.45, 0.35), (0.8, 0.6, 0.5))
+    worn = np.where(hair, LABEL["hair"], LABEL["face"]).astype(np.uint8)
+    out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
+    cheek = s.face & (s.x[:, 0] < -0.045)
+    assert cheek.sum() > 100 and np.abs(np.median(out[cheek], 0) - (0.8, 0.6, 0.5)).max() < 0.08
+
+
+def test_skin_at_a_parting_stays_on_hair_with_a_shape(body: Body) -> None:
+    s = surface(wear(body, (Shell("hair", 0.35),)), SIZE)
+    seen, worn = s.shell & (s.x[:, 2] > 0), np.full(len(s.x), LABEL["face"], np.uint8)
+    left_out, top = beside_hair(s, seen, worn), s.x[s.face, 1].max()
+    middle = seen & (np.abs(s.x[:, 0]) < 0.03) & (np.abs(s.x[:, 1] - top) < 0.02)
+    low = seen & (s.x[:, 1] < top - 0.06)
+    assert middle.sum() > 20 and not left_out[middle].any()
+    assert low.sum() > 100 and left_out[low].all()
 
 
 def test_hair_that_is_put_up_ends_at_the_ears(body: Body, rest) -> None:

@@ -17,9 +17,11 @@ HEIGHTS = 64  # levels that are tried for the border of a hat
 HAIR_LIKE = 0.6  # hair is nearer to the crown's colour than this share of the distance to the skin's
 BLEND_REACH, BLEND_SOURCES = 0.04, 500  # metres up to which sources count alike; about how many sources are used
 CHUNK = 4096  # texels at a time
-STRAND = (8.0, 0.8)  # length and width of strands: in CELLs along the head, in half degrees around it
+FRONTAL = 6  # power of λ with which seen hair and skin count: slanted texels have the rim's light and the background
+# Strands, tufts and locks: length and width, in CELLs along the head and in half degrees around it; and how strong.
+STRANDS = ((8.0, 0.8, 0.7), (10.0, 3.0, 0.6), (12.0, 8.0, 0.6))
 CELL, CELLS, TURN = 0.005, 64, 720  # metres along the head of a cell of the noise; cells along and around the head
-LONGER, WIDER = 3.0, 8.0  # strands of hair with a shape of its own, which has fewer texels
+LONGER, WIDER = 3.0, 3.0  # strands of hair with a shape of its own, which has fewer texels
 MOST_CONTRAST = 0.12  # of strands, as a share of their colour
 # Metres below the crown at which short hair ends, and over which it fades; least seen texels at 512² there, or on the
 # ears, that tell; share of hair among them up to which they are bare (bare ears: .15 to .22, covered ones .8).
@@ -107,12 +109,14 @@ def blend(
     source: np.ndarray,  # [M, 3] metres
     colour: np.ndarray,  # [M, 3]
     query: np.ndarray,  # [Q, 3] metres
+    weight: np.ndarray | None = None,  # [M]; None: all alike
 ) -> np.ndarray:
     """[Q, 3] float32: smooth weighted mean of all sources. The nearest source alone would enlarge single hairs."""
     step = max(1, len(source) // BLEND_SOURCES)
+    count = np.ones(len(source)) if weight is None else weight
     middle = source.mean(0)  # single precision is enough near the origin
     source, query = (np.asarray(x - middle, np.float32) for x in (source[::step], query))
-    colour = np.c_[colour[::step], np.ones(len(source))].astype(np.float32)
+    colour = np.c_[colour * count[:, None], count][::step].astype(np.float32)
     near = np.square(source).sum(1) + np.float32(BLEND_REACH**2)
     out = np.empty((len(query), 3), np.float32)
     for i in range(0, len(query), CHUNK):
@@ -138,8 +142,11 @@ def strands(
     contrast = float(np.median(light[near].std(1) / np.maximum(light[near].mean(1), DARK)))
     along, angle, _ = s.chart.T
     along, angle = (np.where(s.shell, x / k, x) for x, k in ((along, LONGER), (angle, WIDER)))
-    noise = np.random.default_rng(0).standard_normal((CELLS, TURN))
-    noise = gaussian_filter1d(gaussian_filter1d(noise, STRAND[0], 0), STRAND[1], 1, mode="wrap")
+    rng, noise = np.random.default_rng(0), np.zeros((CELLS, TURN))
+    for length, width, strength in STRANDS:
+        one = gaussian_filter1d(rng.standard_normal(noise.shape), length, 0)
+        one = gaussian_filter1d(one, width, 1, mode="wrap")
+        noise += strength * one / one.std()
     at = np.stack([np.clip(-along / CELL, 0, CELLS - 1), (angle / (2 * np.pi) % 1) * TURN])
-    value = map_coordinates(noise / noise.std(), at, order=1, mode="grid-wrap")
+    value = map_coordinates(noise, at, order=1, mode="grid-wrap")
     return (1 + min(contrast, MOST_CONTRAST) * value).astype(np.float32)

@@ -16,6 +16,7 @@ INNER_TEXELS, NEIGHBOURS = 500, 8  # least texels further in on a part; those ne
 NEAR = 0.08  # metres within which they have to be
 FAMILIAR = 0.06  # colour distance to a texel of another part within which a texel is kept: sleeves of an open jacket
 NEAR_HAIR = 0.08  # metres on the template from the hair within which hair on the body is not painted on it
+FOREHEAD = 0.04  # metres around the top of the face within which a parting shows skin on a shell of hair
 EVERY = 7  # every 7th texel of the other parts is compared
 FAR, BETTER = 0.6, 0.25  # λ of a face's far half below which the near half may replace it, and by how much it is better
 SKIN_CHROMA, SKIN_DARK = 18.0, 60.0  # Lab distances from the face beyond which a hand texel is not skin
@@ -49,6 +50,8 @@ def beside_hair(
         return np.zeros(len(seen), bool)
     hair = np.isin(worn, [LABEL["hair"], LABEL["hat"]])
     out = seen & s.shell & ~hair
+    high = np.flatnonzero(out & (s.x[:, 1] > s.x[s.face, 1].max() - FOREHEAD) & np.isin(worn, _SKIN))
+    out[high] = KDTree(s.x[s.face][::EVERY]).query(s.x[high])[0] > FOREHEAD  # skin above the edge of the shell
     trunk = np.isin(s.part, [PARTS.index("head"), PARTS.index("torso")])
     below = np.flatnonzero(seen & hair & trunk & ~s.face & ~s.skull)
     out[below] = KDTree(s.x[s.shell][::EVERY]).query(s.x[below])[0] < NEAR_HAIR

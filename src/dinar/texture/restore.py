@@ -15,7 +15,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from scipy.spatial import KDTree
 
 from ..body import Body
 from ..body.body import PARTS
@@ -24,16 +23,17 @@ from ..cores import beside
 from ..errors import DinarError
 from ..labels import LABEL
 from ..scene.edges import unique_edges
+from .face import MIDDLE, both_lights, cheeks, soft_hairline
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest, shown_clearly
-from .hair import bald, blend, hair_texels, hat_over_hair, strands
+from .hair import FRONTAL, bald, blend, hair_texels, hat_over_hair, strands
 from .halves import with_other_half
 from .light import light as light_on
 from .light import told
 from .membrane import membrane
 from .nape import nape
 from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colour, stray, turned_away, unlike
-from .surface import Surface, of_kind, parts_of, searchers, surface
+from .surface import Surface, of_kind, parts_of, surface
 from .texels import texels
 from .weave import hue
 
@@ -51,12 +51,10 @@ HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
 GLOW = 2.0  # texels of the network, over which light is smooth
 SAME_CLOTH = 0.2  # difference of predicted and restored colour at which the predicted light counts 1/e
 DARK, MOST_LIGHT = 0.1, 0.4  # added to both brightnesses (sums of RGB); bound of the logarithm of their ratio
+RIM_LIT = 0.65  # λ of hair below which it has the rim's light, and the restored hair need not meet it
 HIPS = 0.25  # metres above the pelvis over which predicted light begins, where a skirt or coat hangs
 ALIKE = 0.12  # difference of predicted and restored colour at which the restored detail counts 1/e
-MOST_SIDE = 0.7  # bound of the logarithm of the ratio of the lights of both halves of a head
-HAIRLINE = 0.012  # metres on either side of the border of face and scalp
 HAT = (3, 0.03, 0.03)  # times that distances down a hat count, and its radius, metres: it is alike all around
-SPOT, MIDDLE = 0.005, 0.03  # metres: from a spot of a face to its mirror image; on either side, where the lights mix
 WRIST, WRIST_TEXELS = 0.85, 100  # share of an arm down to its wrist; least bare texels there to tell skin
 
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
@@ -110,7 +108,9 @@ def _filled(
             kinds = None if worn is None else _grid(s, worn * seen)
             lit = colour * shade * seen[:, None]
             guess = use(s, network(_grid(s, lit), _grid(s, lam_small), kinds), guess * shade) / shade
-    alike = seen if worn is None else seen & ((behind == 0) | (behind == worn))  # class is the same on both sides
+    alike = seen & ~(s.skull & ~s.face & ~s.auricles & (lam_small < RIM_LIT))
+    if worn is not None:  # the class is the same on both sides, and hair before a face is not its skin
+        alike &= np.where(behind == 0, ~s.face | (worn == LABEL["face"]), behind == worn)
     cloth = behind if worn is None else np.where(seen, worn, behind)
     guess = np.clip((guess + _membrane(body, s, colour, seen, alike, cloth, bare, guess)) * shade, 0, 1)
 
@@ -260,18 +260,21 @@ def _restored(
             out[s.in_hat] = nearest(flat[s.hat], out[s.hat], flat[s.in_hat])
             done |= s.in_hat
     hair = hair_texels(s, colour, sure & ~s.hat & ~s.in_hat, worn)
-    lit, side = _both_lights(mirrored, s.x[:, 0], colour, sure & s.face & ~hair)
+    bare_face = seen & s.face & (~hair if worn is None else worn == LABEL["face"])
+    lit, side = both_lights(mirrored, s.x[:, 0], colour, sure & bare_face)
     if s.auricles.any():  # it is the face's, and is none of the nape's
         side **= np.clip(1 + (s.x[:, 2:] - s.x[s.auricles, 2].min()) / MIDDLE, 0, 1)
         lit = colour / side
     take(s.face, seen & s.face, mirrored, lit)  # hair before the face, too: it hangs on both sides
+    if bare_face.sum() >= SOURCES:
+        cheeks(mirrored, lit, lam, seen & s.face, bare_face, s.face & done, out)
     out[s.face & done] *= side[s.face & done]
     take(s.face | s.cavity & head, seen & s.face, mirrored)
     hats = () if worn is None else hat_over_hair(s, hair, worn)
     for source, place in (*hats, (hair, head), (seen & head & ~s.face, head)):
         scalp = head & s.skull & ~s.face & ~done & place
         if source.sum() >= SOURCES and scalp.any():
-            out[scalp] = blend(mirrored[source], colour[source], mirrored[scalp])
+            out[scalp] = blend(mirrored[source], colour[source], mirrored[scalp], lam[source] ** FRONTAL)
             is_hair = worn is None or (worn[source] == LABEL["hair"]).mean() > 0.5  # not a hat
             if is_hair and not (source & ~hair).any():
                 out[scalp] *= strands(s, colour, source)[scalp, None]
@@ -289,7 +292,7 @@ def _restored(
         out[thin] *= np.where(done[thin, None], side[thin], 1)
         out[thin] = hairy + share[thin, None] * (out[thin] - hairy)
         done[thin] = True
-    _soft_hairline(s, out, done)
+    soft_hairline(s, out, done)
     neck = head & ~s.skull & ~s.face & ~s.cavity
     if worn is not None and (behind_neck := nape(s, colour, sure, worn, neck)) is not None:
         new = np.isfinite(behind_neck[:, 0]) & ~done
@@ -320,36 +323,6 @@ def _restored(
     take(~head, seen & ~head, s.x)
     out[~done] = default
     return out, behind, share > 0.5
-
-
-def _soft_hairline(s: Surface, out: np.ndarray, done: np.ndarray) -> None:
-    """Mix the colours [N, 3] of face and scalp over HAIRLINE on either side of where they meet."""
-    face, scalp = done & s.face, done & s.skull & ~s.face & ~s.auricles & ~s.hat & ~s.shell
-    old = out.copy()
-    for own, other in ((face, scalp), (scalp, face)):
-        own, other = np.flatnonzero(own), np.flatnonzero(other)
-        if len(other) >= SOURCES:
-            tree = KDTree(s.x[other])
-            d, i = map(np.asarray, tree.query(s.x[own], distance_upper_bound=HAIRLINE, workers=searchers(len(own))))
-            own, there, d = (x[np.isfinite(d)] for x in (own, i, d))
-            out[own] += ((1 - d / HAIRLINE) / 2)[:, None] * (old[other[there]] - old[own])
-
-
-def _both_lights(
-    mirrored: np.ndarray, x: np.ndarray, colour: np.ndarray, sure: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Colours [N, 3] of a head in the light between those of its halves, and the factor [N, 3] that brings each half's
-    light back. Their ratio is that of spots which both halves show, at the same ``mirrored`` place [N, 3]; 1 if there
-    are few."""
-    a, b = np.flatnonzero(sure & (x > 0)), np.flatnonzero(sure & (x <= 0))
-    if min(len(a), len(b)) >= SOURCES:
-        apart, twin = map(np.asarray, KDTree(mirrored[b]).query(mirrored[a], distance_upper_bound=SPOT))
-        a, b = a[np.isfinite(apart)], b[twin[np.isfinite(apart)]]
-    if min(len(a), len(b)) < SOURCES:
-        return colour, np.ones_like(colour)
-    ratio = np.median(np.log((colour[a] + DARK / 3) / (colour[b] + DARK / 3)), 0).clip(-MOST_SIDE, MOST_SIDE)
-    side = np.exp(np.clip(x / MIDDLE, -1, 1)[:, None] / 2 * ratio).astype(np.float32)
-    return (colour / side).astype(np.float32), side
 
 
 def _membrane(
