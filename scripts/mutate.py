@@ -305,7 +305,7 @@ CHANGES = [
         "test_tuned_texture.py",
         ("HAIRLINE", "1e-6", "test_the_jaw_below_bare_ears_is_skin_and_hair_begins_softly"),
         ("MOST_SIDE", "0.1", "test_each_half_of_a_face_keeps_its_light"),
-        ("SPOT", "1.0", "test_the_light_at_the_rim_of_a_face_does_not_tell_its_cheeks"),
+        ("BESIDE", "1.0", "test_the_light_at_the_rim_of_a_face_does_not_tell_its_cheeks"),
     ),
     *changes(
         "texture.restore",

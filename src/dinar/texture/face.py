@@ -11,12 +11,13 @@ from .surface import Surface, searchers
 SOURCES = 64  # least texels to take colours from
 DARK = 0.1  # added to both brightnesses (sums of RGB)
 MOST_SIDE = 0.7  # bound of the logarithm of the ratio of the lights of both halves of a head
+BESIDE = 0.035  # metres from the middle: eyes and lips are no cheeks
 HAIRLINE = 0.012  # metres on either side of the border of face and scalp
 SPOT, MIDDLE = 0.005, 0.03  # metres: from a spot of a face to its mirror image; on either side, where the lights mix
 
 
 def cheeks(
-    place: np.ndarray,  # [N, 3] metres, both halves in one
+    place: np.ndarray,  # [N, 3] metres, both halves in one: x from the middle
     colour: np.ndarray,  # [N, 3]
     lam: np.ndarray,  # [N]
     seen: np.ndarray,  # [N] bool: where the face is seen
@@ -24,14 +25,14 @@ def cheeks(
     face: np.ndarray,  # [N] bool: what is restored
     out: np.ndarray,  # [N, 3] restored colours, changed in place
 ) -> None:
-    """Give places farther than SPOT from all that is seen of the face the smooth mean of its skin, frontal texels
-    first, where skin is nearest. The nearest texels are slanted, with the light behind the person in them, and would be
-    seen as a patch."""
+    """Give cheeks that are farther than SPOT from all that is seen of the face the smooth mean of its skin, frontal
+    texels first, where skin is nearest; nearer ones less of it. The nearest texels are slanted, with the light behind
+    the person in them, and would be seen as a patch."""
     q = np.flatnonzero(face & ~seen)
     if not len(q):
         return
     away, near = KDTree(place[seen]).query(place[q], workers=searchers(len(q)))
-    share = np.clip((away - SPOT) / SPOT, 0, 1) * skin[seen][near]
+    share = np.clip(away / SPOT, 0, 1) * skin[seen][near] * np.clip((place[q, 0] - BESIDE) / SPOT, 0, 1)
     q, share = q[share > 0], share[share > 0]
     smooth = blend(place[skin], colour[skin], place[q], lam[skin] ** FRONTAL)
     out[q] += share[:, None] * (smooth - out[q])
