@@ -163,6 +163,7 @@ CHANGES = [
         "test_shells.py",
         ("FALL", "0.0", "test_wide_cloth_falls_from_a_leg_that_narrow_cloth_follows"),
         ("SLACK", "0.0", "test_wide_cloth_falls_from_a_leg_that_narrow_cloth_follows"),
+        ("DROP", "0.0", "test_cloth_does_not_hang_from_level_legs"),
     ),
     *changes(
         "fit.skirts",
