@@ -353,6 +353,22 @@ def test_a_jacket_whose_sleeves_are_seen_covers_the_back(body: Body, rest) -> No
         assert (behind[back & (above < 0.05)] == LABEL["lower"]).mean() > 0.9  # its hem is about there
 
 
+def test_the_lining_of_one_half_is_not_on_the_back(body: Body, rest) -> None:
+    """A black coat with black sleeves shows a checked lining on its right half."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["outer"], np.uint8)
+    worn[rest.torso & (np.abs(s.x[:, 0] + 0.01) < 0.11)] = LABEL["upper"]
+    right = rest.torso & (s.x[:, 0] < 0)
+    colour = np.repeat(0.05 + 0.04 * np.random.default_rng(0).random((len(s.x), 1)).astype(np.float32), 3, 1)
+    checks = np.sin(s.x * 250).prod(1, keepdims=True) > 0
+    colour[right] = np.where(checks, (0.8, 0.75, 0.7), (0.3, 0.3, 0.45))[right]
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
+    back = rest.torso & (rest.normal[:, 2] < -0.7)
+    assert (behind[back] == LABEL["outer"]).mean() > 0.95
+    assert np.quantile(out[back, 0], 0.95) < 0.2
+
+
 def test_the_shadow_under_a_hem_is_no_band(body: Body, rest) -> None:
     """Light trousers that are dark over a decimetre at their upper end."""
     s = surface(body, SIZE)

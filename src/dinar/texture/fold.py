@@ -116,6 +116,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         palette = source & (worn == c) if c else source
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
         weave = weave_of(colour[palette], g.chart[palette])
+        if c == LABEL["outer"] and _lined(colour[palette], g.chart[palette, 1] > 0):
+            weave = weave._replace(pattern=0.0)
         plain_trunk = kind == "torso" and weave.pattern < 0.5
         w = weight * _like_sleeves(s, colour, worn, palette, g, lam) if plain_trunk else weight
         made = np.zeros((own.sum(), 3), np.float32)
@@ -188,6 +190,12 @@ def _like_sleeves(
         if np.linalg.norm(a - b) < SLEEVE:
             return LITTLE + np.exp(-np.square((colour - (a + b) / 2) / SLEEVE).sum(1) / 2)
     return np.ones(len(colour))
+
+
+def _lined(colour: np.ndarray, left: np.ndarray) -> bool:
+    """Whether both halves of a coat's texels [M, 3] differ: one shows its lining, and what varies is no pattern."""
+    halves = [np.median(colour[half], 0) for half in (left, ~left) if half.any()]
+    return len(halves) == 2 and float(np.linalg.norm(halves[0] - halves[1])) > SLEEVE
 
 
 def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int, arms: bool) -> np.ndarray:
