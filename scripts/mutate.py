@@ -271,6 +271,7 @@ CHANGES = [
         ("HEM_HUE", "0.0", "test_a_jacket_ends_behind_as_in_front"),
         ("SAME_WAY", "-1.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
         ("OTHER_LIMB", "1.0", "test_legs_take_the_colour_of_their_own_front"),
+        ("GROUND", "9", "test_a_print_that_fills_most_of_a_height_is_not_behind"),
     ),
     *changes(
         "texture.worn",
@@ -349,6 +350,7 @@ CHANGES = [
         ("USUAL", "0.999", "test_wrinkles_go_on_behind_a_leg_but_no_thing_and_none_on_skin"),
         ("BROAD", "0.006", "test_wrinkles_go_on_behind_a_leg_but_no_thing_and_none_on_skin"),
         ("MOST", "0.02", "test_wrinkles_go_on_behind_a_leg_but_no_thing_and_none_on_skin"),
+        ("PRINTED", "10.0", "test_wrinkles_are_not_taken_from_a_large_print"),
     ),
     *changes(
         "texture.light",

@@ -353,6 +353,20 @@ def test_a_jacket_whose_sleeves_are_seen_covers_the_back(body: Body, rest) -> No
         assert (behind[back & (above < 0.05)] == LABEL["lower"]).mean() > 0.9  # its hem is about there
 
 
+def test_a_print_that_fills_most_of_a_height_is_not_behind(body: Body) -> None:
+    """A green print on white trousers, on four fifths of the front at its heights; below them, all is green, as socks
+    would be: that is behind, too."""
+    s = surface(body, SIZE)
+    leg, angle, along = of_kind(s, "leg"), np.abs(s.chart[:, 1]), s.chart[:, 0]
+    middle, low = np.quantile(along[leg], (0.4, 0.8))
+    green = (np.abs(along - middle) < 0.09) & (angle < 1.2) | (along > low)
+    colour = np.where(green[:, None], (0.2, 0.6, 0.4), (0.9, 0.9, 0.9)).astype(np.float32)
+    out = restored_of(body, colour, s.x[:, 2] > 0.0, "lower")
+    behind = leg & (angle > 2.4)
+    assert np.abs(out[behind & (np.abs(along - middle) < 0.06), 0] - 0.9).mean() < 0.03
+    assert out[behind & (along > low + 0.05), 0].mean() < 0.4
+
+
 def test_the_lining_of_one_half_is_not_on_the_back(body: Body, rest) -> None:
     """A black coat with black sleeves shows a checked lining on its right half."""
     s = surface(body, SIZE)

@@ -12,7 +12,7 @@ from dinar.texture import restore
 from dinar.texture.fold import CONFIDENT, fold, shown_clearly
 from dinar.texture.surface import Surface, of_kind, of_shell, surface
 from dinar.texture.weave import CELL, PATCH, quilt, weave_of, woven
-from dinar.texture.wrinkles import MOST
+from dinar.texture.wrinkles import MOST, wrinkles
 
 SIZE = 256
 
@@ -213,6 +213,18 @@ def test_wrinkles_go_on_behind_a_leg_but_no_thing_and_none_on_skin(body: Body) -
     assert behind("skin", wrinkle)[back].std() < 0.02
     strap = behind("lower", np.where(spot, -0.6, wrinkle / 2))
     assert strap[back & (np.abs(s.chart[:, 0] - 0.3) < 0.02)].min() - np.median(strap[back]) > -0.09
+
+
+def test_wrinkles_are_not_taken_from_a_large_print() -> None:
+    """White cloth with a green print that is folded like it."""
+    y, x = (a.ravel() for a in np.meshgrid(np.arange(0, 0.6, 0.004), np.arange(0, 0.4, 0.004), indexing="ij"))
+    print_ = (np.abs(x - 0.1) < 0.08) & (np.abs(y - 0.3) < 0.15)
+    light = np.exp(0.1 * np.sin(2 * np.pi * y / 0.05))[:, None]
+    colour = np.where(print_[:, None], (0.2, 0.5, 0.4), (0.8, 0.8, 0.8)) * light
+    place = np.stack([y, x, 0 * x], 1)
+    depth = wrinkles(colour, place, place, place, np.zeros(len(x)))
+    inside = (np.abs(x - 0.1) < 0.04) & (np.abs(y - 0.3) < 0.1)
+    assert depth[x > 0.25].std() > 0.03 and depth[inside].std() < 0.6 * depth[x > 0.25].std()
 
 
 def test_stripes_go_on_behind_where_too_little_is_seen_for_patches(body: Body) -> None:

@@ -40,6 +40,7 @@ BAND_CLEAR = 2.0  # and over the median deviation within a height
 BELOW = 0.1  # metres below the trunk to which a long coat reaches
 SIDE = np.deg2rad(15)  # inside the seen border: the sides of a trunk
 LITTLE = 0.02  # weight of what is unlike the sides of a trunk and sleeves that are like them
+GROUND = 0.16  # least share of a cloth's usual colour at a height for all else there to be a print on it
 SHADOW = 15  # heights below a hem over which it may throw a shadow
 # A hem of one class across a trunk, as of a jacket above a shirt (looked at on 41 street photos): least steps of the
 # colour and of its hue (sum 1), most of the error that a steady change leaves, least rows above and below.
@@ -47,7 +48,7 @@ HEM_STEP, HEM_HUE, STEADY, HEM_ROWS = 0.15, 0.04, 0.7, 12
 BOTH_HALVES, SAME_WAY = 0.3, 0.8  # least share of the step on either half, and least cosine
 SHADED, LARGE = 0.1, 0.2  # greatest difference of hue (sum 1) between a sleeve and its shade; share of a large band
 BAND_ROWS, BAND_TEXELS = 3, 8  # heights below and above that are compared; least texels of one
-OTHER_LIMB = 0.05  # weight of the other limb's colours at a height; it is 1 where
+OTHER_LIMB = 0.02  # weight of the other limb's colours at a height; it is 1 where
 ALIKE = 0.06  # both have the same hue: colours of sum 1 differ less
 UNLIKE = 2.0  # times the median deviation from a plain cloth's colour: such texels are shaded, or are things on it
 
@@ -294,6 +295,10 @@ def _levels(
         return np.moveaxis(sums[:, :3] / np.maximum(sums[:, 3:], 1e-30), 1, 2)
 
     w = weight * np.sqrt(colour.sum(1)) * np.where(glaring(colour), LITTLE, 1)
+    for on in (limb == k for k in np.unique(limb)):  # a large print counts little
+        usual = np.linalg.norm(colour[on] - _middle(colour[on], w[on]), axis=1) < SLEEVE
+        shown, total = (np.bincount(row[on], w[on] * x, rows)[row[on]] for x in (usual, np.ones(len(usual))))
+        w[on] *= np.where(usual | (shown <= GROUND * total), 1, LITTLE)
     for width in (6 * SHADE, 3 * SHADE, 3 * SHADE, SHADE):  # the scale falls with what is still taken for the cloth
         plain = mean(w, width)
         away = np.linalg.norm(colour - plain[limb, row], axis=1)

@@ -15,6 +15,7 @@ from .weave import around, hue
 FINE, BROAD = 0.004, 0.04  # metres: narrower than FINE is the photo's noise, broader than BROAD is shade
 STRENGTH, USUAL = 0.025, 0.35  # metres over which strength is measured; quantile of it that is usual
 COLOURED = 0.1  # difference of hue over brightness at which a texel counts 1/e
+PRINTED = 0.3  # the same from the cloth's middle colour, as on a large print, at which wrinkles are 1/e as deep
 MOST = 0.06  # bound of the logarithm of the light (looked at on 20 street photos: beyond, stains and bands show)
 DARK = 0.03  # added to brightness before the logarithm
 NEAR, SPARSE = 1e-3, 500.0  # metres added to distances; weight of no wrinkles: that of a texel at 4 cm
@@ -34,9 +35,11 @@ def wrinkles(
     strength = np.sqrt(means(np.square(depth[:, None]), STRENGTH)[:, 0])
     base = means(colour, BROAD)
     other = np.linalg.norm(hue(colour - base, base), axis=1) / (colour.mean(1) + DARK)
+    middle = np.median(colour, 0, keepdims=True)
+    print_ = np.linalg.norm(hue(colour - middle, middle), axis=1) / (colour.mean(1) + DARK)
     beyond = np.maximum(strength / (np.quantile(strength, USUAL) + 1e-6) - 1, 0)
     sure = np.exp(-np.square(beyond) - np.square(other / COLOURED))
-    depth = MOST * np.tanh(depth / MOST)
+    depth = MOST * np.tanh(depth / MOST) * np.exp(-np.square(print_ / PRINTED))
     wanted = np.concatenate([here, there[share > 0]])
     d, i = KDTree(place).query(wanted, k=3, workers=searchers(len(wanted)))
     w = sure[i] / np.square(d + NEAR)
