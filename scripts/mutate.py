@@ -331,6 +331,8 @@ CHANGES = [
         ("GLARE", "(1.0, 2.0)", "test_a_cloth_in_glaring_light_has_no_pattern_of_hues"),
         ("BOLD", "(2.0, 3.0)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),
         ("BOLD", "(0.0, 0.01)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),
+        ("CONTRAST", "(9.0, 10.0)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),
+        ("CONTRAST", "(0.0, 0.01)", "test_bold_light_and_dark_is_a_pattern_unless_it_is_large"),
         ("SMALL", "(0.0, 0.01)", "test_colours_of_a_pattern_are_everywhere_or_vivid"),
         ("FEWEST", "0", "test_too_little_seen_gives_no_pattern"),
         ("EVEN", "(0.0, 0.01)", "test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not"),

@@ -73,8 +73,8 @@ def test_fine_or_coloured_detail_is_a_pattern_and_wrinkles_are_not() -> None:
 
 
 def test_bold_light_and_dark_is_a_pattern_unless_it_is_large() -> None:
-    """Fur and wide stripes are; the folds of a plain cloth are as wide, but weaker in most places, and a large print is
-    a single thing."""
+    """Fur, wide stripes and a dark plaid are; the folds of a plain cloth are as wide, but weaker in most places, and a
+    large print is a single thing."""
     i, j, place = places(100)
     spot = np.exp(-(np.square(i - 50) + np.square(j - 50)) / (2 * 22**2))
 
@@ -84,6 +84,7 @@ def test_bold_light_and_dark_is_a_pattern_unless_it_is_large() -> None:
     assert weave_of(light(0.3, 0.04), place).pattern == 1
     assert weave_of(light(0.08, 0.04), place).pattern == 0
     assert weave_of(light(0.3, 0.1), place).pattern > 0.7  # as strong everywhere
+    assert weave_of(light(0.13, 0.04), place).pattern < 0.1 < 0.9 < weave_of(light(0.13, 0.04) - 0.44, place).pattern
     assert weave_of(0.6 - spot[:, None] * (0.6 - light(0.3, 0.1)), place).pattern == 0
 
 
