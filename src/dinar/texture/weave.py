@@ -30,8 +30,9 @@ THIN = 0.2  # texels of a cell, below which it takes its neighbours' as well
 # What tells a pattern from wrinkles, each from 0 to 1 between two values: the share of the detail that is finer than
 # FINEST metres; how strong colours are that are not light and shade in most places, if there is as much of them EVEN
 # there (the share of the strongest) as on prints of a whole cloth: VIVID ones, or MUCH if they are a large share of the
-# detail; and how strong details usually are, as on fur and stripes, or beside the colour of a dark cloth, unless they are one large print: it has less of
-# SMALL ones, or is not as even as what is STRIPED (benchmarks/patterns.py, docs/measurements.md).
+# detail; and how strong details usually are, as on fur and stripes, or beside the colour of a dark cloth (CONTRAST),
+# unless they are one large print: it has less of SMALL ones, or is not as even as what is STRIPED
+# (benchmarks/patterns.py, docs/measurements.md).
 FINEST, FINE = 0.008, (0.65, 0.75)
 EVEN, COLOURED, MUCH, VIVID = (0.4, 0.55), (0.3, 0.45), (0.045, 0.065), (0.065, 0.075)
 BOLD, CONTRAST, SMALL, STRIPED = (0.16, 0.22), (0.7, 0.8), (0.3, 0.4), (0.8, 0.9)
@@ -68,7 +69,8 @@ def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
     least, most = np.quantile(strengths(detail), (USUAL, 1 - USUAL)).tolist()
     coloured = max(_ramp(share, COLOURED) * _ramp(few, MUCH), _ramp(few, VIVID)) * _ramp(few / max(many, 1e-9), EVEN)
     coloured *= 1 - _ramp(float(glaring(colour).mean()), GLARE)
-    bold = max(_ramp(usual, BOLD), _ramp(usual / float(colour.mean()), CONTRAST)) * max(_ramp(fine, SMALL), _ramp(least / max(most, 1e-9), STRIPED))
+    bold = max(_ramp(usual, BOLD), _ramp(usual / max(float(colour.mean()), 1e-9), CONTRAST))
+    bold *= max(_ramp(fine, SMALL), _ramp(least / max(most, 1e-9), STRIPED))
     pattern = max(_ramp(fine, FINE), coloured, bold)
     size = np.linalg.norm(detail, axis=1, keepdims=True)
     detail *= pattern * np.maximum(np.minimum(1, ODD * usual / np.maximum(size, 1e-6)), max(coloured, bold))
