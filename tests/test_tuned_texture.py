@@ -18,6 +18,7 @@ from dinar.body.shells import Shell, wear
 from dinar.labels import LABEL
 from dinar.scene import Fragments, interpolate, orbit, rasterize, vertex_normals
 from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
+from dinar.texture.face import cheeks
 from dinar.texture.fold import CONFIDENT, fold, shown_clearly
 from dinar.texture.hair import SHORT, SHORT_FADE, bald
 from dinar.texture.occlusion import occlusion_outlines
@@ -584,6 +585,19 @@ def test_the_light_at_the_rim_of_a_face_does_not_tell_its_cheeks(body: Body, res
     out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
     cheek = s.face & (np.abs(s.x[:, 0]) > 0.062)
     assert cheek.sum() > 100 and np.median(out[cheek, 0]) < 0.75
+
+
+def test_slanted_skin_is_not_continued_on_a_cheek() -> None:
+    """Brown skin that ends in a white rim: right behind it the cheek is as the frontal skin."""
+    x, y = (a.ravel() for a in np.meshgrid(np.arange(0, 0.09, 0.001), np.arange(0, 0.05, 0.002)))
+    place, seen = np.stack([x, y, 0 * x], 1), x < 0.06
+    for rim, white in ((0.45, False), (0.95, True)):
+        lam = np.where(seen, np.where(x < 0.054, 0.95, rim), 0)
+        colour = np.where((x < 0.054)[:, None], 0.4, 0.95).repeat(3, 1)
+        out = np.full_like(colour, 0.95)  # of the nearest
+        cheeks(place, colour, lam, seen, seen, np.ones(len(x), bool), out)
+        behind = out[(x > 0.06) & (x < 0.0615), 0].mean()
+        assert behind > 0.7 if white else behind < 0.5
 
 
 def test_hair_before_the_far_half_of_a_face_does_not_colour_its_skin(body: Body, rest) -> None:

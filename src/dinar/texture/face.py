@@ -12,6 +12,7 @@ SOURCES = 64  # least texels to take colours from
 DARK = 0.1  # added to both brightnesses (sums of RGB)
 MOST_SIDE = 0.7  # bound of the logarithm of the ratio of the lights of both halves of a head
 BESIDE = 0.035  # metres from the middle: eyes and lips are no cheeks
+SLANTED, FADE = 0.75, 0.2  # λ under which a place of a cheek tells less, and below it over which it ends to tell
 HAIRLINE = 0.012  # metres on either side of the border of face and scalp
 SPOT, MIDDLE = 0.005, 0.03  # metres: from a spot of a face to its mirror image; on either side, where the lights mix
 
@@ -25,14 +26,16 @@ def cheeks(
     face: np.ndarray,  # [N] bool: what is restored
     out: np.ndarray,  # [N, 3] restored colours, changed in place
 ) -> None:
-    """Give cheeks that are farther than SPOT from all that is seen of the face the smooth mean of its skin, frontal
-    texels first, where skin is nearest; nearer ones less of it. The nearest texels are slanted, with the light behind
-    the person in them, and would be seen as a patch."""
-    q = np.flatnonzero(face & ~seen)
+    """Give cheeks that are farther than SPOT from all that is seen of the face, or whose nearest seen place is SLANTED,
+    the smooth mean of its skin, frontal texels first, where skin is nearest. Slanted texels have the light behind the
+    person in them, and would be seen as a patch or a line."""
+    q = np.flatnonzero(face & ~seen & (place[:, 0] > BESIDE))
     if not len(q):
         return
     away, near = KDTree(place[seen]).query(place[q], workers=searchers(len(q)))
-    share = np.clip(away / SPOT, 0, 1) * skin[seen][near] * np.clip((place[q, 0] - BESIDE) / SPOT, 0, 1)
+    slanted = np.clip((SLANTED - lam[seen][near]) / FADE, 0, 1)
+    share = np.maximum(np.clip(away / SPOT, 0, 1), slanted) * skin[seen][near]
+    share *= np.clip((place[q, 0] - BESIDE) / SPOT, 0, 1)
     q, share = q[share > 0], share[share > 0]
     smooth = blend(place[skin], colour[skin], place[q], lam[skin] ** FRONTAL)
     out[q] += share[:, None] * (smooth - out[q])
