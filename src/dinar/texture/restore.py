@@ -23,7 +23,7 @@ from ..cores import beside
 from ..errors import DinarError
 from ..labels import LABEL
 from ..scene.edges import unique_edges
-from .face import MIDDLE, both_lights, cheeks, soft_hairline
+from .face import MIDDLE, SOURCES, both_lights, cheeks, soft_hairline
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest, shown_clearly
 from .hair import FRONTAL, bald, blend, hair_texels, hat_over_hair, strands
@@ -45,7 +45,6 @@ FADE = 0.10  # metres over which a colour step dies out on the unseen side
 WHOLE = 0.999  # share of a small texel that has to be seen: unseen parts are black in area averages
 SOFT, SOFT_FACE = 0.008, 0.002  # of the texture's side: width of the soft border of the seen; on faces
 SOFT_HEAD, SMALL = 0.025, 0.01  # on a skull; half the width of unseen parts of faces up to which SOFT_FACE holds
-SOURCES = 64  # least texels to take colours from
 FLAT = {"neck": (1, 1, 0.15), "head": (1, 1, 0.3)}  # distances from front to back count less there: front to nape
 HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
 GLOW = 2.0  # texels of the network, over which light is smooth
