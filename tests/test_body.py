@@ -1,6 +1,5 @@
 """The default body: its skinning against a float64 loop, reduction, keypoints, rotations and their gradients."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -20,7 +20,6 @@ from dinar.labels import LABEL
 from dinar.scene import orbit, rasterize_mesh, vertex_normals
 from dinar.scene.edges import unique_edges
 from dinar.texture import restore
-from dinar.texture.surface import of_shell
 from dinar.texture.texels import texels
 
 LINE = 0.77
@@ -49,7 +48,7 @@ def photo(form: Form | None, azimuth: float = 0) -> Silhouette:
     head = (shown.vertex_part == 0)[shown.faces].all(1)
     cap = head & (shown.v_template.numpy()[shown.faces][..., 1].min(1) > LINE)
     label = np.where(
-        of_shell(shown, "hat") if form else cap, LABEL["hat"], np.where(head, LABEL["face"], LABEL["upper"])
+        shown.of_segment("hat") if form else cap, LABEL["hat"], np.where(head, LABEL["face"], LABEL["upper"])
     )
     labels = np.where(face >= 0, label[face.clip(0)], 0).astype(np.uint8)
     return Silhouette(face >= 0, pose, torch.zeros(3), camera, labels=labels)
@@ -57,7 +56,7 @@ def photo(form: Form | None, azimuth: float = 0) -> Silhouette:
 
 def test_a_hat_is_closed_and_the_same_on_both_sides(hatted: Body):
     body, v, grid = load_body(), hatted.v_template.numpy(), hat_grid(hatted)
-    _, _, count = unique_edges(hatted.faces[of_shell(hatted, "hat")])
+    _, _, count = unique_edges(hatted.faces[hatted.of_segment("hat")])
     assert count.max() == 2 and len(hatted.faces) < 1.03 * len(body.faces)
     assert (hatted.mirror[hatted.mirror] == np.arange(len(v))).all()
     assert np.abs(v[hatted.mirror] * [-1, 1, 1] - v).max() < 1e-3
@@ -70,13 +69,13 @@ def test_a_hat_is_closed_and_the_same_on_both_sides(hatted: Body):
 def test_a_hat_takes_texels_of_the_scalp_alone(hatted: Body):
     body = load_body()
     t, old = texels(hatted.atlas, 256), texels(body.atlas, 256)
-    own = set(t.index[of_shell(hatted, "hat")[t.face]])
+    own = set(t.index[hatted.of_segment("hat")[t.face]])
     head = body.atlas.island_names.index("head")
     assert len(own) > 1200 and len(t.index) > 0.72 * 256**2
     assert len(own & set(old.index[body.atlas.island[old.face] == head])) > 0.98 * len(own)
     both = wear(body, (Shell("hair", 0.35), Shell("hat", LINE)))  # the hat's are not the hair's
     t = texels(both.atlas, 256)
-    assert len(own & set(t.index[of_shell(both, "hat")[t.face]])) > 0.97 * len(own)
+    assert len(own & set(t.index[both.of_segment("hat")[t.face]])) > 0.97 * len(own)
 
 
 @pytest.mark.parametrize("form", [Form(brim=0.08), Form(line=0.05, pitch=24, brim=0.07), Form(top=0.16, brim=0.04)])
@@ -138,7 +137,7 @@ def test_no_head_comes_through_a_crown_that_is_narrow_and_aslant(hatted: Body):
         camera = orbit(v, azimuth, height=900, width=900)
         face = rasterize_mesh(v, hatted.faces, camera).face[0].numpy()
         on = rasterize_mesh(v, crown, camera).mask[0].numpy()
-        assert on.sum() > 1000 and (of_shell(hatted, "hat")[face[on]]).mean() > 0.999
+        assert on.sum() > 1000 and (hatted.of_segment("hat")[face[on]]).mean() > 0.999
 
 
 def test_the_inside_of_a_hat_goes_with_its_outside(hatted: Body):
@@ -154,7 +153,7 @@ def test_the_inside_of_a_hat_goes_with_its_outside(hatted: Body):
 def test_the_back_of_a_hat_is_like_its_front_at_each_height(hatted: Body):
     """With a band; hair that the hat's texels show does not count."""
     t = texels(hatted.atlas, 512)
-    x, hat = t.sample(hatted.v_template.numpy(), hatted.faces), of_shell(hatted, "hat")[t.face]
+    x, hat = t.sample(hatted.v_template.numpy(), hatted.faces), hatted.of_segment("hat")[t.face]
     band = hat & (np.abs(x[:, 1] - 0.79) < 0.02)
     colour = np.where(band[:, None], [0.8, 0.1, 0.1], np.where(hat[:, None], [0.1, 0.1, 0.6], [0.8, 0.6, 0.5]))
     worn = np.where(hat, LABEL["hat"], LABEL["skin"])

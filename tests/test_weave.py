@@ -10,7 +10,7 @@ from dinar.body.shells import Shell, wear
 from dinar.labels import LABEL
 from dinar.texture import restore
 from dinar.texture.fold import CONFIDENT, fold, shown_clearly
-from dinar.texture.surface import Surface, of_kind, of_shell, surface
+from dinar.texture.surface import Surface, of_kind, surface
 from dinar.texture.weave import CELL, PATCH, quilt, weave_of, woven
 from dinar.texture.wrinkles import MOST, wrinkles
 
@@ -139,7 +139,7 @@ def test_wide_patterns_keep_their_strength_and_fine_ones_lose_single_lines() -> 
 def test_a_skirt_is_a_cylinder_and_patterns_keep_their_size_on_it(body: Body) -> None:
     skirted = wear(body, (Shell("skirt", -0.5),))
     s = surface(skirted, SIZE)
-    low = of_shell(skirted, "skirt")[s.texels.face] & (s.x[:, 1] < -0.2)
+    low = skirted.of_segment("skirt")[s.texels.face] & (s.x[:, 1] < -0.2)
     height = s.chart[low, 0] - s.x[low, 1]
     assert np.ptp(height) < 1e-3
     front = np.abs(s.chart[:, 1]) < np.deg2rad(70)

@@ -131,9 +131,13 @@ class Views:
             q: Params | None = getattr(self, which)
             if q is None:
                 continue
-            shapes = {"betas": (len(q.betas),), "pose": (n, q.pose.shape[1] if q.pose.ndim == 3 else 0, 3),
-                      "transl": (n, 3), "expression": (n, 0 if q.expression is None else q.expression.shape[-1]),
-                      "offsets": (0 if q.offsets is None else len(q.offsets), 3)}
+            shapes = {
+                "betas": (len(q.betas),),
+                "pose": (n, q.pose.shape[1] if q.pose.ndim == 3 else 0, 3),
+                "transl": (n, 3),
+                "expression": (n, 0 if q.expression is None else q.expression.shape[-1]),
+                "offsets": (0 if q.offsets is None else len(q.offsets), 3),
+            }
             for k, shape in shapes.items():
                 want[f"{which}.{k}"], found[f"{which}.{k}"] = (shape, numbers), getattr(q, k)
         for k, (shape, dtype) in want.items():

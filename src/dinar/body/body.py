@@ -90,6 +90,10 @@ class Body:
         """Index of a joint by its SMPL-X name."""
         return self.joint_names.index(name)
 
+    def of_segment(self, *names: str) -> np.ndarray:
+        """[F] bool: faces of these segments; those that the body does not have are of none."""
+        return np.isin(self.segment, [i for i, name in enumerate(self.segment_names) if name in names])
+
     @cached_property
     def face_tensor(self) -> Tensor:
         """[F, 3] int64 faces on the body's device."""

@@ -232,5 +232,5 @@ def combed(body: Body) -> np.ndarray:
 
 def hair_grid(body: Body) -> np.ndarray:
     """[ROWS + LINED, COLUMNS] vertices of a body's hair: rows from the crown to the ends, then the inside."""
-    own = np.unique(body.faces[body.segment == body.segment_names.index("hair")])
+    own = np.unique(body.faces[body.of_segment("hair")])
     return own[_numbers()]

@@ -115,7 +115,7 @@ def numbers() -> np.ndarray:
 
 def hat_grid(body: Body) -> np.ndarray:
     """[ROWS, RING] vertices of a body's hat."""
-    own = np.unique(body.faces[body.segment == body.segment_names.index("hat")])
+    own = np.unique(body.faces[body.of_segment("hat")])
     return own[numbers()]
 
 

@@ -76,9 +76,7 @@ def _measures(body: Body) -> tuple[float, float, float, float, float]:
 def _on_head(body: Body) -> np.ndarray:
     """[V] bool: vertices of shells of hair, and of hats."""
     out = np.zeros(body.num_vertices, bool)
-    for kind in ("hair", "hat"):
-        if kind in body.segment_names:
-            out[np.unique(body.faces[body.segment == body.segment_names.index(kind)])] = True
+    out[np.unique(body.faces[body.of_segment("hair", "hat")])] = True
     return out
 
 
@@ -90,10 +88,9 @@ def _inner(body: Body) -> np.ndarray:
 
 def eyes(body: Body) -> list[tuple[np.ndarray, np.ndarray]]:
     """Vertices of the left and the right eyeball, and of its socket; of a body without sockets (SMPL-X) none."""
-    names = body.segment_names
-    if "eye_cavity" not in names:
+    if "eye_cavity" not in body.segment_names:
         return []
-    of = lambda *n: np.unique(body.faces[np.isin(body.segment, [names.index(x) for x in n])])  # noqa: E731
+    of = lambda *n: np.unique(body.faces[body.of_segment(*n)])  # noqa: E731
     ball, socket = of("eye_front", "eye_back"), of("eye_cavity")
     left = body.v_template[:, 0].cpu().numpy() > 0
     return [(ball[left[ball] == side], socket[left[socket] == side]) for side in (True, False)]

@@ -199,7 +199,7 @@ def grid_of(body: Body) -> np.ndarray:
     """[ROWS + LINING + 1, C] vertices of a body's skirt or coat: from the loop to the hem, and up on the inside."""
     kind = kind_around_legs(body)
     assert kind is not None
-    own = body.faces[body.segment == body.segment_names.index(kind)]
+    own = body.faces[body.of_segment(kind)]
     C = len(own) // (2 * (ROWS + LINING))
     upper, lower = np.concatenate([x.reshape(2, -1, C, 3) for x in np.split(own, [2 * ROWS * C])], 1)
     grid = np.concatenate([upper[..., 0], upper[-1:, :, 1]])

@@ -247,7 +247,7 @@ def simulate(
 
 def _areas(body: Body) -> np.ndarray:
     """[V] square metres of the skin around each vertex."""
-    faces = body.faces[body.segment == body.segment_names.index("skin")].astype(np.int64)
+    faces = body.faces[body.of_segment("skin")].astype(np.int64)
     a, b, c = body.v_template.numpy()[faces.T]
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     return np.bincount(faces.T.reshape(-1), np.tile(area, 3), body.num_vertices)

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..body import Body, Posed
 from ..body.body import PARTS
 from ..body.regions import regions
+from ..labels import LABEL
 from ..scene import Camera, rasterize, signed_distance
 from ..scene.crop import crop_box, crop_to, warp_crop
 from ..scene.laplacian import cotangent_laplacian, factorise, preconditioner
@@ -50,6 +51,7 @@ NORMALS = 0.02  # metres over which the normals are smoothed
 TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
 BORDER = 3  # pixels at the crop's border in which contours are not matched
 BESIDE = 13  # pixels: width of the kernel that widens what hides the person
+BY_HAND = 7  # pixels: width of the kernel that widens hands, whose edge is not a skirt's
 ALIGNED = 0.4  # least cosine between the normals of the contour and of the mask's edge (66 degrees)
 GRADIENT = 2.0  # pixels: smoothing of a distance field before its gradient
 NEVER = 10**6  # pixels: more than any ray
@@ -168,6 +170,12 @@ class _View:
         if s.ignore is not None and s.ignore.any():
             hidden = warp_crop(s.ignore.astype(np.float32), crop_box(s.mask, SIZE), SIZE, 0.0) > 0.5
             self.ignore = cv2.dilate(hidden.astype(np.uint8), np.ones((BESIDE, BESIDE), np.uint8)) > 0
+        self.hands = np.zeros_like(self.mask)  # bare skin, which no skirt's or coat's edge is drawn to
+        self.cloth = body.of_segment("skirt", "coat")
+        if s.labels is not None and self.cloth.any():
+            skin = (np.asarray(s.labels) == LABEL["skin"]).astype(np.float32)
+            self.hands = warp_crop(skin, crop_box(s.mask, SIZE), SIZE, 0.0) > 0.5
+            self.hands = cv2.dilate(self.hands.astype(np.uint8), np.ones((BY_HAND, BY_HAND), np.uint8)) > 0
         self.outwards = _gradient(signed_distance(self.mask))
         posed: Posed = body(betas[None], s.pose[None], s.transl[None])
         to_camera = self.camera.T_cam_world[:3, :3]
@@ -200,6 +208,7 @@ class _View:
         gap = r * self.metre
         end = np.rint(np.stack([x, y], 1) + n * r[:, None]).astype(int).clip(0, SIZE - 1)
         kept = ~self.ignore[end[:, 1], end[:, 0]] & ~self.ignore[y, x]
+        kept &= ~(self.hands[end[:, 1], end[:, 0]] & self.cloth[face[y, x]])
         return _Matches(J, tri, gap, self.metre * kept / (1 + (gap / ROBUST) ** 2))
 
 
@@ -277,6 +286,5 @@ def _stiffness(body: Body) -> np.ndarray:
     k[r.cavity] = STIFFNESS["cavity"]
     shell = body.segment >= len(body.segment_names) - len(body.shells)
     k[np.unique(body.faces[shell])] = STIFFNESS["shell"]
-    if "hat" in body.segment_names:
-        k[np.unique(body.faces[body.segment == body.segment_names.index("hat")])] = STIFFNESS["hat"]
+    k[np.unique(body.faces[body.of_segment("hat")])] = STIFFNESS["hat"]
     return k

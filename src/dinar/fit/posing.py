@@ -57,7 +57,7 @@ def skeleton(
     array = lambda x: np.ascontiguousarray(x.detach().cpu().numpy(), np.float64)  # noqa: E731
     V, J = body.num_vertices, body.num_joints
     points = np.zeros((len(body.keypoint_names) + J, V + J))
-    points[: -J, :V], points[-J:, V:] = array(body.keypoint_weights), np.eye(J)
+    points[:-J, :V], points[-J:, V:] = array(body.keypoint_weights), np.eye(J)
     return Skeleton(
         array(body.v_template).reshape(-1),
         np.ascontiguousarray(array(body.shapedirs).reshape(3 * V, -1).T),

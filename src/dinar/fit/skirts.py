@@ -45,6 +45,7 @@ COVERED = 0.5  # least share of cloth between axis and side for a row to tell it
 CULOTTES, LONG = 0.06, -0.8  # metres that trousers are wider than legs at least, in their lower half; lowest hem
 DEEPER, FLATTER = 0.6, 0.3  # metres of depth for a metre of width, of a skirt wider or narrower than the legs
 BEND, WIDTH_ERROR = 30.0, 0.03  # smoothness of widths down a skirt; metres at which a width counts half
+HELD = 3.0  # how many told widths it counts that cloth lies on the hips where the skirt begins
 WAVES, HEM_ERROR = (0.0, 1.0, 3.0), 0.08  # priors of the hem's mean and waves; share of the length that counts half
 ROBUST_STEPS = 5
 INNER = 0.92  # share of the way to a column at which the hem is looked for: outlines are background by a pixel or two
@@ -140,11 +141,14 @@ def robust(A: np.ndarray, y: np.ndarray, prior: np.ndarray, scale: float) -> np.
     return x
 
 
-def smooth(found: np.ndarray) -> np.ndarray:
-    """[R] a curve with little bend through values [views, R], of which those that are not told are NaN."""
+def smooth(found: np.ndarray, held: float = 0.0) -> np.ndarray:
+    """[R] a curve with little bend through values [views, R], of which those that are not told are NaN, and, as much as
+    it is held, from 0."""
     R = found.shape[1]
     bend = np.diff(np.eye(R), 2, axis=0)
-    return robust(np.tile(np.eye(R), (len(found), 1)), found.ravel(), BEND * bend.T @ bend, WIDTH_ERROR)
+    prior = BEND * bend.T @ bend
+    prior[0, 0] += held
+    return robust(np.tile(np.eye(R), (len(found), 1)), found.ravel(), prior, WIDTH_ERROR)
 
 
 def hanging(grid: np.ndarray) -> np.ndarray:
@@ -167,6 +171,13 @@ def across(row: np.ndarray) -> np.ndarray:
     """[C] in [-1, 1]: where the columns of a row [C, 3] are between its right and its left end; in the middle of the
     back they are close."""
     return row[:, 0] / np.abs(row[:, 0]).max()
+
+
+def _end(on: np.ndarray) -> int:
+    """Index at which the first run of ``on`` [n] bool ends, breaks aside."""
+    first, gap = int(on.argmax()), round(BREAK / STEP)
+    other = np.convolve(~on[first:], np.ones(gap), "valid") >= gap
+    return first + (int(other.argmax()) if other.any() else len(on) - first - 1)
 
 
 class Skirt:
@@ -220,10 +231,10 @@ class Skirt:
 
     def widen(self, views: Sequence[Silhouette]) -> None:
         """Move either side of each row to where the cloth ends in the photos."""
-        found = np.stack([self._sides(s) for s in views])  # [views, ROWS + 1, 2] metres, NaN where not told
-        found = both_sides(found)
-        add = self.add + np.stack([smooth(found[..., side]) for side in (0, 1)], 1)
-        add = np.minimum(add, add[:, ::-1] + UNEVEN)
+        told = np.stack([self._sides(s) for s in views])  # [views, ROWS + 1, 2, 2] metres, NaN where not told
+        found, most = both_sides(told[..., 0]), told[..., 1].max(0)
+        add = np.stack([smooth(self.add[:, side] + found[..., side], HELD) for side in (0, 1)], 1)
+        add = np.minimum(np.minimum(add, add[:, ::-1] + UNEVEN), self.add + most)
         add = add.clip(NARROWEST, WIDEST)
         down = self.straight[0, :, 1].mean() - self.straight[..., 1].mean(1)
         self.add = add = np.minimum(add, AT_HIPS + FLARE * down[:, None])
@@ -237,12 +248,13 @@ class Skirt:
         self.grid = hanging(self.grid)
 
     def _sides(self, s: Silhouette) -> np.ndarray:
-        """[ROWS + 1, 2] metres from the person's left and right side of each row outwards to the end of the cloth."""
+        """[ROWS + 1, 2, 2] metres from the person's left and right side of each row outwards to the end of the cloth,
+        NaN where not told, and to the end of the person, infinite where not told."""
         labels = np.asarray(s.labels)
         xy, z = s.camera.project(self.posed(s)[self.number].reshape(-1, 3))
         xy, z = xy.numpy().reshape(ROWS + 1, self.C, 2), z.numpy().reshape(ROWS + 1, self.C)
         metre = float(s.camera.K[0, 0]) / z.mean(1)  # pixels
-        out = np.full((ROWS + 1, 2), np.nan)
+        out = np.full((ROWS + 1, 2, 2), (np.nan, np.inf))
         quarter = self.C // 4
         left, right = xy[:, quarter], xy[:, self.C - quarter]
         for r in range(ROWS + 1):
@@ -256,15 +268,15 @@ class Skirt:
                 t = np.arange(0, own + WIDEST, STEP)
                 p = centre + sign * axis * t[:, None] * metre[r]
                 i = np.rint(p).astype(int).clip(0, [labels.shape[1] - 1, labels.shape[0] - 1])
-                cloth = np.isin(labels[i[:, 1], i[:, 0]], CLOTH)
+                seen = labels[i[:, 1], i[:, 0]]
+                cloth, person = np.isin(seen, CLOTH), seen != LABEL["background"]
+                if person[t < own].mean() > COVERED:
+                    out[r, side, 1] = t[_end(person)] - own
                 if cloth[t < own].mean() < COVERED:
                     continue
-                first = int(cloth.argmax())
-                other = np.convolve(~cloth[first:], np.ones(round(BREAK / STEP)), "valid") >= round(BREAK / STEP)
-                end = first + (int(other.argmax()) if other.any() else len(cloth) - first - 1)
-                ends = labels[i[min(end, len(i) - 1), 1], i[min(end, len(i) - 1), 0]]
-                if ends == LABEL["background"] or t[end] > own:  # not behind a hand or a bag
-                    out[r, side] = t[end] - own
+                end = _end(cloth)
+                if not person[end] or t[end] > own:  # not behind a hand or a bag
+                    out[r, side, 0] = t[end] - own
         return out
 
     def cut(self, views: Sequence[Silhouette]) -> float:

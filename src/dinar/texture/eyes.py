@@ -99,7 +99,7 @@ def _closed(body: Body) -> np.ndarray:
 def _around_eyes(body: Body, t: Texels) -> np.ndarray:
     """Rows of the texels at the eyes' height."""
     y = body.v_template[:, 1].numpy()[body.faces].max(1)
-    eyes = body.segment == body.segment_names.index("eye_front")
+    eyes = body.of_segment("eye_front")
     return np.flatnonzero((y > y[eyes].min() - AROUND)[t.face]) if eyes.any() else np.zeros(0, int)
 
 
@@ -126,7 +126,7 @@ def lid_growth(body: Body, t: Texels, rows: np.ndarray | None = None) -> np.ndar
         np.cross(p[body.faces[:, 1]] - p[body.faces[:, 0]], p[body.faces[:, 2]] - p[body.faces[:, 0]]), axis=1
     )
     ratio = area(moved) / np.maximum(area(v), 1e-12)
-    skin = body.segment == body.segment_names.index("skin")
+    skin = body.of_segment("skin")
     total, count = np.zeros(len(v)), np.zeros(len(v))
     for k in range(3):  # smooth over the faces around a vertex
         np.add.at(total, body.faces[skin, k], ratio[skin])

@@ -26,6 +26,7 @@ from ..scene.edges import unique_edges
 from .face import MIDDLE, SOURCES, both_lights, cheeks, soft_hairline
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest, shown_clearly
+from .foot import feet
 from .hair import FRONTAL, bald, blend, hair_texels, hat_over_hair, strands
 from .halves import with_other_half
 from .light import light as light_on
@@ -50,7 +51,7 @@ HIDDEN = 0.1  # share of the hands under which they are taken to be in pockets
 GLOW = 2.0  # texels of the network, over which light is smooth
 SAME_CLOTH = 0.2  # difference of predicted and restored colour at which the predicted light counts 1/e
 DARK, MOST_LIGHT = 0.1, 0.4  # added to both brightnesses (sums of RGB); bound of the logarithm of their ratio
-RIM_LIT = 0.65  # λ of hair below which it has the rim's light, and the restored hair need not meet it
+RIM_LIT = 0.65  # λ of hair and feet below which they have the rim's light, and what is restored need not meet them
 HIPS = 0.25  # metres above the pelvis over which predicted light begins, where a skirt or coat hangs
 ALIKE = 0.12  # difference of predicted and restored colour at which the restored detail counts 1/e
 HAT = (3, 0.03, 0.03)  # times that distances down a hat count, and its radius, metres: it is alike all around
@@ -107,7 +108,8 @@ def _filled(
             kinds = None if worn is None else _grid(s, worn * seen)
             lit = colour * shade * seen[:, None]
             guess = use(s, network(_grid(s, lit), _grid(s, lam_small), kinds), guess * shade) / shade
-    alike = seen & ~(s.skull & ~s.face & ~s.auricles & (lam_small < RIM_LIT))
+    rim = s.skull & ~s.face & ~s.auricles | of_kind(s, "foot")
+    alike = seen & ~(rim & (lam_small < RIM_LIT))
     if worn is not None:  # the class is the same on both sides, and hair before a face is not its skin
         alike &= np.where(behind == 0, ~s.face | (worn == LABEL["face"]), behind == worn)
     cloth = behind if worn is None else np.where(seen, worn, behind)
@@ -304,9 +306,9 @@ def _restored(
     folded = lambda *kinds: [fold(s, kind, colour, lam, cloth, clear, out, behind, done) for kind in kinds]  # noqa: E731
     with beside(lambda: folded("arm")):
         folded("torso", "leg")
-    for kind in ("hand", "foot"):
-        own = of_kind(s, kind)
-        take(own, seen & own, mirrored)
+    done |= feet(s, mirrored, colour, lam, seen, worn, out)
+    own = of_kind(s, "hand")
+    take(own, seen & own, mirrored)
     skin, hands = skin_colour(s, colour, seen, worn), of_kind(s, "hand")
     if (seen & hands).sum() < HIDDEN * hands.sum():  # the skin of bare wrists, or else of the face
         arm, along = of_kind(s, "arm"), s.chart[:, 0]

@@ -58,7 +58,7 @@ def surface(body: Body, size: int) -> Surface:
     v = body.v_template.cpu().numpy()
     x = t.sample(v, body.faces)
     part = t.sample(body.part_shares, body.faces).argmax(1).astype(np.uint8)
-    chart, shell, hat = _cylinders(body, x, part), of_shell(body, "hair")[t.face], of_shell(body, "hat")[t.face]
+    chart, shell, hat = _cylinders(body, x, part), body.of_segment("hair")[t.face], body.of_segment("hat")[t.face]
     if shell.any():  # along its columns
         chart[shell, :2] = t.sample(combed(body), body.faces)[shell] * [-1, 1]
     if hat.any():
@@ -71,15 +71,9 @@ def surface(body: Body, size: int) -> Surface:
         in_hat = borrowing[t.face] & (part == PARTS.index("head")) & ~shell & ~hat
     return Surface(
         t, x, part, r.face, r.face_centre, r.crown, r.skull, r.ears, r.auricles, r.cavity, shell, hat, in_hat,
-        of_shell(body, "coat")[t.face], kind_around_legs(body) is not None, chart, float(_skull(body)[:, 1].max()),
+        body.of_segment("coat")[t.face], kind_around_legs(body) is not None, chart, float(_skull(body)[:, 1].max()),
         _vertex_texels(body, t, x),
     )  # fmt: skip
-
-
-def of_shell(body: Body, kind: str) -> np.ndarray:
-    """[F] bool: faces of a kind of shell."""
-    names = body.segment_names
-    return body.segment == names.index(kind) if kind in names else np.zeros(len(body.faces), bool)
 
 
 def twins(s: Surface) -> np.ndarray:

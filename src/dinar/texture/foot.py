@@ -1,0 +1,45 @@
+"""Restore feet: what is worn at each height, in the colours of its frontal texels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..labels import LABEL
+from .face import SOURCES
+from .hair import FRONTAL, blend
+from .surface import Surface, of_kind
+
+PLACE = np.array([1, 3, 0.4])  # metres across, up and along a foot count this much: shoes end at one height
+SHOD, COUNTER = 0.15, 0.05  # share of shoes in what is seen of feet from which heels are covered up to COUNTER metres
+ODD = 0.15  # difference from the median colour of a kind at which a texel counts half: reflections and sunny spots
+
+
+def feet(
+    s: Surface,
+    mirrored: np.ndarray,  # [N, 3] metres, both feet in one: x from the middle
+    colour: np.ndarray,  # [N, 3]
+    lam: np.ndarray,  # [N]
+    seen: np.ndarray,  # [N] bool
+    worn: np.ndarray | None,  # [N] uint8 classes; None: no parse
+    out: np.ndarray,  # [N, 3] restored colours, changed in place
+) -> np.ndarray:
+    """Give feet a smooth mean of their frontal texels of the kind, shoe, skin or cloth, that is seen at their height.
+    The nearest texel alone is at the rim, and would give the ground's light to the heel. Returns [N] bool: restored."""
+    foot = of_kind(s, "foot")
+    source = np.flatnonzero(foot & seen)
+    if len(source) < SOURCES:
+        return np.zeros(len(seen), bool)
+    place, weight = mirrored * PLACE, lam**FRONTAL
+    kind = np.zeros(len(source), int)
+    if worn is not None:
+        kind = np.select([worn[source] == LABEL["shoes"], worn[source] == LABEL["skin"]], [0, 1], 2)
+    target = np.flatnonzero(foot)
+    share = blend(place[source], np.eye(3)[kind], place[target], weight[source])
+    if (kind == 0).mean() > SHOD:  # pumps show the instep's skin at the height of their heels
+        height = mirrored[target, 1] - mirrored[target, 1].min()
+        share[height < COUNTER, 0] = 1
+    for k in np.unique(kind):
+        own, there = source[kind == k], target[share.argmax(1) == k]
+        usual = 1 / (1 + np.square(np.abs(colour[own] - np.median(colour[own], 0)).max(1) / ODD))
+        out[there] = blend(place[own], colour[own], place[there], weight[own] * usual)
+    return foot
