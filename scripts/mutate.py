@@ -176,9 +176,15 @@ CHANGES = [
         ("LONG", "0.0", "test_culottes_are_a_skirt_and_trousers_are_none"),
     ),
     *changes(
+        "fit.offsets",
+        "test_shells_fit.py",
+        ("BY_HAND", "1", "test_the_outline_of_a_hand_does_not_widen_a_skirt"),
+    ),
+    *changes(
         "fit.skirts",
         "test_shells_fit.py",
         ("SLEEVE", "-1.0", "test_sleeves_beside_a_skirt_do_not_widen_it"),
+        ("HELD", "0.0", "test_hands_beside_a_skirt_do_not_widen_it"),
         ("NARROWS", "10.0", "test_a_hem_that_is_rounded_in_the_photo_is_as_wide_as_the_cloth_above"),
     ),
     *changes(
@@ -272,6 +278,20 @@ CHANGES = [
         ("SAME_WAY", "-1.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
         ("OTHER_LIMB", "1.0", "test_legs_take_the_colour_of_their_own_front"),
         ("GROUND", "9", "test_a_print_that_fills_most_of_a_height_is_not_behind"),
+    ),
+    *changes(
+        "texture.fold",
+        "test_unseen_limbs.py",
+        ("SMOOTH", "3", "test_a_ragged_border_leaves_no_streaks_on_a_plain_leg"),
+    ),
+    *changes(
+        "texture.foot",
+        "test_unseen_limbs.py",
+        ("ODD", "1e9", "test_heels_have_the_colour_of_frontal_texels_of_the_shoe"),
+        ("PLACE", "np.array([1, 0, 1])", "test_shoes_end_at_one_height"),
+        ("SHOD", "1.0", "test_pumps_have_heels"),
+        ("SHOD", "-1.0", "test_pumps_have_heels"),
+        ("COUNTER", "0.0", "test_pumps_have_heels"),
     ),
     *changes(
         "texture.worn",

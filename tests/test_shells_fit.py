@@ -8,7 +8,7 @@ import torch
 from dinar.body import Body, load_body
 from dinar.body.shells import Shell, wear
 from dinar.body.skirt import ROWS, grid_of
-from dinar.fit.offsets import Silhouette
+from dinar.fit.offsets import Silhouette, fit_offsets
 from dinar.fit.shells import fit_shells
 from dinar.fit.skirts import LOWEST, Skirt
 from dinar.labels import LABEL
@@ -56,6 +56,57 @@ def test_a_hem_that_is_rounded_in_the_photo_is_as_wide_as_the_cloth_above():
     labels[ys[out], xs[out]] = 0
     w = widths(replace(s, labels=labels))
     assert w[ROWS] > w[: ROWS - 2].max() - 0.04
+
+
+def with_hands(s: Silhouette, low: float, high: float, wide: int) -> Silhouette:
+    """The same with a hand on either side of the skirt, from ``low`` to ``high`` of its height, ``wide`` pixels over
+    its edge and as many outside of it."""
+    labels, mask = np.asarray(s.labels).copy(), s.mask.copy()
+    ys, xs = np.nonzero(labels == LABEL["skirt"])
+    for y in range(round(ys.min() + low * np.ptp(ys)), round(ys.min() + high * np.ptp(ys))):
+        for edge in (xs[ys == y].min(), xs[ys == y].max()):
+            labels[y, edge - wide : edge + wide + 1] = LABEL["skin"]
+            mask[y, edge - wide - 2 : edge + wide + 3] = True  # the parse is wrong by a pixel or two
+    return replace(s, labels=labels, mask=mask)
+
+
+def test_hands_beside_a_skirt_do_not_widen_it():
+    """Only its lower third is seen, where it flares."""
+    worn = wear(load_body(), (Shell("skirt", -0.45),))
+    s = photo(worn, "skirt", flare=0.1)
+    plain, w = widths(s), widths(with_hands(s, 0.0, 0.65, 8))
+    assert w[: ROWS // 2].max() < plain[: ROWS // 2].max() + 0.03
+    assert abs(w[ROWS] - plain[ROWS]) < 0.04
+
+
+def test_a_skirt_is_no_wider_than_the_person():
+    """One side flares; the other one is behind a bag as wide as the skirt."""
+    worn = wear(load_body(), (Shell("skirt", -0.45),))
+    s = photo(worn, "skirt")
+    labels = np.asarray(s.labels).copy()
+    ys, xs = np.nonzero(labels == LABEL["skirt"])
+    left = xs > xs.mean() + 0.2 * np.ptp(xs)
+    labels[ys[left], xs[left]] = LABEL["bag"]
+    wide = (ys > np.quantile(ys, 0.3)) & (ys < np.quantile(ys, 0.8))
+    for y in np.unique(ys[wide]):
+        labels[y, xs[ys == y].min() - 12 : xs[ys == y].min()] = LABEL["skirt"]
+    worn, form = fit_shells(load_body(), torch.zeros(1), [replace(s, labels=labels, mask=labels > 0)])
+    x = (worn.v_template.numpy() + form)[grid_of(worn)[: ROWS + 1], 0]
+    plain = worn.v_template.numpy()[grid_of(worn)[: ROWS + 1], 0]
+    assert (plain.min(1) - x.min(1)).max() > 0.04  # the right side
+    assert np.abs(x.max(1) - plain.max(1)).max() < 0.03
+
+
+def test_the_outline_of_a_hand_does_not_widen_a_skirt():
+    body = load_body()
+    plain = photo(wear(body, (Shell("skirt", -0.45),)), "skirt")
+    hands = with_hands(plain, 0.3, 0.6, 10)
+    worn, form = fit_shells(body, torch.zeros(1), [plain])
+    grid = grid_of(worn)[: ROWS + 1]
+    for labels, most in ((hands.labels, 0.02), (np.where(hands.mask, LABEL["skirt"], 0), None)):
+        D = fit_offsets(worn, torch.zeros(1), [replace(hands, labels=labels)], start=form)
+        wider = np.abs(D - form)[grid, 0].max()
+        assert wider < most if most else wider > 0.03
 
 
 def test_a_long_hem_does_not_go_around_the_toes():

@@ -31,6 +31,7 @@ SPINE = np.deg2rad(25)  # either side of the line opposite the camera over which
 TWIN = 0.06  # metres added to the distance of sources on the other limb
 INNER = 0.2  # weight of votes from texels too far inside to be sources
 LEVEL, ALONG = 8.0, 8  # hips are like the torso at their height: weight of heights; texels whose mean they take
+FINE, SMOOTH = 3, 32  # texels beside the seen border whose mean is taken: of patterns; of plain cloth, without streaks
 NEAR_HIPS = 0.1  # metres around the hips: heights that torso and legs have
 HIPS = 0.1  # metres below the pelvis over which wrinkles begin on a skirt or coat
 SHADE = 0.05  # metres over which the colour of a cloth changes with height
@@ -85,19 +86,16 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         return
     g = _folded(s, kind, lam)
     away = np.zeros(len(lam)) if worn is None else np.clip(g.beyond / ROUND, 0, 1)
-    near = own_all & (away < 1)
-    out[near] = nearest(g.chart[source], colour[source], g.here[near])
-    if (both := near & (g.share > 0)).any():
-        other = nearest(g.chart[source], colour[source], g.there[both])
-        out[both] += g.share[both, None] * (other - out[both])
     done[own_all] = True  # of these texels alone: another kind may be folded beside
     if worn is None:
+        _neighbours(g, colour, source, own_all, out, FINE)
         return
 
     # the unseen side: the class that is worn there, copied from texels of this class only
     row = ((g.chart[:, 0] - g.chart[own_all, 0].min()) / BIN).astype(int).clip(0)
     weight = lam * np.where(g.outer, 1, INNER)
     assert clear is not None
+    shown = source
     source = source & clear if (source & clear).sum() >= least(s, ENOUGH) else source
     voters = source.copy()
     if kind == "torso" and not s.coat.any():  # the hips, which are parts of the legs, vote for the seat at their height
@@ -110,15 +108,18 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     long = (low & (worn == LABEL["outer"])).sum() >= least(s, ENOUGH)
     waist = int((WAIST - g.chart[own_all, 0].min()) / BIN) if sleeved(s, colour, worn, lam > CONFIDENT) else None
     cloth = elected(s, kind, row, weight, worn, voters, bool(long), waist)
+    guest = (worn != cloth) & ((cloth != LABEL["outer"]) | (worn == LABEL["skin"]))  # open coats show what is under
+    usual = next((x for x in (source & ~guest, shown & ~guest) if x.sum() >= least(s, ENOUGH)), shown)
     rows, limb = row[own_all].max() + 1, (s.part == parts_of(kind)[-1]).astype(int)
     around = _around_hips(s, kind, row, weight, limb, rows, lam * clear)
     for c in np.unique(cloth[own_all]):
-        own = own_all & (cloth == c) & (away > 0)
+        own = own_all & (cloth == c)
         palette = source & (worn == c) if c else source
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
         weave = weave_of(colour[palette], g.chart[palette])
         if c == LABEL["outer"] and _lined(colour[palette], g.chart[palette, 1] > 0):
             weave = weave._replace(pattern=0.0)
+        _neighbours(g, colour, usual, own & (away < 1), out, FINE if weave.pattern > 0 else SMOOTH)
         plain_trunk = kind == "torso" and weave.pattern < 0.5
         w = weight * _like_sleeves(s, colour, worn, palette, g, lam) if plain_trunk else weight
         made = np.zeros((own.sum(), 3), np.float32)
@@ -132,8 +133,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         w = np.where(guests, w * theirs / max(theirs + weight[palette].sum(), 1e-9), w)  # more if little else is seen
         for k in range(band.max() + 1):
             here, mine = band[row[told]] == k, band[row[own]] == k
-            shown = np.flatnonzero(told)[here]
-            level = _levels(colour[shown], row[shown], limb[shown], w[shown], rows, weave.pattern)
+            t = np.flatnonzero(told)[here]
+            level = _levels(colour[t], row[t], limb[t], w[t], rows, weave.pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
             for most in (CLEAR, 0.0):
@@ -146,7 +147,10 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         if weave.pattern < 1 and c != LABEL["skin"] and np.any(below):
             depth = wrinkles(colour[palette], g.chart[palette], g.here[own], g.there[own], g.share[own])
             made *= np.exp((1 - weave.pattern) * below * depth)[:, None]
-        out[own] += away[own, None] * (made - out[own])
+        share = away[own]
+        below = s.chart[own, 0] < 0 if kind == "torso" else 1  # there, hands and bags hide plain cloth, or shade it
+        share = np.maximum(share, (1 - weave.pattern) * below * _odd(out[own] - made))
+        out[own] += share[:, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]
     torso = of_kind(s, "torso")
@@ -157,6 +161,24 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         hips, worn_there = hips[worn_there != cloth[hips]], worn_there[worn_there != cloth[hips]]
         out[hips] += away[hips, None] * (nearest(place[like], out[like], place[hips], ALONG) - out[hips])
         behind[hips[far[hips]]] = worn_there[far[hips]]
+
+
+def _neighbours(
+    g: _Fold, colour: np.ndarray, source: np.ndarray, near: np.ndarray, out: np.ndarray, count: int
+) -> None:
+    """Give the texels ``near`` [N] bool the colours of the ``count`` nearest sources [N] bool; near the line opposite
+    the camera of both halves."""
+    if not near.any():
+        return
+    out[near] = nearest(g.chart[source], colour[source], g.here[near], count)
+    if (both := near & (g.share > 0)).any():
+        other = nearest(g.chart[source], colour[source], g.there[both], count)
+        out[both] += g.share[both, None] * (other - out[both])
+
+
+def _odd(step: np.ndarray) -> np.ndarray:
+    """[M] in [0, 1]: how surely colours that differ by ``step`` [M, 3] from a plain cloth's are not the cloth's."""
+    return np.clip(np.linalg.norm(step, axis=1) / SLEEVE - 1, 0, 1)
 
 
 def _around_hips(
