@@ -19,7 +19,7 @@ from dinar.fit.shells import fit_shells
 from dinar.labels import LABEL
 from dinar.scene import orbit, rasterize_mesh, vertex_normals
 from dinar.scene.edges import unique_edges
-from dinar.texture import restore
+from dinar.texture import gather, restore, shoot
 from dinar.texture.texels import texels
 
 LINE = 0.77
@@ -175,6 +175,22 @@ def test_the_back_of_a_hat_is_like_its_front_at_each_height(hatted: Body):
     ):
         assert where.sum() > 50 and np.abs(np.median(out[where], 0) - expected).max() < 0.2
     assert np.abs(out[hat] - [0.9, 0.9, 0.1]).max(1).min() > 0.2
+
+
+def test_a_brim_seen_from_below_has_the_colours_of_its_underside(hatted: Body):
+    """It is lifted in front, so that nothing else of the hat is seen."""
+    v = hatted(
+        torch.zeros(1, 1), torch.zeros(1, hatted.num_joints, 3), offsets=formed(hatted, Form(pitch=40, top=0.05))
+    )
+    camera = orbit(v.vertices[0], 0, height=500, width=500)
+    f = rasterize_mesh(v.vertices[0], hatted.faces, camera)
+    hat = hatted.of_segment("hat")
+    on = (f.face[0].numpy() >= 0) & hat[f.face[0].numpy().clip(0)]
+    rgb = np.where(on[..., None], [0.8, 0.7, 0.3], [0.1, 0.1, 0.1]).astype(np.float32)
+    t = texels(hatted.atlas, 256)
+    colour, lam, _ = gather(hatted, shoot(hatted, v.vertices[0], camera, rgb, f.mask[0].numpy()), t)
+    shown = hat[t.face] & (lam > 0)
+    assert shown.sum() > 150 and np.abs(np.median(colour[shown], 0) - [0.8, 0.7, 0.3]).max() < 0.02
 
 
 def test_a_file_keeps_the_hat(hatted: Body, tmp_path: Path):

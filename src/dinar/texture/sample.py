@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from ..body import Body
 from ..photo.image import Photo
 from ..scene import Camera, interpolate, rasterize_mesh, vertex_normals
-from .texels import Texels
+from .texels import Texels, texels_under_brim
 
 GRAZING = 0.2  # λ up to which texels are not sampled: a pixel covers many of them
 BEHIND = 0.012  # metres behind the visible surface that still count as seen
@@ -97,7 +97,18 @@ def scatter_shot(shot: Shot, size: int = 256) -> tuple[np.ndarray, np.ndarray, n
 
 def gather(body: Body, shot: Shot, texels: Texels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Look every texel up in the shot: RGB [N, 3] float32 in [0, 1], λ [N] float32 in [0, 1], and class [N]
-    uint8; all 0 where not seen, the class also without a parse."""
+    uint8; all 0 where not seen, the class also without a parse. A brim that is seen from below alone has the colours of
+    its underside."""
+    out, under = _gather(body, shot, texels), texels_under_brim(body, texels.size)
+    if under is not None:
+        row = np.searchsorted(texels.index, under.index)
+        seen, unseen = _gather(body, shot, under), out[1][row] == 0
+        for values, below in zip(out, seen, strict=True):
+            values[row[unseen]] = below[unseen]
+    return out
+
+
+def _gather(body: Body, shot: Shot, texels: Texels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     v = shot.vertices
     normals = vertex_normals(v[None], body.faces)[0]
     towards = (facing_camera(v, normals, shot.camera) > 0)[body.face_tensor].any(1).numpy()

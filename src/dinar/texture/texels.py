@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 
+from ..body import Body
 from ..body.atlas import Atlas
 from ..scene import rasterize
 
@@ -48,7 +49,24 @@ def texels(atlas: Atlas, size: int) -> Texels:
     depth = torch.ones_like(xy[..., 0])
     if atlas.under is not None:
         depth += torch.from_numpy(atlas.under)
-    f = rasterize(xy, depth, atlas.faces, size, size, perspective=False, cull="none")
+    return _texels(xy, depth, atlas.faces, size)
+
+
+@lru_cache(maxsize=4)
+def texels_under_brim(body: Body, size: int) -> Texels | None:
+    """Of the texels of a hat's brim, the points on its underside, which borrows them; None: no hat is worn."""
+    a = body.atlas
+    inside = np.flatnonzero(body.of_segment("hat") & (a.under[a.faces].all(1) if a.under is not None else False))
+    if not len(inside):
+        return None
+    xy = torch.from_numpy(a.uv * size)[None]
+    t = _texels(xy, torch.ones_like(xy[..., 0]), a.faces[inside], size)
+    return replace(t, face=inside[t.face].astype(np.int32))
+
+
+def _texels(xy: torch.Tensor, depth: torch.Tensor, faces: np.ndarray, size: int) -> Texels:
+    """Those under faces in a texture, by the places [1, T, 2] in texels and depths [1, T] of their corners."""
+    f = rasterize(xy, depth, faces, size, size, perspective=False, cull="none")
     face = f.face[0].numpy().reshape(-1)
     index = np.flatnonzero(face >= 0)
     bary = f.barycentrics[0].numpy().reshape(-1, 3)[index]
