@@ -576,6 +576,23 @@ def test_the_light_at_the_rim_of_hair_does_not_tell_its_back(body: Body, rest) -
     assert np.median(out[back][(away > 0.01) & (away < 0.03)]) < 0.32
 
 
+def test_neither_forehead_nor_scarf_tells_the_colour_of_hair(body: Body, rest) -> None:
+    """The parse takes a strip of the forehead, which is more frontal than hair, and the end of a scarf for hair."""
+    s, lam = surface(body, SIZE), np.clip(rest.normal[:, 2], 0, 1)
+    hair = s.skull & ~s.face
+    shown = hair & (lam > 0)
+    forehead = shown & (KDTree(s.x[s.face]).query(s.x)[0] < 0.012) & ~s.auricles
+    scarf = shown & (s.top - s.x[:, 1] > 0.13)
+    colour = np.where(hair[:, None], 0.1, (0.8, 0.6, 0.5))
+    colour[forehead], colour[scarf] = 0.35, (0.9, 0.7, 0.1)
+    worn = np.where(hair, LABEL["hair"], LABEL["face"]).astype(np.uint8)
+    out = as_texels(rest.t, restore(body, *grids(rest.t, colour, lam, worn)))
+    back = hair & (lam == 0) & ~s.auricles & (s.x[:, 2] < np.median(s.x[hair, 2]))
+    high, low = back & (s.top - s.x[:, 1] < 0.08), back & (s.top - s.x[:, 1] > 0.16)
+    assert forehead.sum() > 50 and scarf.sum() > 50
+    assert np.median(out[high, 0]) < 0.14 and np.median(out[low, 0]) < 0.4
+
+
 def test_the_light_at_the_rim_of_a_face_does_not_tell_its_cheeks(body: Body, rest) -> None:
     """Skin that is white where it is slanted; neither half shows its cheek."""
     s, lam = surface(body, SIZE), np.clip(rest.normal[:, 2], 0, 1)

@@ -6,12 +6,11 @@ import numpy as np
 
 from ..labels import LABEL
 from .face import SOURCES
-from .hair import FRONTAL, blend
+from .hair import FRONTAL, blend, usual
 from .surface import Surface, of_kind
 
 PLACE = np.array([1, 3, 0.4])  # metres across, up and along a foot count this much: shoes end at one height
 SHOD, COUNTER = 0.15, 0.05  # share of shoes in what is seen of feet from which heels are covered up to COUNTER metres
-ODD = 0.15  # difference from the median colour of a kind at which a texel counts half: reflections and sunny spots
 
 
 def feet(
@@ -40,6 +39,5 @@ def feet(
         share[height < COUNTER, 0] = 1
     for k in np.unique(kind):
         own, there = source[kind == k], target[share.argmax(1) == k]
-        usual = 1 / (1 + np.square(np.abs(colour[own] - np.median(colour[own], 0)).max(1) / ODD))
-        out[there] = blend(place[own], colour[own], place[there], weight[own] * usual)
+        out[there] = blend(place[own], colour[own], place[there], weight[own] * usual(colour[own]))
     return foot

@@ -18,6 +18,7 @@ HAIR_LIKE = 0.6  # hair is nearer to the crown's colour than this share of the d
 BLEND_REACH, BLEND_SOURCES = 0.04, 500  # metres up to which sources count alike; about how many sources are used
 CHUNK = 4096  # texels at a time
 FRONTAL = 6  # power of λ with which seen hair and skin count: slanted texels have the rim's light and the background
+ODD = 0.15  # difference from the median colour at which a texel counts half: reflections, sunny spots, scarves
 # Strands, tufts and locks: length and width, in CELLs along the head and in half degrees around it; and how strong.
 STRANDS = ((8.0, 0.8, 0.7), (10.0, 3.0, 0.6), (12.0, 8.0, 0.6))
 CELL, CELLS, TURN = 0.005, 64, 720  # metres along the head of a cell of the noise; cells along and around the head
@@ -128,6 +129,11 @@ def blend(
         total = w @ colour
         out[i : i + CHUNK] = total[:, :3] / total[:, 3:]
     return out
+
+
+def usual(colour: np.ndarray) -> np.ndarray:
+    """[M] weights in (0, 1] of colours [M, 3]: less of those far from the median."""
+    return 1 / (1 + np.square(np.abs(colour - np.median(colour, 0)).max(1) / ODD))
 
 
 def strands(

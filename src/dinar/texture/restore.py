@@ -27,7 +27,7 @@ from .face import MIDDLE, SOURCES, both_lights, cheeks, soft_hairline
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest, shown_clearly
 from .foot import feet
-from .hair import FRONTAL, bald, blend, hair_texels, hat_over_hair, strands
+from .hair import FRONTAL, bald, blend, hair_texels, hat_over_hair, strands, usual
 from .halves import with_other_half
 from .light import light as light_on
 from .light import told
@@ -37,6 +37,7 @@ from .outliers import beside_coat, beside_hair, beside_hat, not_skin, skin_colou
 from .surface import Surface, of_kind, parts_of, surface
 from .texels import texels
 from .weave import hue
+from .worn import alone
 
 SIZE = 512  # texture size at which colours are restored
 LIGHT = 0.4  # colour step up to which it is light and shade; larger ones are another material
@@ -261,6 +262,8 @@ def _restored(
             out[s.in_hat] = nearest(flat[s.hat], out[s.hat], flat[s.in_hat])
             done |= s.in_hat
     hair = hair_texels(s, colour, sure & ~s.hat & ~s.in_hat, worn)
+    if worn is not None and (pure := hair & alone(s, worn)).sum() >= SOURCES:
+        hair = pure  # the most frontal of the others are of the forehead
     bare_face = seen & s.face & (~hair if worn is None else worn == LABEL["face"])
     lit, side = both_lights(mirrored, s.x[:, 0], colour, sure & bare_face)
     if s.auricles.any():  # it is the face's, and is none of the nape's
@@ -275,7 +278,8 @@ def _restored(
     for source, place in (*hats, (hair, head), (seen & head & ~s.face, head)):
         scalp = head & s.skull & ~s.face & ~done & place
         if source.sum() >= SOURCES and scalp.any():
-            out[scalp] = blend(mirrored[source], colour[source], mirrored[scalp], lam[source] ** FRONTAL)
+            weight = lam[source] ** FRONTAL * usual(colour[source])
+            out[scalp] = blend(mirrored[source], colour[source], mirrored[scalp], weight)
             is_hair = worn is None or (worn[source] == LABEL["hair"]).mean() > 0.5  # not a hat
             if is_hair and not (source & ~hair).any():
                 out[scalp] *= strands(s, colour, source)[scalp, None]
