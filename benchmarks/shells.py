@@ -28,7 +28,7 @@ from dinar.body.body import PARTS
 from dinar.body.motion import retarget
 from dinar.body.readers import load_motion
 from dinar.body.shells import Shell, wear
-from dinar.body.skirt import ROWS, clear_legs, grid_of
+from dinar.body.skirt import ROWS, clear_legs, grid_of, tuck_legs
 from dinar.create import sampled_texture
 from dinar.data.folder import decode
 from dinar.export.profiles import profile
@@ -119,7 +119,8 @@ def poke(plain: Body) -> None:
         body, betas = wear(plain, (Shell("skirt", hem),)), torch.zeros(1)
         assert body.rig is not None
         rest, joints = (x[0] for x in body.rest(betas[None]))
-        D = clear_legs(body, rest.numpy(), np.zeros((body.num_vertices, 3), np.float32))
+        naked = rest.numpy()
+        D = clear_legs(body, naked, tuck_legs(body, naked, np.zeros((body.num_vertices, 3), np.float32)))
         rest, D = rest + torch.from_numpy(D), torch.from_numpy(D)
         rig = Rig(body, rest, joints, body.rig.numpy(), profile("three"), "rest")
         walk, transl = retarget(load_motion("walk"), body)

@@ -181,6 +181,12 @@ CHANGES = [
         ("BY_HAND", "1", "test_the_outline_of_a_hand_does_not_widen_a_skirt"),
     ),
     *changes(
+        "body.skirt",
+        "test_shells.py",
+        ("TUCK", "0.0", "test_no_leg_comes_out_of_a_skirt_in_a_kick"),
+        ("TUCKED", "10.0", "test_no_leg_comes_out_of_a_skirt_in_a_kick"),
+    ),
+    *changes(
         "fit.skirts",
         "test_shells_fit.py",
         ("SLEEVE", "-1.0", "test_sleeves_beside_a_skirt_do_not_widen_it"),

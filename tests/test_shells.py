@@ -21,9 +21,9 @@ from dinar.errors import DinarError
 from dinar.export import Clip, build_model, write_glb
 from dinar.fit.coats import Coat
 from dinar.fit.offsets import Silhouette
-from dinar.fit.shells import fit_shells
+from dinar.fit.shells import finish, fit_shells
 from dinar.labels import LABEL
-from dinar.scene import Camera, orbit, rasterize_mesh
+from dinar.scene import Camera, orbit, rasterize_mesh, vertex_normals
 from dinar.scene.edges import unique_edges
 from dinar.texture.texels import texels
 from read_glb import Read
@@ -93,6 +93,22 @@ def test_no_leg_pokes_through_in_a_walk(skirted: Body):
         v = skirted(torch.zeros(1, 1), pose[k][None], transl[k][None]).vertices[0]
         found += [poke_through(skirted, v, orbit(v, az, height=256, width=256)) for az in (0, 90, 180)]
     assert np.mean(found) < 0.001
+
+
+def test_no_leg_comes_out_of_a_skirt_in_a_kick(skirted: Body):
+    """Of a skirt that is narrower than the template's, and of legs that their outline in the photo has made thick."""
+    naked = skirted.rest(torch.zeros(1, 1))[0][0]
+    normal, grid = vertex_normals(naked[None], skirted.faces)[0].numpy(), grid_of(skirted)[: ROWS + 1]
+    way = naked.numpy()[grid] * [1, 0, 1]
+    pose = torch.zeros(1, skirted.num_joints, 3)
+    pose[0, skirted.joint("left_hip"), 0], pose[0, skirted.joint("right_hip"), 0] = -0.9, 0.3
+    for narrow, thick in ((0.02, 0.0), (0.0, 0.02)):
+        D = thick * normal * np.isin(skirted.vertex_part, [6, 7])[:, None]
+        D[grid] -= narrow * way / np.linalg.norm(way, axis=2, keepdims=True)
+        D = finish(skirted, load_body(), torch.zeros(1), D, D)
+        v = skirted(torch.zeros(1, 1), pose, offsets=torch.from_numpy(D).float()).vertices[0]
+        found = [poke_through(skirted, v, orbit(v, az, height=256, width=256)) for az in (0, 60, 90, 180)]
+        assert np.mean(found) < 0.001
 
 
 def test_cloth_swings_with_legs_but_does_not_turn_with_them(skirted: Body):

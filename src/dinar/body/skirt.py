@@ -13,9 +13,11 @@ from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from scipy.spatial import KDTree
 
 from ..errors import DinarError
+from ..scene import vertex_normals
 from ..scene.edges import face_edges, unique_edges
 from .body import PARTS, Body
 from .chains import Chain
@@ -31,6 +33,9 @@ UNDER = 0.06  # metres that legs keep their texels under the hem, since hems swi
 INSIDE = 0.25  # metres that legs reach up under the hem: without texels above UNDER, in the colours there
 MARGIN = 0.01  # metres of the legs between their own texels and those of the cloth
 CROTCH, KNEE = -0.14, -0.53  # metres: heights that they reach at most; under a hem below the knee, not up to its bend
+# Metres by which legs are thinner under a skirt, so that no pose brings them out of it; and from the hem upwards, over
+# which they become so. Nobody sees it.
+TUCK, TUCKED = 0.025, 0.1
 SHORT = 0.3  # metres of a skirt below the loop from which they reach up so far; less on shorter ones
 SLICE = 0.02  # metres: half the thickness of the slice of a leg that a row has to clear
 TEXELS_TOP = -0.085  # metres: height of the legs from where their texels are whole around
@@ -231,6 +236,19 @@ def clear_legs(body: Body, naked: np.ndarray, offsets: np.ndarray) -> np.ndarray
         least = _hull(near, np.arctan2(*way.T)) + CLEAR
         out[row[:, None], [0, 2]] += way * (np.maximum(least / radius, 1) - 1)[:, None]
     return with_lining(body, out)
+
+
+def tuck_legs(body: Body, naked: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Offsets [V, 3] with legs that are bare under a skirt, and TUCK thinner; arguments as of :func:`clear_legs`. Coats
+    are open."""
+    if kind_around_legs(body) != "skirt":
+        return offsets
+    out, v, hem = offsets.copy(), naked + offsets, grid_of(body)[ROWS]
+    legs = np.flatnonzero(np.isin(body.vertex_part, [i for i, p in enumerate(PARTS) if p.endswith("leg")]))
+    above = v[legs, 1] - v[hem, 1][KDTree(v[hem][:, [0, 2]]).query(v[legs][:, [0, 2]])[1]]
+    normal = vertex_normals(torch.from_numpy(naked[None]), body.faces)[0].numpy()
+    out[legs] -= np.clip(above / TUCKED, 0, 1)[:, None] * (offsets[legs] + TUCK * normal[legs])
+    return out
 
 
 def legs_end(hem: float) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..body import Body
 from ..body.shells import can_wear
-from ..body.skirt import clear_legs, kind_around_legs
+from ..body.skirt import clear_legs, kind_around_legs, tuck_legs
 from .coats import fit_coat
 from .hair import CHEST, LOWEST, add_hair, clear_body
 from .hats import add_hat, clear_hat
@@ -55,7 +55,8 @@ def finish(body: Body, plain: Body, betas: Tensor, form: np.ndarray, offsets: np
         form: [V, 3] of :func:`fit_shells`.
     """
     if kind_around_legs(body):
-        offsets = clear_legs(body, body.rest(betas[None])[0][0].numpy(), offsets)
+        naked = body.rest(betas[None])[0][0].numpy()
+        offsets = clear_legs(body, naked, tuck_legs(body, naked, offsets))
     if "hair" in body.segment_names:
         offsets = clear_body(body, plain, betas, form, offsets)
     if "hat" in body.segment_names:
