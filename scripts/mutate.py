@@ -195,6 +195,12 @@ CHANGES = [
     ),
     *changes(
         "fit.coats",
+        "test_shells_fit.py",
+        ("SLEEVES", "1.0", "test_a_coat_is_worn_on_both_sides_if_both_arms_are_in_its_sleeves"),
+        ("SLEEVES", "-1.0", "test_a_coat_is_worn_on_both_sides_if_both_arms_are_in_its_sleeves"),
+    ),
+    *changes(
+        "fit.coats",
         "test_shells.py",
         ("OUTER", "0.0", "test_the_fit_finds_an_open_coat"),
         ("AGREE", "1.01", "test_the_fit_finds_an_open_coat"),
@@ -283,6 +289,7 @@ CHANGES = [
         ("HEM_HUE", "0.0", "test_a_jacket_ends_behind_as_in_front"),
         ("SAME_WAY", "-1.0", "test_a_shirt_is_plain_behind_whatever_is_on_its_front"),
         ("OTHER_LIMB", "1.0", "test_legs_take_the_colour_of_their_own_front"),
+        ("LINING", "2.0", "test_the_lining_of_one_half_is_not_on_the_back"),
         ("GROUND", "9", "test_a_print_that_fills_most_of_a_height_is_not_behind"),
     ),
     *changes(

@@ -117,6 +117,21 @@ def test_a_long_hem_does_not_go_around_the_toes():
     assert around.max() > 0.03  # the template does
 
 
+def test_a_coat_is_worn_on_both_sides_if_both_arms_are_in_its_sleeves():
+    """A bag hides its right side; without sleeves of its own it is carried over an arm."""
+    body = load_body()
+    s = photo(wear(body, (Shell("coat", -0.6),)), "outer")
+    labels, arms = np.asarray(s.labels).copy(), photo(wear(body, (Shell("coat", -0.6),)), "skirt")
+    ys, xs = np.nonzero(np.asarray(arms.labels) == LABEL["skirt"])
+    right = xs < xs.mean()
+    labels[ys[right], xs[right]] = LABEL["bag"]
+    worn, _ = fit_shells(body, torch.zeros(1), [replace(s, labels=labels)])
+    assert [x.kind for x in worn.shells] == ["coat"] and abs(worn.shells[0].hem + 0.6) < 0.05
+    above = (labels == LABEL["outer"]) & (np.arange(len(labels))[:, None] < ys.min())
+    worn, _ = fit_shells(body, torch.zeros(1), [replace(s, labels=np.where(above, LABEL["upper"], labels))])
+    assert not [x for x in worn.shells if x.kind == "coat"]
+
+
 def test_a_coat_whose_lower_part_is_parsed_as_a_skirt_is_a_coat():
     body = load_body()
     s = photo(wear(body, (Shell("coat", -0.6),)), "outer")

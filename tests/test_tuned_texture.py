@@ -368,12 +368,14 @@ def test_a_print_that_fills_most_of_a_height_is_not_behind(body: Body) -> None:
     assert out[behind & (along > low + 0.05), 0].mean() < 0.4
 
 
-def test_the_lining_of_one_half_is_not_on_the_back(body: Body, rest) -> None:
-    """A black coat with black sleeves shows a checked lining on its right half."""
+@pytest.mark.parametrize("share", [1.0, 0.8])
+def test_the_lining_of_one_half_is_not_on_the_back(body: Body, rest, share: float) -> None:
+    """A black coat with black sleeves shows a checked lining on its right half, or on a part of that."""
     s = surface(body, SIZE)
     lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["outer"], np.uint8)
     worn[rest.torso & (np.abs(s.x[:, 0] + 0.01) < 0.11)] = LABEL["upper"]
     right = rest.torso & (s.x[:, 0] < 0)
+    right &= s.x[:, 0] > np.quantile(s.x[right & (lam > CONFIDENT) & (worn == LABEL["outer"]), 0], 1 - share) - 1e-3
     colour = np.repeat(0.05 + 0.04 * np.random.default_rng(0).random((len(s.x), 1)).astype(np.float32), 3, 1)
     checks = np.sin(s.x * 250).prod(1, keepdims=True) > 0
     colour[right] = np.where(checks, (0.8, 0.75, 0.7), (0.3, 0.3, 0.45))[right]

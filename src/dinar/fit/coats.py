@@ -11,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..body import Body
+from ..body.body import PARTS
 from ..body.coat import EDGE, FIRST, opened
 from ..body.shells import Shell, wear
 from ..body.skirt import ROWS, TOP, hips
@@ -41,13 +42,14 @@ COAT = LABEL["outer"]
 LEAST = 0.18  # metres below the loop that a coat reaches, at least
 BOTH = 0.4  # least length of the shorter side, as a share of the longer one's: jackets over an arm hang on one side
 PANEL, MOST = 0.05, 0.12  # metres of cloth beside each other that count as the coat, and that count at most
+SLEEVES = 0.6  # least share of outerwear on both arms, from which the coat is worn whatever hides one of its sides
 UNEVEN = 0.85  # length of a side, at least, as a share of the other's: the parse loses the inside of coats
 SOME = 0.08  # metres in excess of PANEL, summed over bins, from which there is a coat
 AROUND = 0.3  # metres around the legs in which its cloth is looked for
 OFF = 0.03  # metres off the legs from where it is cloth whatever the parse says
 OUTER = 0.4  # least share of outerwear in it
 OTHERS = tuple(LABEL[n] for n in ("bag", "hair", "shoes", "lower", "legwear", "skirt"))  # except these
-AGREE, FOUND = 0.55, 0.5  # least share of coat on its pixels, and of the seen cloth that it covers
+AGREE, FOUND = 0.5, 0.5  # least share of coat on its pixels, and of the seen cloth that it covers
 DEEPER = 0.5  # metres of depth for a metre of width
 WIDE = 0.96  # of the row's half width, at which the edges are at most
 
@@ -140,9 +142,21 @@ def find_coat(body: Body, betas: Tensor, s: Silhouette) -> tuple[float, float] |
         begin = np.minimum.accumulate(above)
         end = int((above - begin).argmax())  # of the heights with most cloth in all
         depth.append(end * BIN * bool((above - begin)[end] > SOME))
-    if max(depth) < LEAST or min(depth) < BOTH * max(depth):
+    longer = max(depth)
+    if longer < LEAST:
         return None
+    if min(depth) < BOTH * longer:
+        return (longer, longer) if _in_sleeves(body, betas, s) else None
     return depth[0], depth[1]
+
+
+def _in_sleeves(body: Body, betas: Tensor, s: Silhouette) -> bool:
+    """Whether both arms are in the sleeves of outerwear."""
+    face = rasterize_mesh(body(betas[None], s.pose[None], s.transl[None]).vertices[0], body.faces, s.camera).face[0]
+    part = body.vertex_part[body.faces[face.numpy().clip(0)]][..., 0]
+    shown = lambda name: np.asarray(s.labels)[(face.numpy() >= 0) & (part == PARTS.index(name))]  # noqa: E731
+    arms = [shown(f"{side}_arm") for side in ("left", "right")]
+    return all(len(arm) > 0 and (arm == COAT).mean() > SLEEVES for arm in arms)
 
 
 class Coat(Skirt):

@@ -40,6 +40,7 @@ BAND = 0.12  # least difference of the colours below and above a border
 BAND_CLEAR = 2.0  # and over the median deviation within a height
 BELOW = 0.1  # metres below the trunk to which a long coat reaches
 SIDE = np.deg2rad(15)  # inside the seen border: the sides of a trunk
+LINING = 0.25  # difference of the shares of a coat's halves that are unlike its colour, from which one is its lining
 LITTLE = 0.02  # weight of what is unlike the sides of a trunk and sleeves that are like them
 GROUND = 0.16  # least share of a cloth's usual colour at a height for all else there to be a print on it
 SHADOW = 15  # heights below a hem over which it may throw a shadow
@@ -217,8 +218,13 @@ def _like_sleeves(
 
 def _lined(colour: np.ndarray, left: np.ndarray) -> bool:
     """Whether both halves of a coat's texels [M, 3] differ: one shows its lining, and what varies is no pattern."""
-    halves = [np.median(colour[half], 0) for half in (left, ~left) if half.any()]
-    return len(halves) == 2 and float(np.linalg.norm(halves[0] - halves[1])) > SLEEVE
+    halves = [colour[half] for half in (left, ~left) if half.any()]
+    middles = [np.median(half, 0) for half in halves]
+    if len(halves) < 2 or np.linalg.norm(middles[0] - middles[1]) > SLEEVE:
+        return len(halves) == 2
+    plain = min(middles, key=lambda m: float(np.linalg.norm(colour - m, axis=1).sum()))
+    lining = [float((np.linalg.norm(half - plain, axis=1) > SLEEVE).mean()) for half in halves]
+    return abs(lining[0] - lining[1]) > LINING
 
 
 def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int, arms: bool) -> np.ndarray:
