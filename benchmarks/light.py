@@ -31,8 +31,12 @@ CHANGES: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "as shipped": (),
     "even light": ((RULES, "light_on", lambda *_: np.float32(1)),),
     "no wrinkles": ((FOLD, "wrinkles", lambda colour, place, here, *_: np.zeros(len(here))),),
-    "LIGHT .2, any tone": ((RULES, "LIGHT", 0.2), (RULES, "FACE_LIGHT", 2), (RULES, "MEETING", 1.5),
-                           (RULES, "TONE", 9)),
+    "LIGHT .2, any tone": (
+        (RULES, "LIGHT", 0.2),
+        (RULES, "FACE_LIGHT", 2),
+        (RULES, "MEETING", 1.5),
+        (RULES, "TONE", 9),
+    ),
     "any tone": ((RULES, "TONE", 9),),
 }
 

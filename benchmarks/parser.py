@@ -127,8 +127,10 @@ def report(rows: list[dict], good: list[int]) -> None:
             half = 1.96 * v.std() / len(v) ** 0.5
             worst = np.sort(v)[:3] if "iou" in key else np.sort(v)[-3:]
             under = f"  under .80: {(v < 0.8).sum()}" if "iou" in key else ""
-            print(f"{key:22s} n {len(v)}  mean {v.mean():.4f} ± {half:.4f}  median {np.median(v):.4f}  "
-                  f"worst {', '.join(f'{x:.3f}' for x in worst)}{under}")
+            print(
+                f"{key:22s} n {len(v)}  mean {v.mean():.4f} ± {half:.4f}  median {np.median(v):.4f}  "
+                f"worst {', '.join(f'{x:.3f}' for x in worst)}{under}"
+            )
     C = np.array([r.get("confusion", np.zeros((len(CLASSES),) * 2)) for r in rows])
     print(f"mIoU over classes      {interval(lambda i: np.nanmean(class_iou(C[i].sum(0))))}")
     for k, name in enumerate(CLASSES):

@@ -9,6 +9,7 @@ from .face import SOURCES
 from .hair import FRONTAL, blend, usual
 from .surface import Surface, of_kind
 
+ODD = 0.15  # difference from the median colour of a kind at which a texel counts half: reflections and sunny spots
 PLACE = np.array([1, 3, 0.4])  # metres across, up and along a foot count this much: shoes end at one height
 SHOD, COUNTER = 0.15, 0.05  # share of shoes in what is seen of feet from which heels are covered up to COUNTER metres
 
@@ -39,5 +40,5 @@ def feet(
         share[height < COUNTER, 0] = 1
     for k in np.unique(kind):
         own, there = source[kind == k], target[share.argmax(1) == k]
-        out[there] = blend(place[own], colour[own], place[there], weight[own] * usual(colour[own]))
+        out[there] = blend(place[own], colour[own], place[there], weight[own] * usual(colour[own], ODD))
     return foot

@@ -18,7 +18,7 @@ HAIR_LIKE = 0.6  # hair is nearer to the crown's colour than this share of the d
 BLEND_REACH, BLEND_SOURCES = 0.04, 500  # metres up to which sources count alike; about how many sources are used
 CHUNK = 4096  # texels at a time
 FRONTAL = 6  # power of λ with which seen hair and skin count: slanted texels have the rim's light and the background
-ODD = 0.15  # difference from the median colour at which a texel counts half: reflections, sunny spots, scarves
+TINTED = 0.04  # difference from the median hue (colours of sum 1) at which hair counts half: scarves and coats
 # Strands, tufts and locks: length and width, in CELLs along the head and in half degrees around it; and how strong.
 STRANDS = ((8.0, 0.8, 0.7), (10.0, 3.0, 0.6), (12.0, 8.0, 0.6))
 CELL, CELLS, TURN = 0.005, 64, 720  # metres along the head of a cell of the noise; cells along and around the head
@@ -131,9 +131,9 @@ def blend(
     return out
 
 
-def usual(colour: np.ndarray) -> np.ndarray:
-    """[M] weights in (0, 1] of colours [M, 3]: less of those far from the median."""
-    return 1 / (1 + np.square(np.abs(colour - np.median(colour, 0)).max(1) / ODD))
+def usual(values: np.ndarray, scale: float) -> np.ndarray:
+    """[M] weights in (0, 1] of values [M, C]: one half at this distance from the median."""
+    return 1 / (1 + np.square(np.abs(values - np.median(values, 0)).max(1) / scale))
 
 
 def strands(

@@ -27,7 +27,7 @@ from .face import MIDDLE, SOURCES, both_lights, cheeks, soft_hairline
 from .fill import push_pull
 from .fold import CONFIDENT, fold, nearest, shown_clearly
 from .foot import feet
-from .hair import FRONTAL, bald, blend, hair_texels, hat_over_hair, strands, usual
+from .hair import FRONTAL, TINTED, bald, blend, hair_texels, hat_over_hair, strands, usual
 from .halves import with_other_half
 from .light import light as light_on
 from .light import told
@@ -262,8 +262,6 @@ def _restored(
             out[s.in_hat] = nearest(flat[s.hat], out[s.hat], flat[s.in_hat])
             done |= s.in_hat
     hair = hair_texels(s, colour, sure & ~s.hat & ~s.in_hat, worn)
-    if worn is not None and (pure := hair & alone(s, worn)).sum() >= SOURCES:
-        hair = pure  # the most frontal of the others are of the forehead
     bare_face = seen & s.face & (~hair if worn is None else worn == LABEL["face"])
     lit, side = both_lights(mirrored, s.x[:, 0], colour, sure & bare_face)
     if s.auricles.any():  # it is the face's, and is none of the nape's
@@ -275,10 +273,14 @@ def _restored(
     out[s.face & done] *= side[s.face & done]
     take(s.face | s.cavity & head, seen & s.face, mirrored)
     hats = () if worn is None else hat_over_hair(s, hair, worn)
+    clear_of_others = seen if worn is None else alone(s, worn)
     for source, place in (*hats, (hair, head), (seen & head & ~s.face, head)):
         scalp = head & s.skull & ~s.face & ~done & place
+        if (pure := source & clear_of_others).sum() >= SOURCES:
+            source = pure  # the most frontal of the others are of the forehead
         if source.sum() >= SOURCES and scalp.any():
-            weight = lam[source] ** FRONTAL * usual(colour[source])
+            hues = (colour[source] + DARK / 3) / (colour[source].sum(1, keepdims=True) + DARK)
+            weight = lam[source] ** FRONTAL * usual(hues, TINTED)
             out[scalp] = blend(mirrored[source], colour[source], mirrored[scalp], weight)
             is_hair = worn is None or (worn[source] == LABEL["hair"]).mean() > 0.5  # not a hat
             if is_hair and not (source & ~hair).any():
