@@ -101,10 +101,10 @@ def gather(body: Body, shot: Shot, texels: Texels) -> tuple[np.ndarray, np.ndarr
     its underside."""
     out, under = _gather(body, shot, texels), texels_under_brim(body, texels.size)
     if under is not None:
-        row = np.searchsorted(texels.index, under.index)
+        _, row, below = np.intersect1d(texels.index, under.index, assume_unique=True, return_indices=True)
         seen, unseen = _gather(body, shot, under), out[1][row] == 0
-        for values, below in zip(out, seen, strict=True):
-            values[row[unseen]] = below[unseen]
+        for values, there in zip(out, seen, strict=True):
+            values[row[unseen]] = there[below[unseen]]
     return out
 
 
