@@ -120,7 +120,9 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         weave = weave_of(colour[palette], g.chart[palette])
         if c == LABEL["outer"] and _lined(colour[palette], g.chart[palette, 1] > 0):
             weave = weave._replace(pattern=0.0)
-        _neighbours(g, colour, usual, own & (away < 1), out, FINE if weave.pattern > 0 else SMOOTH)
+        near = own & (away < 1)  # the seen ones have their own colours, so that their soft border stays sharp
+        _neighbours(g, colour, shown, near & (lam > 0), out, FINE)
+        _neighbours(g, colour, usual, near & (lam == 0), out, FINE if weave.pattern > 0 else SMOOTH)
         plain_trunk = kind == "torso" and weave.pattern < 0.5
         w = weight * _like_sleeves(s, colour, worn, palette, g, lam) if plain_trunk else weight
         made = np.zeros((own.sum(), 3), np.float32)
@@ -150,7 +152,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             made *= np.exp((1 - weave.pattern) * below * depth)[:, None]
         share = away[own]
         below = s.chart[own, 0] < 0 if kind == "torso" else 1  # there, hands and bags hide plain cloth, or shade it
-        share = np.maximum(share, (1 - weave.pattern) * below * _odd(out[own] - made))
+        share = np.maximum(share, (1 - weave.pattern) * below * (lam[own] == 0) * _odd(out[own] - made))
         out[own] += share[:, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]
