@@ -383,7 +383,7 @@ def _folded(s: Surface, kind: str, lam: np.ndarray) -> _Fold:
 
 def nearest(source: np.ndarray, colour: np.ndarray, query: np.ndarray, k: int = 3) -> np.ndarray:
     """Mean colours [Q, 3] of the k nearest sources, or of all if they are fewer, weighted by 1 / distance²."""
-    found = KDTree(source).query(query, k=min(k, len(source)), workers=searchers(len(query)))
-    d, i = (np.asarray(x).reshape(len(query), -1) for x in found)
+    k = min(k, len(source))
+    d, i = (np.asarray(x).reshape(len(query), k) for x in KDTree(source).query(query, k, workers=searchers(len(query))))
     w = 1 / (d + 1e-4) ** 2
     return (colour[i] * (w / w.sum(1, keepdims=True))[..., None]).sum(1)
