@@ -296,6 +296,7 @@ CHANGES = [
         "texture.fold",
         "test_unseen_limbs.py",
         ("SMOOTH", "3", "test_a_ragged_border_leaves_no_streaks_on_a_plain_leg"),
+        ("GAP", "1e-6", "test_a_narrow_gap_is_closed_with_the_colours_beside_it"),
     ),
     *changes(
         "texture.hair",

@@ -121,3 +121,13 @@ def test_a_ragged_border_leaves_no_streaks_on_a_plain_leg(s: Surface, frontal: n
     out = legs(s, colour, frontal, np.full(len(s.x), LABEL["lower"], np.uint8))
     beside = leg & (frontal == 0) & (np.abs(s.chart[:, 1]) < 1.8)
     assert beside.sum() > 200 and out[beside, 2].std() < 0.03
+
+
+def test_a_narrow_gap_is_closed_with_the_colours_beside_it(s: Surface, frontal: np.ndarray) -> None:
+    """A dark stripe down a leg, cut by a line that is not seen."""
+    leg, angle = of_kind(s, "leg"), s.chart[:, 1]
+    stripe, line = leg & (np.abs(angle) < 0.3), leg & (np.abs(angle) < 0.04)
+    colour = np.where(stripe[:, None], 0.5 * np.array(BLUE), BLUE).astype(np.float32)
+    out = legs(s, colour, np.where(line, 0, frontal).astype(np.float32), np.full(len(s.x), LABEL["lower"], np.uint8))
+    inside = line & (frontal > 0)
+    assert inside.sum() > 20 and np.abs(out[inside] - 0.5 * np.array(BLUE)).max() < 0.15

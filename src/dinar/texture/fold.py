@@ -32,6 +32,7 @@ TWIN = 0.06  # metres added to the distance of sources on the other limb
 INNER = 0.2  # weight of votes from texels too far inside to be sources
 LEVEL, ALONG = 8.0, 8  # hips are like the torso at their height: weight of heights; texels whose mean they take
 FINE, SMOOTH = 3, 32  # texels beside the seen border whose mean is taken: of patterns; of plain cloth, without streaks
+GAP = 0.008  # of the texture's side: unseen texels nearer to seen ones go on from these, so that gaps are closed
 NEAR_HIPS = 0.1  # metres around the hips: heights that torso and legs have
 HIPS = 0.1  # metres below the pelvis over which wrinkles begin on a skirt or coat
 SHADE = 0.05  # metres over which the colour of a cloth changes with height
@@ -87,6 +88,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         return
     g = _folded(s, kind, lam)
     away = np.zeros(len(lam)) if worn is None else np.clip(g.beyond / ROUND, 0, 1)
+    gap = np.clip(s.texels.distance(lam > 0) / (GAP * s.texels.size), 0, 1)
+    gap[g.beyond > 0] = lam[g.beyond > 0] == 0
     done[own_all] = True  # of these texels alone: another kind may be folded beside
     if worn is None:
         _neighbours(g, colour, source, own_all, out, FINE)
@@ -120,9 +123,12 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         weave = weave_of(colour[palette], g.chart[palette])
         if c == LABEL["outer"] and _lined(colour[palette], g.chart[palette, 1] > 0):
             weave = weave._replace(pattern=0.0)
-        near = own & (away < 1)  # the seen ones have their own colours, so that their soft border stays sharp
-        _neighbours(g, colour, shown, near & (lam > 0), out, FINE)
-        _neighbours(g, colour, usual, near & (lam == 0), out, FINE if weave.pattern > 0 else SMOOTH)
+        near = own & (away < 1)
+        _neighbours(g, colour, usual, near & (gap > 0), out, FINE if weave.pattern > 0 else SMOOTH)
+        close = np.flatnonzero(near & (gap < 1))  # the seen ones have their own colours: their soft border stays sharp
+        apart = gap[close, None] * out[close]
+        _neighbours(g, colour, shown, near & (gap < 1), out, FINE)
+        out[close] = apart + (1 - gap[close, None]) * out[close]
         plain_trunk = kind == "torso" and weave.pattern < 0.5
         w = weight * _like_sleeves(s, colour, worn, palette, g, lam) if plain_trunk else weight
         made = np.zeros((own.sum(), 3), np.float32)
@@ -152,7 +158,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             made *= np.exp((1 - weave.pattern) * below * depth)[:, None]
         share = away[own]
         below = s.chart[own, 0] < 0 if kind == "torso" else 1  # there, hands and bags hide plain cloth, or shade it
-        share = np.maximum(share, (1 - weave.pattern) * below * (lam[own] == 0) * _odd(out[own] - made))
+        share = np.maximum(share, (1 - weave.pattern) * below * gap[own] * _odd(out[own] - made))
         out[own] += share[:, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]

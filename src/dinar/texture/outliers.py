@@ -100,9 +100,7 @@ def stray(
     """[N] bool: slanted texels at the border of the seen whose colour differs from that of the part further in, as
     background between arm and torso or the edge of a bag does."""
     size = s.texels.size
-    unseen = np.zeros(size * size, np.uint8)  # of the islands: gutters are no border
-    unseen[s.texels.index[~seen]] = 1
-    depth = cv2.distanceTransform(1 - unseen.reshape(size, size), cv2.DIST_L2, 5).reshape(-1)[s.texels.index]
+    depth = s.texels.distance(~seen)  # of the islands: gutters are no border
     limbs = np.isin(s.part, [i for i, p in enumerate(PARTS) if p.endswith(("torso", "arm", "leg"))])
     edge = seen & limbs & (depth < BORDER * size) & (lam < SLANTED)
     inner = seen & limbs & (depth >= BORDER * size)

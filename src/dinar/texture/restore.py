@@ -114,7 +114,10 @@ def _filled(
     if worn is not None:  # the class is the same on both sides, and hair before a face is not its skin
         alike &= np.where(behind == 0, ~s.face | (worn == LABEL["face"]), behind == worn)
     cloth = behind if worn is None else np.where(seen, worn, behind)
-    guess = np.clip((guess + _membrane(body, s, colour, seen, alike, cloth, bare, guess)) * shade, 0, 1)
+    guess += _membrane(body, s, colour, seen, alike, cloth, bare, guess)
+    clear = seen & ~(rim & (lam_small < RIM_LIT))
+    guess[clear] = colour[clear]
+    guess = np.clip(guess * shade, 0, 1)
 
     full = np.zeros((s.texels.size**2, 3), np.float32)
     full[s.texels.index] = guess

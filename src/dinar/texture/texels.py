@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
+import cv2
 import numpy as np
 import torch
 
@@ -40,6 +41,12 @@ class Texels:
         """[N] flat index of each texel's partner on the other side of the body."""
         y, x = np.divmod(self.index, self.size)
         return y * self.size + (self.size - 1 - x)
+
+    def distance(self, on: np.ndarray) -> np.ndarray:
+        """[N] texels from each texel to the nearest one that is ``on`` [N] bool, across gutters, too."""
+        off = np.ones(self.size**2, np.uint8)
+        off[self.index[on]] = 0
+        return cv2.distanceTransform(off.reshape(self.size, -1), cv2.DIST_L2, 5).reshape(-1)[self.index]
 
 
 @lru_cache(maxsize=8)
