@@ -1,6 +1,5 @@
 """What a parse says about the body: outlines, bags, vertices, stiffness."""
 
-import cv2
 import numpy as np
 import torch
 
@@ -9,7 +8,6 @@ from dinar.body.regions import regions
 from dinar.fit.clothing import (
     UNSEEN,
     class_stiffness,
-    closed_shoes,
     ears_under_hair,
     in_front,
     outline_trust,
@@ -81,23 +79,3 @@ def test_offsets_flatten_ears_under_hair():
     ears = regions(body).ears
     relief = lambda d: np.linalg.norm((v.numpy() + d)[ears] - flatten(v.numpy() + d, body.faces, ears)[ears], axis=1)  # noqa: E731
     assert relief(D["hair"]).mean() < 0.4 * relief(D["face"]).mean()
-
-
-def test_toes_in_shoes_are_closed():
-    """Seen from above, the toes fill their convex outline."""
-    body = load_body()
-    v = body.v_template.numpy()
-    toes = body.weights[:, body.joint("left_foot")].numpy() > 0.3
-    faces = body.faces[toes[body.faces].all(1)]
-
-    def filled(points: np.ndarray) -> float:
-        p = torch.from_numpy(points).float()
-        mask = rasterize_mesh(p, faces, orbit(p[toes], 0, 80, 200, 200)).mask[0].numpy().astype(np.uint8)
-        ys, xs = np.nonzero(mask)
-        hull = cv2.fillConvexPoly(np.zeros_like(mask), cv2.convexHull(np.stack([xs, ys], 1).astype(np.int32)), 1)
-        return mask.sum() / hull.sum()
-
-    shod, bare = (closed_shoes(body, v, [np.full(len(v), LABEL[n], np.uint8)]) for n in ("shoes", "skin"))
-    assert (bare == v).all() and filled(shod) > filled(v) + 0.05
-    still = body.weights[:, [body.joint(f"{s}_foot") for s in ("left", "right")]].numpy().sum(1) == 0
-    assert np.abs(shod - v)[still].max() == 0 and np.abs(shod - v).max() < 0.03

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from scipy.spatial import ConvexHull
 
 from ..body import Body
 from ..body.regions import regions
 from ..labels import CLASSES, LABEL
-from ..scene import Camera, rasterize_mesh, vertex_normals
+from ..scene import Camera, rasterize_mesh
 from ..scene.edges import face_edges
 
 # Weight of the contour term of the fit by class: the outline of skin is the body's, that of a coat is not.
@@ -29,8 +28,6 @@ COVERED = 0.5  # least share of hair or hat on an ear, and on both together, for
 MIN_EAR = 20  # vertices of an ear that have to be seen for a photo to tell
 BEHIND = 0.012  # metres behind the visible surface that still count as seen
 TOUCH = 0.004  # of the longer side of the picture: how near a bag has to be to the person to count as held
-TOES, SHOD = 0.3, 0.5  # share of the toes' joint in vertices of toes; least share of shoes on toes for them to be shod
-LEATHER, STEEP = 0.004, 3.0  # metres that shod toes are thicker; times the normal's height: how much of the way up
 UNSEEN = 255  # class of a vertex that is not seen
 
 
@@ -102,22 +99,3 @@ def ears_under_hair(body: Body, classes: Sequence[np.ndarray]) -> np.ndarray:
         for ear, share in zip(sides, told.min(0), strict=True):
             covered |= ear & (share > COVERED)
     return covered
-
-
-def closed_shoes(body: Body, v: np.ndarray, classes: list[np.ndarray]) -> np.ndarray:  # [V, 3], [V] each
-    """Vertices with the toes of feet in shoes pressed together and lifted to their convex hull, above and below."""
-    out = v.copy()
-    normals = vertex_normals(torch.from_numpy(v[None]), body.faces)[0].numpy()
-    for side in ("left", "right"):
-        share = body.weights[:, body.joint(f"{side}_foot")].cpu().numpy().astype(np.float64)
-        if np.mean([(c[share > 0.5] == LABEL["shoes"]).mean() for c in classes]) < SHOD:
-            continue
-        hull = ConvexHull(v[share > TOES]).equations
-        own = share > 0
-        shoe, n = v[own] + normals[own] * [LEATHER, 0, LEATHER], normals[own]
-        for up in (1, -1):
-            h = hull[hull[:, 1] * up > 1e-3]
-            to = (-(shoe[:, [0, 2]] @ h[:, [0, 2]].T + h[:, 3]) / h[:, 1] * up).min(1) - shoe[:, 1] * up
-            shoe[:, 1] += up * np.clip(STEEP * n[:, 1] * up, 0, 1) * np.clip(to, 0, None)
-        out[own] += np.clip(share[own] / (2 * TOES), 0, 1)[:, None] * (shoe - v[own])
-    return out

@@ -25,7 +25,8 @@ from ..labels import LABEL
 from ..scene import Camera, rasterize, signed_distance
 from ..scene.crop import crop_box, crop_to, warp_crop
 from ..scene.laplacian import cotangent_laplacian, factorise, preconditioner
-from .clothing import CLASS_STIFFNESS, TOES, class_stiffness, closed_shoes, ears_under_hair, vertex_classes
+from .clothing import CLASS_STIFFNESS, class_stiffness, ears_under_hair, vertex_classes
+from .shoes import TOES, shod
 
 SIZE = 512  # pixels of the crop in which contours are matched
 REACH = 0.12  # metres searched on either side of the contour
@@ -86,7 +87,7 @@ def fit_offsets(
         free[ears] = CLASS_STIFFNESS["hair"]
     naked = flatten(naked, body.faces, ears)  # ears under hair would be bumps
     if classes:
-        naked = closed_shoes(body, naked, classes)
+        naked = shod(body, naked, classes)
     flattening = naked - bare
     rest = bare + flattening
     laplacian, mass = cotangent_laplacian(rest, body.faces)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from ..labels import LABEL
+from .bands import bands, hem, on_print, weighted_median
 from .surface import Surface, least, of_kind, parts_of, searchers
 from .weave import glaring, weave_of, woven
 from .worn import BIN, ENOUGH, SLEEVE, WAIST, alone, along, elected, not_the_coat, on_both_halves, sleeved
@@ -36,23 +37,14 @@ GAP = 0.008  # of the texture's side: unseen texels nearer to seen ones go on fr
 NEAR_HIPS = 0.1  # metres around the hips: heights that torso and legs have
 HIPS = 0.1  # metres below the pelvis over which wrinkles begin on a skirt or coat
 SHADE = 0.05  # metres over which the colour of a cloth changes with height
-# Bands of a plain cloth around legs and arms, as cuffs and striped socks (looked at on 12 street photos):
-BAND = 0.12  # least difference of the colours below and above a border
-BAND_CLEAR = 2.0  # and over the median deviation within a height
 BELOW = 0.1  # metres below the trunk to which a long coat reaches
 SIDE = np.deg2rad(15)  # inside the seen border: the sides of a trunk
 LINING = 0.25  # difference of the shares of a coat's halves that are unlike its colour, from which one is its lining
 LITTLE = 0.02  # weight of what is unlike the sides of a trunk and sleeves that are like them
 GROUND = 0.16  # least share of a cloth's usual colour at a height for all else there to be a print on it
-SHADOW = 15  # heights below a hem over which it may throw a shadow
-# A hem of one class across a trunk, as of a jacket above a shirt (looked at on 41 street photos): least steps of the
-# colour and of its hue (sum 1), most of the error that a steady change leaves, least rows above and below.
-HEM_STEP, HEM_HUE, STEADY, HEM_ROWS = 0.15, 0.04, 0.7, 12
-BOTH_HALVES, SAME_WAY = 0.3, 0.8  # least share of the step on either half, and least cosine
-SHADED, LARGE = 0.1, 0.2  # greatest difference of hue (sum 1) between a sleeve and its shade; share of a large band
-BAND_ROWS, BAND_TEXELS = 3, 8  # heights below and above that are compared; least texels of one
 OTHER_LIMB = 0.02  # weight of the other limb's colours at a height; it is 1 where
 ALIKE = 0.06  # both have the same hue: colours of sum 1 differ less
+ONE_LIGHT = 16  # least texels of either half to tell its light
 UNLIKE = 2.0  # times the median deviation from a plain cloth's colour: such texels are shaded, or are things on it
 
 
@@ -118,8 +110,12 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
     around = _around_hips(s, kind, row, weight, limb, rows, lam * clear)
     for c in np.unique(cloth[own_all]):
         own = own_all & (cloth == c)
-        palette = source & (worn == c) if c else source
+        palette = source & ((worn == c) | (c == 0))
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
+        sleeves = of_kind(s, "arm") & (lam > CONFIDENT) & (worn == c)
+        if kind == "torso" and min(sleeves.sum(), palette.sum()) >= least(s, FEW):
+            own_cloth = (x[palette] for x in (colour, row, weight, g.chart[:, 1] > 0))
+            palette[palette] = ~on_print(*own_cloth, rows, np.median(colour[sleeves], 0))
         weave = weave_of(colour[palette], g.chart[palette])
         if c == LABEL["outer"] and _lined(colour[palette], g.chart[palette, 1] > 0):
             weave = weave._replace(pattern=0.0)
@@ -134,16 +130,17 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         made = np.zeros((own.sum(), 3), np.float32)
         band = np.zeros(rows, int)
         if kind != "torso" and weave.pattern < 0.5:
-            band = _bands(colour[palette], row[palette], limb[palette], rows, kind == "arm")
+            band = bands(colour[palette], row[palette], limb[palette], rows, kind == "arm")
         elif kind == "torso":
-            band = _hem(colour[palette], row[palette], w[palette], g.chart[palette, 1] > 0, rows)
+            band = hem(colour[palette], row[palette], w[palette], g.chart[palette, 1] > 0, rows)
         guests = around & (worn == c)
         told, theirs = palette | guests, weight[guests].sum()
         w = np.where(guests, w * theirs / max(theirs + weight[palette].sum(), 1e-9), w)  # more if little else is seen
         for k in range(band.max() + 1):
             here, mine = band[row[told]] == k, band[row[own]] == k
             t = np.flatnonzero(told)[here]
-            level = _levels(colour[t], row[t], limb[t], w[t], rows, weave.pattern)
+            shown_there = _in_one_light(colour[t], g.chart[t, 1] > 0 if kind == "torso" else limb[t] > 0)
+            level = _levels(shown_there, row[t], limb[t], w[t], rows, weave.pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
             for most in (CLEAR, 0.0):
@@ -235,82 +232,17 @@ def _lined(colour: np.ndarray, left: np.ndarray) -> bool:
     return abs(lining[0] - lining[1]) > LINING
 
 
-def _bands(colour: np.ndarray, row: np.ndarray, limb: np.ndarray, rows: int, arms: bool) -> np.ndarray:
-    """[rows] int: number of the band of a plain cloth that each height is in, by texels [M, ...] of its class. Their
-    borders are on both limbs, where both are seen. What is darker on ``arms`` than the brightest large band, and of its
-    hue, is in the shade of the trunk or of a sleeve that is rolled up, and no band."""
-    steps = [_steps(colour[limb == k], row[limb == k], rows) for k in np.unique(limb)]
-    step = np.nan_to_num(np.fmin.reduce(steps)) if steps else np.zeros(rows)
-    first = int(row.min()) if len(row) else 0
-    for r in np.flatnonzero(step[first : first + SHADOW]) + first:  # the shadow of what is worn above is no band
-        step[r] *= colour[row < r].mean() > colour[(row >= r) & (row < r + SHADOW)].mean()
-    border = np.zeros(rows, int)
-    while step.max() > 0:  # the strongest of neighbours
-        r = int(step.argmax())
-        border[r] = 1
-        step[max(0, r - BAND_ROWS + 1) : r + BAND_ROWS] = 0
-    if arms and len(row):
-        band, starts = border.cumsum()[row], np.flatnonzero(border)
-        middle = {int(k): np.median(colour[band == k], 0) for k in np.unique(band)}
-        large = [c for k, c in middle.items() if (band == k).mean() > LARGE]
-        main = max(large, key=np.sum, default=np.zeros(3))
-        for k, c in middle.items():
-            if c.sum() < main.sum() and np.abs(c / max(c.sum(), 1e-6) - main / max(main.sum(), 1e-6)).max() < SHADED:
-                border[starts[max(k - 1, 0) : k + 1]] = 0
-    return border.cumsum()
-
-
-def _hem(colour: np.ndarray, row: np.ndarray, weight: np.ndarray, left: np.ndarray, rows: int) -> np.ndarray:
-    """[rows] int: 1 from the height on where a trunk has another colour than below it, by texels [M, ...] of one
-    class, as a jacket above a shirt; 0 everywhere if no height explains the colours better than a steady change, or if
-    the ``left`` [M] bool and the right half differ."""
-    shown = np.flatnonzero(np.bincount(row, weight, rows) > 0)
-    level = np.array([_middle(colour[row == r], weight[row == r]) for r in shown])
-    band = np.zeros(rows, int)
-    if len(shown) < 2 * HEM_ROWS:
-        return band
-    line = np.stack([shown, np.ones(len(shown))], 1)
-    steady = np.square(level - line @ np.linalg.lstsq(line, level, rcond=None)[0]).sum()
-    apart = lambda x: np.square(x - x.mean(0)).sum()  # noqa: E731
-    error = [apart(level[:k]) + apart(level[k:]) for k in range(HEM_ROWS, len(shown) - HEM_ROWS + 1)]
-    k = HEM_ROWS + int(np.argmin(error))
-    below, above = level[:k].mean(0), level[k:].mean(0)
-    step, hue = np.linalg.norm(below - above), np.linalg.norm(below / below.sum() - above / above.sum())
-    if step > HEM_STEP and hue > HEM_HUE and min(error) < STEADY * steady:
-        upper = row >= shown[k]
-        middle = lambda on: _middle(colour[on], weight[on])  # noqa: E731
-        steps = [middle(half & upper) - middle(half & ~upper) for half in (left, ~left)
-                 if (half & upper).any() and (half & ~upper).any()]  # fmt: skip
-        change = (above - below) / step
-        if len(steps) == 2 and all(x @ change > max(BOTH_HALVES * step, SAME_WAY * np.linalg.norm(x)) for x in steps):
-            band[shown[k] :] = 1
-    return band
-
-
-def _middle(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """[3] weighted medians of the channels of colours [M, 3]."""
-    order = np.argsort(colour, axis=0)
-    sums = weight[order].cumsum(0)
-    k = (sums < sums[-1] / 2).sum(0)
-    return np.take_along_axis(colour, np.take_along_axis(order, k[None], 0), 0)[0]
-
-
-def _steps(colour: np.ndarray, row: np.ndarray, rows: int) -> np.ndarray:
-    """[rows]: by how much the colour changes between the heights below and those from each on; 0 where that is less
-    than what differs around the limb, NaN where a height is not seen."""
-    order = np.argsort(row, kind="stable")
-    level, within = np.full((rows, 3), np.nan), np.full(rows, np.nan)
-    for r, texels in enumerate(np.split(colour[order], np.searchsorted(row[order], np.arange(1, rows)))):
-        if len(texels) >= BAND_TEXELS:
-            level[r] = np.median(texels, 0)
-            within[r] = np.median(np.linalg.norm(texels - level[r], axis=1))
-    step = np.full(rows, np.nan)
-    for r in range(BAND_ROWS, rows - BAND_ROWS + 1):
-        below, above = np.median(level[r - BAND_ROWS : r], 0), np.median(level[r : r + BAND_ROWS], 0)
-        d = np.linalg.norm(above - below)
-        if np.isfinite(d):
-            step[r] = d * (d > BAND and d > BAND_CLEAR * np.median(within[r - BAND_ROWS : r + BAND_ROWS]))
-    return step
+def _in_one_light(colour: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Colours [M, 3] of a cloth with both halves as bright as their geometric mean, if they have the same hue: what is
+    not seen is lit neither like the half in the sun nor like the one in the shade."""
+    out = colour.copy()
+    if min(left.sum(), (~left).sum()) >= ONE_LIGHT:
+        middles = np.array([np.median(colour[half], 0) for half in (left, ~left)]) + 1e-3
+        bright = middles.sum(1)
+        if np.abs(np.diff(middles / bright[:, None], axis=0)).max() < ALIKE:
+            for half, b in zip((left, ~left), bright, strict=True):
+                out[half] *= np.sqrt(bright.prod()) / b
+    return out
 
 
 def _levels(
@@ -332,7 +264,7 @@ def _levels(
 
     w = weight * np.sqrt(colour.sum(1)) * np.where(glaring(colour), LITTLE, 1)
     for on in (limb == k for k in np.unique(limb)):  # a large print counts little
-        usual = np.linalg.norm(colour[on] - _middle(colour[on], w[on]), axis=1) < SLEEVE
+        usual = np.linalg.norm(colour[on] - weighted_median(colour[on], w[on]), axis=1) < SLEEVE
         shown, total = (np.bincount(row[on], w[on] * x, rows)[row[on]] for x in (usual, np.ones(len(usual))))
         w[on] *= np.where(usual | (shown <= GROUND * total), 1, LITTLE)
     for width in (6 * SHADE, 3 * SHADE, 3 * SHADE, SHADE):  # the scale falls with what is still taken for the cloth
