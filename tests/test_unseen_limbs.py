@@ -81,10 +81,10 @@ def test_pumps_have_heels(body: Body, s: Surface, frontal: np.ndarray) -> None:
         assert low.sum() > 20 and (np.abs(out[low] - RED).max(1).mean() < 0.15) == red
 
 
-def legs(s: Surface, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray) -> np.ndarray:
-    """[N, 3] colours of legs as the rules restore them, without the light of the seen."""
+def legs(s: Surface, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray, kind: str = "leg") -> np.ndarray:
+    """[N, 3] colours of legs, or another kind of part, as the rules restore them, without the light of the seen."""
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    fold(s, "leg", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
+    fold(s, kind, colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
     return out
 
 
@@ -131,3 +131,24 @@ def test_a_narrow_gap_is_closed_with_the_colours_beside_it(s: Surface, frontal: 
     out = legs(s, colour, np.where(line, 0, frontal).astype(np.float32), np.full(len(s.x), LABEL["lower"], np.uint8))
     inside = line & (frontal > 0)
     assert inside.sum() > 20 and np.abs(out[inside] - 0.5 * np.array(BLUE)).max() < 0.15
+
+
+def test_a_back_is_lit_between_the_half_in_the_sun_and_the_one_in_the_shade(s: Surface, frontal: np.ndarray) -> None:
+    left = s.x[:, 0] > 0
+    colour = np.where(left[:, None], np.array(BLUE), 0.4 * np.array(BLUE)).astype(np.float32)
+    out = legs(s, colour, frontal, np.full(len(s.x), LABEL["upper"], np.uint8), "torso")
+    back = of_kind(s, "torso") & (np.abs(s.chart[:, 1]) > 2.6)
+    assert np.abs(np.median(out[back], 0) / BLUE - 0.4**0.5).max() < 0.05
+
+
+@pytest.mark.parametrize("sleeves", ["below", "above"])
+def test_a_print_on_a_chest_is_not_behind_if_the_sleeves_are_without(
+    s: Surface, frontal: np.ndarray, sleeves: str
+) -> None:
+    """What is red above a blue shirt is a print, unless the sleeves are red, too: then it is a jacket."""
+    torso, arms = of_kind(s, "torso"), of_kind(s, "arm")
+    high = torso & (s.x[:, 1] > np.median(s.x[torso, 1]))
+    colour = np.where((high | arms & (sleeves == "above"))[:, None], RED, BLUE).astype(np.float32)
+    out = legs(s, colour, frontal, np.full(len(s.x), LABEL["upper"], np.uint8), "torso")
+    back = high & (np.abs(s.chart[:, 1]) > 2.6) & (s.x[:, 1] > np.quantile(s.x[torso, 1], 0.6))
+    assert np.abs(np.median(out[back], 0) - (BLUE if sleeves == "below" else RED)).max() < 0.06
