@@ -114,8 +114,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
         sleeves = of_kind(s, "arm") & (lam > CONFIDENT) & (worn == c)
         if kind == "torso" and min(sleeves.sum(), palette.sum()) >= least(s, FEW):
-            own_cloth = (x[palette] for x in (colour, row, weight, g.chart[:, 1] > 0))
-            palette[palette] = ~on_print(*own_cloth, rows, np.median(colour[sleeves], 0))
+            p, left = palette.copy(), g.chart[palette, 1] > 0
+            palette[p] = ~on_print(colour[p], row[p], weight[p], left, rows, np.median(colour[sleeves], 0))
         weave = weave_of(colour[palette], g.chart[palette])
         if c == LABEL["outer"] and _lined(colour[palette], g.chart[palette, 1] > 0):
             weave = weave._replace(pattern=0.0)
