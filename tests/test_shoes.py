@@ -9,6 +9,7 @@ import torch
 
 from dinar.body import Body
 from dinar.body.body import PARTS
+from dinar.fit.clothing import UNSEEN
 from dinar.fit.shoes import SOLE, shod
 from dinar.labels import LABEL
 from dinar.scene import orbit, rasterize_mesh, vertex_normals
@@ -85,3 +86,17 @@ def test_shoes_end_at_the_ankle_and_bare_feet_stay(body: Body, bare: np.ndarray,
     skin, shoe = (np.full(len(bare), LABEL[name], np.uint8) for name in ("skin", "shoes"))
     assert (shod(body, bare, [skin]) == bare).all() and (shod(body, bare, [skin, skin, shoe]) == bare).all()
     assert np.allclose(shoes[body.mirror] * [-1, 1, 1], shoes, atol=2e-3)
+
+
+def test_pumps_cover_the_tips_of_toes_alone(body: Body, bare: np.ndarray, shoes: np.ndarray, foot: np.ndarray) -> None:
+    """Sandals show the tips. What is not seen tells nothing."""
+    toes = body.weights[:, body.joint("left_foot")].numpy() > 0.5
+    tips = toes & (bare[:, 2] > np.quantile(bare[toes, 2], 0.66))
+    pump, sandal = (
+        np.where(tips == covered, LABEL["shoes"], LABEL["skin"]).astype(np.uint8) for covered in (True, False)
+    )
+    half = np.where(np.arange(len(bare)) % 3 == 0, pump, UNSEEN).astype(np.uint8)
+    assert (shod(body, bare, [pump])[foot] == shoes[foot]).all() and (
+        shod(body, bare, [half])[foot] == shoes[foot]
+    ).all()
+    assert (shod(body, bare, [sandal])[foot] == bare[foot]).all()

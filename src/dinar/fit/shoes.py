@@ -14,8 +14,10 @@ from ..body import Body
 from ..body.body import PARTS
 from ..labels import LABEL
 from ..scene import vertex_normals
+from .clothing import UNSEEN
 
-TOES, SHOD = 0.3, 0.5  # share of the toes' joint in vertices of toes; least share of shoes on toes for them to be shod
+TOES = 0.3  # share of the toes' joint in vertices of toes
+TIPS, SHOD = 0.66, 0.5  # share of toes behind their tips; least share of shoes on seen tips: pumps cover no more
 LEATHER, ANKLE = 0.005, (0.06, 0.10)  # metres that shoes are thicker than feet; heights over which that ends
 SOLE, SOLED = 0.008, (0.008, 0.035)  # metres that soles are thick; heights above the ground over which feet sink by it
 WALL = (0.012, 0.045)  # metres: heights over which sides lean in
@@ -28,11 +30,13 @@ SECTIONS = 14  # along a foot, for its middle line
 
 def shod(body: Body, v: np.ndarray, classes: list[np.ndarray]) -> np.ndarray:
     """Vertices [V, 3] of the rest pose with feet in the shape of shoes, where ``classes``, each [V] uint8 of one photo
-    (:func:`.clothing.vertex_classes`), show shoes on the toes."""
+    (:func:`.clothing.vertex_classes`), show shoes on the tips of toes."""
     out = v.copy()
     for side in ("left", "right"):
         toes = body.weights[:, body.joint(f"{side}_foot")].cpu().numpy().astype(np.float64)
-        if np.mean([(c[toes > 0.5] == LABEL["shoes"]).mean() for c in classes]) >= SHOD:
+        tips = (toes > 0.5) & (v[:, 2] > np.quantile(v[toes > 0.5, 2], TIPS))
+        seen = [c[tips][c[tips] != UNSEEN] for c in classes]
+        if np.mean([(c == LABEL["shoes"]).mean() if len(c) else 0 for c in seen]) >= SHOD:
             own = body.vertex_part == PARTS.index(f"{side}_foot")
             out[own] = _shoe(v, body.faces, own, toes[own])
     return out
