@@ -139,7 +139,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         for k in range(band.max() + 1):
             here, mine = band[row[told]] == k, band[row[own]] == k
             t = np.flatnonzero(told)[here]
-            shown_there = _in_one_light(colour[t], g.chart[t, 1] > 0 if kind == "torso" else limb[t] > 0)
+            shown_there = _in_one_light(colour[t], s.x[t, 0] > 0 if kind == "torso" else limb[t] > 0)
             level = _levels(shown_there, row[t], limb[t], w[t], rows, weave.pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
