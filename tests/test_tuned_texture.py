@@ -299,7 +299,8 @@ def test_legs_under_a_skirt_are_not_the_skirt(body: Body) -> None:
 def test_a_large_print_is_not_behind_where_sleeves_are_as_the_sides(body: Body, rest) -> None:
     s = surface(body, SIZE)
     lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["upper"], np.uint8)
-    colour = np.where((rest.torso & (np.abs(s.x[:, 0]) < 0.1))[:, None], WHITE, BLUE).astype(np.float32)
+    printed = rest.torso & (np.abs(s.x[:, 0]) < 0.12) & (s.x[:, 1] < np.quantile(s.x[rest.torso, 1], 0.8))
+    colour = np.where(printed[:, None], WHITE, BLUE).astype(np.float32)
     colour[rest.arm] += 0.03
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
     fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
