@@ -81,7 +81,7 @@ def test_pumps_have_heels(body: Body, s: Surface, frontal: np.ndarray) -> None:
         assert low.sum() > 20 and (np.abs(out[low] - RED).max(1).mean() < 0.15) == red
 
 
-def legs(s: Surface, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray, kind: str = "leg") -> np.ndarray:
+def folded(s: Surface, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray, kind: str = "leg") -> np.ndarray:
     """[N, 3] colours of legs, or another kind of part, as the rules restore them, without the light of the seen."""
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
     fold(s, kind, colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
@@ -96,7 +96,7 @@ def test_a_hand_before_a_leg_is_not_on_either(s: Surface, frontal: np.ndarray) -
     hand, hidden = place & (s.x[:, 0] < 0), place & (s.x[:, 0] > 0)
     lam[hidden] = 0
     colour = np.where(hand[:, None], SKIN, BLUE).astype(np.float32)
-    out = legs(s, colour, lam, np.where(hand, LABEL["skin"], LABEL["lower"]).astype(np.uint8))
+    out = folded(s, colour, lam, np.where(hand, LABEL["skin"], LABEL["lower"]).astype(np.uint8))
     assert hidden.sum() > 50 and np.abs(out[hidden] - BLUE).max() < 0.1
 
 
@@ -108,7 +108,7 @@ def test_the_shade_of_a_hand_is_not_continued_on_a_plain_leg(s: Surface, frontal
     spot, hidden = place & (np.abs(s.chart[:, 1] - 0.4) < 0.1), place & (s.chart[:, 1] > 0.5) & (s.chart[:, 1] < 1.2)
     lam[hidden] = 0
     colour = np.where(spot[:, None], 0.05, BLUE).astype(np.float32)
-    out = legs(s, colour, lam, np.full(len(s.x), LABEL["lower"], np.uint8))
+    out = folded(s, colour, lam, np.full(len(s.x), LABEL["lower"], np.uint8))
     assert hidden.sum() > 50 and np.abs(out[hidden] - BLUE).max(1).mean() < 0.15
 
 
@@ -118,7 +118,7 @@ def test_a_ragged_border_leaves_no_streaks_on_a_plain_leg(s: Surface, frontal: n
     rim = leg & (frontal > 0) & (frontal < 0.5)
     dark = rim & (np.random.default_rng(0).random(len(s.x)) < 0.5)
     colour = (np.where(dark[:, None], 0.7, 1) * BLUE).astype(np.float32)
-    out = legs(s, colour, frontal, np.full(len(s.x), LABEL["lower"], np.uint8))
+    out = folded(s, colour, frontal, np.full(len(s.x), LABEL["lower"], np.uint8))
     beside = leg & (frontal == 0) & (np.abs(s.chart[:, 1]) < 1.8)
     assert beside.sum() > 200 and out[beside, 2].std() < 0.03
 
@@ -128,7 +128,7 @@ def test_a_narrow_gap_is_closed_with_the_colours_beside_it(s: Surface, frontal: 
     leg, angle = of_kind(s, "leg"), s.chart[:, 1]
     stripe, line = leg & (np.abs(angle) < 0.3), leg & (np.abs(angle) < 0.04)
     colour = np.where(stripe[:, None], 0.5 * np.array(BLUE), BLUE).astype(np.float32)
-    out = legs(s, colour, np.where(line, 0, frontal).astype(np.float32), np.full(len(s.x), LABEL["lower"], np.uint8))
+    out = folded(s, colour, np.where(line, 0, frontal).astype(np.float32), np.full(len(s.x), LABEL["lower"], np.uint8))
     inside = line & (frontal > 0)
     assert inside.sum() > 20 and np.abs(out[inside] - 0.5 * np.array(BLUE)).max() < 0.15
 
@@ -136,7 +136,7 @@ def test_a_narrow_gap_is_closed_with_the_colours_beside_it(s: Surface, frontal: 
 def test_a_back_is_lit_between_the_half_in_the_sun_and_the_one_in_the_shade(s: Surface, frontal: np.ndarray) -> None:
     left = s.x[:, 0] > 0
     colour = np.where(left[:, None], np.array(BLUE), 0.4 * np.array(BLUE)).astype(np.float32)
-    out = legs(s, colour, frontal, np.full(len(s.x), LABEL["upper"], np.uint8), "torso")
+    out = folded(s, colour, frontal, np.full(len(s.x), LABEL["upper"], np.uint8), "torso")
     back = of_kind(s, "torso") & (np.abs(s.chart[:, 1]) > 2.6)
     assert np.abs(np.median(out[back], 0) / BLUE - 0.4**0.5).max() < 0.05
 
@@ -149,6 +149,17 @@ def test_a_print_on_a_chest_is_not_behind_if_the_sleeves_are_without(
     torso, arms = of_kind(s, "torso"), of_kind(s, "arm")
     high = torso & (s.x[:, 1] > np.median(s.x[torso, 1]))
     colour = np.where((high | arms & (sleeves == "above"))[:, None], RED, BLUE).astype(np.float32)
-    out = legs(s, colour, frontal, np.full(len(s.x), LABEL["upper"], np.uint8), "torso")
+    out = folded(s, colour, frontal, np.full(len(s.x), LABEL["upper"], np.uint8), "torso")
     back = high & (np.abs(s.chart[:, 1]) > 2.6) & (s.x[:, 1] > np.quantile(s.x[torso, 1], 0.6))
     assert np.abs(np.median(out[back], 0) - (BLUE if sleeves == "below" else RED)).max() < 0.06
+
+
+def test_what_is_seen_keeps_its_colour_up_to_its_border(body: Body, s: Surface, frontal: np.ndarray) -> None:
+    """A red glove on one hand does not colour the other, where it ends at what is not seen."""
+    hands = of_kind(s, "hand")
+    glove = hands & (s.x[:, 0] > 0)
+    colour = np.where(glove[:, None], RED, np.where(hands[:, None], SKIN, BLUE)).astype(np.float32)
+    worn = np.where(hands, LABEL["skin"], LABEL["upper"]).astype(np.uint8)
+    out = whole(body, s, colour, frontal, worn)
+    edge = hands & ~glove & (frontal > 0) & (s.texels.distance(frontal == 0) < 2)
+    assert edge.sum() > 50 and np.quantile(np.abs(out[edge] - SKIN).max(1), 0.95) < 0.05

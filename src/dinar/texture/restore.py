@@ -110,12 +110,12 @@ def _filled(
             lit = colour * shade * seen[:, None]
             guess = use(s, network(_grid(s, lit), _grid(s, lam_small), kinds), guess * shade) / shade
     rim = s.skull & ~s.face & ~s.auricles | of_kind(s, "foot")
-    alike = seen & ~(rim & (lam_small < RIM_LIT))
+    clear = seen & ~(rim & (lam_small < RIM_LIT))
+    alike = clear
     if worn is not None:  # the class is the same on both sides, and hair before a face is not its skin
-        alike &= np.where(behind == 0, ~s.face | (worn == LABEL["face"]), behind == worn)
+        alike = clear & np.where(behind == 0, ~s.face | (worn == LABEL["face"]), behind == worn)
     cloth = behind if worn is None else np.where(seen, worn, behind)
     guess += _membrane(body, s, colour, seen, alike, cloth, bare, guess)
-    clear = seen & ~(rim & (lam_small < RIM_LIT))
     guess[clear] = colour[clear]
     guess = np.clip(guess * shade, 0, 1)
 
