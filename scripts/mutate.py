@@ -320,6 +320,8 @@ CHANGES = [
         ("PLACE", "np.array([1, 0, 1])", "test_shoes_end_at_one_height"),
         ("SHOD", "1.0", "test_pumps_have_heels"),
         ("SHOD", "-1.0", "test_pumps_have_heels"),
+        ("TIPS", "1.0", "test_pumps_have_heels"),
+        ("TIPS", "-1.0", "test_pumps_have_heels"),
         ("COUNTER", "0.0", "test_pumps_have_heels"),
     ),
     *changes(

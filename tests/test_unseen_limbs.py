@@ -70,10 +70,12 @@ def test_shoes_end_at_one_height(body: Body, s: Surface, frontal: np.ndarray) ->
 
 
 def test_pumps_have_heels(body: Body, s: Surface, frontal: np.ndarray) -> None:
-    """The instep's skin is as low as the heel of the shoe; bare feet with a strap have bare heels."""
+    """The instep's skin is as low as the heel of the shoe; so have shoes without toes. Bare feet with a strap have bare
+    heels."""
     foot, heel, above = feet_of(s)
     toes = np.quantile(s.x[foot, 2], 0.85)
-    for shoe, red in ((foot & (s.x[:, 2] > toes), True), (foot & (np.abs(s.x[:, 2] - toes) < 0.005), False)):
+    pump, strap = foot & (s.x[:, 2] > toes), foot & (np.abs(s.x[:, 2] - toes) < 0.005)
+    for shoe, red in ((pump, True), (strap, False), (foot & (s.x[:, 2] < toes - 0.04), True)):
         colour = np.where(shoe[:, None], RED, SKIN)
         worn = np.where(shoe, LABEL["shoes"], LABEL["skin"]).astype(np.uint8)
         out = whole(body, s, colour, frontal, worn)

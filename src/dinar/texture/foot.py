@@ -11,7 +11,9 @@ from .surface import Surface, of_kind
 
 ODD = 0.15  # difference from the median colour of a kind at which a texel counts half: reflections and sunny spots
 PLACE = np.array([1, 3, 0.4])  # metres across, up and along a foot count this much: shoes end at one height
-SHOD, COUNTER = 0.15, 0.05  # share of shoes in what is seen of feet from which heels are covered up to COUNTER metres
+# Share of shoes in what is seen of feet, or their last TIP metres, from which heels are covered up to COUNTER metres.
+# Pumps show little else than skin (151 street photos: tips of pumps .63 and more, of straps .31 and less).
+SHOD, TIPS, TIP, COUNTER = 0.3, 0.5, 0.05, 0.05
 
 
 def feet(
@@ -35,7 +37,8 @@ def feet(
         kind = np.select([worn[source] == LABEL["shoes"], worn[source] == LABEL["skin"]], [0, 1], 2)
     target = np.flatnonzero(foot)
     share = blend(place[source], np.eye(3)[kind], place[target], weight[source])
-    if (kind == 0).mean() > SHOD:  # pumps show the instep's skin at the height of their heels
+    tips = mirrored[source, 2] > mirrored[target, 2].max() - TIP
+    if (kind == 0).mean() > SHOD or (tips.any() and (kind[tips] == 0).mean() > TIPS):
         height = mirrored[target, 1] - mirrored[target, 1].min()
         share[height < COUNTER, 0] = 1
     for k in np.unique(kind):
