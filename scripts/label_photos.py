@@ -3,17 +3,17 @@
     python scripts/label_photos.py PHOTOS -o DIR --without LABELLED [--jobs 2]
     dinar train parser --data CCP_FOLDER DIR --weights 1 1 --init src/dinar/weights/parser --run runs/parser
 
-Classes are the parser's, of the photo and its mirror image. The person is the mean with the pose network's mask, as in
-`create`, so that the network learns that too. Where the most likely class has less than SURE, the set says nothing.
-Photos of the benchmark, those kept for validation and those in LABELLED (a folder of NAME.png) are left out. A run
-that was stopped goes on.
+Classes are the mean of all --teachers, of the crop at all --scales and its mirror image. The person is the mean with
+the pose network's mask, as in `create`, so that the network learns that too. Where the most likely class has less than
+SURE, the set says nothing. Photos of the benchmark, those kept for validation and those in LABELLED (a folder of
+NAME.png) are left out. A run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 from functools import partial
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 
 import cv2
@@ -23,7 +23,7 @@ from dinar.errors import DinarError
 from dinar.files import replacing
 from dinar.labels import CLASSES, IGNORE, LABEL
 from dinar.photo.image import read_photo
-from dinar.photo.parsing import class_probabilities, load_parser, person_share
+from dinar.photo.parsing import WEIGHTS, class_probabilities, load_parser, person_share
 from dinar.photo.person import find_person
 from dinar.pictures import read_array, write_array
 from dinar.pool import Failure, run_pool
@@ -33,7 +33,17 @@ ROOT = Path(__file__).resolve().parents[1]
 SURE = 0.65  # least share of a class that becomes a label
 
 
-def label(out: Path, photo: Path) -> str | None:
+def mean_of(rgb: np.ndarray, points: np.ndarray, teachers: list[Path], scales: list[float]) -> np.ndarray:
+    """[H, W, classes] float32: what the teachers say on average, with background where nobody is."""
+    mean = np.zeros((*rgb.shape[:2], len(CLASSES)), np.float32)
+    for folder, scale in product(teachers, scales):
+        box, p = class_probabilities(rgb, points, load_parser(folder), scale=scale)
+        mean[..., LABEL["background"]] += 1
+        mean[box] += p - np.eye(len(CLASSES), dtype=np.float32)[LABEL["background"]]
+    return mean / (len(teachers) * len(scales))
+
+
+def label(out: Path, teachers: list[Path], scales: list[float], photo: Path) -> str | None:
     """Write one photo's picture, labels and keypoints. Returns why not, if so."""
     if (out / "keypoints" / f"{photo.stem}.npy").exists():
         return None
@@ -43,12 +53,11 @@ def label(out: Path, photo: Path) -> str | None:
     except DinarError as e:
         return str(e)
     points = found.pose.keypoints
-    box, p = class_probabilities(rgb, points, load_parser())
-    bag, person = p[..., LABEL["bag"]].copy(), person_share(p, found.mask_soft[box])
+    p = mean_of(rgb, points, teachers, scales)
+    bag, person = p[..., LABEL["bag"]].copy(), person_share(p, found.mask_soft)
     p *= (person / np.maximum(person_share(p), 1e-6))[..., None]
     p[..., LABEL["bag"]], p[..., LABEL["background"]] = bag, np.maximum(1 - person - bag, 0)
-    labels = np.zeros(rgb.shape[:2], np.uint8)
-    labels[box] = np.where(p.max(-1) < SURE * p.sum(-1), IGNORE, p.argmax(-1))
+    labels = np.where(p.max(-1) < SURE * p.sum(-1), IGNORE, p.argmax(-1)).astype(np.uint8)
     write_array(out / "rgb" / f"{photo.stem}.jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     write_array(out / "labels" / f"{photo.stem}.png", labels)
     with replacing(out / "keypoints" / f"{photo.stem}.npy") as temp, temp.open("wb") as file:
@@ -61,6 +70,8 @@ def main() -> None:
     p.add_argument("photos", type=Path)
     p.add_argument("-o", "--out", type=Path, required=True)
     p.add_argument("--without", type=Path, help="folder of labels of photos that are left out")
+    p.add_argument("--teachers", type=Path, nargs="+", default=[WEIGHTS], help="folders of parsers' weights")
+    p.add_argument("--scales", type=float, nargs="+", default=[1.0], help="of the crop, to the one of the training")
     p.add_argument("--jobs", type=int, default=2)
     a = p.parse_args()
     known = {*validation_names(), *(ROOT / "benchmarks" / "photos.txt").read_text().split()}
@@ -77,7 +88,7 @@ def main() -> None:
         if n % 100 == 0:
             print(f"{n} of {len(photos)}", flush=True)
 
-    run_pool(partial(label, a.out), photos, jobs=a.jobs, done=done)
+    run_pool(partial(label, a.out, a.teachers, a.scales), photos, jobs=a.jobs, done=done)
     made = sorted((a.out / "keypoints").glob("*.npy"))
     points = [np.load(x, allow_pickle=False) for x in made]
     np.savez(a.out / "keypoints.npz", names=np.array([x.stem for x in made]), keypoints=np.stack(points))

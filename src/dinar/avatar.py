@@ -172,7 +172,7 @@ class Avatar:
     ) -> Iterator[np.ndarray]:
         """Frames [H, W, 4] of the motion at its own rate, from one camera that frames all of it."""
         check_numbers(size=size, azimuth=azimuth, turn=turn, repeat=repeat)
-        pose, transl = retarget(motion, self.body, betas=self.betas)
+        pose, transl = retarget(motion, self.body, betas=self.betas, offsets=self.offsets)
         face = expression_of(motion, self.body)
         h, w = (size, size) if isinstance(size, int) else size
         sample = range(0, len(pose), max(1, len(pose) // 12))
@@ -225,7 +225,7 @@ class Avatar:
                 clips.append(m)
                 continue
             motion = m if isinstance(m, Motion) else load_motion(m)
-            turns, transl = retarget(motion, self.body, betas=self.betas)
+            turns, transl = retarget(motion, self.body, betas=self.betas, offsets=self.offsets)
             face = expression_of(motion, self.body)
             if motion.loop:  # end on the first frame, or players jump
                 turns, transl = torch.cat([turns, turns[:1]]), torch.cat([transl, transl[:1]])

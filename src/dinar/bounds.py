@@ -31,7 +31,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "shapes": (0, 1), "distance": (0, 10**6), "surfaceoptions.turn": (0, 10**6), "shown": (0, 10**6),
     "width": (1, 4096), "blocks": (0, 64), "hypotheses": (1, 16), "dropout": (0, 1), "roll": (0, 180), "noise": (0, 1),
     "lost": (0, 1), "reads": (1, 1000), "simulated": (0, 10**7), "share": (0, 1), "focal": (5, 2000),
-    "sentences": (1, 10**7),
+    "sentences": (1, 10**7), "heels": (0, 0.15),
 }  # fmt: skip
 WHOLE = ("threads", "jobs", "people", "views", "frames", "size", "repeat")  # arguments that are no fractions
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")

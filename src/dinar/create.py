@@ -21,6 +21,7 @@ from .errors import DinarError
 from .fit.face import fit_expression
 from .fit.fingers import fit_fingers
 from .fit.fit_file import Fit, load_fit, read_fit
+from .fit.heels import heel_height, on_heels
 from .fit.judgement import Judgement, judge
 from .fit.likeness import fit_likeness, seat_eyes, turn_head
 from .fit.offsets import Silhouette, fit_offsets
@@ -135,6 +136,8 @@ def make_avatar(
     if widened and not o.fits:
         bare = torch.zeros(body.num_vertices, 3)
         fits = [turn_head(body, f, x.face, e, bare) for x, f, e in zip(subjects, fits, faces, strict=True)]
+    heel = 0.0 if not widened else heel_height(body, fits, [x.view for x in subjects]) if o.heels is None else o.heels
+    fits = [on_heels(body, f, heel) for f in fits]
 
     progress("fitting the clothes")
     silhouettes = [
@@ -149,7 +152,7 @@ def make_avatar(
     lap("shells")
     with beside(lambda: prepare(body, o.size)):
         if widened:
-            D = finish(body, plain, betas, form, fit_offsets(body, betas, silhouettes, start=form))
+            D = finish(body, plain, betas, form, fit_offsets(body, betas, silhouettes, start=form, heel=heel))
             D = torch.from_numpy(seat_eyes(body, D))
             fits = [hide_hands(body, f, own, D, x.view.surface, (k for k, h in x.hands.items() if h is not None))
                     for x, f, own in zip(subjects, fits, silhouettes, strict=True)]  # fmt: skip
@@ -164,13 +167,14 @@ def make_avatar(
     meta = {
         "dinar": __version__, "photos": [x.name for x in subjects], "people": [[x.index, x.count] for x in subjects],
         "options": {"offsets": o.offsets, "occlusion": o.occlusion, "evidence": s.evidence, "unseen": o.unseen},
+        "heel": round(heel, 3),
         "keypoint_error": [None if o.fits else round(f.keypoint_error, 3) for f in fits],
         "judgement": [j.summary() for j in judged],
         "expression": [{n: round(x, 2) for n, x in zip(body.expression_names, e.tolist(), strict=True) if x > 0.005}
                        for e in faces],
     }  # fmt: skip
     files = tuple(Path(p).absolute() for p in (*paths, *o.masks, *o.keypoints, *o.fits))
-    sampled = Sampled(body, subjects, fits, shots, D, texture, seen, classes, meta, files)
+    sampled = Sampled(body, subjects, fits, shots, D, texture, seen, classes, heel, meta, files)
     return completed(s, sampled, o.seed, clock, progress)
 
 
@@ -186,6 +190,7 @@ class Sampled:
     texture: np.ndarray  # [S, S, 3] float32 in [0, 1]
     seen: np.ndarray  # [S, S] λ; 0: not seen
     classes: np.ndarray | None  # [S, S] uint8
+    heel: float  # metres that the heels of shoes are high
     meta: dict[str, Any]
     files: tuple[Path, ...]  # that it was made of
 
@@ -200,7 +205,7 @@ def completed(
     whole = x.texture
     if o.unseen != "diffusion":
         progress("restoring what the photo does not show")
-        whole = restore(body, x.texture, x.seen, x.classes, light=predict)
+        whole = restore(body, x.texture, x.seen, x.classes, light=predict, heels=x.heel > 0)
         lap("restore")
 
     neural, used = None, []
@@ -215,7 +220,7 @@ def completed(
                                    answer=answer, progress=progress, lap=lap)  # fmt: skip
         if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too
             inpainted = neural.texture[0, SAMPLED].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
-            whole = restore(body, x.texture, x.seen, x.classes, lambda *_: inpainted)
+            whole = restore(body, x.texture, x.seen, x.classes, lambda *_: inpainted, heels=x.heel > 0)
             lap("restore")
 
     rgb = (with_eyes(body, with_mouth(body, whole), x.seen) * 255 + 0.5).astype(np.uint8)

@@ -50,6 +50,8 @@ class CreateOptions(NeuralOptions):
     build: Build = "auto"
     """Whose build the body has, before the photo's outline is fitted: a woman's, a man's, or between both. auto: as
     the photo looks."""
+    heels: float | None = None
+    """Metres that the heels of the shoes are high, 0 to .15; 0: flat shoes. None: as the photo looks."""
     offsets: bool = True
     """Widen the body mesh to the outline of clothes and hair in the photo. Not with weights trained without it."""
     shells: bool = True

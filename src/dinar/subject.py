@@ -12,7 +12,6 @@ from .errors import DinarError
 from .fit.clothing import in_front, outline_trust
 from .fit.fingers import sharpen_face
 from .fit.view import View, of_person
-from .photo.build import has_build, person_build
 from .photo.exif import equivalent
 from .photo.framing import frame
 from .photo.image import Photo
@@ -22,6 +21,7 @@ from .photo.parsing import has_parser, parse_from_labels, parse_person, read_lab
 from .photo.person import Person
 from .photo.pose import guess_body, has_pose
 from .photo.surface import has_surface, surface_map
+from .photo.traits import has_trait, heels_worn, person_build
 
 MIN_PERSON = 400  # pixels of a mask
 IS_PERSON = 0.5  # share of an alpha channel that people fill, from which it is a cut-out of them
@@ -92,12 +92,13 @@ def read_subject(
     if surface is not None and has_pose():
         on = alpha > 0.5 if front is None else (alpha > 0.5) | front
         guess = guess_body(surface, of_person(sharp, on), pose.world, alpha)
-    if build is None and has_build():
+    if build is None and has_trait("builds"):
         build = person_build(photo.rgb, pose.keypoints)
+    heels = heels_worn(photo.rgb, pose.keypoints) if has_trait("heels") else None
     pixels = photo.focal if focal is None else equivalent(focal, photo.size)
     view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, surface=surface,
                 guess=guess, whole=photo.whole, focal=pixels and pixels * photo.scale,
-                build=build)  # fmt: skip
+                build=build, heels=heels)  # fmt: skip
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
                    tuple(notes), photo.turn, face, photo)  # fmt: skip

@@ -41,7 +41,7 @@ def from_photo(avatar: Avatar, motion: Motion) -> tuple[Tensor, Tensor]:
     where they are.
     """
     body = avatar.body
-    pose, transl = retarget(motion, body, betas=avatar.betas)
+    pose, transl = retarget(motion, body, betas=avatar.betas, offsets=avatar.offsets)
     hold, T = round(HOLD * motion.fps), len(pose)
     frames = torch.cat([torch.zeros(hold, dtype=torch.long), torch.arange(T), torch.full((hold,), T - 1)])
     weight = _weights(len(frames), hold, max(1, round(EASE * motion.fps)))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DinarError
-from .body import Body
+from .body import PARTS, Body
 from .hands import relaxed_hands
 from .rotation import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_quaternion, quaternion_to_matrix, slerp
 from .skeleton import LEG, PARENT, SMPLX
@@ -130,6 +130,7 @@ def retarget(
     body: Body,
     betas: Tensor | None = None,  # [<= num_betas] shape of the person, for the length of the legs; None: mean
     ground: bool = True,  # stand on the floor y = 0, never in it; False: relative to the pelvis of the rest pose
+    offsets: Tensor | None = None,  # [V, 3] metres in the rest pose: soles and heels of shoes; None: bare feet
 ) -> tuple[Tensor, Tensor]:
     """Pose [T, J, 3] axis-angle and transl [T, 3] metres of ``body`` for every frame.
 
@@ -149,7 +150,7 @@ def retarget(
     v, joints = body.rest(b)
     transl = motion.transl.to(device, torch.float32) * float((joints[0, 0, 1] - v[0, :, 1].min()) / motion.hip_height)
     if ground:
-        low = lowest(body, b, pose, transl)
+        low = lowest(body, b, pose, transl, offsets)
         transl = transl + transl.new_tensor([0, 1, 0]) * (_lift(low, motion) - low.quantile(0.3))[:, None]
     return pose, transl
 
@@ -248,20 +249,25 @@ def lowest(
     betas: Tensor,  # [1, <= num_betas]
     pose: Tensor,  # [T, J, 3]
     transl: Tensor,  # [T, 3]
+    offsets: Tensor | None = None,  # [V, 3] metres: of them, those of feet count, not those of clothes
 ) -> Tensor:
     """Height [T] of the lowest point of every frame, from the soles and a sixth of the other vertices."""
-    small = _sampled(body)
+    small, keep, feet = _sampled(body)
+    shoes = None if offsets is None else (offsets.to(feet) * feet[:, None])[keep]
     low = [
-        small(betas, p, t).vertices[..., 1].amin(1)
+        small(betas, p, t, offsets=shoes).vertices[..., 1].amin(1)
         for p, t in zip(pose.split(64), transl.split(64), strict=True)
     ]  # fmt: skip
     return torch.cat(low)
 
 
 @lru_cache(maxsize=8)
-def _sampled(body: Body) -> Body:
+def _sampled(body: Body) -> tuple[Body, Tensor, Tensor]:
+    """The reduced body, its vertices of the whole one, and which of all [V] are of feet."""
     keep = np.zeros(body.num_vertices, bool)
     keep[::6] = True
     v = body.v_template.cpu().numpy()
     keep |= v[:, 1] < v[:, 1].min() + 0.03
-    return body.reduced(np.flatnonzero(keep))
+    feet = torch.as_tensor(np.isin(body.vertex_part, [PARTS.index(f"{s}_foot") for s in ("left", "right")]))
+    kept = np.flatnonzero(keep)
+    return body.reduced(kept), torch.from_numpy(kept), feet.to(body.v_template)

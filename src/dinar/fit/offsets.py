@@ -26,6 +26,7 @@ from ..scene import Camera, rasterize, signed_distance
 from ..scene.crop import crop_box, crop_to, warp_crop
 from ..scene.laplacian import cotangent_laplacian, factorise, preconditioner
 from .clothing import CLASS_STIFFNESS, class_stiffness, ears_under_hair, vertex_classes
+from .heels import lift_heels
 from .shoes import TOES, shod
 
 SIZE = 512  # pixels of the crop in which contours are matched
@@ -76,18 +77,21 @@ def fit_offsets(
     silhouettes: list[Silhouette],
     iterations: int = 6,  # half along the normals, half free
     start: np.ndarray | None = None,  # [V, 3] metres, where the search starts: the form of shells
+    heel: float = 0.0,  # metres that the heels of shoes are high; poses are of feet on such (:mod:`.heels`)
 ) -> np.ndarray:
     """Offsets [V, 3] float32 in metres, to be added to the rest pose."""
-    bare = body.rest(betas[None])[0][0].numpy().astype(np.float64)
+    bare, joints = (x[0].numpy().astype(np.float64) for x in body.rest(betas[None]))
+    lifted = torch.from_numpy((lift_heels(body, bare, joints, heel) - bare).astype(np.float32))
     naked = bare if start is None else bare + start
     free, ears = _stiffness(body), np.zeros(len(naked), bool)
-    if classes := [_classes(body, betas, s) for s in silhouettes if s.labels is not None]:
+    if classes := [_classes(body, betas, lifted, s) for s in silhouettes if s.labels is not None]:
         free = free * np.exp(np.mean([np.log(class_stiffness(body, c)) for c in classes], 0))
         ears = ears_under_hair(body, classes)
         free[ears] = CLASS_STIFFNESS["hair"]
     naked = flatten(naked, body.faces, ears)  # ears under hair would be bumps
     if classes:
         naked = shod(body, naked, classes)
+    naked = lift_heels(body, naked, joints, heel)
     flattening = naked - bare
     rest = bare + flattening
     laplacian, mass = cotangent_laplacian(rest, body.faces)
@@ -135,9 +139,9 @@ def fit_offsets(
     return (flattening + along[:, None] * normals + loose).astype(np.float32)
 
 
-def _classes(body: Body, betas: Tensor, s: Silhouette) -> np.ndarray:
+def _classes(body: Body, betas: Tensor, offsets: Tensor, s: Silhouette) -> np.ndarray:
     """[V] class seen at each vertex."""
-    vertices = body(betas[None], s.pose[None], s.transl[None]).vertices[0]
+    vertices = body(betas[None], s.pose[None], s.transl[None], offsets=offsets).vertices[0]
     return vertex_classes(body, vertices, s.camera, np.asarray(s.labels))
 
 

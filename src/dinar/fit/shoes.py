@@ -1,7 +1,7 @@
 """The shape of shoes on feet that the parse shows as shod: closed toes, a convex outline and a sole.
 
 Bare feet in the colours of shoes look like socks. What stands out is the same on most shoes: toes are one, the sides
-fall straight to a sole, and the arch is closed. Heels are not lifted.
+fall straight to a sole, and the arch is closed. :mod:`.heels` lifts heels.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def _shoe(v: np.ndarray, faces: np.ndarray, own: np.ndarray, toes: np.ndarray) -
     normal = vertex_normals(torch.from_numpy(v[None]).float(), faces)[0].numpy()[own].astype(np.float64)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     ground = bare[:, 1].min()
-    x = bare + LEATHER * (1 - _ramp(bare[:, 1] - ground, ANKLE))[:, None] * normal
+    x = bare + LEATHER * (1 - ramp(bare[:, 1] - ground, ANKLE))[:, None] * normal
     _under_hull(x, toes, np.abs(normal[:, 1]))
     height = x[:, 1] - ground
     _out_to_the_outline(x, height)
-    x[:, 1] -= SOLE * (1 - _ramp(height, SOLED))
+    x[:, 1] -= SOLE * (1 - ramp(height, SOLED))
     bare_height = bare[:, 1] - ground
     under = (normal[:, 1] < -0.2) & (bare_height < SOLED[1] / 2) | (bare_height < SOLED[0])
     x[under, 1] = ground - SOLE
@@ -92,11 +92,11 @@ def _out_to_the_outline(x: np.ndarray, height: np.ndarray) -> None:
     length = np.maximum(np.linalg.norm(away, axis=1), 1e-6)
     towards = away / length[:, None] @ outline[:, :2].T
     reach = np.where(towards > 1e-3, -(core @ outline[:, :2].T + outline[:, 2]) / np.maximum(towards, 1e-3), 1).min(1)
-    share = (1 - _ramp(height, WALL)) * _ramp(length / reach, RIM)
+    share = (1 - ramp(height, WALL)) * ramp(length / reach, RIM)
     x[:, [0, 2]] = core + away * (1 + share * (reach / length - 1))[:, None]
 
 
-def _ramp(x: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
-    """0 up to the first end, smoothly to 1 at the second."""
+def ramp(x: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    """Of the shape of x: 0 up to the first end, smoothly to 1 at the second."""
     t = np.clip((x - ends[0]) / (ends[1] - ends[0]), 0, 1)
     return t * t * (3 - 2 * t)

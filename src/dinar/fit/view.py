@@ -48,6 +48,7 @@ class View:
     whole: Whole | None = None  # the whole photo, where this is a part of it
     focal: float | None = None  # pixels; None: unknown
     build: float | None = None  # from -1, surely a woman's, to 1, surely a man's; None: unknown
+    heels: float | None = None  # in [0, 1], how likely the shoes have heels; None: unknown
 
     def camera(self, focal: float | None = None, pitch: float = 0.0) -> Camera:
         """:func:`photo_camera`; of the whole photo, cut to this part, where the focal length is known: its axis goes

@@ -104,9 +104,10 @@ def class_probabilities(
     keypoints: np.ndarray,  # [33, 4]
     net: Parser,
     side: int | None = None,  # pixels of the longer side of the answer, at most; None: at the photo's resolution
+    scale: float = 1,  # of the crop that the network sees, to the one it was trained for
 ) -> tuple[tuple[slice, slice], np.ndarray]:
     """The part of the photo where anybody or a bag may be, and [h, w, classes] float32 of that part."""
-    rows, columns = net.config["size"]
+    rows, columns = (round(scale * n / 16) * 16 for n in net.config["size"])
     M = person_affine(keypoints, (rows, columns))
     points = keypoints.copy()
     points[:, :2] = keypoints[:, :2] @ M[:, :2].T + M[:, 2]

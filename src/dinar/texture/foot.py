@@ -14,6 +14,7 @@ PLACE = np.array([1, 3, 0.4])  # metres across, up and along a foot count this m
 # Share of shoes in what is seen of feet, or their last TIP metres, from which heels are covered up to COUNTER metres.
 # Pumps show little else than skin (151 street photos: tips of pumps .63 and more, of straps .31 and less).
 SHOD, TIPS, TIP, COUNTER = 0.3, 0.5, 0.05, 0.05
+SOLE = 0.016  # metres above the ground of bare feet that soles and heels cover
 
 
 def feet(
@@ -24,6 +25,7 @@ def feet(
     seen: np.ndarray,  # [N] bool
     worn: np.ndarray | None,  # [N] uint8 classes; None: no parse
     out: np.ndarray,  # [N, 3] restored colours, changed in place
+    heels: bool = False,  # shoes have heels: soles and heels are no skin, even where straps hardly cover the foot
 ) -> np.ndarray:
     """Give feet a smooth mean of their frontal texels of the kind, shoe, skin or cloth, that is seen at their height.
     The nearest texel alone is at the rim, and would give the ground's light to the heel. Returns [N] bool: restored."""
@@ -38,9 +40,10 @@ def feet(
     target = np.flatnonzero(foot)
     share = blend(place[source], np.eye(3)[kind], place[target], weight[source])
     tips = mirrored[source, 2] > mirrored[target, 2].max() - TIP
-    if (kind == 0).mean() > SHOD or (tips.any() and (kind[tips] == 0).mean() > TIPS):
+    shod = (kind == 0).mean() > SHOD or (tips.any() and (kind[tips] == 0).mean() > TIPS)
+    if shod or (heels and (kind == 0).any()):
         height = mirrored[target, 1] - mirrored[target, 1].min()
-        share[height < COUNTER, 0] = 1
+        share[height < (COUNTER if shod else SOLE), 0] = 1
     for k in np.unique(kind):
         own, there = source[kind == k], target[share.argmax(1) == k]
         out[there] = blend(place[own], colour[own], place[there], weight[own] * usual(colour[own], ODD))

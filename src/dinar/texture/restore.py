@@ -70,6 +70,7 @@ def restore(
     classes: np.ndarray | None = None,  # [S, S] uint8 of labels.CLASSES where seen; None: guessed from colours
     predict: Predict | None = None,  # what the unseen looks like at large; None: by the rules of this module
     light: Predict | None = None,  # in whose light the restored colours are shown; None: as in front
+    heels: bool = False,  # the shoes have heels
 ) -> np.ndarray:
     """The complete texture [S, S, 3] float32 in [0, 1]: seen texels as they are, others restored, gutters filled.
 
@@ -78,7 +79,7 @@ def restore(
     """
     weight: list[np.ndarray] = []
     with beside(lambda: weight.append(_soft_border(body, lam > 0))):
-        filled, rejected = _filled(body, rgb, lam, classes, predict, light)
+        filled, rejected = _filled(body, rgb, lam, classes, predict, light, heels)
     share = weight[0][..., None] * (1 - rejected[..., None])
     return np.clip(rgb * share + filled * (1 - share), 0, 1).astype(np.float32)
 
@@ -90,6 +91,7 @@ def _filled(
     classes: np.ndarray | None,
     predict: Predict | None,
     light: Predict | None,
+    heels: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Restored colours of all texels [S, S, 3], arguments as of :func:`restore`; and [S, S] uint8: texels that are seen
     but do not show the body."""
@@ -100,7 +102,7 @@ def _filled(
     shade = light_on(body, s, colour, lam_small, worn)
     colour /= shade
     both, lam_both, worn_both, other = with_other_half(s, colour, lam_small, worn)
-    guess, behind, bare = _restored(s, both, lam_both > 0, lam_both, worn_both)
+    guess, behind, bare = _restored(s, both, lam_both > 0, lam_both, worn_both, heels)
     guess += other[:, None] * (both - guess)
     if worn_both is not None:
         behind = np.where(other > 0, worn_both, behind)
@@ -236,7 +238,7 @@ def _soft_border(body: Body, seen: np.ndarray) -> np.ndarray:
 
 
 def _restored(
-    s: Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None
+    s: Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None, heels: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Restored colours [N, 3] of all texels, also of the seen ones, whose step the membrane needs; the classes [N]
     uint8 that folded texels were given, 0: any; and [N] bool where the skull is skin."""
@@ -315,7 +317,7 @@ def _restored(
     folded = lambda *kinds: [fold(s, kind, colour, lam, cloth, clear, out, behind, done) for kind in kinds]  # noqa: E731
     with beside(lambda: folded("arm")):
         folded("torso", "leg")
-    done |= feet(s, mirrored, colour, lam, seen, worn, out)
+    done |= feet(s, mirrored, colour, lam, seen, worn, out, heels)
     own = of_kind(s, "hand")
     take(own, seen & own, mirrored)
     skin, hands = skin_colour(s, colour, seen, worn), of_kind(s, "hand")

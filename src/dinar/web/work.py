@@ -112,7 +112,7 @@ def film(folder: Path) -> dict[str, Any]:
 
     try:
         pose, transl = retarget(motion := filmed_motion(folder / CLIP, show, CLIP_FRAMES), avatar.body,
-                                betas=avatar.betas)  # fmt: skip
+                                betas=avatar.betas, offsets=avatar.offsets)  # fmt: skip
     except DinarError as e:
         return {"state": "done", "error": str(e)}
     finally:

@@ -12,9 +12,9 @@ from dinar.create import CreateOptions
 from dinar.demo import PHOTO
 from dinar.errors import DinarError
 from dinar.fit.smplify import fit_body
-from dinar.photo.build import person_build
 from dinar.photo.image import read_photo
 from dinar.photo.person import find_person
+from dinar.photo.traits import person_build
 from dinar.studio import open_studio
 from known_body import subject
 

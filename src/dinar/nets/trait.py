@@ -1,4 +1,4 @@
-"""How a person is built, a man or a woman, from features of the parser's encoder (not in the paper).
+"""A trait of a person, from features of the parser's encoder (not in the paper).
 
 A linear function: a few hundred labelled photos are enough for it, because the parser knows what people wear.
 """
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from .pretrained import Network
 
 TAPS = (3, 4)  # features of the encoder that are read: strides 16 and 32, 112 and 320 channels
-FEATURES = 2 * 2 * (112 + 320)  # of two crops; mean and maximum of each channel
+FEATURES = 2 * (112 + 320)  # of one crop; mean and maximum of each channel
 
 
-class BuildNet(Network):
-    """Features of the crops of head and body -> the logit of a man."""
+class Trait(Network):
+    """Features of crops of the person -> the logit of the trait."""
 
-    def __init__(self, features: int = FEATURES) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__(features=features)
         self.mean: Tensor
         self.std: Tensor
