@@ -238,7 +238,7 @@ def _soft_border(body: Body, seen: np.ndarray) -> np.ndarray:
 
 
 def _restored(
-    s: Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None, heels: bool
+    s: Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None, heels: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Restored colours [N, 3] of all texels, also of the seen ones, whose step the membrane needs; the classes [N]
     uint8 that folded texels were given, 0: any; and [N] bool where the skull is skin."""

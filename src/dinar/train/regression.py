@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,6 @@ from ..nets.regressor import PatchDiscriminator, TextureRegressor
 from ..neural.condition import Geometry, surface_condition
 from ..neural.regression import predictor
 from ..texture import restore
-from ..texture.restore import Predict
 from . import presets
 from .sets import open_sets
 from .state import State
@@ -170,7 +170,7 @@ class RegressionStage:
         net.save_pretrained(folder)
 
 
-def _restored(body: Body, x: dict[str, np.ndarray], **use: Predict) -> np.ndarray:
+def _restored(body: Body, x: dict[str, np.ndarray], **use: Any) -> np.ndarray:
     """[1, 3, S, S]: :func:`dinar.texture.restore` of a task."""
     worn = x["worn"][0].astype(np.uint8)
     out = restore(body, x["rgb"].transpose(1, 2, 0), x["lam"][0], worn if worn.any() else None, **use)
