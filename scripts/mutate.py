@@ -556,7 +556,6 @@ CHANGES = [
         ("DEGREE", "0.0", "test_feet_that_point_down_confirm_heels"),
         ("HEIGHTS", "np.linspace(0.04, 0.06, 7)", "test_heels_are_as_high_as_the_mask_is_deep"),
         ("MIDDLE", "0.0", "test_feet_at_the_photos_end_tell_no_height"),
-        ("STEP", "10.0", "test_heels_are_as_high_as_the_mask_is_deep"),
         ("SEAT", "0.0", "test_a_heel_is_high_and_narrow_and_stands_level_with_the_toes"),
         ("BLOCK", "0.12", "test_a_heel_is_high_and_narrow_and_stands_level_with_the_toes"),
         ("WALL", "(0.0, 1e-6)", "test_a_heel_is_high_and_narrow_and_stands_level_with_the_toes"),

@@ -26,7 +26,6 @@ from .view import View
 # labelled photos, docs/measurements.md).
 LIKELY, DEGREE = 0.86, 0.15
 HEIGHTS, MIDDLE = np.linspace(0.04, 0.10, 7), 0.07  # metres that heels are high; where the picture does not tell
-STEP = np.deg2rad(25)  # pitch from which a foot does not stand
 SEAT, BLOCK = 0.03, 0.052  # metres from the end of the foot to the middle of the heel, and to its front
 WALL = (0.004, 0.022)  # metres above the sole: what is below comes down to the ground, what is above stays
 TAPER = 0.3  # share by which heels get narrower down to the ground
@@ -97,7 +96,7 @@ def _gaps(body: Body, fit: Fit, view: View, heel: float) -> np.ndarray:
         own = body.vertex_part == PARTS.index(f"{side}_foot")
         (left, top), (right, _) = (np.floor(q(xy[own], 0)).astype(int).clip(0) for q in (np.min, np.max))
         rows = np.flatnonzero(view.mask[top:, left : right + 1].any(1))
-        if _pitch(body, fit, side) < STEP and len(rows) and (end := top + rows[-1] + 1) < view.height:
+        if len(rows) and (end := top + rows[-1] + 1) < view.height:
             out[k] = (end - xy[own, 1].max()) * np.median(z[own]) / float(f.camera.K[1, 1])
     return out
 
