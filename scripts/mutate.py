@@ -325,6 +325,11 @@ CHANGES = [
         ("COUNTER", "0.0", "test_pumps_have_heels"),
     ),
     *changes(
+        "texture.foot",
+        "test_heels.py",
+        ("SOLE", "0.0", "test_soles_of_sandals_on_heels_have_the_shoes_colour"),
+    ),
+    *changes(
         "texture.worn",
         "test_worn.py",
         ("PURE", "-0.005", "test_texels_beside_another_class_are_not_alone"),

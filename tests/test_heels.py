@@ -15,11 +15,11 @@ from dinar.body.motion import retarget
 from dinar.body.readers import load_motion
 from dinar.body.rotation import axis_angle_to_matrix
 from dinar.fit.fit_file import Fit
-from dinar.fit.heels import BLOCK, HEIGHTS, LIKELY, MIDDLE, SIDES, heel_height, lift_heels, on_heels
+from dinar.fit.heels import HEIGHTS, LIKELY, MIDDLE, SIDES, heel_height, lift_heels, on_heels
 from dinar.fit.view import View, photo_camera
 from dinar.scene import rasterize_mesh
 
-HEEL = 0.07
+HEEL, BLOCK = 0.07, 0.052
 
 
 def standing(body: Body, down: float, away: float = 0.0) -> Fit:
@@ -158,7 +158,7 @@ def test_the_height_can_be_said(demo_photo: Path, pose_network: None, avatar, bo
 
 def test_soles_of_sandals_on_heels_have_the_shoes_colour(body: Body) -> None:
     from dinar.labels import LABEL
-    from dinar.texture.foot import SOLE, feet
+    from dinar.texture.foot import feet
     from dinar.texture.surface import of_kind, surface
 
     s = surface(body, 128)
@@ -174,7 +174,7 @@ def test_soles_of_sandals_on_heels_have_the_shoes_colour(body: Body) -> None:
     for heels in (False, True):
         out = np.zeros_like(colour)
         feet(s, x, colour, seen.astype(float), seen, worn, out, heels)
-        sole = foot & (x[:, 1] < low[1] + SOLE * 0.9)
+        sole = foot & (x[:, 1] < low[1] + 0.014)
         share[heels] = (out[sole].mean(1) < 0.3).mean(), (out[foot & ~sole & ~strap].mean(1) < 0.3).mean()
     assert share[True][0] > 0.95 and share[False][0] < 0.5
     assert share[True][1] < share[False][1] + 0.15
