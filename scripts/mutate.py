@@ -61,7 +61,7 @@ CHANGES = [
     ),
     *changes(
         "fit.terms",
-        "test_build.py",
+        "test_traits.py",
         ("BUILD", "0.1", "test_a_fit_has_the_build_that_is_known"),
     ),
     *changes(

@@ -47,7 +47,7 @@ def test_old_flags_name_the_new_ones(words: tuple[str, ...], now: str, capsys: p
     ({"unseen": "classical"}, "unseen='restoration'"), ({"renderr": "mesh"}, "no option renderr: expected renderer"),
     ({"mask": ["a.png"]}, "expected masks"), ({"blend": "mean"}, "expected blend to be one of softmax, poisson"),
     ({"renderer": "mesh", "weights": "folder"}, "weights are of the neural renderer"),
-    ({"size": 0}, "--size between 16 and 8192"), ({"focal": 2}, "--focal between 5 and 2000"),
+    ({"size": 0}, "--size between 16 and 8192"), ({"focal": 2}, "--focal between 5 and 2000"), ({"heels": 0.2}, "--heels between 0 and 0.15"),
     ({"masks": ["a.png", "b.png"]}, "1 photos, 2 masks"),
 ])  # fmt: skip
 def test_wrong_options_of_create_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -62,12 +62,12 @@ def test_every_option_of_create_is_a_flag(monkeypatch: pytest.MonkeyPatch) -> No
                 "--no-rgb", "--no-refuse", "--hair", "--refine", "True")  # fmt: skip
     words = ("--person", "2", "--mask-convention", "lip", "--blend", "poisson", "--size", "64", "--renderer", "neural",
              "--unseen", "regression", "--refine-adversarial", "0.01", "--seed", "3", "--focal", "28",
-             "--build", "man")  # fmt: skip
+             "--build", "man", "--heels", "0.08")  # fmt: skip
     given = CreateOptions(
         person=2, masks=("a.png",), mask_convention="lip", keep_accessories=True, keypoints="k.json",  # type: ignore
         fits=("f.npz",), offsets=False, occlusion=False, blend="poisson", size=64, renderer="neural", weights="w",  # type: ignore
         neural=False, rgb=False, unseen="regression", regressor="r", refine=True, refine_adversarial=0.01, seed=3,  # type: ignore
-        evidence=False, shells=False, hair=True, refuse=False, focal=28, build="man",
+        evidence=False, shells=False, hair=True, refuse=False, focal=28, build="man", heels=0.08,
     )  # fmt: skip
     parsed = tyro.cli(create_command.Create, args=["x.jpg", *files, *switches, *words])
     assert parsed.options == given
