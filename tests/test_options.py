@@ -47,7 +47,8 @@ def test_old_flags_name_the_new_ones(words: tuple[str, ...], now: str, capsys: p
     ({"unseen": "classical"}, "unseen='restoration'"), ({"renderr": "mesh"}, "no option renderr: expected renderer"),
     ({"mask": ["a.png"]}, "expected masks"), ({"blend": "mean"}, "expected blend to be one of softmax, poisson"),
     ({"renderer": "mesh", "weights": "folder"}, "weights are of the neural renderer"),
-    ({"size": 0}, "--size between 16 and 8192"), ({"focal": 2}, "--focal between 5 and 2000"), ({"heels": 0.2}, "--heels between 0 and 0.15"),
+    ({"size": 0}, "--size between 16 and 8192"), ({"focal": 2}, "--focal between 5 and 2000"),
+    ({"heels": 0.2}, "--heels between 0 and 0.15"),
     ({"masks": ["a.png", "b.png"]}, "1 photos, 2 masks"),
 ])  # fmt: skip
 def test_wrong_options_of_create_are_refused(changes: dict[str, Any], message: str) -> None:
