@@ -342,6 +342,8 @@ CHANGES = [
         ("SLEEVES", "0.1", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
         ("ALIKE", "-1.0", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
         ("WAIST", "0.5", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
+        ("SPREAD", "1.0", "test_a_jacket_of_tweed_is_told_by_its_sleeves"),
+        ("SPREAD", "9.0", "test_a_jacket_of_tweed_is_told_by_its_sleeves"),
         ("OPEN", "1.0", "test_an_open_coat_is_closed_behind"),
         ("CHANGE", "0.1", "test_a_band_in_front_does_not_go_all_around"),
         ("VOTE", 'VOTE | {"accessory": 4.0}', "test_a_band_in_front_does_not_go_all_around"),

@@ -355,6 +355,23 @@ def test_a_jacket_whose_sleeves_are_seen_covers_the_back(body: Body, rest) -> No
         assert (behind[back & (above < 0.05)] == LABEL["lower"]).mean() > 0.9  # its hem is about there
 
 
+def test_a_jacket_of_tweed_is_told_by_its_sleeves(body: Body, rest) -> None:
+    """From black to light grey in turn, on sleeves and on one shoulder; hair hangs before half of an arm. Sleeves of tweed
+    and a plain shoulder, or sleeves of all colours, tell nothing."""
+    s = surface(body, SIZE)
+    lam, above, rng = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), s.chart[:, 0], np.random.default_rng(0)
+    left, shoulder = rest.arm & (s.x[:, 0] > 0), rest.torso & (above > np.quantile(above[rest.torso], 0.8))
+    shoulder &= s.x[:, 0] > 0.03
+    worn = np.where(rest.arm | shoulder, LABEL["outer"], LABEL["upper"]).astype(np.uint8)
+    worn[left & (above > np.quantile(above[left], 0.5))] = LABEL["hair"]
+    tweed = (0.1 + 0.45 * rng.random(len(s.x)))[:, None] * np.ones(3, np.float32)
+    plain, wild = np.full((len(s.x), 3), 0.95), rng.random((len(s.x), 3)).round()
+    for sleeves, trunk, expected in ((tweed, tweed, True), (tweed, plain, False), (wild, 1 - wild.mean(1), False)):
+        colour = np.where(rest.arm[:, None], sleeves, trunk if trunk.ndim > 1 else trunk[:, None]).astype(np.float32)
+        kinds, _ = shown_clearly(s, colour, worn, lam > CONFIDENT)
+        assert (kinds[shoulder] == LABEL["outer"]).all() == expected
+
+
 def test_a_print_that_fills_most_of_a_height_is_not_behind(body: Body) -> None:
     """A green print on white trousers, on four fifths of the front at its heights; below them, all is green, as socks
     would be: that is behind, too."""

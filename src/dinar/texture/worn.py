@@ -24,6 +24,7 @@ BOTH = 0.1  # share of what either half of a torso wears, from which "outer" is 
 # Share of each arm from which it is a coat's sleeve; difference of colours up to which a trunk is like sleeves, and
 # least share of what it shows of the coat; metres above the pelvis that the coat reaches (51 street photos looked at).
 SLEEVES, SLEEVE, ALIKE, WAIST = 0.6, 0.2, 0.65, 0.1
+SPREAD = 2.0  # times SLEEVE, and times the median deviation within sleeves, up to which a trunk is like them: tweed
 CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 OTHER = 0.5  # weight of votes from the other limb of a pair
 BIN, HEM, FAR = 0.01, 0.015, 0.15  # metres: height of a row, smoothing of votes, and smoothing where few are seen
@@ -95,14 +96,17 @@ def _under_coats(chosen: np.ndarray, kind: str, down_to: int | None) -> None:
 
 def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) -> bool:
     """Whether both arms are in the sleeves of a coat, and what a torso shows of it has their colour: it then covers the
-    back, however little of it is seen. Of another colour may be its lining."""
+    back, however little of it is seen. Of another colour may be its lining. Hair before an arm says nothing."""
     coat = seen & (worn == LABEL["outer"])
+    seen = seen & (worn != LABEL["hair"])
     arms, trunk = [s.part == part for part in parts_of("arm")], coat & of_kind(s, "torso") & alone(s, worn)
     shown = [coat & a for a in arms]
     if any(x.sum() < max(SLEEVES * (seen & a).sum(), least(s, ENOUGH)) for x, a in zip(shown, arms, strict=True)):
         return False
-    unlike = np.linalg.norm(colour[trunk] - np.median(colour[shown[0] | shown[1]], 0), axis=1)
-    return len(unlike) > 0 and float((unlike < SLEEVE).mean()) > ALIKE
+    cloth = colour[shown[0] | shown[1]]
+    unlike, within = (np.linalg.norm(c - np.median(cloth, 0), axis=1) for c in (colour[trunk], cloth))
+    alike = unlike < np.clip(SPREAD * np.median(within), SLEEVE, SPREAD * SLEEVE)
+    return len(unlike) > 0 and float(alike.mean()) > ALIKE
 
 
 def on_both_halves(s: Surface, worn: np.ndarray, seen: np.ndarray) -> bool:
