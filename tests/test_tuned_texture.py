@@ -356,7 +356,7 @@ def test_a_jacket_whose_sleeves_are_seen_covers_the_back(body: Body, rest) -> No
 
 
 def test_a_jacket_of_tweed_is_told_by_its_sleeves(body: Body, rest) -> None:
-    """From black to light grey in turn, on sleeves and on one shoulder; hair hangs before half of an arm. Sleeves of tweed
+    """From black to light grey, on sleeves and on one shoulder; hair hangs before half of an arm. Sleeves of tweed
     and a plain shoulder, or sleeves of all colours, tell nothing."""
     s = surface(body, SIZE)
     lam, above, rng = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), s.chart[:, 0], np.random.default_rng(0)

@@ -143,6 +143,18 @@ def test_a_back_is_lit_between_the_half_in_the_sun_and_the_one_in_the_shade(s: S
     assert np.abs(np.median(out[back], 0) / BLUE - 0.4**0.5).max() < 0.05
 
 
+def test_a_strap_on_one_arm_is_no_shade_of_both(s: Surface, frontal: np.ndarray) -> None:
+    """All that is seen of one white sleeve is the black strap of a bag, which the parse takes for the sleeve."""
+    arms, left = of_kind(s, "arm"), s.x[:, 0] > 0
+    along = s.chart[:, 0]
+    strap = arms & left & (along > np.quantile(along[arms], 0.4)) & (along < np.quantile(along[arms], 0.5))
+    lam = np.where(arms & left & ~strap, 0, frontal).astype(np.float32)
+    colour = np.where(strap[:, None], np.array((0.2, 0.2, 0.2)), np.array((0.9, 0.9, 0.9))).astype(np.float32)
+    out = folded(s, colour, lam, np.full(len(s.x), LABEL["upper"], np.uint8), "arm")
+    back = arms & ~left & (np.abs(s.chart[:, 1] - np.median(s.chart[arms & ~left & (lam > 0.6), 1])) > 2.6)
+    assert np.median(out[back]) > 0.85
+
+
 @pytest.mark.parametrize("sleeves", ["below", "above"])
 def test_a_print_on_a_chest_is_not_behind_if_the_sleeves_are_without(
     s: Surface, frontal: np.ndarray, sleeves: str

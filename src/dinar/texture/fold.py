@@ -44,7 +44,7 @@ LITTLE = 0.02  # weight of what is unlike the sides of a trunk and sleeves that 
 GROUND = 0.16  # least share of a cloth's usual colour at a height for all else there to be a print on it
 OTHER_LIMB = 0.02  # weight of the other limb's colours at a height; it is 1 where
 ALIKE = 0.06  # both have the same hue: colours of sum 1 differ less
-ONE_LIGHT = 16  # least texels of either half to tell its light
+ONE_LIGHT, BALANCE = 16, 0.25  # least texels of either half to tell its light, and their share of the other half's
 UNLIKE = 2.0  # times the median deviation from a plain cloth's colour: such texels are shaded, or are things on it
 
 
@@ -236,7 +236,8 @@ def _in_one_light(colour: np.ndarray, left: np.ndarray) -> np.ndarray:
     """Colours [M, 3] of a cloth with both halves as bright as their geometric mean, if they have the same hue: what is
     not seen is lit neither like the half in the sun nor like the one in the shade."""
     out = colour.copy()
-    if min(left.sum(), (~left).sum()) >= ONE_LIGHT:
+    few, many = sorted((left.sum(), (~left).sum()))
+    if few >= max(ONE_LIGHT, BALANCE * many):
         middles = np.array([np.median(colour[half], 0) for half in (left, ~left)]) + 1e-3
         bright = middles.sum(1)
         if np.abs(np.diff(middles / bright[:, None], axis=0)).max() < ALIKE:
