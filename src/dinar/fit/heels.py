@@ -24,7 +24,7 @@ from .view import View
 
 # Probability of heels from which level feet get some; what a degree that both feet point down adds to its logit (293
 # labelled photos, docs/measurements.md).
-LIKELY, DEGREE = 0.8, 0.15
+LIKELY, DEGREE = 0.86, 0.15
 HEIGHTS, MIDDLE = np.linspace(0.04, 0.10, 7), 0.07  # metres that heels are high; where the picture does not tell
 SEAT, BLOCK = 0.03, 0.052  # metres from the end of the foot to the middle of the heel, and to its front
 WALL = (0.004, 0.022)  # metres above the sole: what is below comes down to the ground, what is above stays
