@@ -169,7 +169,7 @@ def main() -> None:
     few = [cv2.imread(str(f)) for f in sorted((a.out / "strips").glob("*.jpg"))[:: max(1, len(names) // GALLERY)]]
     if few:  # docs/gallery.jpg
         small = cv2.resize(np.vstack(few[:GALLERY]), None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(a.out / "gallery.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 85])
+        cv2.imwrite(str(a.out / "gallery.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 82])
     result = summary(rows)
     (a.out / "photos.json").write_text(json.dumps({"summary": result, "rows": rows}, indent=1))
     print(f"\n{result['success']} of {result['photos']} photos, {result['doubted']} of them doubted")
