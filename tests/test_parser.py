@@ -11,7 +11,7 @@ import torch
 
 from dinar.cli import main
 from dinar.data.ccp import ccp_classes, face_region
-from dinar.data.parsing import ParsingSet, Sample, augment, carries, tensors
+from dinar.data.parsing import ParsingSet, Sample, augment, has, tensors
 from dinar.errors import DinarError
 from dinar.labels import CLASSES, CONVENTIONS, IGNORE, LABEL, to_classes, write_labels
 from dinar.nets.parser import HEATMAPS, Parser
@@ -142,20 +142,43 @@ def test_augmentation_repeats_by_seed_and_keeps_labels_with_their_colours():
 def test_bags_of_others_are_carried_at_the_same_place_or_at_the_wrist():
     s, other = standing(), standing()
     s.labels[s.labels == LABEL["bag"]] = 0
-    assert carries(other) and not carries(s)
+    assert has(other, "bag") and not has(s, "bag")
     found, near = 0, []
     for i in range(60):
-        a = augment(s, lambda: s, (224, 168), np.random.default_rng(i), lambda: other)
+        a = augment(s, lambda: s, (224, 168), np.random.default_rng(i), lambda kind: other)
         bag = a.labels == LABEL["bag"]
         if bag.sum() > 40 and a.keypoints[:, 3].any():
             found += 1
             at = np.argwhere(bag).mean(0)[::-1]
             wrists = a.keypoints[[N["left_wrist"], N["right_wrist"]], :2]
             near.append(np.linalg.norm(wrists - at, axis=1).min() / 224)
-    assert 10 < found < 30  # CARRIED of them
+    assert 10 < found < 30  # PASTED of them
     assert np.median(near) < 0.15
     assert not any((augment(s, lambda: s, (224, 168), np.random.default_rng(i)).labels == LABEL["bag"]).any()
                    for i in range(20))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["accessory", "hat"])
+def test_scarves_and_hats_of_others_are_worn_at_neck_and_head(kind):
+    s, other = standing(), standing()
+    for a in (s, other):
+        a.labels[np.isin(a.labels, [LABEL[kind], LABEL["bag"]])] = 0
+    other.keypoints[:, :2] += (90, 40)  # elsewhere in the picture, and smaller
+    other.keypoints[:, :2] *= 0.7
+    names = ("left_shoulder", "right_shoulder") if kind == "accessory" else ("left_eye", "right_eye")
+    x, y = other.keypoints[[N[n] for n in names], :2].mean(0).astype(int)
+    other.labels[y - 12 : y + 13, x - 12 : x + 13] = LABEL[kind]
+    assert has(other, kind) and not has(s, kind)
+    found, near = 0, []
+    for i in range(60):
+        a = augment(s, lambda: s, (224, 168), np.random.default_rng(i), lambda kind: other)
+        worn = a.labels == LABEL[kind]
+        if worn.sum() > 20 and a.keypoints[:, 3].any():
+            found += 1
+            here = a.keypoints[[N[n] for n in names], :2].mean(0)
+            near.append(np.linalg.norm(here - np.argwhere(worn).mean(0)[::-1]) / 224)
+    assert 3 <= found < 20  # PASTED of them
+    assert np.median(near) < 0.03
 
 
 # --- network and training -------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from dinar.texture.outliers import beside_hair
 from dinar.texture.restore import _membrane as without_seams
 from dinar.texture.restore import _soft_border as soft_border
 from dinar.texture.surface import of_kind, surface
+from dinar.texture.worn import sleeved
 
 SIZE = 256
 
@@ -333,31 +334,41 @@ def test_part_of_a_sleeve_is_no_coat(body: Body, rest) -> None:
 
 def test_a_jacket_whose_sleeves_are_seen_covers_the_back(body: Body, rest) -> None:
     """It is wide open over blouse and trousers: only its sleeves and one shoulder are seen. Where that is of another
-    colour, as a lining is, or a sleeve is not the jacket's, nothing is known."""
+    colour, as a lining is, or of a few texels, the back is as the sleeves. Where a sleeve is not the jacket's, or has
+    the colour of the skin, nothing is known."""
     s = surface(body, SIZE)
     lam, above = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), s.chart[:, 0]
     worn = np.where(rest.arm, LABEL["outer"], LABEL["upper"]).astype(np.uint8)
     worn[rest.torso & (above < 0.22) | rest.leg] = LABEL["lower"]
+    worn[rest.head] = LABEL["face"]
     shoulder = rest.torso & (above > np.quantile(above[rest.torso], 0.8)) & (s.x[:, 0] > 0.03)
-    worn[shoulder] = LABEL["outer"]
     left = rest.arm & (s.x[:, 0] > 0)
     cuff = left & (above > np.quantile(above[left], 0.5))
-    for lining, bare, expected in ((BLACK, False, True), (BLUE, False, False), (BLACK, True, False)):
-        kinds = np.where(bare & cuff, LABEL["skin"], worn).astype(np.uint8)
-        colour = np.where(rest.arm[:, None], BLACK, RED).astype(np.float32)
-        colour[shoulder] = lining
+    few = shoulder & (s.x[:, 0] > np.quantile(s.x[shoulder & (lam > CONFIDENT), 0], 0.9))
+    skin = np.array((0.8, 0.6, 0.5), np.float32)
+    for jacket, lining, of, bare, expected in (
+        (BLACK, BLACK, shoulder, False, True),
+        (BLACK, BLUE, shoulder, False, True),
+        (BLACK, BLACK, few, False, True),
+        (skin, skin, shoulder, False, True),
+        (skin, BLUE, shoulder, False, False),
+        (BLACK, BLACK, shoulder, True, False),
+    ):
+        kinds = np.where(bare & cuff, LABEL["skin"], np.where(of, LABEL["outer"], worn)).astype(np.uint8)
+        colour = np.where(rest.arm[:, None], jacket, RED).astype(np.float32)
+        colour[of], colour[rest.head] = lining, skin
         out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
         fold(s, "torso", colour, lam, *shown_clearly(s, colour, kinds, lam > CONFIDENT), out, behind, done)
         back = rest.torso & (rest.normal[:, 2] < -0.7)
         low = back & (above > 0.12) & (above < 0.2)
         assert ((behind[low] == LABEL["outer"]).mean() > 0.95) == expected
-        assert (np.abs(out[low] - BLACK).max() < 0.1) == expected
+        assert (np.abs(out[low] - jacket).max() < 0.1) == expected
         assert (behind[back & (above < 0.05)] == LABEL["lower"]).mean() > 0.9  # its hem is about there
 
 
 def test_a_jacket_of_tweed_is_told_by_its_sleeves(body: Body, rest) -> None:
-    """From black to light grey, on sleeves and on one shoulder; hair hangs before half of an arm. Sleeves of tweed
-    and a plain shoulder, or sleeves of all colours, tell nothing."""
+    """From black to light grey, on sleeves and on one shoulder; hair hangs before half of an arm. The shoulder is not
+    theirs if sleeves are of tweed and it is plain, or if sleeves have all colours."""
     s = surface(body, SIZE)
     lam, above, rng = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), s.chart[:, 0], np.random.default_rng(0)
     left, shoulder = rest.arm & (s.x[:, 0] > 0), rest.torso & (above > np.quantile(above[rest.torso], 0.8))
@@ -368,8 +379,31 @@ def test_a_jacket_of_tweed_is_told_by_its_sleeves(body: Body, rest) -> None:
     plain, wild = np.full((len(s.x), 3), 0.95), rng.random((len(s.x), 3)).round()
     for sleeves, trunk, expected in ((tweed, tweed, True), (tweed, plain, False), (wild, 1 - wild.mean(1), False)):
         colour = np.where(rest.arm[:, None], sleeves, trunk if trunk.ndim > 1 else trunk[:, None]).astype(np.float32)
-        kinds, _ = shown_clearly(s, colour, worn, lam > CONFIDENT)
-        assert (kinds[shoulder] == LABEL["outer"]).all() == expected
+        coat = sleeved(s, colour, worn, lam > CONFIDENT)
+        assert coat is expected
+        assert (shown_clearly(s, colour, worn, lam > CONFIDENT)[0][shoulder] == LABEL["outer"]).all()
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_coat_has_the_pattern_of_its_sleeves_behind(body: Body, rest, shown: bool) -> None:
+    """Spotted sleeves, in the hue of the skin. The front shows as many spots, larger on one half, and is no lining; or
+    it shows plain lapels."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["outer"], np.uint8)
+    worn[rest.torso & (np.abs(s.x[:, 0]) < 0.04)] = LABEL["upper"]
+    spots = lambda share: np.sin(s.x * 300).prod(1) > share  # noqa: E731
+    dark = np.where(s.x[:, 0] > 0, spots(0.15), spots(0.05))
+    colour = np.where(dark[:, None], (0.36, 0.27, 0.22), (1.0, 0.8, 0.7)).astype(np.float32)
+    colour -= 0.03 * np.random.default_rng(0).random(colour.shape, np.float32)
+    colour[rest.head] = (1.0, 0.8, 0.7)
+    if not shown:
+        colour[rest.torso] = (0.1, 0.1, 0.3)
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
+    back = rest.torso & (rest.normal[:, 2] < -0.8)
+    assert (behind[back] == LABEL["outer"]).mean() > 0.95
+    few, many = np.quantile(out[back, 0], (0.15, 0.85))
+    assert many - few > 0.25 and few > 0.2
 
 
 def test_a_print_that_fills_most_of_a_height_is_not_behind(body: Body) -> None:

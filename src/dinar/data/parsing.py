@@ -25,9 +25,10 @@ from ..photo.parser_input import heatmaps, person_affine, warp
 from ..pictures import read_array
 
 IN_MEMORY = 2000  # largest number of pictures of a set that are kept decoded in memory
-CARRIED = 0.35  # share of the samples that carry another picture's bag too
-AT_HAND = 0.5  # share of these bags that are moved from their owner's wrist to the person's
-WRISTS = (15, 16)  # BlazePose's
+PASTED = {"bag": 0.35, "accessory": 0.15, "hat": 0.12}  # share of the samples with what another picture's person has
+LEAST = 0.002  # smallest area of it, of the picture's squared height: scarves rather than jewellery
+AT_HAND = 0.5  # share of the bags that are moved from their owner's wrist to the person's
+WRISTS, NECK, EYES = (15, 16), (11, 12), (2, 5)  # BlazePose's; of the neck the shoulders
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,14 @@ def augment(
     other: Callable[[], Sample],  # another sample, read when needed: a background, or a second person
     size: tuple[int, int],  # rows and columns
     rng: np.random.Generator,
-    owner: Callable[[], Sample] | None = None,  # another sample, whose bag may be pasted, if it has one
+    owner: Callable[[str], Sample] | None = None,  # another sample, by a class of PASTED that it has, if one is found
 ) -> Sample:
-    """A randomly cropped sample; sometimes with another's bag, with another background, with a second person, or partly
-    occluded."""
+    """A randomly cropped sample; sometimes with another's bag, scarf or hat, with another background, with a second
+    person, or partly occluded."""
     s = crop(sample, _jitter(size, rng) @ _square(person_affine(sample.keypoints, size)), size)
-    if owner is not None and rng.random() < CARRIED:
-        s = _carry(s, owner(), size, rng)
+    for kind, share in PASTED.items():
+        if owner is not None and rng.random() < share:
+            s = _paste(s, owner(kind), kind, size, rng)
     if rng.random() < 0.4:
         s = _compose(s, other(), size, rng)
     rgb, labels = s.rgb.copy(), s.labels.copy()
@@ -155,23 +157,27 @@ def _compose(s: Sample, other: Sample, size: tuple[int, int], rng: np.random.Gen
     return Sample((s.rgb * (1 - soft) + o.rgb * soft).astype(np.uint8), labels, s.keypoints)
 
 
-def carries(s: Sample) -> bool:
-    """Whether the person has a bag."""
-    return bool((s.labels == LABEL["bag"]).any())
+def has(s: Sample, kind: str) -> bool:
+    """Whether the person has a thing of this class that is not small."""
+    return int((s.labels == LABEL[kind]).sum()) > LEAST * s.labels.shape[0] ** 2
 
 
-def _carry(s: Sample, other: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """The person with the other one's bag (Ghiasi et al. 2021), at the same place of the body or at the same wrist."""
+def _paste(s: Sample, other: Sample, kind: str, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """The person with the other one's thing (Ghiasi et al. 2021): bags at the same place of the body or at the same
+    wrist, accessories about the neck, hats on the head."""
     M = _jitter(size, rng) @ _square(person_affine(other.keypoints, size))
     o = crop(other, M, size)
-    bag = np.argwhere(o.labels == LABEL["bag"])
-    if rng.random() < AT_HAND and len(bag):
+    if kind != "bag":
+        at = list(EYES if kind == "hat" else NECK)
+        M[:2, 2] += (s.keypoints[at, :2] - o.keypoints[at, :2]).mean(0)
+        o = crop(other, M, size)
+    elif (bag := np.argwhere(o.labels == LABEL["bag"])).size and rng.random() < AT_HAND:
         mine, theirs = s.keypoints[list(WRISTS), :2], o.keypoints[list(WRISTS), :2]
         k = int(np.linalg.norm(theirs - bag.mean(0)[::-1], axis=1).argmin())
         mine = mine[mine[:, 0].argsort()][theirs[:, 0].argsort().argsort()]  # a mirrored owner's hands change sides
         M[:2, 2] += mine[k] - theirs[k]
         o = crop(other, M, size)
-    take = o.labels == LABEL["bag"]
+    take = o.labels == LABEL[kind]
     soft = cv2.GaussianBlur(take.astype(np.float32), (0, 0), 0.7)[..., None]
     rgb = (s.rgb * (1 - soft) + o.rgb * soft).astype(np.uint8)
     return Sample(rgb, np.where(take, o.labels, s.labels), s.keypoints)

@@ -39,7 +39,9 @@ HIPS = 0.1  # metres below the pelvis over which wrinkles begin on a skirt or co
 SHADE = 0.05  # metres over which the colour of a cloth changes with height
 BELOW = 0.1  # metres below the trunk to which a long coat reaches
 SIDE = np.deg2rad(15)  # inside the seen border: the sides of a trunk
-LINING = 0.25  # difference of the shares of a coat's halves that are unlike its colour, from which one is its lining
+KNOWN, STRANGE = 8, 0.1  # texels of sleeves that have a colour, up to this difference: else it is not theirs
+LINING = 0.25  # share of a half of a coat that is not as its sleeves, or more unlike its colour than the other half's
+PATTERNED = 0.5  # strength of a pattern from which a cloth is not plain
 LITTLE = 0.02  # weight of what is unlike the sides of a trunk and sleeves that are like them
 GROUND = 0.16  # least share of a cloth's usual colour at a height for all else there to be a print on it
 OTHER_LIMB = 0.02  # weight of the other limb's colours at a height; it is 1 where
@@ -56,7 +58,7 @@ def shown_clearly(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Classes [N] uint8, where a coat is worn on both halves or on none, and [N] bool: texels that surely show
     theirs."""
-    if not (on_both_halves(s, worn, seen) or sleeved(s, colour, worn, seen)):
+    if not on_both_halves(s, worn, seen) and sleeved(s, colour, worn, seen) is None:
         worn = np.where(worn == LABEL["outer"], LABEL["upper"], worn)
     return worn, alone(s, worn) & ~not_the_coat(s, colour, worn, seen)
 
@@ -102,7 +104,8 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         g.chart[hips] = 0  # far from all texels of the torso: only the mean colour of a height is used of them
     low = of_kind(s, "leg") & (lam > CONFIDENT) & (s.x[:, 1] < s.x[of_kind(s, "torso"), 1].min() - BELOW)
     long = (low & (worn == LABEL["outer"])).sum() >= least(s, ENOUGH)
-    waist = int((WAIST - g.chart[own_all, 0].min()) / BIN) if sleeved(s, colour, worn, lam > CONFIDENT) else None
+    coat = sleeved(s, colour, worn, lam > CONFIDENT) if kind == "torso" else None
+    waist = None if coat is None else int((WAIST - g.chart[own_all, 0].min()) / BIN)
     cloth = elected(s, kind, row, weight, worn, voters, bool(long), waist)
     guest = (worn != cloth) & ((cloth != LABEL["outer"]) | (worn == LABEL["skin"]))  # open coats show what is under
     usual = next((x for x in (source & ~guest, shown & ~guest) if x.sum() >= least(s, ENOUGH)), shown)
@@ -113,11 +116,18 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         palette = source & ((worn == c) | (c == 0))
         palette = palette if palette.sum() >= least(s, FEW) else voters & (worn == c)
         sleeves = of_kind(s, "arm") & (lam > CONFIDENT) & (worn == c)
-        if kind == "torso" and min(sleeves.sum(), palette.sum()) >= least(s, FEW):
+        place, origin = g.chart, None
+        if c == LABEL["outer"] and coat is not None and not (coat and palette.sum() >= least(s, ENOUGH)):
+            palette, place, origin = sleeves, _folded(s, "arm", lam).chart, "arm"
+            row[palette] = (rows - 1) * (1 - _ranks(place[palette, 0]))
+            limb[palette], away[own] = limb[own].max(), gap[own]  # what is beside may be lining
+        elif kind == "torso" and min(sleeves.sum(), palette.sum()) >= least(s, FEW):
             p, left = palette.copy(), g.chart[palette, 1] > 0
             palette[p] = ~on_print(colour[p], row[p], weight[p], left, rows, np.median(colour[sleeves], 0))
-        weave = weave_of(colour[palette], g.chart[palette])
-        if c == LABEL["outer"] and _lined(colour[palette], g.chart[palette, 1] > 0):
+        weave = weave_of(colour[palette], place[palette])
+        told_by = colour[sleeves] if coat else None
+        closed = c != LABEL["outer"] or kind == "arm" or origin
+        if not closed and _lined(colour[palette], place[palette, 1] > 0, told_by):
             weave = weave._replace(pattern=0.0)
         near = own & (away < 1)
         _neighbours(g, colour, usual, near & (gap > 0), out, FINE if weave.pattern > 0 else SMOOTH)
@@ -125,13 +135,13 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         apart = gap[close, None] * out[close]
         _neighbours(g, colour, shown, near & (gap < 1), out, FINE)
         out[close] = apart + (1 - gap[close, None]) * out[close]
-        plain_trunk = kind == "torso" and weave.pattern < 0.5
+        plain_trunk = kind == "torso" and weave.pattern < PATTERNED and not origin
         w = weight * _like_sleeves(s, colour, worn, palette, g, lam) if plain_trunk else weight
         made = np.zeros((own.sum(), 3), np.float32)
         band = np.zeros(rows, int)
-        if kind != "torso" and weave.pattern < 0.5:
+        if kind != "torso" and weave.pattern < PATTERNED:
             band = bands(colour[palette], row[palette], limb[palette], rows, kind == "arm")
-        elif kind == "torso":
+        elif kind == "torso" and not origin:
             band = hem(colour[palette], row[palette], w[palette], g.chart[palette, 1] > 0, rows)
         guests = around & (worn == c)
         told, theirs = palette | guests, weight[guests].sum()
@@ -144,13 +154,14 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             made[mine] = level[limb[own][mine], row[own][mine]]
         if weave.pattern:
             for most in (CLEAR, 0.0):
-                if (detail := woven(s, kind, palette & (lam > most), weave.detail[lam[palette] > most], own)).any():
+                strong = lam[palette] > most
+                if (detail := woven(s, kind, palette & (lam > most), weave.detail[strong], own, origin)).any():
                     break
-            if not detail.any():  # too little is seen for patches: the neighbours' colours, folded
+            if not origin and not detail.any():  # too little is seen for patches: the neighbours' colours, folded
                 detail = weave.pattern * (nearest(g.chart[palette], colour[palette], g.here[own]) - made)
             made = made + detail
         below = np.clip(-s.chart[own, 0] / HIPS, 0, 1) if kind == "torso" else 1  # above, they are lapels and pockets
-        if weave.pattern < 1 and c != LABEL["skin"] and np.any(below):
+        if weave.pattern < 1 and c != LABEL["skin"] and np.any(below) and not origin:
             depth = wrinkles(colour[palette], g.chart[palette], g.here[own], g.there[own], g.share[own])
             made *= np.exp((1 - weave.pattern) * below * depth)[:, None]
         share = away[own]
@@ -167,6 +178,11 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         hips, worn_there = hips[worn_there != cloth[hips]], worn_there[worn_there != cloth[hips]]
         out[hips] += away[hips, None] * (nearest(place[like], out[like], place[hips], ALONG) - out[hips])
         behind[hips[far[hips]]] = worn_there[far[hips]]
+
+
+def _ranks(t: np.ndarray) -> np.ndarray:
+    """[M] in [0, 1], where values [M] lie between the least and the most."""
+    return (t - t.min()) / max(float(np.ptp(t)), 1e-9)
 
 
 def _neighbours(
@@ -221,9 +237,14 @@ def _like_sleeves(
     return np.ones(len(colour))
 
 
-def _lined(colour: np.ndarray, left: np.ndarray) -> bool:
-    """Whether both halves of a coat's texels [M, 3] differ: one shows its lining, and what varies is no pattern."""
+def _lined(colour: np.ndarray, left: np.ndarray, sleeves: np.ndarray | None) -> bool:
+    """Whether a half of a coat's texels [M, 3] shows its lining: it has colours that the ``sleeves`` [K, 3] don't have.
+    If these are not known: both halves differ. What varies is no pattern then."""
     halves = [colour[half] for half in (left, ~left) if half.any()]
+    if sleeves is not None:
+        there = KDTree(sleeves)
+        apart = (there.query(half, min(KNOWN, len(sleeves)))[0].reshape(len(half), -1)[:, -1] for half in halves)
+        return any(float((d > STRANGE).mean()) > LINING for d in apart)
     middles = [np.median(half, 0) for half in halves]
     if len(halves) < 2 or np.linalg.norm(middles[0] - middles[1]) > SLEEVE:
         return len(halves) == 2

@@ -107,48 +107,61 @@ def _ramp(x: float, ends: tuple[float, float]) -> float:
     return float(np.clip((x - ends[0]) / (ends[1] - ends[0]), 0, 1))
 
 
-def woven(s: Surface, kind: str, source: np.ndarray, detail: np.ndarray, own: np.ndarray) -> np.ndarray:
+def woven(
+    s: Surface, kind: str, source: np.ndarray, detail: np.ndarray, own: np.ndarray, origin: str | None = None
+) -> np.ndarray:
     """Carry the detail of a cloth to its unseen texels.
 
     Args:
         kind: "torso", "arm" or "leg".
-        source: [N] bool, seen texels of the cloth; those of another kind of part are not used.
+        source: [N] bool, seen texels of the cloth; those of another kind of part than ``origin`` are not used.
         detail: [M, 3] float32, of the source texels.
         own: [N] bool, texels of the kind to carry it to.
+        origin: the kind of part that it comes from; None: the same, at the same heights.
 
     Returns:
         [n, 3] float32 of the texels ``own``; 0 where too little is seen for a patch.
     """
-    t, phi, radius = s.chart.T
-    row = (t - t[own].min() + REACH) / CELL
-    rows = int(row[own].max() + REACH / CELL) + 1
-    near = of_kind(s, kind) & (row >= 0) & (row < rows)
-    arc = _arcs(row[near], phi[near], radius[near], rows)
-    half = int(np.abs(arc).max()) + 2
-
-    def column(i: np.ndarray) -> np.ndarray:  # from the line in front
-        place = np.stack([row[i] - 0.5, (phi[i] / (2 * np.pi) + 0.5) * ANGLES])
-        return map_coordinates(arc, place, order=1, mode="nearest")
-
-    parts = parts_of(kind)
-    use = near[source]
+    to = _Net(s, kind, own)
+    net = _Net(s, origin, source & of_kind(s, origin)) if origin else to
+    use = net.near[source]
     at, detail = np.flatnonzero(source)[use], detail[use]
-    other = 2 * half * (s.part[at] == parts[-1]) * (len(parts) > 1)
-    mean, known = _splat(np.stack([row[at] - 0.5, column(at) + half + other]), detail, (rows, 2 * half * len(parts)))
+    parts = parts_of(origin or kind)
+    other = 2 * net.half * (s.part[at] == parts[-1]) * (len(parts) > 1)
+    place = np.stack([net.row[at] - 0.5, net.column(at) + net.half + other])
+    mean, known = _splat(place, detail, (net.rows, 2 * net.half * len(parts)))
     some = known.any(0)
 
     out, of = np.zeros((int(own.sum()), 3), np.float32), np.flatnonzero(own)
-    for part in parts:
+    for part in parts_of(kind):
         mine = s.part[of] == part
         i = of[mine]
-        end = arc[row[i].astype(int), np.where(phi[i] > 0, -1, 0)]
-        c = column(i) - end + half  # from the line behind
-        wanted = np.zeros((rows, 2 * half), bool)
-        wanted[row[i].astype(int), c.round().astype(int)] = True
+        row, end = to.row[i], to.arc[to.row[i].astype(int), np.where(s.chart[i, 1] > 0, -1, 0)]
+        c = to.column(i) - end + to.half  # from the line behind
+        wanted = np.zeros((to.rows, 2 * to.half), bool)
+        wanted[row.astype(int), c.round().astype(int)] = True
         made = quilt(mean[:, some], known[:, some], wanted)
-        here = np.stack([row[i] - 0.5, c])
-        out[mine] = np.stack([map_coordinates(x, here, order=1, mode="nearest") for x in made.transpose(2, 0, 1)], 1)
+        cells = np.stack([row - 0.5, c])
+        out[mine] = np.stack([map_coordinates(x, cells, order=1, mode="nearest") for x in made.transpose(2, 0, 1)], 1)
     return out
+
+
+class _Net:
+    """The grid of CELL metres over parts of a kind, at the heights of the texels ``cloth`` [N] bool and REACH beyond:
+    rows, and columns from the line in front."""
+
+    def __init__(self, s: Surface, kind: str, cloth: np.ndarray) -> None:
+        t, self.phi, radius = s.chart.T
+        self.row = (t - t[cloth].min() + REACH) / CELL  # [N]
+        self.rows = int(self.row[cloth].max() + REACH / CELL) + 1
+        self.near = of_kind(s, kind) & (self.row >= 0) & (self.row < self.rows)  # [N] bool
+        self.arc = _arcs(self.row[self.near], self.phi[self.near], radius[self.near], self.rows)
+        self.half = int(np.abs(self.arc).max()) + 2
+
+    def column(self, i: np.ndarray) -> np.ndarray:
+        """Columns [M] of the texels ``i`` [M]."""
+        place = np.stack([self.row[i] - 0.5, (self.phi[i] / (2 * np.pi) + 0.5) * ANGLES])
+        return map_coordinates(self.arc, place, order=1, mode="nearest")
 
 
 def _arcs(row: np.ndarray, phi: np.ndarray, radius: np.ndarray, rows: int) -> np.ndarray:

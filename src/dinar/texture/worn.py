@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ..labels import CLASSES, LABEL
+from .outliers import skin_colour, unlike
 from .surface import Surface, least, of_kind, parts_of
 
 ENOUGH = 200  # least texels at 512² of a class
@@ -22,8 +23,10 @@ VOTE = {"skin": 0.5, "accessory": 0.5, "upper": 1.0, "outer": 1.0, "lower": 1.0,
 OPEN = 3.0  # vote of "outer": a coat that is open in front is closed behind
 BOTH = 0.1  # share of what either half of a torso wears, from which "outer" is such a coat, and no "upper"
 # Share of each arm from which it is a coat's sleeve; difference of colours up to which a trunk is like sleeves, and
-# least share of what it shows of the coat; metres above the pelvis that the coat reaches (51 street photos looked at).
+# least share of what it shows of the coat; metres above the pelvis that the coat reaches (94 street photos looked at).
 SLEEVES, SLEEVE, ALIKE, WAIST = 0.6, 0.2, 0.65, 0.1
+# If the trunk shows another colour: least share of sleeves that has not the colour of skin, or least mean deviation.
+CLOTH, EVEN = 0.3, 0.15
 SPREAD = 2.0  # times SLEEVE, and times the median deviation within sleeves, up to which a trunk is like them: tweed
 CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 OTHER = 0.5  # weight of votes from the other limb of a pair
@@ -49,7 +52,7 @@ def elected(
         worn: [N] uint8 classes of seen texels.
         voters: [N] bool, texels that vote.
         long: whether a coat is worn that reaches over the legs.
-        waist: height down to which a coat is worn whose sleeves are seen; None: no such coat.
+        waist: height down to which a coat is worn in whose sleeves both arms are; None: no such coat.
     """
     names = [n for n in VOTE if (voters & (worn == LABEL[n])).sum() >= least(s, ENOUGH)]
     if not names:
@@ -57,7 +60,9 @@ def elected(
     sides, rows = parts_of(kind), row[of_kind(s, kind)].max() + 1
     number, out = np.array([LABEL[n] for n in names], np.uint8), np.zeros(len(row), np.uint8)
     chosen = number[_by_votes(s, kind, row, weight, worn, voters, names, rows)]
-    _under_coats(chosen, kind, 0 if long else waist)
+    if waist is not None:  # however little is seen of it
+        chosen[:, waist:] = LABEL["outer"]
+    _under_coats(chosen, kind, long)
     for k, part in enumerate(sides):
         own = s.part == part
         out[own] = chosen[k][row[own]]
@@ -83,30 +88,36 @@ def _by_votes(
     return np.stack([few_changes(v, CHANGE) for v in votes])
 
 
-def _under_coats(chosen: np.ndarray, kind: str, down_to: int | None) -> None:
-    """A coat among the classes [sides, rows] of a kind of part covers all that is under it, on a torso at least
-    ``down_to`` a row."""
+def _under_coats(chosen: np.ndarray, kind: str, long: bool) -> None:
+    """A coat among the classes [sides, rows] of a kind of part covers all that is under it."""
     coat = np.flatnonzero((chosen == LABEL["outer"]).any(0))  # its hem is level behind: that of the longer side
     if coat.size and kind == "torso":  # rows count up; a coat reaches from its hem to the neck, and covers shirts
-        chosen[:, coat[0] if down_to is None else min(coat[0], down_to) :] = LABEL["outer"]
+        chosen[:, 0 if long else coat[0] :] = LABEL["outer"]
         chosen[np.isin(chosen, [LABEL["upper"], LABEL["accessory"]])] = LABEL["outer"]
     if coat.size and kind == "leg":  # rows count down
         chosen[:, : coat[-1] + 1] = LABEL["outer"]
 
 
-def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) -> bool:
-    """Whether both arms are in the sleeves of a coat, and what a torso shows of it has their colour: it then covers the
-    back, however little of it is seen. Of another colour may be its lining. Hair before an arm says nothing."""
-    coat = seen & (worn == LABEL["outer"])
-    seen = seen & (worn != LABEL["hair"])
-    arms, trunk = [s.part == part for part in parts_of("arm")], coat & of_kind(s, "torso") & alone(s, worn)
-    shown = [coat & a for a in arms]
-    if any(x.sum() < max(SLEEVES * (seen & a).sum(), least(s, ENOUGH)) for x, a in zip(shown, arms, strict=True)):
-        return False
-    cloth = colour[shown[0] | shown[1]]
-    unlike, within = (np.linalg.norm(c - np.median(cloth, 0), axis=1) for c in (colour[trunk], cloth))
-    alike = unlike < np.clip(SPREAD * np.median(within), SLEEVE, SPREAD * SLEEVE)
-    return len(unlike) > 0 and float(alike.mean()) > ALIKE
+def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) -> bool | None:
+    """Whether the torso shows the cloth of a coat in whose sleeves both arms are, or else lapels or lining; None: there
+    is no such coat of which it shows something. It covers the back, however little of it is seen. Hair before an arm
+    says nothing; bare arms are taken for sleeves now and then."""
+    coat, others = seen & (worn == LABEL["outer"]), seen & (worn != LABEL["hair"])
+    for arm in (s.part == part for part in parts_of("arm")):
+        if (coat & arm).sum() < max(SLEEVES * (others & arm).sum(), least(s, ENOUGH)):
+            return None
+    trunk, sleeves = coat & of_kind(s, "torso") & alone(s, worn), coat & of_kind(s, "arm")
+    if not trunk.any():
+        return None
+    middle = np.median(colour[sleeves], 0)
+    away = np.linalg.norm(colour - middle, axis=1)
+    alike = away < np.clip(SPREAD * np.median(away[sleeves]), SLEEVE, SPREAD * SLEEVE)
+    halves = [alike[half].mean() for half in (trunk & (s.x[:, 0] > 0), trunk & (s.x[:, 0] <= 0)) if half.any()]
+    shown, skin = bool(np.mean(halves) > ALIKE), skin_colour(s, colour, seen, worn)
+    even = away[sleeves].mean() < EVEN
+    if not shown and even and skin is not None and unlike(colour[sleeves], skin).mean() < CLOTH:
+        return None
+    return shown
 
 
 def on_both_halves(s: Surface, worn: np.ndarray, seen: np.ndarray) -> bool:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.parsing import Samples, augment, carries, crop, tensors
+from ..data.parsing import Samples, augment, crop, has, tensors
 from ..errors import DinarError
 from ..labels import CLASSES, IGNORE, LABEL, palette
 from ..nets.parser import Parser
@@ -37,7 +37,7 @@ from .state import State
 WEIGHTS = (0.7, 0.95, 1.45, 1.2, 3.0, 3.0, 0.8, 0.7, 0.75, 0.85, 1.85, 1.3, 2.1, 1.15)
 NOT_PERSON = (LABEL["background"], LABEL["bag"])
 MIN_PIXELS = 20  # a class with fewer true pixels in a batch has no Dice term
-OWNERS = 4  # samples that are looked at for a bag to paste
+OWNERS = 24  # samples that are looked at for a thing to paste
 SHOWN = 12  # validation photos in the picture
 OPACITY = 0.6  # of class colours over a photo
 
@@ -109,7 +109,7 @@ class ParserStage:
         chosen = first[int(rng.integers(len(first)))]
         beside = int(rng.integers(len(other)))
         owners = rng.integers(len(other), size=OWNERS).tolist()
-        owner = lambda: next((s for k in owners if carries(s := other[k])), other[owners[0]])  # noqa: E731
+        owner = lambda kind: next((s for k in owners if has(s := other[k], kind)), other[owners[0]])  # noqa: E731
         size = self.size(i // self.c.loop.batch)
         return tensors(augment(chosen, lambda: other[beside], size, rng, owner), rng)
 
