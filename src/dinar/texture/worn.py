@@ -98,10 +98,10 @@ def _under_coats(chosen: np.ndarray, kind: str, long: bool) -> None:
         chosen[:, : coat[-1] + 1] = LABEL["outer"]
 
 
-def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) -> bool | None:
-    """Whether the torso shows the cloth of a coat in whose sleeves both arms are, or else lapels or lining; None: there
-    is no such coat of which it shows something. It covers the back, however little of it is seen. Hair before an arm
-    says nothing; bare arms are taken for sleeves now and then."""
+def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) -> float | None:
+    """Of what the torso shows of a coat in whose sleeves both arms are, the share that has their colour; the rest may
+    be lapels and lining. None: it shows nothing of such a coat, which covers the back, however little of it is seen.
+    Hair before an arm says nothing; bare arms are taken for sleeves now and then."""
     coat, others = seen & (worn == LABEL["outer"]), seen & (worn != LABEL["hair"])
     for arm in (s.part == part for part in parts_of("arm")):
         if (coat & arm).sum() < max(SLEEVES * (others & arm).sum(), least(s, ENOUGH)):
@@ -113,9 +113,9 @@ def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) 
     away = np.linalg.norm(colour - middle, axis=1)
     alike = away < np.clip(SPREAD * np.median(away[sleeves]), SLEEVE, SPREAD * SLEEVE)
     halves = [alike[half].mean() for half in (trunk & (s.x[:, 0] > 0), trunk & (s.x[:, 0] <= 0)) if half.any()]
-    shown, skin = bool(np.mean(halves) > ALIKE), skin_colour(s, colour, seen, worn)
+    shown, skin = float(np.mean(halves)), skin_colour(s, colour, seen, worn)
     even = away[sleeves].mean() < EVEN
-    if not shown and even and skin is not None and unlike(colour[sleeves], skin).mean() < CLOTH:
+    if shown < ALIKE and even and skin is not None and unlike(colour[sleeves], skin).mean() < CLOTH:
         return None
     return shown
 
