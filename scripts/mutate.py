@@ -360,6 +360,8 @@ CHANGES = [
         ("CLOTH", "2.0", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
         ("EVEN", "0.0", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
         ("EVEN", "9.0", "test_a_coat_has_the_pattern_of_its_sleeves_behind"),
+        ("OTHER_CLOTH", "-1.0", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
+        ("OTHER_CLOTH", "0.9", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
         ("WAIST", "0.5", "test_a_jacket_whose_sleeves_are_seen_covers_the_back"),
         ("SPREAD", "1.0", "test_a_jacket_of_tweed_is_told_by_its_sleeves"),
         ("SPREAD", "9.0", "test_a_jacket_of_tweed_is_told_by_its_sleeves"),

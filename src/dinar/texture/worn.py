@@ -27,6 +27,7 @@ BOTH = 0.1  # share of what either half of a torso wears, from which "outer" is 
 SLEEVES, SLEEVE, ALIKE, WAIST = 0.6, 0.2, 0.65, 0.1
 # If the trunk shows another colour: least share of sleeves that has not the colour of skin, or least mean deviation.
 CLOTH, EVEN = 0.3, 0.15
+OTHER_CLOTH = 0.05  # share up to which a trunk has nothing of its sleeves: they are of another cloth, or of a shirt
 SPREAD = 2.0  # times SLEEVE, and times the median deviation within sleeves, up to which a trunk is like them: tweed
 CHANGE = 2.5  # cost of a change of class from one height to the next; a sure height has votes of sum 1
 OTHER = 0.5  # weight of votes from the other limb of a pair
@@ -100,8 +101,8 @@ def _under_coats(chosen: np.ndarray, kind: str, long: bool) -> None:
 
 def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) -> float | None:
     """Of what the torso shows of a coat in whose sleeves both arms are, the share that has their colour; the rest may
-    be lapels and lining. None: it shows nothing of such a coat, which covers the back, however little of it is seen.
-    Hair before an arm says nothing; bare arms are taken for sleeves now and then."""
+    be lapels and lining. None: it shows nothing of such a coat, which covers the back, however little of it is seen,
+    or has sleeves of another cloth. Hair before an arm says nothing; bare arms are taken for sleeves now and then."""
     coat, others = seen & (worn == LABEL["outer"]), seen & (worn != LABEL["hair"])
     for arm in (s.part == part for part in parts_of("arm")):
         if (coat & arm).sum() < max(SLEEVES * (others & arm).sum(), least(s, ENOUGH)):
@@ -114,6 +115,8 @@ def sleeved(s: Surface, colour: np.ndarray, worn: np.ndarray, seen: np.ndarray) 
     alike = away < np.clip(SPREAD * np.median(away[sleeves]), SLEEVE, SPREAD * SLEEVE)
     halves = [alike[half].mean() for half in (trunk & (s.x[:, 0] > 0), trunk & (s.x[:, 0] <= 0)) if half.any()]
     shown, skin = float(np.mean(halves)), skin_colour(s, colour, seen, worn)
+    if shown < OTHER_CLOTH:
+        return None
     even = away[sleeves].mean() < EVEN
     if shown < ALIKE and even and skin is not None and unlike(colour[sleeves], skin).mean() < CLOTH:
         return None
