@@ -165,6 +165,19 @@ CHANGES = [
         ("STIFFNESS", 'STIFFNESS | {"cavity": 1.0}', "test_hands_and_faces_keep_their_shape"),
     ),
     *changes(
+        "fit.offsets",
+        "test_thickness.py",
+        ("STIFF", "0.1", "test_heads_and_backs_are_thicker_where_no_outline_tells"),
+        ("EVEN", "0.5", "test_heads_and_backs_are_thicker_where_no_outline_tells"),
+    ),
+    *changes(
+        "fit.thickness",
+        "test_thickness.py",
+        ("HAIR", "HAIR * 2", "test_hair_is_thick_and_backs_are"),
+        ("BACK", "BACK * 2", "test_hair_is_thick_and_backs_are"),
+        ("BESIDE_EARS", "(0.0, 0.01)", "test_hair_is_thick_and_backs_are"),
+    ),
+    *changes(
         "body.swing",
         "test_shells.py",
         ("FALL", "0.0", "test_wide_cloth_falls_from_a_leg_that_narrow_cloth_follows"),

@@ -1,9 +1,10 @@
 """Widen the body to the clothes: per-vertex offsets on the rest pose (SMPL+D) from silhouettes.
 
 From each pixel of the mesh's contour the mask's edge is searched along the contour's normal. The first half of the
-iterations solves for one offset per vertex along smoothed normals, which is smooth like a membrane and coupled between
-left and right; the second half for free offsets on top, which are smooth like a thin plate. Coats, skirts and hair
-widen the mesh; faces and hands keep their shape. Figures: docs/figures.md (benchmarks/photos.py).
+iterations solves for one offset per vertex along smoothed normals, which differs from what is usual (:mod:`.thickness`)
+like a membrane and is coupled between left and right; the second half for free offsets on top, which are smooth like a
+thin plate. Coats, skirts and hair widen the mesh; faces and hands keep their shape. Figures: docs/figures.md
+(benchmarks/photos.py).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..scene.laplacian import cotangent_laplacian, factorise, preconditioner
 from .clothing import CLASS_STIFFNESS, class_stiffness, ears_under_hair, vertex_classes
 from .heels import lift_heels
 from .shoes import TOES, shod
+from .thickness import thickness
 
 SIZE = 512  # pixels of the crop in which contours are matched
 REACH = 0.12  # metres searched on either side of the contour
@@ -50,6 +52,10 @@ STIFFNESS = {
     "hat": 600.0,
 }  # times the zero prior
 NORMALS = 0.02  # metres over which the normals are smoothed
+STIFF, EVEN = (
+    30.0,
+    0.02,
+)  # stiffness from which nothing is thicker than the body; metres over which thickness is smoothed
 TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
 BORDER = 3  # pixels at the crop's border in which contours are not matched
 BESIDE = 13  # pixels: width of the kernel that widens what hides the person
@@ -111,7 +117,11 @@ def fit_offsets(
             plate3 = plate3 + SYMMETRY * hidden * sp.kron(half.T @ M @ half, sp.diags(axes)).tocsr()
     precondition = LinearOperator((3 * len(rest),) * 2, matvec=lambda q: plate_solve(q.reshape(-1, 3)).ravel())  # type: ignore[call-arg]
 
-    along, loose = np.zeros(len(rest)), np.zeros((len(rest), 3))
+    usual = np.zeros(len(rest))  # the offset along the normal where no outline tells
+    if classes:
+        usual[free < STIFF] = np.mean([thickness(body, c, normals) for c in classes], 0)[free < STIFF]
+        usual = factorise(M + EVEN**2 * laplacian).solve(mass * usual)
+    along, loose = usual, np.zeros((len(rest), 3))
     for it in range(iterations):
         offsets = flattening + along[:, None] * normals + loose
         matches = [v.match(offsets) for v in views]
@@ -125,7 +135,8 @@ def fit_offsets(
             A = sp.coo_matrix((j.ravel(), (np.repeat(np.arange(C), 3), tri.ravel())), shape=(C, len(rest))).tocsr()
             target = gap + (j * along[tri]).sum(1)
             H = (A.T @ sp.diags(weight) @ A + scalar_system).tocsr()
-            along, _ = cg(H, A.T @ (weight * target), x0=along, M=scalar_precondition, rtol=TOLERANCE, maxiter=CG_STEPS)
+            right = A.T @ (weight * target) + scalar_system @ usual
+            along, _ = cg(H, right, x0=along, M=scalar_precondition, rtol=TOLERANCE, maxiter=CG_STEPS)
             along = np.clip(along, -MOST_IN, MOST_OUT)
         else:
             columns = tri[:, :, None] * 3 + np.arange(3)
