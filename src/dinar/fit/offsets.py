@@ -52,10 +52,8 @@ STIFFNESS = {
     "hat": 600.0,
 }  # times the zero prior
 NORMALS = 0.02  # metres over which the normals are smoothed
-STIFF, EVEN = (
-    30.0,
-    0.02,
-)  # stiffness from which nothing is thicker than the body; metres over which thickness is smoothed
+STIFF = 30.0  # stiffness from which nothing is thicker than the body
+EVEN = 0.02  # metres over which thickness is smoothed
 TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
 BORDER = 3  # pixels at the crop's border in which contours are not matched
 BESIDE = 13  # pixels: width of the kernel that widens what hides the person
