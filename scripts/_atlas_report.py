@@ -85,7 +85,7 @@ def quantile(x: np.ndarray, weight: np.ndarray, q: float) -> float:
     return float(x[k][np.searchsorted(np.cumsum(weight[k]), q * weight.sum())])
 
 
-def picture(v, f, fn, seams, atlas: dict[str, np.ndarray], path: Path, height: int = 720) -> None:
+def picture(v, f, fn, seams, atlas: dict[str, np.ndarray], path: Path, height: int = 540) -> None:
     """Layout beside the body from the front and from behind, in a checkerboard of 4 texels with the seams in red."""
     uv, uf, island = atlas["atlas_uv"].astype(float), atlas["atlas_faces"].astype(int), atlas["atlas_island"]
     names = [n.replace("_left", "").replace("_right", "") for n in atlas["atlas_island_names"].tolist()]
@@ -102,7 +102,7 @@ def picture(v, f, fn, seams, atlas: dict[str, np.ndarray], path: Path, height: i
     views = [body(v, f, fn, seams, uv, uf, colour[island], height, side) for side in (1, -1)]
     path.parent.mkdir(exist_ok=True)
     image = np.concatenate([layout, *views], 1)
-    Image.fromarray(image[..., ::-1]).quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.fromarray(image[..., ::-1]).save(path, quality=70, optimize=True)
 
 
 def body(v, f, fn, seams, uv, uf, colour, height: int, side: int) -> np.ndarray:

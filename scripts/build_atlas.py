@@ -175,7 +175,7 @@ def main() -> None:
     args = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     args.add_argument("body", nargs="?", type=Path, default=ROOT / "src/dinar/body/data/anny.npz")
     args.add_argument("-o", "--out", type=Path, help="default: into the body file itself")
-    args.add_argument("--picture", type=Path, help="layout and checkerboard; default: docs/atlas.png for our body")
+    args.add_argument("--picture", type=Path, help="layout and checkerboard; default: docs/atlas.jpg for our body")
     args.add_argument("--tries", type=int, default=4, help="packings, of which the best is kept")
     args.add_argument("--rounds", type=int, default=200, help="layouts in the search for each packing")
     args.add_argument("--grow", type=int, default=60000, help="growth steps for the best; a twentieth for each try")
@@ -213,7 +213,7 @@ def main() -> None:
         "atlas_mirror": m.mirror.astype(np.uint16 if len(v) < 65536 else np.int32),
     }
     save(a.body, a.out or a.body, arrays)
-    picture = a.picture or (ROOT / "docs/atlas.png" if a.out is None else None)
+    picture = a.picture or (ROOT / "docs/atlas.jpg" if a.out is None else None)
     report.metrics(v, f, m.edges[seam], arrays, uv_mirror)
     print(f"{time.time() - start:.0f} s")
     if picture:

@@ -34,7 +34,7 @@ def second(pose_network: None) -> Avatar:
 
 def test_the_demo_avatar_is_as_good_as_it_was(avatar: Avatar) -> None:
     quality, overlap = same_view(avatar)
-    assert 28.0 < quality < 30.2 and 0.954 < overlap < 0.984  # 28.2 to 28.3 where networks are read in bf16 (AMX)
+    assert 28.0 < quality < 31.5 and 0.954 < overlap < 0.984  # 28.2 to 28.3 where networks are read in bf16 (AMX)
 
 
 @pytest.mark.slow

@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from scipy.spatial import KDTree
 
 from dinar.avatar import Avatar
 from dinar.body import Body, load_body
 from dinar.body.motion import retarget
 from dinar.body.readers import load_motion
 from dinar.body.shells import Shell, wear
-from dinar.body.skirt import ROWS, grid_of
+from dinar.body.skirt import ROWS, grid_of, tuck_legs
 from dinar.errors import DinarError
 from dinar.export import Clip, build_model, write_glb
 from dinar.fit.coats import Coat
@@ -296,6 +297,20 @@ def test_an_open_coat_leaves_the_legs_visible_in_front(coated: Body):
         assert least < coat[seen][high].mean() <= most
     t = texels(coated.atlas, 256)
     assert len(t.index) > 0.72 * 256**2 and coat[t.face].sum() > 700
+
+
+def test_legs_are_thin_near_an_open_coat(coated: Body):
+    """In trousers 3 cm thick, so that these do not come through in front; what the coat leaves open stays."""
+    body, naked = load_body(), coated.v_template.numpy()
+    thick = 0.03 * vertex_normals(coated.v_template[None], coated.faces)[0].numpy()
+    moved = np.linalg.norm(tuck_legs(coated, naked, thick) - thick, axis=1)
+    y = naked[:, 1]
+    leg = np.isin(coated.vertex_part, [6, 7]) & (coated.numbers < body.num_vertices) & (y > -0.45) & (y < -0.2)
+    coat = naked[grid_of(coated)[: ROWS + 1].ravel()]
+    away = KDTree(coat).query((naked + thick)[leg])[0]
+    assert np.quantile(moved[leg][away < 0.03], 0.1) > 0.05
+    assert (away > 0.07).sum() > 10 and not moved[leg][away > 0.07].any()
+    assert not moved[y < -0.65].any()
 
 
 def test_legs_are_there_under_a_hem_that_rises(coated: Body):

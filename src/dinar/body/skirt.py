@@ -36,6 +36,7 @@ CROTCH, KNEE = -0.14, -0.53  # metres: heights that they reach at most; under a 
 # Metres by which legs are thinner under a skirt, so that no pose brings them out of it; and from the hem upwards, over
 # which they become so. Nobody sees it.
 TUCK, TUCKED = 0.025, 0.1
+BY_COAT = (0.03, 0.07)  # metres from an open coat up to which legs are as thin as under a skirt, and as they are
 SHORT = 0.3  # metres of a skirt below the loop from which they reach up so far; less on shorter ones
 SLICE = 0.02  # metres: half the thickness of the slice of a leg that a row has to clear
 TEXELS_TOP = -0.085  # metres: height of the legs from where their texels are whole around
@@ -239,15 +240,19 @@ def clear_legs(body: Body, naked: np.ndarray, offsets: np.ndarray) -> np.ndarray
 
 
 def tuck_legs(body: Body, naked: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Offsets [V, 3] with legs that are bare under a skirt, and TUCK thinner; arguments as of :func:`clear_legs`. Coats
-    are open."""
-    if kind_around_legs(body) != "skirt":
-        return offsets
-    out, v, hem = offsets.copy(), naked + offsets, grid_of(body)[ROWS]
-    legs = np.flatnonzero(np.isin(body.vertex_part, [i for i, p in enumerate(PARTS) if p.endswith("leg")]))
+    """Offsets [V, 3] with legs that are bare under a skirt, and TUCK thinner; under a coat, which is open, near its
+    cloth. Arguments as of :func:`clear_legs`."""
+    out, v, grid = offsets.copy(), naked + offsets, grid_of(body)[: ROWS + 1]
+    legs, hem = (
+        np.flatnonzero(np.isin(body.vertex_part, [i for i, p in enumerate(PARTS) if p.endswith("leg")])),
+        grid[-1],
+    )
     above = v[legs, 1] - v[hem, 1][KDTree(v[hem][:, [0, 2]]).query(v[legs][:, [0, 2]])[1]]
+    share = np.clip(above / TUCKED, 0, 1)
+    if kind_around_legs(body) == "coat":
+        share *= np.interp(KDTree(v[grid.ravel()]).query(v[legs])[0], BY_COAT, (1, 0))
     normal = vertex_normals(torch.from_numpy(naked[None]), body.faces)[0].numpy()
-    out[legs] -= np.clip(above / TUCKED, 0, 1)[:, None] * (offsets[legs] + TUCK * normal[legs])
+    out[legs] -= share[:, None] * (offsets[legs] + TUCK * normal[legs])
     return out
 
 

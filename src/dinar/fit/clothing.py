@@ -21,7 +21,7 @@ TRUST = {
 }  # fmt: skip
 # Stiffness of the offsets by class, times that of the body part; 1 for classes not named.
 CLASS_STIFFNESS = {
-    "skin": 160.0, "face": 400.0, "legwear": 2.0, "hair": 0.3, "hat": 0.3, "skirt": 0.5, "outer": 0.6, "shoes": 0.3,
+    "skin": 450.0, "face": 1100.0, "legwear": 2.0, "hair": 0.3, "hat": 0.3, "skirt": 0.5, "outer": 0.6, "shoes": 0.3,
 }  # fmt: skip
 SMOOTHINGS = 3  # times that the logarithm of the stiffness is averaged over neighbours
 COVERED = 0.5  # least share of hair or hat on an ear, and on both together, for the ear to be hidden

@@ -1,14 +1,15 @@
 """Widen the body to the clothes: per-vertex offsets on the rest pose (SMPL+D) from silhouettes.
 
 From each pixel of the mesh's contour the mask's edge is searched along the contour's normal. The first half of the
-iterations solves for one offset per vertex along smoothed normals, which differs from what is usual (:mod:`.thickness`)
-like a membrane and is coupled between left and right; the second half for free offsets on top, which are smooth like a
+iterations solves for one offset per vertex along smoothed normals: what is usual, its modes (:mod:`.thickness`), and a
+rest like a membrane, coupled between left and right; the second half for free offsets on top, which are smooth like a
 thin plate. Coats, skirts and hair widen the mesh; faces and hands keep their shape. Figures: docs/figures.md
 (benchmarks/photos.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,7 +35,7 @@ from .thickness import thickness
 SIZE = 512  # pixels of the crop in which contours are matched
 REACH = 0.12  # metres searched on either side of the contour
 ROBUST = 0.08  # metres at which a match counts half
-MEMBRANE, DECAY = 0.007, 0.6  # smoothness of the offset along the normal; metres over which it dies out
+MEMBRANE, DECAY = 0.007, 1.0  # smoothness of the offset along the normal; metres over which it dies out
 PLATE = 3e-5  # smoothness of the free offsets
 LOOSE = 0.5  # zero prior of the free offsets, times that of the offset along the normal
 SYMMETRY = 0.3  # coupling of the left and the right half
@@ -42,17 +43,18 @@ SIDEWAYS = (0.7, 0.9)  # sine between front and camera from which a half counts 
 FROM_SIDE = 10.0  # times SYMMETRY, for the offset along the normal of a hidden half; 1 for the free ones, else 0
 MOST_IN, MOST_OUT = 0.04, 0.15  # metres: bounds of the offset along the normal
 STIFFNESS = {
-    "hand": 3600.0,
+    "hand": 10000.0,
     "foot": 12.0,
     "toes": 720.0,
-    "face": 3600.0,
+    "face": 10000.0,
     "ears": 360.0,
-    "cavity": 3e4,
+    "cavity": 8e4,
     "shell": 60.0,
     "hat": 600.0,
 }  # times the zero prior
 NORMALS = 0.02  # metres over which the normals are smoothed
 STIFF = 30.0  # stiffness from which nothing is thicker than the body
+MODE = 1e-6  # metres³: the prior of a mode of the thickness, against metres of the outline times squared gaps
 EVEN = 0.02  # metres over which thickness is smoothed
 TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
 BORDER = 3  # pixels at the crop's border in which contours are not matched
@@ -100,14 +102,14 @@ def fit_offsets(
     rest = bare + flattening
     laplacian, mass = cotangent_laplacian(rest, body.faces)
     M, I = sp.diags(mass), sp.eye(len(rest))
-    normals = _smooth_normals(rest, body.faces, laplacian, mass, NORMALS)
+    normals = smooth_normals(rest, body.faces, laplacian, mass, NORMALS)
     prior = MEMBRANE / DECAY**2
     views = [_View(body, betas, s) for s in silhouettes]
     hidden = np.interp(min(v.side for v in views), SIDEWAYS, (0, 1))  # a half that has to be like the other
     mirror = I - sp.coo_matrix((np.ones(len(rest)), (np.arange(len(rest)), body.mirror)), shape=laplacian.shape)
     alike = SYMMETRY * (1 + FROM_SIDE * hidden) * mirror.T @ M @ mirror
     scalar_system = (alike + MEMBRANE * laplacian + prior * M @ sp.diags(free)).tocsc()
-    scalar_precondition = LinearOperator(scalar_system.shape, matvec=preconditioner(scalar_system))  # type: ignore[call-arg]
+    scalar_solve = preconditioner(scalar_system)
     plate = (PLATE * laplacian @ sp.diags(1 / mass) @ laplacian + LOOSE * prior * M @ sp.diags(free)).tocsc()
     plate3, plate_solve = sp.kron(plate, sp.eye(3)).tocsr(), preconditioner(plate)
     if hidden:
@@ -115,11 +117,14 @@ def fit_offsets(
             plate3 = plate3 + SYMMETRY * hidden * sp.kron(half.T @ M @ half, sp.diags(axes)).tocsr()
     precondition = LinearOperator((3 * len(rest),) * 2, matvec=lambda q: plate_solve(q.reshape(-1, 3)).ravel())  # type: ignore[call-arg]
 
-    usual = np.zeros(len(rest))  # the offset along the normal where no outline tells
+    thick = np.zeros((len(rest), 1))  # the offset along the normal where no outline tells, and in what it varies
     if classes:
-        usual[free < STIFF] = np.mean([thickness(body, c, normals) for c in classes], 0)[free < STIFF]
-        usual = factorise(M + EVEN**2 * laplacian).solve(mass * usual)
-    along, loose = usual, np.zeros((len(rest), 3))
+        thick = np.mean([thickness(body, c) for c in classes], 0) * (free < STIFF)[:, None]
+        thick = factorise(M + EVEN**2 * laplacian).solve(mass[:, None] * thick)
+    usual, modes = thick[:, 0], sp.csr_matrix(thick[:, 1:])
+    count, some = len(thick), thick.shape[1] - 1
+    prior_system = sp.block_diag([scalar_system, MODE * sp.eye(some)]).tocsr()
+    along, loose, found = usual, np.zeros((count, 3)), np.zeros(count + some)
     for it in range(iterations):
         offsets = flattening + along[:, None] * normals + loose
         matches = [v.match(offsets) for v in views]
@@ -131,10 +136,12 @@ def fit_offsets(
         if it < iterations // 2:
             j = (J * normals[tri]).sum(-1)
             A = sp.coo_matrix((j.ravel(), (np.repeat(np.arange(C), 3), tri.ravel())), shape=(C, len(rest))).tocsr()
-            target = gap + (j * along[tri]).sum(1)
-            H = (A.T @ sp.diags(weight) @ A + scalar_system).tocsr()
-            right = A.T @ (weight * target) + scalar_system @ usual
-            along, _ = cg(H, right, x0=along, M=scalar_precondition, rtol=TOLERANCE, maxiter=CG_STEPS)
+            target = gap + (j * (along - usual)[tri]).sum(1)
+            A = sp.hstack([A, A @ modes]).tocsr()
+            H = (A.T @ sp.diags(weight) @ A + prior_system).tocsr()
+            blocks = _by_blocks(scalar_solve, np.linalg.inv(H[count:, count:].toarray()), count)
+            found, _ = cg(H, A.T @ (weight * target), x0=found, M=blocks, rtol=TOLERANCE, maxiter=CG_STEPS)
+            along = usual + found[:count] + modes @ found[count:]
             along = np.clip(along, -MOST_IN, MOST_OUT)
         else:
             columns = tri[:, :, None] * 3 + np.arange(3)
@@ -146,6 +153,12 @@ def fit_offsets(
             x, _ = cg(H, A.T @ (weight * target), x0=loose.ravel(), M=precondition, rtol=TOLERANCE, maxiter=CG_STEPS)
             loose = x.reshape(-1, 3)
     return (flattening + along[:, None] * normals + loose).astype(np.float32)
+
+
+def _by_blocks(first: Callable[[np.ndarray], np.ndarray], last: np.ndarray, n: int) -> LinearOperator:
+    """Of a vector the first n numbers by a function, the last ones [m] times a matrix [m, m]."""
+    both = lambda q: np.concatenate([first(q.ravel()[:n]), last @ q.ravel()[n:]])  # noqa: E731
+    return LinearOperator((n + len(last),) * 2, matvec=both)  # type: ignore[call-arg]
 
 
 def _classes(body: Body, betas: Tensor, offsets: Tensor, s: Silhouette) -> np.ndarray:
@@ -272,7 +285,7 @@ def _unit(g: np.ndarray) -> np.ndarray:  # [C, 2]
     return g / (np.linalg.norm(g, axis=-1, keepdims=True) + 1e-9)
 
 
-def _smooth_normals(v: np.ndarray, faces: np.ndarray, L: sp.csc_matrix, mass: np.ndarray, length: float) -> np.ndarray:
+def smooth_normals(v: np.ndarray, faces: np.ndarray, L: sp.csc_matrix, mass: np.ndarray, length: float) -> np.ndarray:
     """Vertex normals [V, 3], smoothed implicitly over ``length`` metres."""
     f = np.cross(v[faces[:, 1]] - v[faces[:, 0]], v[faces[:, 2]] - v[faces[:, 0]])
     n = np.zeros_like(v)

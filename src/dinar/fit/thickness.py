@@ -1,40 +1,69 @@
-"""How far hair and cloth usually lie from the body, where no outline tells: on backs, and on heads from the side."""
+"""How far hair and cloth usually lie from the body, and in what they vary: learned from generated people.
+
+For every class a mean and some modes over the body's vertices (``weights/thickness``, ``scripts/build_thickness.py``).
+The outline of a person tells how much of each mode there is (:mod:`.offsets`), and by that what it does not show.
+"""
 
 from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial import KDTree
 
-from ..body import Body
+from ..body import Body, load_body
 from ..body.body import PARTS
 from ..body.regions import regions
-from ..labels import LABEL
+from ..body.skirt import TOP, kind_around_legs
+from ..labels import CLASSES, LABEL
+from ..tensors import read_tensors
 from .clothing import UNSEEN
 
-# Metres by which the outlines of 100 generated people in views from other sides lie outside of bodies that were widened
-# to one view, on average: around the hair of heads, and behind torsos (docs/measurements.md).
-HAIR, BACK = 0.014, 0.009
-BESIDE_EARS = (0.01, 0.06)  # metres from an ear from which hair is thicker than the template, and is HAIR thick
-CLOTH = tuple(LABEL[n] for n in ("upper", "outer", "lower", "skirt"))
+WEIGHTS = Path(__file__).parent.parent / "weights" / "thickness"
+BESIDE_EARS = (0.01, 0.06)  # metres from an ear from which hair is thicker than the template, and is as thick as usual
+
+ABOVE = 0.05  # metres above a skirt or a coat over which it is as wide as the body below it tells, not as usual
 
 
-def thickness(body: Body, classes: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """[V] metres along the normals by which a person is usually wider than the body.
-
-    Heads under a shell of hair keep their shape, and so do faces and ears.
+def thickness(body: Body, classes: np.ndarray) -> np.ndarray:
+    """[V, 1 + M] metres along the normals: how much wider than the body a person usually is, and standard deviations
+    in M ways. Nothing under shells, and of faces and ears.
 
     Args:
         classes: [V] uint8 of :func:`.clothing.vertex_classes`.
-        normals: [V, 3] unit normals of the rest pose, which faces along z.
     """
-    worn, part = everywhere(body, classes), body.vertex_part
-    out = BACK * (np.isin(worn, CLOTH) & (part == PARTS.index("torso"))) * (-normals[:, 2]).clip(0)
-    r = regions(body)
-    if r.auricles.any() and not body.of_segment("hair").any():
-        x = body.v_template.numpy()
-        near, far = BESIDE_EARS
-        away = ((KDTree(x[r.auricles]).query(x)[0] - near) / (far - near)).clip(0, 1)
-        out += HAIR * away * ((worn == LABEL["hair"]) & (part == PARTS.index("head")) & ~r.face)
+    worn, r, count = everywhere(body, classes), regions(body), load_body().num_vertices
+    own, at = np.ones(len(worn)), count + body.vertex_part.astype(int)
+    if body.name == "anny":
+        own, at = (body.numbers < count).astype(float), np.minimum(body.numbers, count - 1)
+    if kind := kind_around_legs(body):
+        y, arm = body.v_template.numpy()[:, 1], np.array(["arm" in PARTS[p] for p in body.vertex_part])
+        covered = (y > next(s.hem for s in body.shells if s.kind == kind)) & ~arm
+        own = own * np.where(covered, ((y - TOP) / ABOVE).clip(0, 1), 1)
+    columns = []
+    for name, fields in load_thickness().items():
+        on = own * (worn == LABEL[name])
+        if name == "hair":
+            on = on * (~r.face & (not body.of_segment("hair").any()))
+            if r.auricles.any():
+                x, (near, far) = body.v_template.numpy(), BESIDE_EARS
+                on = on * ((KDTree(x[r.auricles]).query(x)[0] - near) / (far - near)).clip(0, 1)
+        columns.append(fields[:, at] * on)
+    return np.stack([sum(c[0] for c in columns), *(row for c in columns for row in c[1:])], 1)
+
+
+@lru_cache(maxsize=1)
+def load_thickness() -> dict[str, np.ndarray]:
+    """For every class [1 + modes, V + P] metres at the vertices of the default body, and on average over the parts."""
+    stored, body = read_tensors(WEIGHTS / "model.safetensors", "thickness of clothes")[0], load_body()
+    half = np.minimum(np.arange(body.num_vertices), body.mirror)
+    column, part = np.unique(half, return_inverse=True)[1], np.eye(len(PARTS))[body.vertex_part]
+    out = {}
+    for name in CLASSES:
+        if name in stored:
+            fields = (stored[name].float() * stored[f"{name}_scale"][:, None]).numpy()[:, column]
+            out[name] = np.concatenate([fields, fields @ (part / part.sum(0))], 1)
     return out
 
 
