@@ -9,7 +9,6 @@ thin plate. Coats, skirts and hair widen the mesh; faces and hands keep their sh
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -109,7 +108,6 @@ def fit_offsets(
     mirror = I - sp.coo_matrix((np.ones(len(rest)), (np.arange(len(rest)), body.mirror)), shape=laplacian.shape)
     alike = SYMMETRY * (1 + FROM_SIDE * hidden) * mirror.T @ M @ mirror
     scalar_system = (alike + MEMBRANE * laplacian + prior * M @ sp.diags(free)).tocsc()
-    scalar_solve = preconditioner(scalar_system)
     plate = (PLATE * laplacian @ sp.diags(1 / mass) @ laplacian + LOOSE * prior * M @ sp.diags(free)).tocsc()
     plate3, plate_solve = sp.kron(plate, sp.eye(3)).tocsr(), preconditioner(plate)
     if hidden:
@@ -121,10 +119,8 @@ def fit_offsets(
     if classes:
         thick = np.mean([thickness(body, c) for c in classes], 0) * (free < STIFF)[:, None]
         thick = factorise(M + EVEN**2 * laplacian).solve(mass[:, None] * thick)
-    usual, modes = thick[:, 0], sp.csr_matrix(thick[:, 1:])
-    count, some = len(thick), thick.shape[1] - 1
-    prior_system = sp.block_diag([scalar_system, MODE * sp.eye(some)]).tocsr()
-    along, loose, found = usual, np.zeros((count, 3)), np.zeros(count + some)
+    usual, modes = thick[:, 0], thick[:, 1:]
+    along, loose = usual, np.zeros((len(rest), 3))
     for it in range(iterations):
         offsets = flattening + along[:, None] * normals + loose
         matches = [v.match(offsets) for v in views]
@@ -136,12 +132,12 @@ def fit_offsets(
         if it < iterations // 2:
             j = (J * normals[tri]).sum(-1)
             A = sp.coo_matrix((j.ravel(), (np.repeat(np.arange(C), 3), tri.ravel())), shape=(C, len(rest))).tocsr()
-            target = gap + (j * (along - usual)[tri]).sum(1)
-            A = sp.hstack([A, A @ modes]).tocsr()
-            H = (A.T @ sp.diags(weight) @ A + prior_system).tocsr()
-            blocks = _by_blocks(scalar_solve, np.linalg.inv(H[count:, count:].toarray()), count)
-            found, _ = cg(H, A.T @ (weight * target), x0=found, M=blocks, rtol=TOLERANCE, maxiter=CG_STEPS)
-            along = usual + found[:count] + modes @ found[count:]
+            # a rest x and amounts z of the modes: |A (x + modes z) - t|² W + x' S x + MODE z' z, x by z eliminated
+            target = np.c_[gap + (j * (along - usual)[tri]).sum(1), A @ modes]
+            x = factorise(A.T @ sp.diags(weight) @ A + scalar_system).solve(A.T @ (weight[:, None] * target))
+            B = (target[:, 1:] * weight[:, None]).T @ (target - A @ x)
+            z = np.linalg.solve(B[:, 1:] + MODE * np.eye(len(B)), B[:, 0])
+            along = usual + x[:, 0] + (modes - x[:, 1:]) @ z
             along = np.clip(along, -MOST_IN, MOST_OUT)
         else:
             columns = tri[:, :, None] * 3 + np.arange(3)
@@ -153,12 +149,6 @@ def fit_offsets(
             x, _ = cg(H, A.T @ (weight * target), x0=loose.ravel(), M=precondition, rtol=TOLERANCE, maxiter=CG_STEPS)
             loose = x.reshape(-1, 3)
     return (flattening + along[:, None] * normals + loose).astype(np.float32)
-
-
-def _by_blocks(first: Callable[[np.ndarray], np.ndarray], last: np.ndarray, n: int) -> LinearOperator:
-    """Of a vector the first n numbers by a function, the last ones [m] times a matrix [m, m]."""
-    both = lambda q: np.concatenate([first(q.ravel()[:n]), last @ q.ravel()[n:]])  # noqa: E731
-    return LinearOperator((n + len(last),) * 2, matvec=both)  # type: ignore[call-arg]
 
 
 def _classes(body: Body, betas: Tensor, offsets: Tensor, s: Silhouette) -> np.ndarray:
