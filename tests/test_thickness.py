@@ -119,7 +119,7 @@ def test_an_outline_tells_how_thick_a_shirt_is_behind(seen):
         s = Silhouette(wide | mask, torch.zeros(body.num_joints, 3), torch.zeros(3), camera, labels=own)
         return -float(fit_offsets(body, torch.zeros(body.num_betas), [s])[back, 2].mean())
 
-    assert thick(8) - thick(0) > 0.035  # .03 without modes
+    assert thick(8) - thick(0) > 0.032  # .0285 without modes
 
 
 def test_heads_and_backs_are_thicker_where_no_outline_tells(seen):

@@ -53,7 +53,7 @@ STIFFNESS = {
 }  # times the zero prior
 NORMALS = 0.02  # metres over which the normals are smoothed
 STIFF = 30.0  # stiffness from which nothing is thicker than the body
-MODE = 1e-6  # metres³: the prior of a mode of the thickness, against metres of the outline times squared gaps
+MODE = 3e-6  # metres³: the prior of a mode of the thickness, against metres of the outline times squared gaps
 EVEN = 0.02  # metres over which thickness is smoothed
 TOLERANCE, CG_STEPS = 1e-3, 60  # of conjugate gradients
 BORDER = 3  # pixels at the crop's border in which contours are not matched
