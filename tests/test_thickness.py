@@ -1,6 +1,8 @@
 """How thick hair and cloth are where no outline tells."""
 
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -133,3 +135,18 @@ def test_heads_and_backs_are_thicker_where_no_outline_tells(seen):
     assert 0.004 < further[head & (z < np.quantile(z[head], 0.2))].mean() < 0.009
     assert 0.001 < further[behind(body, "torso")].mean() < 0.012  # less than usual: the outline is thin
     assert np.abs(further[regions(body).face_centre]).mean() < 0.002
+
+
+def test_the_script_finds_mean_and_modes_of_heights_that_are_known_in_part():
+    path = Path(__file__).parents[1] / "scripts" / "build_thickness.py"
+    spec = importlib.util.spec_from_file_location("build_thickness", path)
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    rng = np.random.default_rng(0)
+    mean, modes = rng.uniform(0.01, 0.03, 80), rng.normal(0, 0.008, (80, 2))
+    y = mean + rng.normal(0, 1, (400, 2)) @ modes.T + rng.normal(0, 0.001, (400, 80))
+    found, W, left = script.factors(y, rng.random(y.shape) < 0.7, 2)
+    assert np.abs(found - mean).max() < 0.002 and 0.0008 < left < 0.0013
+    assert np.abs(W @ W.T - modes @ modes.T).max() < 0.2 * (modes @ modes.T).max()
+    assert script.factors(y, np.ones_like(y), 0)[2] == pytest.approx(np.sqrt(y.var(0).mean()))

@@ -22,13 +22,12 @@ from .clothing import UNSEEN
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "thickness"
 BESIDE_EARS = (0.01, 0.06)  # metres from an ear from which hair is thicker than the template, and is as thick as usual
-
-ABOVE = 0.05  # metres above a skirt or a coat over which it is as wide as the body below it tells, not as usual
+ABOVE = 0.05  # metres above the top of a skirt or a coat over which what is worn becomes as thick as usual
 
 
 def thickness(body: Body, classes: np.ndarray) -> np.ndarray:
     """[V, 1 + M] metres along the normals: how much wider than the body a person usually is, and standard deviations
-    in M ways. Nothing under shells, and of faces and ears.
+    in M ways. 0 under shells; no hair on faces and ears.
 
     Args:
         classes: [V] uint8 of :func:`.clothing.vertex_classes`.
