@@ -12,9 +12,11 @@ from dinar.create import CreateOptions
 from dinar.demo import PHOTO
 from dinar.errors import DinarError
 from dinar.fit.smplify import fit_body
+from dinar.labels import LABEL
 from dinar.photo.image import read_photo
+from dinar.photo.parsing import parse_person
 from dinar.photo.person import find_person
-from dinar.photo.traits import person_build
+from dinar.photo.traits import cloth_patterns, person_build
 from dinar.studio import open_studio
 from known_body import subject
 
@@ -56,3 +58,32 @@ def test_build_of_a_photo_and_of_its_mirror_image() -> None:
 def test_a_body_that_knows_no_build_refuses_one(body: Body) -> None:
     with pytest.raises(DinarError, match="expected --build auto"):
         open_studio(CreateOptions(build="man"), dataclasses.replace(body, build=None))
+
+
+@pytest.fixture(scope="module")
+def parsed() -> tuple[np.ndarray, np.ndarray]:
+    """The demo photo, [H, W, 3] and its classes [H, W]."""
+    rgb = read_photo(PHOTO).rgb
+    return rgb, parse_person(rgb, find_person(rgb).pose.keypoints).labels
+
+
+def test_a_striped_cloth_is_patterned(parsed: tuple[np.ndarray, np.ndarray]) -> None:
+    rgb, labels = parsed
+    worn = cloth_patterns(rgb, labels)
+    plain = [c for c in np.flatnonzero(~np.isnan(worn)) if (labels == c).sum() > 5000]
+    assert plain and worn[plain].max() < 0.35
+    stripes = np.arange(len(rgb))[:, None, None] // 8 % 2 == 0
+    for c in plain:
+        painted = np.where((labels == c)[..., None] & stripes, 255 - rgb // 2, rgb).astype(np.uint8)
+        assert cloth_patterns(painted, labels)[c] > 0.65
+
+
+def test_a_speck_of_a_cloth_tells_nothing(parsed: tuple[np.ndarray, np.ndarray]) -> None:
+    rgb, labels = parsed
+    labels = np.where(np.isin(labels, [LABEL["legwear"], LABEL["skirt"]]), 0, labels).astype(np.uint8)
+    rows, columns = np.nonzero(labels == LABEL["lower"])
+    y, x = int(np.median(rows)), int(np.median(columns))
+    labels[y : y + 12, x : x + 12] = LABEL["legwear"]
+    worn = cloth_patterns(rgb, labels)
+    assert np.isnan(worn[LABEL["legwear"]]) and np.isnan(worn[LABEL["skirt"]]) and np.isnan(worn[LABEL["skin"]])
+    assert np.isnan(cloth_patterns(rgb, np.zeros_like(labels))).all()

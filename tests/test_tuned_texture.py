@@ -15,7 +15,7 @@ from dinar.body import Body
 from dinar.body.body import PARTS
 from dinar.body.regions import regions
 from dinar.body.shells import Shell, wear
-from dinar.labels import LABEL
+from dinar.labels import CLASSES, LABEL
 from dinar.scene import Fragments, interpolate, orbit, rasterize, vertex_normals
 from dinar.texture import gather, merge, merge_poisson, restore, shoot, texels
 from dinar.texture.face import cheeks
@@ -417,7 +417,8 @@ def test_a_coat_has_the_pattern_of_its_sleeves_behind(body: Body, rest, shown: b
     lapels = rest.torso & (np.abs(s.x[:, 0]) < np.quantile(np.abs(s.x[rest.torso & (lam > CONFIDENT), 0]), 0.8))
     colour[lapels & (not shown)] = (0.1, 0.1, 0.3)
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
+    told = np.where(np.arange(len(CLASSES)) == LABEL["outer"], 1, np.nan)
+    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done, told)
     back = rest.torso & (rest.normal[:, 2] < -0.8)
     assert (behind[back] == LABEL["outer"]).mean() > 0.95
     few, many = np.quantile(out[back, 0], (0.15, 0.85))
@@ -451,7 +452,8 @@ def test_the_lining_of_one_half_is_not_on_the_back(body: Body, rest, share: floa
     checks = np.sin(s.x * 250).prod(1, keepdims=True) > 0
     colour[right] = np.where(checks, (0.8, 0.75, 0.7), (0.3, 0.3, 0.45))[right]
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done)
+    told = np.where(np.arange(len(CLASSES)) == LABEL["outer"], 1, np.nan)
+    fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done, told)
     back = rest.torso & (rest.normal[:, 2] < -0.7)
     assert (behind[back] == LABEL["outer"]).mean() > 0.95
     assert np.quantile(out[back, 0], 0.95) < 0.2
@@ -571,6 +573,18 @@ def test_legs_take_the_colour_of_their_own_front(restored) -> None:
     r = restored
     bluer = r.out[:, 2] > r.out[:, 0]
     assert bluer[r.thigh & (r.x > 0)].mean() > 0.99 and bluer[r.thigh & (r.x < 0)].mean() < 0.03  # the seat is of both
+
+
+def test_a_patterned_leg_goes_on_in_its_own_colours(body: Body, rest) -> None:
+    """One leg is a little lighter than the other."""
+    s = surface(body, SIZE)
+    lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["lower"], np.uint8)
+    colour = np.where(s.x[:, :1] > 0, 0.4, 0.5).repeat(3, 1).astype(np.float32)
+    out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
+    told = np.where(np.arange(len(CLASSES)) == LABEL["lower"], 1, np.nan)
+    fold(s, "leg", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done, told)
+    beside = rest.leg & (lam == 0) & (s.x[:, 1] < s.x[rest.leg, 1].max() - 0.25)
+    assert np.abs(out[beside] - colour[beside]).max() < 0.02
 
 
 def test_dark_folds_are_not_copied(restored) -> None:

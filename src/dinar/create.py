@@ -174,7 +174,7 @@ def make_avatar(
                        for e in faces],
     }  # fmt: skip
     files = tuple(Path(p).absolute() for p in (*paths, *o.masks, *o.keypoints, *o.fits))
-    sampled = Sampled(body, subjects, fits, shots, D, texture, seen, classes, heel, meta, files)
+    sampled = Sampled(body, subjects, fits, shots, D, texture, seen, classes, heel, patterns_of(subjects), meta, files)
     return completed(s, sampled, o.seed, clock, progress)
 
 
@@ -191,6 +191,7 @@ class Sampled:
     seen: np.ndarray  # [S, S] λ; 0: not seen
     classes: np.ndarray | None  # [S, S] uint8
     heel: float  # metres that the heels of shoes are high
+    patterns: np.ndarray | None  # [classes] how likely cloths are patterned
     meta: dict[str, Any]
     files: tuple[Path, ...]  # that it was made of
 
@@ -205,7 +206,7 @@ def completed(
     whole = x.texture
     if o.unseen != "diffusion":
         progress("restoring what the photo does not show")
-        whole = restore(body, x.texture, x.seen, x.classes, light=predict, heels=x.heel > 0)
+        whole = restore(body, x.texture, x.seen, x.classes, None, predict, x.heel > 0, x.patterns)
         lap("restore")
 
     neural, used = None, []
@@ -220,7 +221,7 @@ def completed(
                                    answer=answer, progress=progress, lap=lap)  # fmt: skip
         if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too
             inpainted = neural.texture[0, SAMPLED].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
-            whole = restore(body, x.texture, x.seen, x.classes, lambda *_: inpainted, heels=x.heel > 0)
+            whole = restore(body, x.texture, x.seen, x.classes, lambda *_: inpainted, None, x.heel > 0, x.patterns)
             lap("restore")
 
     rgb = (with_eyes(body, with_mouth(body, whole), x.seen) * 255 + 0.5).astype(np.uint8)
@@ -270,6 +271,16 @@ def sampled_texture(
         classes[t.index] = np.take_along_axis(kinds, lams.argmax(0)[None], 0)[0]
         classes = classes.reshape(size, size)
     return rgb.reshape(size, size, 3), seen.reshape(size, size), classes
+
+
+def patterns_of(subjects: Sequence[Subject]) -> np.ndarray | None:
+    """[classes] float32: how likely cloths are patterned, on average of the photos that show them; NaN: none does."""
+    told = [x.patterns for x in subjects if x.patterns is not None]
+    if not told:
+        return None
+    seen = ~np.isnan(told)
+    sums = np.where(seen, told, 0).sum(0)
+    return np.where(seen.any(0), sums / np.maximum(seen.sum(0), 1), np.nan).astype(np.float32)
 
 
 def perceptual(progress: Callable[[str], None]) -> LPIPS | None:

@@ -21,7 +21,7 @@ from .photo.parsing import has_parser, parse_from_labels, parse_person, read_lab
 from .photo.person import Person
 from .photo.pose import guess_body, has_pose
 from .photo.surface import has_surface, surface_map
-from .photo.traits import has_trait, heels_worn, person_build
+from .photo.traits import cloth_patterns, has_trait, heels_worn, person_build
 
 MIN_PERSON = 400  # pixels of a mask
 IS_PERSON = 0.5  # share of an alpha channel that people fill, from which it is a cut-out of them
@@ -43,6 +43,7 @@ class Subject:
     turn: int = 0  # quarter turns to the left of the file that made this picture
     face: Landmarks | None = None  # where the landmark model is confident
     photo: Photo | None = None  # of which ``rgb`` is the picture
+    patterns: np.ndarray | None = None  # [classes] float32 in [0, 1]: how likely cloths are patterned; NaN: not seen
 
 
 def read_subject(
@@ -95,13 +96,14 @@ def read_subject(
     if build is None and has_trait("builds"):
         build = person_build(photo.rgb, pose.keypoints)
     heels = heels_worn(photo.rgb, pose.keypoints) if has_trait("heels") else None
+    patterns = cloth_patterns(photo.rgb, labels) if labels is not None and has_trait("patterns") else None
     pixels = photo.focal if focal is None else equivalent(focal, photo.size)
     view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, surface=surface,
                 guess=guess, whole=photo.whole, focal=pixels and pixels * photo.scale,
                 build=build, heels=heels)  # fmt: skip
     count, index = (1, 1) if found is None else (found.count, found.index)
     return Subject(photo.rgb, alpha, view, path.name, hand_landmarks(photo.rgb, pose), count, index, labels,
-                   tuple(notes), photo.turn, face, photo)  # fmt: skip
+                   tuple(notes), photo.turn, face, photo, patterns)  # fmt: skip
 
 
 def _cut_out(alpha: np.ndarray, found: Person, notes: list[str]) -> np.ndarray | None:

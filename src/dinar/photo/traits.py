@@ -1,7 +1,9 @@
-"""What a photo tells about a person as a whole (:mod:`dinar.nets.trait`): their build, and whether they wear heels.
+"""What a photo tells about a person as a whole (:mod:`dinar.nets.trait`): their build, whether they wear heels, and
+which of their clothes are patterned.
 
 Keypoints and an outline in clothes do not tell the build: without this, fits gave most men breasts. Nor do they tell
-heels: keypoints say that a foot points down, which is a step, too.
+heels: keypoints say that a foot points down, which is a step, too. Strength, scale and colours of what varies on a
+cloth do not tell stripes from folds in hard light.
 """
 
 from __future__ import annotations
@@ -9,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..labels import CLASSES, LABEL
 from ..nets.parser import Parser
 from ..nets.trait import TAPS, Trait
 from .blazepose import KEYPOINTS
@@ -20,18 +25,22 @@ from .parser_input import person_affine, warp
 from .parsing import WEIGHTS as PARSER_WEIGHTS
 from .parsing import load_parser
 
-BUILDS, HEELS = PARSER_WEIGHTS / "builds", PARSER_WEIGHTS / "heels"
+BUILDS, HEELS, PATTERNS = (PARSER_WEIGHTS / name for name in ("builds", "heels", "patterns"))
 HEAD, BODY, FEET = (192, 192), (320, 176), (192, 192)  # rows and columns of the crops
 FACE = slice(0, 11)  # the face's keypoints, whose middle is that of the head's crop
 HALF = 0.9  # half the side of the head's crop, in shoulder widths, or in trunks of TRUNK where the person is turned
 TRUNK = 0.6
 BESIDE, LEAST = 0.2, 0.44  # half the side of the feet's crop: shins beside the feet's keypoints; shins at least
+CLOTHS = tuple(LABEL[name] for name in ("upper", "outer", "lower", "skirt", "legwear"))  # classes that have a pattern
+TALL, MULTIPLE = 640, 32  # pixels that a person is high where cloths are read; sides of what the encoder sees
+INSIDE, LEAST_CLOTH = 5, 300  # pixels that the border of a cloth is wide; least pixels of a cloth without it
+WOVEN = (0, 1, 2, 3)  # features of the encoder that are read: strides 2 to 16
 
 Features = Callable[[np.ndarray, np.ndarray, Parser], Tensor]
 
 
 def has_trait(which: str) -> bool:
-    """Whether the weights of ``builds`` or ``heels`` are there: a checkout may be without."""
+    """Whether the weights of ``builds``, ``heels`` or ``patterns`` are there: a checkout may be without."""
     return all((folder / "config.json").exists() for folder in (PARSER_WEIGHTS / which, PARSER_WEIGHTS))
 
 
@@ -57,6 +66,51 @@ def heels_worn(
 ) -> float:
     """How likely the shoes have heels of some 4 cm or more, wedges and platforms among them, in [0, 1]."""
     return float(load_trait("heels")(heel_features(rgb, keypoints, load_parser())[None]).sigmoid())
+
+
+@torch.inference_mode()
+def cloth_patterns(
+    rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
+    labels: np.ndarray,  # [H, W] uint8 of labels.CLASSES
+) -> np.ndarray:
+    """[classes] float32: how likely the cloth of each class has a pattern all over (stripes, checks, prints, tweed,
+    fur), in [0, 1]; NaN: not seen."""
+    out = np.full(len(CLASSES), np.nan, np.float32)
+    if found := cloth_features(rgb, labels, load_parser()):
+        out[list(found)] = load_trait("patterns")(torch.stack(list(found.values()))).sigmoid().numpy()
+    return out
+
+
+def cloth_features(rgb: np.ndarray, labels: np.ndarray, parser: Parser) -> dict[int, Tensor]:
+    """For each class of CLOTHS that is seen, [features] float32: mean and deviation of the encoder's channels over it,
+    in a picture in which the person is TALL."""
+    rows, columns = (np.flatnonzero(((labels > 0) & (labels != LABEL["bag"])).any(k)) for k in (1, 0))
+    if not len(rows):
+        return {}
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    k = TALL / (rows[-1] + 1 - rows[0])
+    size = tuple(max(1, round(k * (b.stop - b.start))) for b in box[::-1])
+    picture = cv2.resize(rgb[box], size, interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR)
+    worn = cv2.resize(labels[box], size, interpolation=cv2.INTER_NEAREST)
+    low, right = (-n % MULTIPLE for n in worn.shape)
+    picture = cv2.copyMakeBorder(picture, 0, low, 0, right, cv2.BORDER_REPLICATE)
+    worn = cv2.copyMakeBorder(worn, 0, low, 0, right, cv2.BORDER_CONSTANT, value=0)
+    inner = {c: cv2.erode((worn == c).astype(np.uint8), np.ones((INSIDE, INSIDE))) for c in CLOTHS}
+    inner = {c: torch.from_numpy(m) for c, m in inner.items() if m.sum() >= LEAST_CLOTH}
+    if not inner:
+        return {}
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+    taps = parser.encode(x.to(parser.head.weight).contiguous(memory_format=torch.channels_last))
+    return {c: torch.cat([_statistics(taps[i][0].float().cpu(), m) for i in WOVEN]) for c, m in inner.items()}
+
+
+def _statistics(channels: Tensor, on: Tensor) -> Tensor:  # [C, h, w], [H, W] {0, 1} -> [2 C]
+    """Mean and deviation of channels over the cells that lie in the mask for the most part, or over all if none do."""
+    share = F.interpolate(on[None, None].float(), size=channels.shape[1:], mode="area")[0, 0]
+    weight = share * (share > 0.5) if (share > 0.5).any() else share
+    weight = weight / weight.sum()
+    mean = (channels * weight).sum((1, 2))
+    return torch.cat([mean, ((channels - mean[:, None, None]).square() * weight).sum((1, 2)).sqrt()])
 
 
 def build_features(rgb: np.ndarray, keypoints: np.ndarray, parser: Parser) -> Tensor:

@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 from ..labels import LABEL
 from .bands import bands, hem, on_print, weighted_median
 from .surface import Surface, least, of_kind, parts_of, searchers
-from .weave import glaring, weave_of, woven
+from .weave import detail_of, fineness, glaring, pattern_of, woven
 from .worn import BIN, ENOUGH, SLEEVE, WAIST, alone, along, elected, not_the_coat, on_both_halves, sleeved
 from .wrinkles import wrinkles
 
@@ -67,7 +67,8 @@ def shown_clearly(
 
 
 def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.ndarray | None, clear: np.ndarray | None,
-         out: np.ndarray, behind: np.ndarray, done: np.ndarray) -> None:  # fmt: skip
+         out: np.ndarray, behind: np.ndarray, done: np.ndarray,
+         patterns: np.ndarray | None = None) -> None:  # fmt: skip
     """Restore the texels of a kind of part; nothing is done if fewer than ENOUGH of them are seen.
 
     Args:
@@ -78,6 +79,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         out: [N, 3] float32 in [0, 1]; written for the texels of the kind.
         behind: [N] uint8; written with the class that a texel of the unseen side was given, 0: any.
         done: [N] bool; set for the texels of the kind.
+        patterns: [classes] of :func:`dinar.photo.traits.cloth_patterns`; None: all cloths are plain.
     """
     own_all = of_kind(s, kind)
     source = own_all & (lam > CONFIDENT)
@@ -127,22 +129,22 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         elif kind == "torso" and min(sleeves.sum(), palette.sum()) >= least(s, FEW):
             p, left = palette.copy(), g.chart[palette, 1] > 0
             palette[p] = ~on_print(colour[p], row[p], weight[p], left, rows, np.median(colour[sleeves], 0))
-        weave = weave_of(colour[palette], place[palette])
+        pattern = pattern_of(patterns, c)
         told_by = colour[sleeves] if coat else None
         closed = c != LABEL["outer"] or kind == "arm" or origin
         if not closed and _lined(colour[palette], place[palette, 1] > 0, told_by):
-            weave = weave._replace(pattern=0.0)
+            pattern = 0.0
         near = own & (away < 1)
-        _neighbours(g, colour, usual, near & (gap > 0), out, FINE if weave.pattern > 0 else SMOOTH)
+        _neighbours(g, colour, usual, near & (gap > 0), out, FINE if pattern > 0 else SMOOTH)
         close = np.flatnonzero(near & (gap < 1))  # the seen ones have their own colours: their soft border stays sharp
         apart = gap[close, None] * out[close]
         _neighbours(g, colour, shown, near & (gap < 1), out, FINE)
         out[close] = apart + (1 - gap[close, None]) * out[close]
-        plain_trunk = kind == "torso" and weave.pattern < PATTERNED and not origin
+        plain_trunk = kind == "torso" and pattern < PATTERNED and not origin
         w = weight * _like_sleeves(s, colour, worn, palette, g, lam) if plain_trunk else weight
         made = np.zeros((own.sum(), 3), np.float32)
         band = np.zeros(rows, int)
-        if kind != "torso" and weave.pattern < PATTERNED:
+        if kind != "torso" and pattern < PATTERNED:
             band = bands(colour[palette], row[palette], limb[palette], rows, kind == "arm")
         elif kind == "torso" and not origin:
             band = hem(colour[palette], row[palette], w[palette], g.chart[palette, 1] > 0, rows)
@@ -153,23 +155,24 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
             here, mine = band[row[told]] == k, band[row[own]] == k
             t = np.flatnonzero(told)[here]
             shown_there = _in_one_light(colour[t], s.x[t, 0] > 0 if kind == "torso" else limb[t] > 0)
-            level = _levels(shown_there, row[t], limb[t], w[t], rows, weave.pattern)
+            level = _levels(shown_there, row[t], limb[t], w[t], rows, pattern)
             made[mine] = level[limb[own][mine], row[own][mine]]
-        if weave.pattern:
+        if pattern:
+            seen_detail = detail_of(colour[palette], place[palette], pattern)
             for most in (CLEAR, 0.0):
                 strong = lam[palette] > most
-                if (detail := woven(s, kind, palette & (lam > most), weave.detail[strong], own, origin)).any():
+                if (detail := woven(s, kind, palette & (lam > most), seen_detail[strong], own, origin)).any():
                     break
             if not origin and not detail.any():  # too little is seen for patches: the neighbours' colours, folded
-                detail = weave.pattern * (nearest(g.chart[palette], colour[palette], g.here[own]) - made)
+                detail = pattern * (nearest(g.chart[palette], colour[palette], g.here[own]) - made)
             made = made + detail
         below = np.clip(-s.chart[own, 0] / HIPS, 0, 1) if kind == "torso" else 1  # above, they are lapels and pockets
-        if weave.pattern < 1 and c != LABEL["skin"] and np.any(below) and not origin:
+        if pattern < 1 and c != LABEL["skin"] and np.any(below) and not origin:
             depth = wrinkles(colour[palette], g.chart[palette], g.here[own], g.there[own], g.share[own])
-            made *= np.exp((1 - weave.pattern) * below * depth)[:, None]
+            made *= np.exp((1 - pattern) * below * depth)[:, None]
         share = away[own]
         below = s.chart[own, 0] < 0 if kind == "torso" else 1  # there, hands and bags hide plain cloth, or shade it
-        share = np.maximum(share, (1 - weave.pattern) * below * gap[own] * _odd(out[own] - made))
+        share = np.maximum(share, (1 - pattern) * below * gap[own] * _odd(out[own] - made))
         out[own] += share[:, None] * (made - out[own])
     far = own_all & (away > 0.5)
     behind[far] = cloth[far]
@@ -231,7 +234,7 @@ def _shown(
 ) -> bool:
     """Whether the texels [N] bool of a coat on the ``trunk``, of which a ``share`` has the colour of its ``sleeves``
     [N] bool, show its cloth: not lapels, lining and bags."""
-    fine = weave_of(colour[sleeves], _folded(s, "arm", lam).chart[sleeves]).fine > FINE_SLEEVES
+    fine = fineness(colour[sleeves], _folded(s, "arm", lam).chart[sleeves]) > FINE_SLEEVES
     return share > (ALIKE_FINE if fine else ALIKE_COAT) and trunk.sum() >= least(s, ENOUGH)
 
 

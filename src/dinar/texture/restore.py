@@ -71,6 +71,7 @@ def restore(
     predict: Predict | None = None,  # what the unseen looks like at large; None: by the rules of this module
     light: Predict | None = None,  # in whose light the restored colours are shown; None: as in front
     heels: bool = False,  # the shoes have heels
+    patterns: np.ndarray | None = None,  # [classes] of photo.traits.cloth_patterns; None: all cloths are plain
 ) -> np.ndarray:
     """The complete texture [S, S, 3] float32 in [0, 1]: seen texels as they are, others restored, gutters filled.
 
@@ -79,7 +80,7 @@ def restore(
     """
     weight: list[np.ndarray] = []
     with beside(lambda: weight.append(_soft_border(body, lam > 0))):
-        filled, rejected = _filled(body, rgb, lam, classes, predict, light, heels)
+        filled, rejected = _filled(body, rgb, lam, classes, predict, light, heels, patterns)
     share = weight[0][..., None] * (1 - rejected[..., None])
     return np.clip(rgb * share + filled * (1 - share), 0, 1).astype(np.float32)
 
@@ -92,6 +93,7 @@ def _filled(
     predict: Predict | None,
     light: Predict | None,
     heels: bool,
+    patterns: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Restored colours of all texels [S, S, 3], arguments as of :func:`restore`; and [S, S] uint8: texels that are seen
     but do not show the body."""
@@ -102,7 +104,7 @@ def _filled(
     shade = light_on(body, s, colour, lam_small, worn)
     colour /= shade
     both, lam_both, worn_both, other = with_other_half(s, colour, lam_small, worn)
-    guess, behind, bare = _restored(s, both, lam_both > 0, lam_both, worn_both, heels)
+    guess, behind, bare = _restored(s, both, lam_both > 0, lam_both, worn_both, heels, patterns)
     guess += other[:, None] * (both - guess)
     if worn_both is not None:
         behind = np.where(other > 0, worn_both, behind)
@@ -238,8 +240,9 @@ def _soft_border(body: Body, seen: np.ndarray) -> np.ndarray:
 
 
 def _restored(
-    s: Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None, heels: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    s: Surface, colour: np.ndarray, seen: np.ndarray, lam: np.ndarray, worn: np.ndarray | None, heels: bool = False,
+    patterns: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Restored colours [N, 3] of all texels, also of the seen ones, whose step the membrane needs; the classes [N]
     uint8 that folded texels were given, 0: any; and [N] bool where the skull is skin."""
     out, behind = np.zeros_like(colour), np.zeros(len(colour), np.uint8)
@@ -314,7 +317,11 @@ def _restored(
     take(neck, seen & s.face & (s.x[:, 1] < np.median(s.x[s.face, 1])), s.x * FLAT["neck"])
     take(head, seen & head, s.x * FLAT["head"])
     cloth, clear = (None, None) if worn is None else shown_clearly(s, colour, worn, lam > CONFIDENT)
-    folded = lambda *kinds: [fold(s, kind, colour, lam, cloth, clear, out, behind, done) for kind in kinds]  # noqa: E731
+
+    def folded(*kinds: str) -> None:
+        for kind in kinds:
+            fold(s, kind, colour, lam, cloth, clear, out, behind, done, patterns)
+
     with beside(lambda: folded("arm")):
         folded("torso", "leg")
     done |= feet(s, mirrored, colour, lam, seen, worn, out, heels)

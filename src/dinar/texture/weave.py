@@ -2,19 +2,20 @@
 
 Image quilting (Efros and Freeman, SIGGRAPH 2001) on a grid of true lengths, so that a pattern keeps its size: every
 patch continues its neighbours as well as one can, and is cut along the line where both differ least. A plain cloth has
-no pattern: what varies on it are wrinkles (:mod:`.wrinkles`), seams and shade.
+no pattern: what varies on it are wrinkles (:mod:`.wrinkles`), seams and shade. Which cloths are patterned, a network
+tells from the photo (:func:`dinar.photo.traits.cloth_patterns`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from ..labels import LABEL
 from .surface import Surface, of_kind, parts_of
 
 CELL = 0.004  # metres of the grid
@@ -27,54 +28,48 @@ REACH = 0.08  # metres beyond the ends of a cloth from where its pattern is take
 LEVELLED = 12  # cells over which the girth of a limb is smoothed
 ANGLES = 72  # around a limb, for which its form is known
 THIN = 0.2  # texels of a cell, below which it takes its neighbours' as well
-# What tells a pattern from wrinkles, each from 0 to 1 between two values: the share of the detail that is finer than
-# FINEST metres; how strong colours are that are not light and shade in most places, if there is as much of them EVEN
-# there (the share of the strongest) as on prints of a whole cloth: VIVID ones, or MUCH if they are a large share of the
-# detail; and how strong details usually are, as on fur and stripes, or beside the colour of a dark cloth (CONTRAST),
-# unless they are one large print: it has less of SMALL ones, or is not as even as what is STRIPED
-# (benchmarks/patterns.py, docs/measurements.md).
-FINEST, FINE = 0.008, (0.65, 0.75)
-EVEN, COLOURED, MUCH, VIVID = (0.4, 0.55), (0.3, 0.45), (0.045, 0.065), (0.065, 0.075)
-BOLD, CONTRAST, SMALL, STRIPED = (0.16, 0.22), (0.7, 0.8), (0.3, 0.4), (0.8, 0.9)
-# A channel at its end (CLIPPED), others CLEARLY below: in such light the hue of a cloth changes with its shade, which
-# is no pattern if this is much of the cloth (GLARE; looked at on 0024 and on patterned cloths).
-CLIPPED, CLEARLY, GLARE = 0.97, 0.1, (0.18, 0.24)
+FINEST, FINE = 0.008, (0.65, 0.75)  # metres; share of the detail finer than that of a cloth that has no wide details
+TOLD = (0.35, 0.65)  # likelihood of a pattern: up to the first a cloth is plain, from the second on it is patterned
+CLIPPED, CLEARLY = 0.97, 0.1  # a channel at its end, others clearly below: light that changes the hue of a cloth
 SQUARE = 0.005  # metres of the squares in which shade and strength are measured
 LIGHT = 0.08  # metres over which light varies on a pattern
 SHADE, AROUND = 0.025, 0.03  # metres over which shade varies, and over which strength is measured
 USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bound of fine details, in usual strengths
 
 
-class Weave(NamedTuple):
-    detail: np.ndarray  # [M, 3] float32, of the cloth's seen texels
-    pattern: float  # 0: plain, detail 0; 1: patterned
-    fine: float  # share of the detail that is finer than FINEST
-    coloured: float  # 1: its colours are those of a pattern
-    usual: float  # strength that is usual for the cloth
+def pattern_of(patterns: np.ndarray | None, cloth: int) -> float:
+    """0: plain, 1: patterned, by [classes] of :func:`dinar.photo.traits.cloth_patterns`. A cloth of which it says
+    nothing is plain. Outerwear that is seen on one half alone counts as upper clothes."""
+    if patterns is None:
+        return 0.0
+    found = patterns[cloth]
+    if np.isnan(found) and cloth == LABEL["upper"]:
+        found = patterns[LABEL["outer"]]
+    return 0.0 if np.isnan(found) else _ramp(float(found), TOLD)
 
 
-def weave_of(colour: np.ndarray, place: np.ndarray) -> Weave:
-    """What varies on a cloth, from the colours [M, 3] of its seen texels at places [M, 3] (height and arc in metres,
-    limb)."""
+def detail_of(colour: np.ndarray, place: np.ndarray, pattern: float) -> np.ndarray:
+    """[M, 3] float32: the ``pattern`` of a cloth, from the colours [M, 3] of its seen texels at places [M, 3] (height
+    and arc in metres, limb). Of fine patterns, single things are as strong as usual."""
+    if pattern == 0:
+        return np.zeros((len(colour), 3), np.float32)
     means = around(place)
-    strengths = lambda x: np.sqrt(means(np.square(x).sum(1, keepdims=True), AROUND))  # noqa: E731
-    middle = lambda x: float(np.median(np.linalg.norm(x, axis=1)))  # noqa: E731
-    base = means(colour, SHADE)
-    detail = colour - base
-    usual, all_ = float(np.quantile(strengths(detail), USUAL)), max(middle(detail), 1e-9)
-    fine, share = middle(colour - means(colour, FINEST)) / all_, middle(hue(detail, base)) / all_
-    base = means(colour, LIGHT)
-    detail = colour - base
-    few, many = np.quantile(strengths(hue(detail, base)), (USUAL, 1 - USUAL)).tolist()
-    least, most = np.quantile(strengths(detail), (USUAL, 1 - USUAL)).tolist()
-    coloured = max(_ramp(share, COLOURED) * _ramp(few, MUCH), _ramp(few, VIVID)) * _ramp(few / max(many, 1e-9), EVEN)
-    coloured *= 1 - _ramp(float(glaring(colour).mean()), GLARE)
-    bold = max(_ramp(usual, BOLD), _ramp(usual / max(float(colour.mean()), 1e-9), CONTRAST))
-    bold *= max(_ramp(fine, SMALL), _ramp(least / max(most, 1e-9), STRIPED))
-    pattern = max(_ramp(fine, FINE), coloured, bold)
+    detail = colour - means(colour, LIGHT)
     size = np.linalg.norm(detail, axis=1, keepdims=True)
-    detail *= pattern * np.maximum(np.minimum(1, ODD * usual / np.maximum(size, 1e-6)), max(coloured, bold))
-    return Weave(detail.astype(np.float32), pattern, fine, coloured, usual)
+    usual = np.quantile(np.sqrt(means(np.square(_detail(colour, means)).sum(1, keepdims=True), AROUND)), USUAL)
+    wide = 1 - _ramp(fineness(colour, place), FINE)
+    return (pattern * detail * np.maximum(np.minimum(1, ODD * usual / np.maximum(size, 1e-6)), wide)).astype(np.float32)
+
+
+def fineness(colour: np.ndarray, place: np.ndarray) -> float:
+    """Share of a cloth's detail that is finer than FINEST; arguments as of :func:`detail_of`."""
+    means = around(place)
+    middle = lambda x: float(np.median(np.linalg.norm(x, axis=1)))  # noqa: E731
+    return middle(colour - means(colour, FINEST)) / max(middle(_detail(colour, means)), 1e-9)
+
+
+def _detail(colour: np.ndarray, means: Callable[[np.ndarray, float], np.ndarray]) -> np.ndarray:
+    return colour - means(colour, SHADE)
 
 
 def glaring(colour: np.ndarray) -> np.ndarray:
