@@ -17,7 +17,7 @@ from dinar.body import Body, load_body
 from dinar.body.motion import retarget
 from dinar.body.readers import load_motion
 from dinar.body.shells import Shell, wear
-from dinar.body.skirt import ROWS, grid_of, tuck_legs
+from dinar.body.skirt import ROWS, clear_legs, grid_of, tuck_legs
 from dinar.errors import DinarError
 from dinar.export import Clip, build_model, write_glb
 from dinar.fit.coats import Coat
@@ -311,6 +311,16 @@ def test_legs_are_thin_near_an_open_coat(coated: Body):
     assert np.quantile(moved[leg][away < 0.03], 0.1) > 0.05
     assert (away > 0.07).sum() > 10 and not moved[leg][away > 0.07].any()
     assert not moved[y < -0.65].any()
+
+
+@pytest.mark.parametrize("which", ["skirted", "coated"])
+def test_cloth_where_no_legs_are_stays_as_it_is(which: str, request: pytest.FixtureRequest):
+    """The upper half of a loose coat may hang from above the hips."""
+    body: Body = request.getfixturevalue(which)
+    rows, offsets = grid_of(body)[1 : ROWS // 2], np.zeros((body.num_vertices, 3))
+    offsets[rows, 1] = 0.6
+    out = clear_legs(body, body.v_template.numpy(), offsets)
+    assert np.array_equal(out[rows], offsets[rows])
 
 
 def test_legs_are_there_under_a_hem_that_rises(coated: Body):

@@ -231,6 +231,8 @@ def clear_legs(body: Body, naked: np.ndarray, offsets: np.ndarray) -> np.ndarray
     legs = v[np.isin(body.vertex_part, [i for i, p in enumerate(PARTS) if p.endswith("leg")])]
     for row in grid_of(body)[1 : ROWS + 1]:
         near = legs[np.abs(legs[:, 1] - v[row, 1].mean()) < SLICE][:, [0, 2]]
+        if not len(near):  # above the legs, or below the feet
+            continue
         centre = v[row][:, [0, 2]].mean(0) if closed else (near.min(0) + near.max(0)) / 2
         way, near = v[row][:, [0, 2]] - centre, near - centre
         radius = np.linalg.norm(way, axis=1)
