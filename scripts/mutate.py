@@ -234,6 +234,20 @@ CHANGES = [
         ("AGREE", "1.01", "test_the_fit_finds_an_open_coat"),
     ),
     *changes(
+        "fit.hanging",
+        "test_shells.py",
+        ("LOOSE", "(9.0, 10.0)", "test_a_loose_coat_hangs_straight_from_the_shoulders"),
+        ("LOOSE", "(-2.0, -1.0)", "test_a_loose_coat_hangs_straight_from_the_shoulders"),
+        ("ARMPIT", "0.6", "test_a_loose_coat_hangs_straight_from_the_shoulders"),
+        ("SIDE", "(-2.0, -1.0)", "test_a_loose_coat_hangs_straight_from_the_shoulders"),
+    ),
+    *changes(
+        "fit.shells",
+        "test_shells.py",
+        ("HANGS", "2.0", "test_outerwear_hangs_and_a_skirt_does_not"),
+        ("HANGS", "-1.0", "test_outerwear_hangs_and_a_skirt_does_not"),
+    ),
+    *changes(
         "body.hair",
         "test_hair.py",
         ("RINGS", "1", "test_there_is_scalp_under_the_front_edge_of_hair"),

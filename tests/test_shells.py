@@ -21,6 +21,7 @@ from dinar.body.skirt import ROWS, clear_legs, grid_of, tuck_legs
 from dinar.errors import DinarError
 from dinar.export import Clip, build_model, write_glb
 from dinar.fit.coats import Coat
+from dinar.fit.hanging import hang_from_shoulders
 from dinar.fit.offsets import Silhouette
 from dinar.fit.shells import finish, fit_shells
 from dinar.labels import LABEL
@@ -386,3 +387,48 @@ def test_the_fit_finds_an_open_coat():
     for other in ("upper", "lower"):  # no outerwear: a jumper over wide trousers
         plain = replace(s, labels=np.where(true, LABEL[other], labels))
         assert not fit_shells(body, torch.zeros(1), [plain])[0].shells
+
+
+def widened(coated: Body, by: float) -> np.ndarray:
+    """Offsets [V, 3] of a coat that is wider by these metres 15 cm below its loop, and a third of that behind."""
+    rows, out = grid_of(coated)[: ROWS + 1], np.zeros((coated.num_vertices, 3))
+    v = coated.v_template.numpy()[rows]
+    more = by * np.clip((v[0, :, 1].mean() - v[..., 1]) / 0.15, 0, 1)
+    out[rows, 0] = more * v[..., 0] / np.abs(v[..., 0]).max()
+    out[rows, 2] = -more / 3 * (v[..., 2] < v[0, :, 2].mean())
+    return out
+
+
+def test_a_loose_coat_hangs_straight_from_the_shoulders(coated: Body) -> None:
+    betas, rest = torch.zeros(1), coated.v_template.numpy()
+    fitted, loose = widened(coated, 0.04), widened(coated, 0.15)
+    assert np.array_equal(hang_from_shoulders(coated, betas, fitted), fitted)
+    out = hang_from_shoulders(coated, betas, loose)
+    torso = coated.vertex_part == 1
+    behind = torso & (np.abs(rest[:, 0]) < 0.03) & (rest[:, 2] < -0.05) & (np.abs(rest[:, 1] - 0.15) < 0.19)
+
+    def bend(form: np.ndarray) -> float:  # metres from the chord, at most
+        y, z = (rest + form)[behind][:, 1:].T
+        line = np.interp(y, [y.min(), y.max()], [z[y.argmin()], z[y.argmax()]])
+        return float((z - line).max())
+
+    assert bend(loose) > 0.015 and bend(out) < 0.005
+    front = torso & (rest[:, 2] > 0.05) & (np.abs(rest[:, 0]) < 0.05)
+    assert np.abs(out - loose)[front].max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["outer", "skirt"])
+def test_outerwear_hangs_and_a_skirt_does_not(coated: Body, kind: str) -> None:
+    pose, form = torch.zeros(coated.num_joints, 3), torch.from_numpy(widened(coated, 0.2)).float()
+    v = coated(torch.zeros(1, 1), pose[None], offsets=form).vertices[0]
+    camera = orbit(v, 0, height=400, width=400)
+    face = rasterize_mesh(v, coated.faces, camera).face[0].numpy()
+    legs = np.isin(coated.vertex_part, [6, 7, 8, 9])[coated.faces].any(1)
+    coat = coated.segment == coated.segment_names.index("coat")
+    label = np.where(coat, LABEL[kind], np.where(legs, LABEL["lower"], LABEL["upper"]))
+    labels = np.where(face >= 0, label[face.clip(0)], 0).astype(np.uint8)
+    s = Silhouette(face >= 0, pose, torch.zeros(3), camera, labels=labels)
+    moved = fit_shells(load_body(), torch.zeros(1), [s])[1]
+    body = load_body()
+    waist = (body.vertex_part == 1) & (body.v_template.numpy()[:, 1] > 0.15)
+    assert (np.abs(moved[: body.num_vertices][waist]).max() > 0.05) == (kind == "outer")

@@ -68,7 +68,9 @@ def patterned(**likelihood: float) -> np.ndarray:
 
 def test_a_likely_pattern_is_one_and_an_unlikely_one_is_none() -> None:
     told = patterned(upper=0.9, lower=0.1, skirt=0.55)
-    assert [pattern_of(told, LABEL[c]) for c in ("upper", "lower", "skirt", "outer", "skin")] == pytest.approx([1, 0, 0.5, 0, 0])
+    assert [pattern_of(told, LABEL[c]) for c in ("upper", "lower", "skirt", "outer", "skin")] == pytest.approx(
+        [1, 0, 0.5, 0, 0]
+    )
     assert pattern_of(None, LABEL["upper"]) == 0
     assert pattern_of(patterned(outer=0.9), LABEL["upper"]) == 1, "outerwear that is seen on one half alone"
     assert pattern_of(patterned(outer=0.9, upper=0.1), LABEL["upper"]) == 0

@@ -100,6 +100,17 @@ def like(
     return float(np.mean([a for a, _ in out])), float(np.mean([b for _, b in out]))
 
 
+def coat_share(dressed: Body, form: np.ndarray, betas: Tensor, views: Sequence[Silhouette]) -> float:
+    """Share of outerwear in what is seen of the cloth of a skirt or coat."""
+    out = []
+    for s in views:
+        v = dressed(betas[None], s.pose[None], s.transl[None], offsets=torch.from_numpy(form)).vertices[0]
+        face, labels = rasterize_mesh(v, dressed.faces, s.camera).face[0].numpy(), np.asarray(s.labels)
+        on = (face >= 0) & (dressed.segment[face.clip(0)] == len(dressed.segment_names) - 1) & np.isin(labels, CLOTH)
+        out.append((labels[on] == COAT).mean() if on.any() else 0.0)
+    return float(np.mean(out))
+
+
 def _beside_legs(body: Body, betas: Tensor, s: Silhouette) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Pixels [H, W] bool of outerwear on and beside the legs, heights [H, 1] on the template, whether the left leg is
     the nearest [H, W], and metres of a pixel. What is off the legs and no background is taken for outerwear, too."""

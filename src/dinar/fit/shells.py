@@ -13,11 +13,14 @@ from torch import Tensor
 from ..body import Body
 from ..body.shells import can_wear
 from ..body.skirt import clear_legs, kind_around_legs, tuck_legs
-from .coats import fit_coat
+from .coats import coat_share, fit_coat
 from .hair import CHEST, LOWEST, add_hair, clear_body
+from .hanging import hang_from_shoulders
 from .hats import add_hat, clear_hat
 from .offsets import Silhouette, fit_offsets
 from .skirts import fit_skirt
+
+HANGS = 0.5  # least share of outerwear in the cloth of a skirt or coat for it to hang from the shoulders
 
 
 def fit_shells(
@@ -36,6 +39,8 @@ def fit_shells(
     skirt = fit_skirt(body, betas, views)
     worn = fit_coat(body, betas, views, skirt) or skirt
     dressed, form = worn or (body, np.zeros((body.num_vertices, 3), np.float32))
+    if worn and coat_share(dressed, form, betas, views) > HANGS:
+        form = hang_from_shoulders(dressed, betas, form)
     dressed, form = add_hat(body, dressed, form, betas, views)
     return add_hair(body, dressed, form, betas, views, LOWEST if hair else CHEST)
 
