@@ -30,7 +30,7 @@ def hang_from_shoulders(body: Body, betas: Tensor, form: np.ndarray) -> np.ndarr
         form: [V, 3] metres, of the shell as it was fitted.
     """
     rest, joints = (x[0].numpy() for x in body.rest(betas[None])[:2])
-    v, rows = rest + form, grid_of(body)[: ROWS + 1]
+    v, rows = (rest + form).astype(np.float64), grid_of(body)[: ROWS + 1]
     level = v[rows, 1].mean(1)
     half = np.ptp(v[rows, 0], axis=1)[level > level[0] - NEAR].max() / 2 - np.ptp(rest[rows[0], 0]) / 2
     loose = float(np.interp(half, LOOSE, (0, 1)))
@@ -52,9 +52,10 @@ def hang_from_shoulders(body: Body, betas: Tensor, form: np.ndarray) -> np.ndarr
     y, r = np.concatenate([heights, level[1:]]), np.concatenate([profile, cloth[1:]])
     hull = np.stack([_straight(-y, column) for column in r.T], 1)
     share = loose * np.interp(np.abs(around), SIDE, (0, 1))
-    gain = RegularGridInterpolator((-y, around), (hull - r) * share, bounds_error=False, fill_value=None)
+    gain = RegularGridInterpolator((-y, around), (hull - r) * share)
     out, moved = form.copy(), np.concatenate([trunk[v[trunk, 1] < top], rows.ravel()])
-    add = gain(np.stack([-v[moved, 1].clip(y.min(), y.max()), angle[moved]], 1)) / np.maximum(radius[moved], 1e-3)
+    place = np.stack([-v[moved, 1].clip(y.min(), y.max()), angle[moved].clip(-np.pi, np.pi)], 1)
+    add = gain(place) / np.maximum(radius[moved], 1e-3)
     out[moved[:, None], [0, 2]] += (v[moved][:, [0, 2]] - centre) * add[:, None]
     return with_lining(body, out)
 
