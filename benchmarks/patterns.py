@@ -39,8 +39,9 @@ def main() -> None:
         sides.clear()
         avatar = dinar.create(photo, renderer="mesh")
         told = avatar.work.sampled.patterns
-        told = np.full(len(CLASSES), np.nan) if told is None else told
-        shown = "; ".join(f"{c} {p:.2f}" for c, p in zip(CLASSES, told, strict=True) if not np.isnan(p))
+        told = np.full((2, len(CLASSES)), np.nan) if told is None else told
+        shown = "; ".join(f"{c}{place} {p:.2f}" for place, row in zip(("", " on arms"), told, strict=True)
+                          for c, p in zip(CLASSES, row, strict=True) if not np.isnan(p))  # fmt: skip
         print(f"| {photo.stem} | {sides[0]:.2f} | {shown} |", flush=True)
         if a.avatars:
             a.avatars.mkdir(parents=True, exist_ok=True)

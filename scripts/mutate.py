@@ -70,6 +70,7 @@ CHANGES = [
         ("TALL", "96", "test_a_striped_cloth_is_patterned"),
         ("INSIDE", "400", "test_a_striped_cloth_is_patterned"),
         ("LEAST_CLOTH", "0", "test_a_speck_of_a_cloth_tells_nothing"),
+        ("ARM", "0", "test_striped_sleeves_on_a_plain_shirt"),
     ),
     *changes(
         "fit.smplify",

@@ -109,10 +109,10 @@ def cloths(photos: Path, folder: Path, words: tuple[str, str]) -> None:
         copies = [_recoloured(x.rgb, x.labels, k, rng) for k in range(COPIES)]
         with torch.inference_mode():
             found = [cloth_features(*copy, load_parser()) for copy in copies]
-        for c in found[0]:
+        for _, c in found[0]:
             large = (x.labels == c).sum() > SMALL * tall**2
-            if large and f"?{CLASSES[c]}" not in told and all(c in f for f in found):
-                X.append(np.stack([f[c].numpy() for f in found]))
+            if large and f"?{CLASSES[c]}" not in told and all((0, c) in f for f in found):
+                X.append(np.stack([f[0, c].numpy() for f in found]))
                 y.append(CLASSES[c] in told)
                 names.append(name)
     train(folder, np.stack(X), np.array(y), names, words, rng)

@@ -12,12 +12,14 @@ from dinar.create import CreateOptions
 from dinar.demo import PHOTO
 from dinar.errors import DinarError
 from dinar.fit.smplify import fit_body
-from dinar.labels import LABEL
+from dinar.labels import CLASSES, LABEL
+from dinar.photo.blazepose import KEYPOINTS
 from dinar.photo.image import read_photo
 from dinar.photo.parsing import parse_person
 from dinar.photo.person import find_person
 from dinar.photo.traits import cloth_patterns, person_build
 from dinar.studio import open_studio
+from dinar.subject import read_subject
 from known_body import subject
 
 
@@ -69,13 +71,36 @@ def parsed() -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_striped_cloth_is_patterned(parsed: tuple[np.ndarray, np.ndarray]) -> None:
     rgb, labels = parsed
-    worn = cloth_patterns(rgb, labels)
+    worn = cloth_patterns(rgb, labels)[0]
     plain = [c for c in np.flatnonzero(~np.isnan(worn)) if (labels == c).sum() > 5000]
     assert plain and worn[plain].max() < 0.35
     stripes = np.arange(len(rgb))[:, None, None] // 8 % 2 == 0
     for c in plain:
         painted = np.where((labels == c)[..., None] & stripes, 255 - rgb // 2, rgb).astype(np.uint8)
-        assert cloth_patterns(painted, labels)[c] > 0.65
+        assert cloth_patterns(painted, labels)[0, c] > 0.65
+
+
+def test_striped_sleeves_on_a_plain_shirt(parsed: tuple[np.ndarray, np.ndarray]) -> None:
+    rgb, labels = parsed
+    shirt = labels == LABEL["upper"]
+    left, right = np.quantile(np.nonzero(shirt)[1], (0.3, 0.7))
+    column = np.arange(rgb.shape[1])
+    arms = shirt & ((column < left) | (column > right))
+    stripes = np.arange(len(rgb))[:, None, None] // 8 % 2 == 0
+    painted = np.where(arms[..., None] & stripes, 255 - rgb // 2, rgb).astype(np.uint8)
+    trunk, sleeves = cloth_patterns(painted, labels, arms)[:, LABEL["upper"]]
+    assert trunk < 0.5 and sleeves > 0.65
+
+
+def test_arms_are_found() -> None:
+    x = read_subject(PHOTO)
+    assert x.view.surface is not None and x.labels is not None
+    arms = x.view.surface.arms(x.labels.shape)
+    at = lambda *names: x.view.keypoints[[KEYPOINTS.index(n) for n in names], :2].mean(0).astype(int)[::-1]  # noqa: E731
+    for name in ("left_elbow", "right_elbow", "left_wrist", "right_wrist"):
+        assert arms[tuple(at(name))], name
+    assert not arms[tuple(at("left_shoulder", "right_shoulder", "left_hip", "right_hip"))]
+    assert x.patterns is not None and x.patterns.shape == (2, len(CLASSES))
 
 
 def test_a_speck_of_a_cloth_tells_nothing(parsed: tuple[np.ndarray, np.ndarray]) -> None:
@@ -85,5 +110,5 @@ def test_a_speck_of_a_cloth_tells_nothing(parsed: tuple[np.ndarray, np.ndarray])
     y, x = int(np.median(rows)), int(np.median(columns))
     labels[y : y + 12, x : x + 12] = LABEL["legwear"]
     worn = cloth_patterns(rgb, labels)
-    assert np.isnan(worn[LABEL["legwear"]]) and np.isnan(worn[LABEL["skirt"]]) and np.isnan(worn[LABEL["skin"]])
+    assert np.isnan(worn[:, [LABEL[name] for name in ("legwear", "skirt", "skin")]]).all() and np.isnan(worn[1]).all()
     assert np.isnan(cloth_patterns(rgb, np.zeros_like(labels))).all()

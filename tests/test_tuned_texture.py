@@ -417,7 +417,7 @@ def test_a_coat_has_the_pattern_of_its_sleeves_behind(body: Body, rest, shown: b
     lapels = rest.torso & (np.abs(s.x[:, 0]) < np.quantile(np.abs(s.x[rest.torso & (lam > CONFIDENT), 0]), 0.8))
     colour[lapels & (not shown)] = (0.1, 0.1, 0.3)
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    told = np.where(np.arange(len(CLASSES)) == LABEL["outer"], 1, np.nan)
+    told = np.tile(np.where(np.arange(len(CLASSES)) == LABEL["outer"], 1, np.nan), (2, 1))
     fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done, told)
     back = rest.torso & (rest.normal[:, 2] < -0.8)
     assert (behind[back] == LABEL["outer"]).mean() > 0.95
@@ -452,7 +452,7 @@ def test_the_lining_of_one_half_is_not_on_the_back(body: Body, rest, share: floa
     checks = np.sin(s.x * 250).prod(1, keepdims=True) > 0
     colour[right] = np.where(checks, (0.8, 0.75, 0.7), (0.3, 0.3, 0.45))[right]
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    told = np.where(np.arange(len(CLASSES)) == LABEL["outer"], 1, np.nan)
+    told = np.tile(np.where(np.arange(len(CLASSES)) == LABEL["outer"], 1, np.nan), (2, 1))
     fold(s, "torso", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done, told)
     back = rest.torso & (rest.normal[:, 2] < -0.7)
     assert (behind[back] == LABEL["outer"]).mean() > 0.95
@@ -581,7 +581,7 @@ def test_a_patterned_leg_goes_on_in_its_own_colours(body: Body, rest) -> None:
     lam, worn = np.clip(rest.normal[:, 2], 0, 1).astype(np.float32), np.full(len(s.x), LABEL["lower"], np.uint8)
     colour = np.where(s.x[:, :1] > 0, 0.4, 0.5).repeat(3, 1).astype(np.float32)
     out, behind, done = np.zeros_like(s.x), np.zeros(len(s.x), np.uint8), np.zeros(len(s.x), bool)
-    told = np.where(np.arange(len(CLASSES)) == LABEL["lower"], 1, np.nan)
+    told = np.tile(np.where(np.arange(len(CLASSES)) == LABEL["lower"], 1, np.nan), (2, 1))
     fold(s, "leg", colour, lam, *shown_clearly(s, colour, worn, lam > CONFIDENT), out, behind, done, told)
     beside = rest.leg & (lam == 0) & (s.x[:, 1] < s.x[rest.leg, 1].max() - 0.25)
     assert np.abs(out[beside] - colour[beside]).max() < 0.02

@@ -59,21 +59,23 @@ def places(columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def patterned(**likelihood: float) -> np.ndarray:
-    """[classes]: these cloths are patterned so likely."""
-    out = np.full(len(CLASSES), np.nan, np.float32)
+    """[2, classes]: these cloths are patterned so likely; those on arms are named sleeves_CLASS."""
+    out = np.full((2, len(CLASSES)), np.nan, np.float32)
     for name, p in likelihood.items():
-        out[LABEL[name]] = p
+        out[int(name.startswith("sleeves_")), LABEL[name.removeprefix("sleeves_")]] = p
     return out
 
 
 def test_a_likely_pattern_is_one_and_an_unlikely_one_is_none() -> None:
-    told = patterned(upper=0.9, lower=0.1, skirt=0.55)
-    assert [pattern_of(told, LABEL[c]) for c in ("upper", "lower", "skirt", "outer", "skin")] == pytest.approx(
-        [1, 0, 0.5, 0, 0]
-    )
-    assert pattern_of(None, LABEL["upper"]) == 0
-    assert pattern_of(patterned(outer=0.9), LABEL["upper"]) == 1, "outerwear that is seen on one half alone"
-    assert pattern_of(patterned(outer=0.9, upper=0.1), LABEL["upper"]) == 0
+    told, upper = patterned(upper=0.9, lower=0.1, skirt=0.65), LABEL["upper"]
+    found = [pattern_of(told, LABEL[c], False) for c in ("upper", "lower", "skirt", "outer", "skin")]
+    assert found == pytest.approx([1, 0, 0.5, 0, 0])
+    assert pattern_of(None, upper, False) == 0
+    assert pattern_of(patterned(outer=0.9), upper, False) == 1, "outerwear that is seen on one half alone"
+    assert pattern_of(patterned(outer=0.9, upper=0.1), upper, False) == 0
+    sleeves = patterned(upper=0.1, sleeves_upper=0.9)
+    assert [pattern_of(sleeves, upper, on_arm) for on_arm in (True, False)] == [1, 0]
+    assert pattern_of(patterned(upper=0.9), upper, True) == 1, "of sleeves too short to tell"
 
 
 def test_the_colour_behind_is_not_that_of_glaring_light(body: Body) -> None:

@@ -191,7 +191,7 @@ class Sampled:
     seen: np.ndarray  # [S, S] λ; 0: not seen
     classes: np.ndarray | None  # [S, S] uint8
     heel: float  # metres that the heels of shoes are high
-    patterns: np.ndarray | None  # [classes] how likely cloths are patterned
+    patterns: np.ndarray | None  # [2, classes] how likely cloths are patterned
     meta: dict[str, Any]
     files: tuple[Path, ...]  # that it was made of
 
@@ -274,7 +274,7 @@ def sampled_texture(
 
 
 def patterns_of(subjects: Sequence[Subject]) -> np.ndarray | None:
-    """[classes] float32: how likely cloths are patterned, on average of the photos that show them; NaN: none does."""
+    """[2, classes] float32: how likely cloths are patterned, on average of the photos that show them; NaN: none."""
     told = [x.patterns for x in subjects if x.patterns is not None]
     if not told:
         return None

@@ -43,7 +43,7 @@ class Subject:
     turn: int = 0  # quarter turns to the left of the file that made this picture
     face: Landmarks | None = None  # where the landmark model is confident
     photo: Photo | None = None  # of which ``rgb`` is the picture
-    patterns: np.ndarray | None = None  # [classes] float32 in [0, 1]: how likely cloths are patterned; NaN: not seen
+    patterns: np.ndarray | None = None  # [2, classes] float32: how likely cloths are patterned (photo/traits.py)
 
 
 def read_subject(
@@ -96,7 +96,9 @@ def read_subject(
     if build is None and has_trait("builds"):
         build = person_build(photo.rgb, pose.keypoints)
     heels = heels_worn(photo.rgb, pose.keypoints) if has_trait("heels") else None
-    patterns = cloth_patterns(photo.rgb, labels) if labels is not None and has_trait("patterns") else None
+    patterns = None
+    if labels is not None and has_trait("patterns"):
+        patterns = cloth_patterns(photo.rgb, labels, None if surface is None else surface.arms(labels.shape))
     pixels = photo.focal if focal is None else equivalent(focal, photo.size)
     view = View(sharp, pose.world, alpha > 0.5, *photo.rgb.shape[:2], trust=trust, front=front, surface=surface,
                 guess=guess, whole=photo.whole, focal=pixels and pixels * photo.scale,

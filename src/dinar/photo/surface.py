@@ -52,6 +52,13 @@ class SurfaceMap:
         h, w = self.probability.shape[:2]
         return np.clip(np.rint(at[:, 0]), 0, w - 1).astype(int), np.clip(np.rint(at[:, 1]), 0, h - 1).astype(int)
 
+    def arms(self, shape: tuple[int, ...]) -> np.ndarray:  # (H, W) of the photo -> [H, W] bool
+        """Where the person's arms or hands are, if it is one of the parts."""
+        part = self.probability.argmax(2) - 1
+        on = np.isin(part, [i for i, name in enumerate(SURFACE_PARTS) if name.endswith(("arm", "hand"))])
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(on.astype(np.uint8), self.M, shape[1::-1], flags=flags) > 0
+
     def agreement(
         self,
         xy: np.ndarray,  # [N, 2] photo pixels, centres at .5

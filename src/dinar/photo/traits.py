@@ -34,6 +34,7 @@ BESIDE, LEAST = 0.2, 0.44  # half the side of the feet's crop: shins beside the 
 CLOTHS = tuple(LABEL[name] for name in ("upper", "outer", "lower", "skirt", "legwear"))  # classes that have a pattern
 TALL, MULTIPLE = 640, 32  # pixels that a person is high where cloths are read; sides of what the encoder sees
 INSIDE, LEAST_CLOTH = 5, 300  # pixels that the border of a cloth is wide; least pixels of a cloth without it
+ARM = 100  # added to the classes of cloth on arms
 WOVEN = (0, 1, 2, 3)  # features of the encoder that are read: strides 2 to 16
 
 Features = Callable[[np.ndarray, np.ndarray, Parser], Tensor]
@@ -72,18 +73,21 @@ def heels_worn(
 def cloth_patterns(
     rgb: np.ndarray,  # [H, W, 3] uint8 sRGB
     labels: np.ndarray,  # [H, W] uint8 of labels.CLASSES
+    arms: np.ndarray | None = None,  # [H, W] bool where arms are; None: not told apart
 ) -> np.ndarray:
-    """[classes] float32: how likely the cloth of each class has a pattern all over (stripes, checks, prints, tweed,
-    fur), in [0, 1]; NaN: not seen."""
-    out = np.full(len(CLASSES), np.nan, np.float32)
-    if found := cloth_features(rgb, labels, load_parser()):
-        out[list(found)] = load_trait("patterns")(torch.stack(list(found.values()))).sigmoid().numpy()
+    """[2, classes] float32: how likely the cloth of each class has a pattern all over (stripes, checks, prints, tweed,
+    fur), in [0, 1], beside the arms and on them; NaN: not seen."""
+    out = np.full((2, len(CLASSES)), np.nan, np.float32)
+    if found := cloth_features(rgb, labels, load_parser(), arms):
+        out[tuple(zip(*found, strict=True))] = load_trait("patterns")(torch.stack([*found.values()])).sigmoid().numpy()
     return out
 
 
-def cloth_features(rgb: np.ndarray, labels: np.ndarray, parser: Parser) -> dict[int, Tensor]:
-    """For each class of CLOTHS that is seen, [features] float32: mean and deviation of the encoder's channels over it,
-    in a picture in which the person is TALL."""
+def cloth_features(
+    rgb: np.ndarray, labels: np.ndarray, parser: Parser, arms: np.ndarray | None = None
+) -> dict[tuple[int, int], Tensor]:
+    """Of cloth beside the arms, 0, and on them, 1, and for each class of CLOTHS that is seen there, [features] float32:
+    mean and deviation of the encoder's channels over it, in a picture in which the person is TALL."""
     rows, columns = (np.flatnonzero(((labels > 0) & (labels != LABEL["bag"])).any(k)) for k in (1, 0))
     if not len(rows):
         return {}
@@ -91,17 +95,19 @@ def cloth_features(rgb: np.ndarray, labels: np.ndarray, parser: Parser) -> dict[
     k = TALL / (rows[-1] + 1 - rows[0])
     size = tuple(max(1, round(k * (b.stop - b.start))) for b in box[::-1])
     picture = cv2.resize(rgb[box], size, interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR)
+    labels = labels if arms is None else labels + ARM * arms.astype(np.uint8)
     worn = cv2.resize(labels[box], size, interpolation=cv2.INTER_NEAREST)
     low, right = (-n % MULTIPLE for n in worn.shape)
     picture = cv2.copyMakeBorder(picture, 0, low, 0, right, cv2.BORDER_REPLICATE)
     worn = cv2.copyMakeBorder(worn, 0, low, 0, right, cv2.BORDER_CONSTANT, value=0)
-    inner = {c: cv2.erode((worn == c).astype(np.uint8), np.ones((INSIDE, INSIDE))) for c in CLOTHS}
-    inner = {c: torch.from_numpy(m) for c, m in inner.items() if m.sum() >= LEAST_CLOTH}
+    inner = {(on, c): cv2.erode((worn == c + on * ARM).astype(np.uint8), np.ones((INSIDE, INSIDE)))
+             for on in (0, 1) for c in CLOTHS}  # fmt: skip
+    inner = {k: torch.from_numpy(m) for k, m in inner.items() if m.sum() >= LEAST_CLOTH}
     if not inner:
         return {}
     x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
     taps = parser.encode(x.to(parser.head.weight).contiguous(memory_format=torch.channels_last))
-    return {c: torch.cat([_statistics(taps[i][0].float().cpu(), m) for i in WOVEN]) for c, m in inner.items()}
+    return {k: torch.cat([_statistics(taps[i][0].float().cpu(), m) for i in WOVEN]) for k, m in inner.items()}
 
 
 def _statistics(channels: Tensor, on: Tensor) -> Tensor:  # [C, h, w], [H, W] {0, 1} -> [2 C]

@@ -79,7 +79,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         out: [N, 3] float32 in [0, 1]; written for the texels of the kind.
         behind: [N] uint8; written with the class that a texel of the unseen side was given, 0: any.
         done: [N] bool; set for the texels of the kind.
-        patterns: [classes] of :func:`dinar.photo.traits.cloth_patterns`; None: all cloths are plain.
+        patterns: [2, classes] of :func:`dinar.photo.traits.cloth_patterns`; None: all cloths are plain.
     """
     own_all = of_kind(s, kind)
     source = own_all & (lam > CONFIDENT)
@@ -129,7 +129,7 @@ def fold(s: Surface, kind: str, colour: np.ndarray, lam: np.ndarray, worn: np.nd
         elif kind == "torso" and min(sleeves.sum(), palette.sum()) >= least(s, FEW):
             p, left = palette.copy(), g.chart[palette, 1] > 0
             palette[p] = ~on_print(colour[p], row[p], weight[p], left, rows, np.median(colour[sleeves], 0))
-        pattern = pattern_of(patterns, c)
+        pattern = pattern_of(patterns, c, kind == "arm")
         told_by = colour[sleeves] if coat else None
         closed = c != LABEL["outer"] or kind == "arm" or origin
         if not closed and _lined(colour[palette], place[palette, 1] > 0, told_by):

@@ -71,7 +71,7 @@ def restore(
     predict: Predict | None = None,  # what the unseen looks like at large; None: by the rules of this module
     light: Predict | None = None,  # in whose light the restored colours are shown; None: as in front
     heels: bool = False,  # the shoes have heels
-    patterns: np.ndarray | None = None,  # [classes] of photo.traits.cloth_patterns; None: all cloths are plain
+    patterns: np.ndarray | None = None,  # [2, classes] of photo.traits.cloth_patterns; None: all cloths are plain
 ) -> np.ndarray:
     """The complete texture [S, S, 3] float32 in [0, 1]: seen texels as they are, others restored, gutters filled.
 

@@ -29,7 +29,7 @@ LEVELLED = 12  # cells over which the girth of a limb is smoothed
 ANGLES = 72  # around a limb, for which its form is known
 THIN = 0.2  # texels of a cell, below which it takes its neighbours' as well
 FINEST, FINE = 0.008, (0.65, 0.75)  # metres; share of the detail finer than that of a cloth that has no wide details
-TOLD = (0.4, 0.7)  # likelihood of a pattern: up to the first a cloth is plain, from the second on it is patterned
+TOLD = (0.5, 0.8)  # likelihood of a pattern: up to the first a cloth is plain, from the second on it is patterned
 CLIPPED, CLEARLY = 0.97, 0.1  # a channel at its end, others clearly below: light that changes the hue of a cloth
 SQUARE = 0.005  # metres of the squares in which shade and strength are measured
 LIGHT = 0.08  # metres over which light varies on a pattern
@@ -37,15 +37,15 @@ SHADE, AROUND = 0.025, 0.03  # metres over which shade varies, and over which st
 USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bound of fine details, in usual strengths
 
 
-def pattern_of(patterns: np.ndarray | None, cloth: int) -> float:
-    """0: plain, 1: patterned, by [classes] of :func:`dinar.photo.traits.cloth_patterns`. A cloth of which it says
+def pattern_of(patterns: np.ndarray | None, cloth: int, on_arm: bool) -> float:
+    """0: plain, 1: patterned, by [2, classes] of :func:`dinar.photo.traits.cloth_patterns`. A cloth of which it says
     nothing is plain. Outerwear that is seen on one half alone counts as upper clothes."""
     if patterns is None:
         return 0.0
-    found = patterns[cloth]
-    if np.isnan(found) and cloth == LABEL["upper"]:
-        found = patterns[LABEL["outer"]]
-    return 0.0 if np.isnan(found) else _ramp(float(found), TOLD)
+    told = patterns[[int(on_arm), int(not on_arm)]]  # what is not seen there is like the rest
+    kinds = (cloth, LABEL["outer"]) if cloth == LABEL["upper"] else (cloth,)
+    found = [p for c in kinds for p in told[:, c].tolist() if not np.isnan(p)]
+    return _ramp(found[0], TOLD) if found else 0.0
 
 
 def detail_of(colour: np.ndarray, place: np.ndarray, pattern: float) -> np.ndarray:
