@@ -76,6 +76,9 @@ def test_a_likely_pattern_is_one_and_an_unlikely_one_is_none() -> None:
     sleeves = patterned(upper=0.1, sleeves_upper=0.9)
     assert [pattern_of(sleeves, upper, on_arm) for on_arm in (True, False)] == [1, 0]
     assert pattern_of(patterned(upper=0.9), upper, True) == 1, "of sleeves too short to tell"
+    jacket = patterned(outer=0.9, sleeves_outer=0.1), patterned(outer=0.1, sleeves_outer=0.9)
+    assert [pattern_of(x, LABEL["outer"], False) for x in jacket] == [0, 0]
+    assert [pattern_of(x, LABEL["outer"], True) for x in jacket] == [0, 1]
 
 
 def test_the_colour_behind_is_not_that_of_glaring_light(body: Body) -> None:

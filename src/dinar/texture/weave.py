@@ -39,13 +39,16 @@ USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bou
 
 def pattern_of(patterns: np.ndarray | None, cloth: int, on_arm: bool) -> float:
     """0: plain, 1: patterned, by [2, classes] of :func:`dinar.photo.traits.cloth_patterns`. A cloth of which it says
-    nothing is plain. Outerwear that is seen on one half alone counts as upper clothes."""
+    nothing is plain. Outerwear that is seen on one half alone counts as upper clothes. Its sleeves tell as much of it as
+    its front, where lapels, seams and pockets are."""
     if patterns is None:
         return 0.0
     told = patterns[[int(on_arm), int(not on_arm)]]  # what is not seen there is like the rest
     kinds = (cloth, LABEL["outer"]) if cloth == LABEL["upper"] else (cloth,)
     found = [p for c in kinds for p in told[:, c].tolist() if not np.isnan(p)]
-    return _ramp(found[0], TOLD) if found else 0.0
+    if not found:
+        return 0.0
+    return _ramp(sum(found) / len(found) if cloth == LABEL["outer"] and not on_arm else found[0], TOLD)
 
 
 def detail_of(colour: np.ndarray, place: np.ndarray, pattern: float) -> np.ndarray:
