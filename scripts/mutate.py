@@ -447,6 +447,8 @@ CHANGES = [
         ("STRONG", "100.0", "test_a_button_is_not_carried"),
         ("HIGHER", "0.0", "test_stripes_that_change_with_height_stay_at_their_height"),
         ("TOLD", "(0.95, 1.0)", "test_a_likely_pattern_is_one_and_an_unlikely_one_is_none"),
+        ("OTHER", "1.0", "test_a_likely_pattern_is_one_and_an_unlikely_one_is_none"),
+        ("OTHER", "0.0", "test_a_likely_pattern_is_one_and_an_unlikely_one_is_none"),
         ("FINE", "(2.0, 3.0)", "test_wide_patterns_keep_their_strength_and_fine_ones_lose_single_lines"),
         ("CLIPPED", "2.0", "test_the_colour_behind_is_not_that_of_glaring_light"),
         ("FEWEST", "0", "test_too_little_seen_gives_no_pattern"),

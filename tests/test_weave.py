@@ -74,11 +74,12 @@ def test_a_likely_pattern_is_one_and_an_unlikely_one_is_none() -> None:
     assert pattern_of(patterned(outer=0.9), upper, False) == 1, "outerwear that is seen on one half alone"
     assert pattern_of(patterned(outer=0.9, upper=0.1), upper, False) == 0
     sleeves = patterned(upper=0.1, sleeves_upper=0.9)
-    assert [pattern_of(sleeves, upper, on_arm) for on_arm in (True, False)] == [1, 0]
+    assert pattern_of(sleeves, upper, True) > 0.7 and pattern_of(sleeves, upper, False) == 0
     assert pattern_of(patterned(upper=0.9), upper, True) == 1, "of sleeves too short to tell"
+    assert pattern_of(patterned(upper=0.9, sleeves_upper=0.5), upper, True) == 1, "of sleeves that are not clear"
     jacket = patterned(outer=0.9, sleeves_outer=0.1), patterned(outer=0.1, sleeves_outer=0.9)
     assert [pattern_of(x, LABEL["outer"], False) for x in jacket] == [0, 0]
-    assert [pattern_of(x, LABEL["outer"], True) for x in jacket] == [0, 1]
+    assert [pattern_of(x, LABEL["outer"], True) for x in jacket] == pytest.approx([0, 0.8])
 
 
 def test_the_colour_behind_is_not_that_of_glaring_light(body: Body) -> None:

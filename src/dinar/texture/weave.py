@@ -31,6 +31,7 @@ THIN = 0.2  # texels of a cell, below which it takes its neighbours' as well
 FINEST, FINE = 0.008, (0.65, 0.75)  # metres; share of the detail finer than that of a cloth that has no wide details
 TOLD = (0.5, 0.8)  # likelihood of a pattern: up to the first a cloth is plain, from the second on it is patterned
 CLIPPED, CLEARLY = 0.97, 0.1  # a channel at its end, others clearly below: light that changes the hue of a cloth
+OTHER, SURE = 0.25, 0.01  # weights of what the other of sleeves and trunk is, and of what is not sure at all
 SQUARE = 0.005  # metres of the squares in which shade and strength are measured
 LIGHT = 0.08  # metres over which light varies on a pattern
 SHADE, AROUND = 0.025, 0.03  # metres over which shade varies, and over which strength is measured
@@ -38,17 +39,21 @@ USUAL, ODD = 0.2, 1.5  # quantile of the strength that is usual for a cloth; bou
 
 
 def pattern_of(patterns: np.ndarray | None, cloth: int, on_arm: bool) -> float:
-    """0: plain, 1: patterned, by [2, classes] of :func:`dinar.photo.traits.cloth_patterns`. A cloth of which it says
-    nothing is plain. Outerwear that is seen on one half alone counts as upper clothes. Its sleeves tell as much of it as
-    its front, where lapels, seams and pockets are."""
+    """0: plain, 1: patterned, by [2, classes] of :func:`dinar.photo.traits.cloth_patterns`.
+
+    Sleeves and the rest of a garment tell of themselves, and, where they are surer, of each other. Sleeves tell as much
+    of outerwear as its front, where lapels, seams and pockets are. Outerwear that is seen on one half alone counts as
+    upper clothes. A cloth of which nothing is said is plain.
+    """
     if patterns is None:
         return 0.0
-    told = patterns[[int(on_arm), int(not on_arm)]]  # what is not seen there is like the rest
-    kinds = (cloth, LABEL["outer"]) if cloth == LABEL["upper"] else (cloth,)
-    found = [p for c in kinds for p in told[:, c].tolist() if not np.isnan(p)]
-    if not found:
-        return 0.0
-    return _ramp(sum(found) / len(found) if cloth == LABEL["outer"] and not on_arm else found[0], TOLD)
+    told = patterns[[int(on_arm), int(not on_arm)]]
+    p = told[:, cloth]
+    if np.isnan(p).all() and cloth == LABEL["upper"]:
+        p = told[:, LABEL["outer"]]
+    weight = (np.abs(2 * p - 1) + SURE) * (1, 1 if cloth == LABEL["outer"] and not on_arm else OTHER)
+    known = ~np.isnan(p)
+    return _ramp(float((weight * p)[known].sum() / weight[known].sum()), TOLD) if known.any() else 0.0
 
 
 def detail_of(colour: np.ndarray, place: np.ndarray, pattern: float) -> np.ndarray:
