@@ -29,6 +29,7 @@ from dinar.fit.smplify import Fit, fit_body
 from dinar.fit.view import View
 from dinar.nets.surface import SURFACE_PARTS, vertex_surface_parts
 from dinar.photo.surface import surface_map
+from dinar.photo.traits import cloth_patterns
 from dinar.scene import Camera
 from dinar.subject import Subject, read_subject
 from dinar.synthetic.source import Synthetic
@@ -101,7 +102,8 @@ def measure(source: Synthetic, i: int, z: dict[str, np.ndarray]) -> dict[str, np
         shot = take_shot(body, s, fit, D, occlusion, evidence, CROP)
         seen = gather(body, shot, t)[1] > 0
         texture, lam, classes = sampled_texture(body, [shot], TEXELS)
-        whole = restore(body, texture, lam, classes)
+        patterns = cloth_patterns(z["rgb"], z["labels"], surface.arms(z["labels"].shape))
+        whole = restore(body, texture, lam, classes, patterns=patterns)
         avatar = Avatar(body, betas, D, (whole * 255).astype(np.uint8), (lam * 255).astype(np.uint8), pose,
                         transl, fit.camera, {})  # fmt: skip
         picture = avatar.render(other.params.pose[0], other.camera(0), transl=other.params.transl[0])

@@ -38,6 +38,7 @@ from dinar.fit.shells import finish, fit_shells
 from dinar.labels import LABEL
 from dinar.nets.perceptual import LPIPS
 from dinar.neural.arrays import frontality
+from dinar.photo.traits import cloth_patterns
 from dinar.scene import orbit, rasterize_mesh
 from dinar.scene.crop import crop_box, warp_crop
 from dinar.scene.textured import over, render_textured
@@ -83,7 +84,8 @@ def textured(body: Body, v: Views, k: int, D: torch.Tensor) -> np.ndarray:
               for o, n in zip((box[1], box[0]), v.labels.shape[1:], strict=True)]  # fmt: skip
         shot.labels = v.labels[k].numpy()[np.ix_(*at)]
     texture, seen, classes = sampled_texture(body, [shot], TEXTURE)
-    return (restore(body, texture, seen, classes) * 255 + 0.5).astype(np.uint8)
+    patterns = None if v.labels is None else cloth_patterns(v.rgb[k].numpy(), v.labels[k].numpy())
+    return (restore(body, texture, seen, classes, patterns=patterns) * 255 + 0.5).astype(np.uint8)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
