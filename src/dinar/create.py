@@ -206,7 +206,7 @@ def completed(
     whole = x.texture
     if o.unseen != "diffusion":
         progress("restoring what the photo does not show")
-        whole = restore(body, x.texture, x.seen, x.classes, None, predict, x.heel > 0, x.patterns)
+        whole = restore(body, x.texture, x.seen, x.classes, light=predict, heels=x.heel > 0, patterns=x.patterns)
         lap("restore")
 
     neural, used = None, []
@@ -221,7 +221,8 @@ def completed(
                                    answer=answer, progress=progress, lap=lap)  # fmt: skip
         if o.unseen == "diffusion":  # the mesh and its exports have the inpainted colours, too
             inpainted = neural.texture[0, SAMPLED].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
-            whole = restore(body, x.texture, x.seen, x.classes, lambda *_: inpainted, None, x.heel > 0, x.patterns)
+            whole = restore(body, x.texture, x.seen, x.classes, lambda *_: inpainted, heels=x.heel > 0,
+                            patterns=x.patterns)  # fmt: skip
             lap("restore")
 
     rgb = (with_eyes(body, with_mouth(body, whole), x.seen) * 255 + 0.5).astype(np.uint8)

@@ -90,9 +90,7 @@ def like(
     the legs is covered."""
     out = []
     for s in views:
-        v = dressed(betas[None], s.pose[None], s.transl[None], offsets=torch.from_numpy(form)).vertices[0]
-        face, labels = rasterize_mesh(v, dressed.faces, s.camera).face[0].numpy(), np.asarray(s.labels)
-        on = (face >= 0) & (dressed.segment[face.clip(0)] == len(dressed.segment_names) - 1)
+        on, labels = _shown(dressed, form, betas, s)
         told, cloth = on & np.isin(labels, (0, *CLOTH, *LEGS)), _beside_legs(body, betas, s)[0]
         if not told.any() or not cloth.any():
             return 0.0, 0.0
@@ -104,11 +102,17 @@ def coat_share(dressed: Body, form: np.ndarray, betas: Tensor, views: Sequence[S
     """Share of outerwear in what is seen of the cloth of a skirt or coat."""
     out = []
     for s in views:
-        v = dressed(betas[None], s.pose[None], s.transl[None], offsets=torch.from_numpy(form)).vertices[0]
-        face, labels = rasterize_mesh(v, dressed.faces, s.camera).face[0].numpy(), np.asarray(s.labels)
-        on = (face >= 0) & (dressed.segment[face.clip(0)] == len(dressed.segment_names) - 1) & np.isin(labels, CLOTH)
-        out.append((labels[on] == COAT).mean() if on.any() else 0.0)
+        on, labels = _shown(dressed, form, betas, s)
+        cloth = labels[on & np.isin(labels, CLOTH)]
+        out.append((cloth == COAT).mean() if len(cloth) else 0.0)
     return float(np.mean(out))
+
+
+def _shown(dressed: Body, form: np.ndarray, betas: Tensor, s: Silhouette) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels [H, W] bool of the skirt or coat, which is the last segment, in a photo, and their classes [H, W]."""
+    v = dressed(betas[None], s.pose[None], s.transl[None], offsets=torch.from_numpy(form)).vertices[0]
+    face = rasterize_mesh(v, dressed.faces, s.camera).face[0].numpy()
+    return (face >= 0) & (dressed.segment[face.clip(0)] == len(dressed.segment_names) - 1), np.asarray(s.labels)
 
 
 def _beside_legs(body: Body, betas: Tensor, s: Silhouette) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

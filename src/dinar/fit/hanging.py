@@ -16,6 +16,8 @@ from ..body.skirt import ROWS, TORSO, grid_of, with_lining
 ARMPIT = 0.1  # metres below the shoulders' joints from where a coat hangs
 LEVELS = 16  # heights between there and the shell at which the trunk is measured
 ANGLES = 72  # directions around the axis
+BELOW, ABOVE = 0.02, 0.03  # metres beyond these heights in which the trunk is measured, too
+TALL = 2.0  # weight of heights where the nearest place of the trunk is looked for
 SIDE = np.deg2rad((60, 90))  # from the front: a coat hangs from the first on in part, from the second on wholly
 # Metres by which a side of the cloth is farther out than the hips, within NEAR metres below the shell's loop: up to the
 # first the coat is fitted, and has a waist; from the second on it is loose (docs/measurements.md).
@@ -41,10 +43,10 @@ def hang_from_shoulders(body: Body, betas: Tensor, form: np.ndarray) -> np.ndarr
         return form
     angle = np.arctan2(v[:, 0] - centre[0], v[:, 2] - centre[1])  # 0: in front
     radius = np.hypot(v[:, 0] - centre[0], v[:, 2] - centre[1])
-    trunk = np.flatnonzero((body.vertex_part == TORSO) & (v[:, 1] > low - 0.02) & (v[:, 1] < top + 0.03))
+    trunk = np.flatnonzero((body.vertex_part == TORSO) & (v[:, 1] > low - BELOW) & (v[:, 1] < top + ABOVE))
     around = np.linspace(-np.pi, np.pi, ANGLES + 1)
     heights = np.linspace(top, low, LEVELS)
-    at = lambda a, y: np.stack([np.sin(a), np.cos(a), y * 2], -1)  # noqa: E731
+    at = lambda a, y: np.stack([np.sin(a), np.cos(a), TALL * y], -1)  # noqa: E731
     own = NearestNDInterpolator(at(angle[trunk], v[trunk, 1]), radius[trunk])
     a, y = np.meshgrid(around, heights)
     profile = own(at(a, y))  # [LEVELS, ANGLES + 1]

@@ -32,7 +32,7 @@ HALF = 0.9  # half the side of the head's crop, in shoulder widths, or in trunks
 TRUNK = 0.6
 BESIDE, LEAST = 0.2, 0.44  # half the side of the feet's crop: shins beside the feet's keypoints; shins at least
 CLOTHS = tuple(LABEL[name] for name in ("upper", "outer", "lower", "skirt", "legwear"))  # classes that have a pattern
-TALL, MULTIPLE = 640, 32  # pixels that a person is high where cloths are read; sides of what the encoder sees
+TALL, MULTIPLE = 640, 32  # pixels of a person's longer side where cloths are read; sides of what the encoder sees
 INSIDE, LEAST_CLOTH = 5, 300  # pixels that the border of a cloth is wide; least pixels of a cloth without it
 ARM = 100  # added to the classes of cloth on arms
 WOVEN = (0, 1, 2, 3)  # features of the encoder that are read: strides 2 to 16
@@ -92,7 +92,7 @@ def cloth_features(
     if not len(rows):
         return {}
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    k = TALL / (rows[-1] + 1 - rows[0])
+    k = TALL / max(b.stop - b.start for b in box)
     size = tuple(max(1, round(k * (b.stop - b.start))) for b in box[::-1])
     picture = cv2.resize(rgb[box], size, interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR)
     labels = labels if arms is None else labels + ARM * arms.astype(np.uint8)
